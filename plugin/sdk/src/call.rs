@@ -1,0 +1,150 @@
+//! Builds calls. Knows their shape; not who answers them.
+
+use crate::{Call, Effect, GraphqlRequest, Method, Request, RestRequest, Value};
+
+/// A call that has no target yet: [`crate::Cx::omneo`] and [`crate::Cx::shopify`] give it one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallTo {
+    request: Request,
+    effect: Effect,
+}
+
+/// A REST read.
+pub fn get(path: impl Into<String>) -> CallTo {
+    rest(Method::Get, path.into(), None, Effect::Read)
+}
+
+/// A REST write that would act twice if sent twice, unless [`CallTo::reads`] or [`CallTo::repeatable`] says otherwise.
+pub fn post(path: impl Into<String>, body: Value) -> CallTo {
+    rest(Method::Post, path.into(), Some(body), Effect::Once)
+}
+
+/// A REST write that may be repeated.
+pub fn put(path: impl Into<String>, body: Value) -> CallTo {
+    rest(Method::Put, path.into(), Some(body), Effect::Repeatable)
+}
+
+/// A REST write that may be repeated.
+pub fn patch(path: impl Into<String>, body: Value) -> CallTo {
+    rest(Method::Patch, path.into(), Some(body), Effect::Repeatable)
+}
+
+/// A REST write that may be repeated.
+pub fn delete(path: impl Into<String>) -> CallTo {
+    rest(Method::Delete, path.into(), None, Effect::Repeatable)
+}
+
+/// A GraphQL query.
+pub fn query(document: &str, variables: Value) -> CallTo {
+    graphql(document, variables).reads()
+}
+
+/// A GraphQL mutation that may be repeated.
+pub fn mutation(document: &str, variables: Value) -> CallTo {
+    graphql(document, variables).repeatable()
+}
+
+/// A GraphQL operation that would act twice if sent twice.
+pub fn graphql(document: &str, variables: Value) -> CallTo {
+    CallTo {
+        request: Request::Graphql(GraphqlRequest { document: document.into(), variables: variables.to_string() }),
+        effect: Effect::Once,
+    }
+}
+
+/// Percent-encodes one segment of a path. `.` and `..` stay as they are, and the host refuses a path with one of them.
+pub fn segment(text: impl std::fmt::Display) -> String {
+    let mut encoded = String::new();
+    for byte in text.to_string().bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b':' | b'.' => encoded.push(byte as char),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+fn rest(method: Method, path: String, body: Option<Value>, effect: Effect) -> CallTo {
+    CallTo {
+        request: Request::Rest(RestRequest { method, path, query: vec![], body: body.map(|body| body.to_string()) }),
+        effect,
+    }
+}
+
+impl CallTo {
+    /// It changes nothing, though it is a POST.
+    pub fn reads(self) -> Self {
+        Self { effect: Effect::Read, ..self }
+    }
+
+    /// Sent twice, it leaves what it leaves when sent once.
+    pub fn repeatable(self) -> Self {
+        Self { effect: Effect::Repeatable, ..self }
+    }
+
+    /// Adds a query parameter of a REST request, not encoded. A GraphQL request has none and stays as it is.
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Request::Rest(request) = &mut self.request {
+            request.query.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    /// The call to this target.
+    pub fn to(self, target: &str) -> Call {
+        Call { target: target.into(), request: self.request, effect: self.effect }
+    }
+}
+
+impl Call {
+    /// The call in a line, for people: method, target and path, or the name of the operation.
+    pub fn line(&self) -> String {
+        match &self.request {
+            Request::Rest(RestRequest { method, path, query, .. }) => {
+                let query: Vec<_> = query.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                let mark = if query.is_empty() { "" } else { "?" };
+                format!("{} {} {path}{mark}{}", method.name(), self.target, query.join("&"))
+            }
+            Request::Graphql(request) => format!("GRAPHQL {} {}", self.target, request.operation()),
+        }
+    }
+}
+
+impl Method {
+    /// As it stands in a request line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+impl GraphqlRequest {
+    /// The name of the document's operation; empty when it has none.
+    pub fn operation(&self) -> &str {
+        let mut words =
+            self.document.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+        words.find(|word| matches!(*word, "query" | "mutation")).and_then(|_| words.next()).unwrap_or("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_stays_one() {
+        assert_eq!(segment("a/b c"), "a%2Fb%20c");
+        assert_eq!(segment("7064.5"), "7064.5");
+    }
+
+    #[test]
+    fn an_operation_has_its_name() {
+        let call = query("query Person($id: ID!) { customer(id: $id) { id } }", Value::Null);
+        assert_eq!(call.to("shopify").line(), "GRAPHQL shopify Person");
+    }
+}

@@ -1,0 +1,44 @@
+//! How an event ends. Knows the four outcomes; not when each is due.
+
+use crate::{End, Outcome};
+
+/// `Err` is an ending too: what `?` leaves early with.
+pub type Ending = Result<End, End>;
+
+/// Both sides are as they should be.
+pub fn done(reason: impl Into<String>) -> End {
+    end(Outcome::Done, reason.into())
+}
+
+/// There was nothing to do.
+pub fn skipped(reason: impl Into<String>) -> End {
+    end(Outcome::Skipped, reason.into())
+}
+
+/// A person should look: a dead letter.
+pub fn refused(reason: impl Into<String>) -> End {
+    end(Outcome::Refused, reason.into())
+}
+
+/// The payload is not what its topic promises: a dead letter.
+pub fn invalid(reason: impl Into<String>) -> End {
+    end(Outcome::Invalid, reason.into())
+}
+
+fn end(outcome: Outcome, reason: String) -> End {
+    End { outcome, reason, memory: None, names: vec![] }
+}
+
+impl End {
+    /// Replaces what is remembered of the entity.
+    pub fn remember(mut self, memory: impl Into<String>) -> Self {
+        self.memory = Some(memory.into());
+        self
+    }
+
+    /// Adds a name of the entity.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self
+    }
+}

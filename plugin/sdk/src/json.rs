@@ -1,0 +1,265 @@
+//! Reads JSON by pointer, exactly, with errors that name the place.
+//!
+//! Ids are whole numbers of 64 bits and amounts are decimals: nothing here goes through a float.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde_json::{Number, Value};
+
+use crate::{End, Event, invalid, refused};
+
+/// A parsed text.
+#[derive(Clone, Debug)]
+pub struct Json {
+    value: Value,
+    of: Of,
+}
+
+/// A place in a [`Json`]. Its methods take a JSON pointer below that place.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    value: &'a Value,
+    at: String,
+    of: Of,
+}
+
+/// What is wrong and where. As an [`End`] it is `invalid` for a payload and `refused` for an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wrong {
+    pub at: String,
+    pub message: String,
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Of {
+    Payload,
+    Answer,
+    Memory,
+}
+
+/// A decimal as a JSON number with exactly its digits.
+pub fn number(decimal: Decimal) -> Value {
+    Value::Number(Number::from_string_unchecked(decimal.to_string()))
+}
+
+impl Json {
+    /// The payload of an event.
+    pub fn payload(event: &Event) -> Result<Self, Wrong> {
+        Self::parse(&event.payload, Of::Payload)
+    }
+
+    /// The body of an answer.
+    pub fn answer(body: &str) -> Result<Self, Wrong> {
+        Self::parse(body, Of::Answer)
+    }
+
+    /// A remembered text.
+    pub fn memory(text: &str) -> Result<Self, Wrong> {
+        Self::parse(text, Of::Memory)
+    }
+
+    fn parse(text: &str, of: Of) -> Result<Self, Wrong> {
+        match serde_json::from_str(text) {
+            Ok(value) => Ok(Self { value, of }),
+            Err(error) => Err(Wrong { at: String::new(), message: format!("not JSON: {error}"), of }),
+        }
+    }
+
+    /// Its root.
+    pub fn view(&self) -> View<'_> {
+        View { value: &self.value, at: String::new(), of: self.of }
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// What is at the pointer, null included; `None` when it is absent.
+    pub fn get(&self, pointer: &str) -> Option<View<'a>> {
+        self.value.pointer(pointer).map(|value| View { value, at: format!("{}{pointer}", self.at), of: self.of })
+    }
+
+    /// Whether anything, null included, is at the pointer.
+    pub fn has(&self, pointer: &str) -> bool {
+        self.value.pointer(pointer).is_some()
+    }
+
+    /// What is at the pointer, if it is there and not null.
+    fn some(&self, pointer: &str) -> Option<&'a Value> {
+        self.value.pointer(pointer).filter(|value| !value.is_null())
+    }
+
+    /// A text; absent and null are `None`.
+    pub fn opt_text(&self, pointer: &str) -> Result<Option<&'a str>, Wrong> {
+        match self.some(pointer) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(pointer, format!("expected a text, found {}", kind(other)))),
+        }
+    }
+
+    pub fn text(&self, pointer: &str) -> Result<&'a str, Wrong> {
+        self.opt_text(pointer)?.ok_or_else(|| self.missing(pointer))
+    }
+
+    /// A text or a number as text, where systems are loose about which; absent and null are `None`.
+    pub fn opt_loose(&self, pointer: &str) -> Result<Option<String>, Wrong> {
+        match self.some(pointer) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(other) => Err(self.wrong(pointer, format!("expected a text or a number, found {}", kind(other)))),
+        }
+    }
+
+    /// A whole number from 0 to 2^64-1: a number, its digits as text, or the tail of a `gid://` (a query after it aside).
+    pub fn opt_id(&self, pointer: &str) -> Result<Option<u64>, Wrong> {
+        let text = match self.some(pointer) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::String(text)) if text.starts_with("gid://") => {
+                let tail = text.rsplit('/').next().unwrap_or_default();
+                tail.split('?').next().unwrap_or_default().to_owned()
+            }
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => return Err(self.wrong(pointer, format!("expected an id, found {}", kind(other)))),
+        };
+        match text.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => Err(self.wrong(pointer, format!("expected an id, found `{text}`"))),
+        }
+    }
+
+    pub fn id(&self, pointer: &str) -> Result<u64, Wrong> {
+        self.opt_id(pointer)?.ok_or_else(|| self.missing(pointer))
+    }
+
+    /// An amount: a number or its digits as text; absent, null and the empty text are `None`.
+    pub fn opt_decimal(&self, pointer: &str) -> Result<Option<Decimal>, Wrong> {
+        let text = match self.some(pointer) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::String(text)) if text.is_empty() => return Ok(None),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => return Err(self.wrong(pointer, format!("expected an amount, found {}", kind(other)))),
+        };
+        let decimal =
+            if text.contains(['e', 'E']) { Decimal::from_scientific(&text) } else { Decimal::from_str_exact(&text) };
+        match decimal {
+            Ok(decimal) => Ok(Some(decimal)),
+            Err(_) => Err(self.wrong(pointer, format!("expected an amount, found `{text}`"))),
+        }
+    }
+
+    pub fn decimal(&self, pointer: &str) -> Result<Decimal, Wrong> {
+        self.opt_decimal(pointer)?.ok_or_else(|| self.missing(pointer))
+    }
+
+    /// A boolean, also as 0 or 1; absent and null are `None`.
+    pub fn opt_bool(&self, pointer: &str) -> Result<Option<bool>, Wrong> {
+        match self.some(pointer) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(Value::Number(number)) if number.to_string() == "1" => Ok(Some(true)),
+            Some(Value::Number(number)) if number.to_string() == "0" => Ok(Some(false)),
+            Some(other) => Err(self.wrong(pointer, format!("expected true or false, found {}", kind(other)))),
+        }
+    }
+
+    /// The members of a list; absent and null are an empty one.
+    pub fn list(&self, pointer: &str) -> Result<Vec<View<'a>>, Wrong> {
+        match self.some(pointer) {
+            None => Ok(vec![]),
+            Some(Value::Array(members)) => Ok(members
+                .iter()
+                .enumerate()
+                .map(|(n, value)| View { value, at: format!("{}{pointer}/{n}", self.at), of: self.of })
+                .collect()),
+            Some(other) => Err(self.wrong(pointer, format!("expected a list, found {}", kind(other)))),
+        }
+    }
+
+    /// An error at the pointer.
+    pub fn wrong(&self, pointer: &str, message: impl Into<String>) -> Wrong {
+        Wrong { at: format!("{}{pointer}", self.at), message: message.into(), of: self.of }
+    }
+
+    fn missing(&self, pointer: &str) -> Wrong {
+        self.wrong(pointer, "missing")
+    }
+}
+
+impl FromStr for Json {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        Self::parse(text, Of::Payload)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let of = match self.of {
+            Of::Payload => "payload",
+            Of::Answer => "answer",
+            Of::Memory => "memory",
+        };
+        if self.at.is_empty() {
+            write!(f, "{of}: {}", self.message)
+        } else {
+            write!(f, "{of} at `{}`: {}", self.at, self.message)
+        }
+    }
+}
+
+impl From<Wrong> for End {
+    fn from(wrong: Wrong) -> End {
+        match wrong.of {
+            Of::Payload => invalid(wrong.to_string()),
+            Of::Answer | Of::Memory => refused(wrong.to_string()),
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_beyond_a_double_stay_exact() {
+        let json: Json = r#"{"a":706405506930370084,"b":"gid://shopify/MailingAddress/820982911946154508?model_name=CustomerAddress"}"#.parse().unwrap();
+        assert_eq!(json.view().id("/a"), Ok(706405506930370084));
+        assert_eq!(json.view().id("/b"), Ok(820982911946154508));
+    }
+
+    #[test]
+    fn amounts_stay_exact() {
+        let json: Json = r#"{"a":0.1,"b":"23600","c":127342.560}"#.parse().unwrap();
+        let read = |pointer| json.view().decimal(pointer).unwrap();
+        assert_eq!(number(read("/a") + read("/b") + read("/c")).to_string(), "150942.660");
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        let json: Json = r#"{"lines":[{"id":1},{"id":-1}]}"#.parse().unwrap();
+        let lines = json.view().list("/lines").unwrap();
+        assert_eq!(lines[1].id("/id").unwrap_err().to_string(), "payload at `/lines/1/id`: expected an id, found `-1`");
+        assert_eq!(lines[0].text("/name").unwrap_err().to_string(), "payload at `/lines/0/name`: missing");
+    }
+}

@@ -1,0 +1,172 @@
+//! Write rules for Tandem as ordinary `async` Rust.
+//!
+//! Knows the contract (`wit/v0.1`) and nothing of Shopify or Omneo beyond the names of the two targets.
+//!
+//! ```
+//! use tandem_sdk::*;
+//!
+//! #[derive(Default)]
+//! struct Hello;
+//!
+//! impl Rules for Hello {
+//!     fn describe(&self) -> Manifest {
+//!         Manifest::new("hello", "1").listens("shopify", ["customers/create"]).target("omneo", "", ["read-profiles"])
+//!     }
+//!     fn key(&self, event: &Event) -> Result<Entity, String> {
+//!         let payload = Json::payload(event).map_err(|wrong| wrong.to_string())?;
+//!         let id = payload.view().id("/id").map_err(|wrong| wrong.to_string())?;
+//!         Ok(Entity::named(format!("shopify/customer/{id}")))
+//!     }
+//!     async fn handle(&self, cx: &Cx, _event: &Event) -> Ending {
+//!         let answer = cx.omneo(get("/profiles").query("filter[email]", "ada@example.org")).await?;
+//!         Ok(done(format!("Omneo answered {}", answer.status)))
+//!     }
+//! }
+//! // In the crate that becomes the component: `tandem_sdk::export!(Hello);`
+//!
+//! // Without wasm, an asking is a function call:
+//! let event = Event { source: "shopify".into(), topic: "customers/create".into(), payload: r#"{"id":7}"#.into(), ..event() };
+//! let Next::Send(send) = step(&Hello, &event, &[], vec![]) else { panic!("it should ask") };
+//! assert_eq!(send.calls[0].line(), "GET omneo /profiles?filter[email]=ada@example.org");
+//! ```
+
+mod call;
+mod end;
+mod json;
+mod manifest;
+mod reply;
+mod run;
+mod time;
+
+/// What `wit-bindgen` makes of the contract.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/v0.1",
+        world: "plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_bindings",
+        default_bindings_module: "tandem_sdk::bindings",
+        additional_derives: [PartialEq],
+        generate_unused_types: true,
+    });
+}
+
+pub use bindings::exports::tandem::rules::rules::{
+    Answer, Call, Effect, End, Entity, Event, GraphqlRequest, Manifest, Method, Next, Outcome, Problem, Reply, Request,
+    RestRequest, Send, Setting, Target, Topic,
+};
+pub use call::{CallTo, delete, get, graphql, mutation, patch, post, put, query, segment};
+pub use end::{Ending, done, invalid, refused, skipped};
+pub use json::{Json, View, Wrong, number};
+pub use manifest::event;
+pub use reply::GraphqlError;
+pub use run::{Cx, join, join_all, step};
+pub use rust_decimal::Decimal;
+pub use serde_json::{Value, json};
+pub use time::Time;
+
+/// What an author writes. `Default` is the rules with every setting at its default.
+pub trait Rules: Default + 'static {
+    /// What these rules are; see [`Manifest`].
+    fn describe(&self) -> Manifest;
+
+    /// Takes a rules file as JSON. Gives the configured rules and warnings, or every mistake.
+    fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        match serde_json::from_str::<Value>(rules) {
+            Ok(Value::Object(keys)) => {
+                let unknown: Vec<_> = keys
+                    .keys()
+                    .map(|key| Problem {
+                        at: format!("/{key}"),
+                        message: format!("unknown key `{key}`"),
+                        fix: "these rules have no settings; remove it".into(),
+                    })
+                    .collect();
+                if unknown.is_empty() { Ok((Self::default(), vec![])) } else { Err(unknown) }
+            }
+            _ => Err(vec![Problem {
+                at: String::new(),
+                message: "the rules are not a JSON object".into(),
+                fix: "pass an object".into(),
+            }]),
+        }
+    }
+
+    /// What the event is about, or why that cannot be said.
+    fn key(&self, event: &Event) -> Result<Entity, String>;
+
+    /// What to do about the event. Runs again from its beginning at every asking; awaits nothing but calls of `cx`.
+    fn handle(&self, cx: &Cx, event: &Event) -> impl Future<Output = Ending>;
+}
+
+/// Makes a component of a type that implements [`Rules`].
+///
+/// A panic's message and place reach the event's log through the one import a plugin may have. With `import nothing`
+/// the component has no import at all, and a panic is a trap without words.
+#[macro_export]
+macro_rules! export {
+    ($rules:ty) => {
+        $crate::export!(@make $rules, $crate::log_panics());
+    };
+    ($rules:ty, import nothing) => {
+        $crate::export!(@make $rules, ());
+    };
+    (@make $rules:ty, $prepare:expr) => {
+        const _: () = {
+            ::std::thread_local! {
+                static RULES: ::std::cell::OnceCell<$rules> = const { ::std::cell::OnceCell::new() };
+                static CONFIGURED: ::std::cell::RefCell<Option<$rules>> = const { ::std::cell::RefCell::new(None) };
+            }
+            fn with<T>(f: impl FnOnce(&$rules) -> T) -> T {
+                CONFIGURED.with_borrow(|configured| match configured {
+                    Some(rules) => f(rules),
+                    None => RULES.with(|rules| f(rules.get_or_init(Default::default))),
+                })
+            }
+            struct Component;
+            impl $crate::bindings::exports::tandem::rules::rules::Guest for Component {
+                fn describe() -> $crate::Manifest {
+                    $prepare;
+                    with($crate::Rules::describe)
+                }
+                fn configure(
+                    rules: ::std::string::String,
+                ) -> Result<::std::vec::Vec<$crate::Problem>, ::std::vec::Vec<$crate::Problem>> {
+                    let (rules, warnings) = <$rules as $crate::Rules>::configure(&rules)?;
+                    CONFIGURED.replace(Some(rules));
+                    Ok(warnings)
+                }
+                fn key(event: $crate::Event) -> Result<$crate::Entity, ::std::string::String> {
+                    $prepare;
+                    with(|rules| $crate::Rules::key(rules, &event))
+                }
+                fn step(
+                    event: $crate::Event,
+                    memory: ::std::vec::Vec<::std::string::String>,
+                    replies: ::std::vec::Vec<::std::vec::Vec<$crate::Reply>>,
+                ) -> $crate::Next {
+                    $prepare;
+                    with(|rules| $crate::step(rules, &event, &memory, replies))
+                }
+            }
+            $crate::bindings::export_bindings!(Component with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// Sends the message of a panic to the event's log.
+#[doc(hidden)]
+pub fn log_panics() {
+    #[cfg(target_arch = "wasm32")]
+    std::panic::set_hook(Box::new(|info| bindings::tandem::rules::host::log(&info.to_string())));
+}
+
+/// Writes a line to the event's log; a native build, which has no host, writes it to standard error.
+pub fn log(line: &str) {
+    #[cfg(target_arch = "wasm32")]
+    bindings::tandem::rules::host::log(line);
+    #[cfg(not(target_arch = "wasm32"))]
+    eprintln!("{line}");
+}

@@ -1,0 +1,64 @@
+//! Builds manifests and entities. Knows their shape only.
+
+use crate::{Entity, Event, Manifest, Setting, Target, Topic};
+
+impl Manifest {
+    /// Rules that listen to nothing and call nobody yet.
+    pub fn new(name: &str, version: &str) -> Self {
+        Self { name: name.into(), version: version.into(), listens: vec![], targets: vec![], settings: vec![] }
+    }
+
+    /// Adds topics of a source.
+    pub fn listens<'a>(mut self, source: &str, topics: impl IntoIterator<Item = &'a str>) -> Self {
+        self.listens.extend(topics.into_iter().map(|name| Topic { source: source.into(), name: name.into() }));
+        self
+    }
+
+    /// Adds a target with its API version (empty where it has none) and the scopes its credentials need.
+    pub fn target<'a>(mut self, name: &str, api_version: &str, scopes: impl IntoIterator<Item = &'a str>) -> Self {
+        self.targets.push(Target {
+            name: name.into(),
+            api_version: api_version.into(),
+            scopes: scopes.into_iter().map(Into::into).collect(),
+        });
+        self
+    }
+
+    /// Adds a setting: its JSON pointer, its value in force as JSON, and whether changing it cuts links.
+    pub fn setting(mut self, at: &str, value: impl Into<String>, fixed: bool) -> Self {
+        self.settings.push(Setting { at: at.into(), value: value.into(), fixed });
+        self
+    }
+}
+
+impl Entity {
+    /// An entity of one name that waits for nobody.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { names: vec![name.into()], after: vec![] }
+    }
+
+    /// Adds a name.
+    pub fn and(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self
+    }
+
+    /// Waits for earlier events of the entity with this name.
+    pub fn after(mut self, name: impl Into<String>) -> Self {
+        self.after.push(name.into());
+        self
+    }
+}
+
+/// An event to fill in, for tests: Shopify's, at a fixed time, with an empty object as payload.
+pub fn event() -> Event {
+    Event {
+        source: "shopify".into(),
+        topic: String::new(),
+        id: "e1".into(),
+        occurred_at: "2026-01-02T03:04:05Z".into(),
+        received_at: "2026-01-02T03:04:06Z".into(),
+        api_version: "2026-07".into(),
+        payload: "{}".into(),
+    }
+}

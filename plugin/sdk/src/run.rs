@@ -1,0 +1,225 @@
+//! Runs `async` rules over recorded replies, in passes. Knows nothing of what is asked.
+//!
+//! A pass polls the whole future once. A call belongs to the pass in which it is first polled and gets its reply in a
+//! later one, so `join`ed branches of different lengths never take each other's replies.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use crate::{Answer, Call, CallTo, End, Event, Next, Reply, Rules, Send};
+
+/// What rules have in hand while they handle an event: the way to call, and what was remembered.
+#[derive(Debug)]
+pub struct Cx {
+    memory: Vec<String>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The pass that is being polled.
+    pass: usize,
+    /// The replies of each pass, each taken once.
+    replies: Vec<Vec<Option<Reply>>>,
+    /// The calls first polled in this pass.
+    calls: Vec<Call>,
+    names: Vec<String>,
+}
+
+/// One asking: what to do next about the event, given the replies so far.
+///
+/// Panics, which in a component is a trap, when the replies are not those of these rules, and when the rules wait for
+/// something that is not a call.
+pub fn step<R: Rules>(rules: &R, event: &Event, memory: &[String], replies: Vec<Vec<Reply>>) -> Next {
+    let passes = replies.len();
+    let cx = Cx {
+        memory: memory.to_vec(),
+        state: RefCell::new(State {
+            pass: 0,
+            replies: replies.into_iter().map(|pass| pass.into_iter().map(Some).collect()).collect(),
+            calls: vec![],
+            names: vec![],
+        }),
+    };
+    let mut future = pin!(rules.handle(&cx, event));
+    let mut context = Context::from_waker(Waker::noop());
+    for pass in 0..=passes {
+        cx.state.borrow_mut().pass = pass;
+        let polled = future.as_mut().poll(&mut context);
+        let mut state = cx.state.borrow_mut();
+        let calls = std::mem::take(&mut state.calls);
+        match polled {
+            Poll::Ready(ending) => {
+                assert!(
+                    pass == passes && calls.is_empty(),
+                    "the rules ended after {pass} of {passes} passes: these are the replies of other rules"
+                );
+                let mut end = ending.unwrap_or_else(|early| early);
+                end.names.append(&mut state.names);
+                return Next::End(end);
+            }
+            Poll::Pending if calls.is_empty() => {
+                panic!("the rules wait for something that is not a call")
+            }
+            Poll::Pending if pass == passes => {
+                let names = state.names.clone();
+                return Next::Send(Send { calls, names });
+            }
+            Poll::Pending => assert!(
+                calls.len() == state.replies[pass].len(),
+                "pass {pass} asks {} calls but has {} replies: these are the replies of other rules",
+                calls.len(),
+                state.replies[pass].len()
+            ),
+        }
+    }
+    unreachable!("the last pass returns or panics")
+}
+
+impl Cx {
+    /// What earlier events left behind, the newest first.
+    pub fn memory(&self) -> &[String] {
+        &self.memory
+    }
+
+    /// Adds a name of the entity: claimed with the next calls, or with the end.
+    pub fn learn(&self, name: impl Into<String>) {
+        let name = name.into();
+        let mut state = self.state.borrow_mut();
+        if !state.names.contains(&name) {
+            state.names.push(name);
+        }
+    }
+
+    /// Sends a call to Omneo; an unknown fate ends the event as refused.
+    pub async fn omneo(&self, call: CallTo) -> Result<Answer, End> {
+        self.call(call.to("omneo")).await.answer()
+    }
+
+    /// Sends a call to Shopify; an unknown fate ends the event as refused.
+    pub async fn shopify(&self, call: CallTo) -> Result<Answer, End> {
+        self.call(call.to("shopify")).await.answer()
+    }
+
+    /// Sends a call and gives its reply, whatever it is.
+    pub async fn call(&self, call: Call) -> Reply {
+        let mut asked = Some(call);
+        let mut place = (0, 0);
+        poll_fn(|_| {
+            let mut state = self.state.borrow_mut();
+            if let Some(call) = asked.take() {
+                place = (state.pass, state.calls.len());
+                state.calls.push(call);
+                return Poll::Pending;
+            }
+            let (pass, n) = place;
+            if pass == state.pass {
+                return Poll::Pending;
+            }
+            let reply = state.replies[pass].get_mut(n).and_then(Option::take);
+            Poll::Ready(reply.expect("each reply is there and taken once"))
+        })
+        .await
+    }
+}
+
+/// Runs two futures at the same time, so that their calls go out together.
+pub async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        poll_into(a.as_mut(), &mut first, cx);
+        poll_into(b.as_mut(), &mut second, cx);
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (one, other) => {
+                (first, second) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Runs any number of futures at the same time; gives their results in their order.
+pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
+    poll_fn(|cx| {
+        for (future, result) in &mut futures {
+            poll_into(future.as_mut(), result, cx);
+        }
+        if futures.iter().any(|(_, result)| result.is_none()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(futures.iter_mut().filter_map(|(_, result)| result.take()).collect())
+    })
+    .await
+}
+
+fn poll_into<F: Future>(future: Pin<&mut F>, result: &mut Option<F::Output>, cx: &mut Context) {
+    if result.is_none()
+        && let Poll::Ready(value) = future.poll(cx)
+    {
+        *result = Some(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ending, Entity, Manifest, done, event, get};
+
+    #[derive(Default)]
+    struct Uneven;
+
+    impl Rules for Uneven {
+        fn describe(&self) -> Manifest {
+            Manifest::new("uneven", "0")
+        }
+        fn key(&self, _: &Event) -> Result<Entity, String> {
+            Ok(Entity::named("shopify/customer/1"))
+        }
+        async fn handle(&self, cx: &Cx, _: &Event) -> Ending {
+            let long = async {
+                let a = cx.omneo(get("/a")).await?.body;
+                let b = cx.omneo(get("/b")).await?.body;
+                Ok::<_, End>((a, b))
+            };
+            let (ab, c) = join(long, cx.omneo(get("/c"))).await;
+            Ok(done(format!("{:?} {}", ab?, c?.body)))
+        }
+    }
+
+    fn answers(bodies: &[&str]) -> Vec<Reply> {
+        let answer = |body: &&str| Reply::Answer(Answer { status: 200, headers: vec![], body: (*body).into() });
+        bodies.iter().map(answer).collect()
+    }
+
+    fn paths(next: &Next) -> Vec<String> {
+        let Next::Send(send) = next else { panic!("ended: {next:?}") };
+        send.calls.iter().map(Call::line).collect()
+    }
+
+    #[test]
+    fn branches_of_different_lengths_keep_their_replies() {
+        let ask = |replies| step(&Uneven, &event(), &[], replies);
+        assert_eq!(paths(&ask(vec![])), ["GET omneo /a", "GET omneo /c"]);
+        assert_eq!(paths(&ask(vec![answers(&["A", "C"])])), ["GET omneo /b"]);
+        let Next::End(end) = ask(vec![answers(&["A", "C"]), answers(&["B"])]) else { panic!() };
+        assert_eq!(end.reason, r#"("A", "B") C"#);
+    }
+
+    #[test]
+    #[should_panic(expected = "replies of other rules")]
+    fn a_wrong_number_of_replies_is_found() {
+        step(&Uneven, &event(), &[], vec![answers(&["A"])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "replies of other rules")]
+    fn replies_that_nobody_asked_for_are_found() {
+        step(&Uneven, &event(), &[], vec![answers(&["A", "C"]), answers(&["B"]), answers(&["D"])]);
+    }
+}
