@@ -1,0 +1,142 @@
+//! Tandem's default rules: what an event of Shopify or Omneo asks of the other side.
+//!
+//! Pure: they know both systems' shapes, and nothing of tenants, addresses, credentials or the clock.
+
+mod clock;
+mod fingerprint;
+mod key;
+mod order;
+mod person;
+mod product;
+mod settings;
+
+use tandem_sdk::{Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, json, skipped};
+
+use settings::Settings;
+
+/// The version of Shopify's Admin API that every document here is written for.
+const SHOPIFY_API_VERSION: &str = "2026-07";
+
+/// The rules, with the settings they were configured with.
+#[derive(Clone, Debug)]
+pub struct DefaultRules {
+    settings: Settings,
+    /// The rules file as given, for the manifest.
+    given: Value,
+}
+
+/// What a topic is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Person,
+    Order,
+    Product,
+}
+
+/// Every topic that is mapped.
+const TOPICS: [(&str, &str, Subject); 19] = [
+    ("shopify", "customers/create", Subject::Person),
+    ("shopify", "customers/update", Subject::Person),
+    ("shopify", "customers/enable", Subject::Person),
+    ("shopify", "customer.tags_added", Subject::Person),
+    ("shopify", "customer.tags_removed", Subject::Person),
+    ("shopify", "customers_email_marketing_consent/update", Subject::Person),
+    ("shopify", "customers_marketing_consent/update", Subject::Person),
+    ("shopify", "orders/create", Subject::Order),
+    ("shopify", "orders/updated", Subject::Order),
+    ("shopify", "orders/paid", Subject::Order),
+    ("shopify", "orders/fulfilled", Subject::Order),
+    ("shopify", "orders/partially_fulfilled", Subject::Order),
+    ("shopify", "orders/cancelled", Subject::Order),
+    ("shopify", "products/create", Subject::Product),
+    ("shopify", "products/update", Subject::Product),
+    ("omneo", "profile.created", Subject::Person),
+    ("omneo", "profile.updated", Subject::Person),
+    ("omneo", "profile-attribute.updated", Subject::Person),
+    ("omneo", "identity.created", Subject::Person),
+];
+
+impl Default for DefaultRules {
+    fn default() -> Self {
+        Self { settings: Settings::default(), given: json!({}) }
+    }
+}
+
+impl Rules for DefaultRules {
+    fn describe(&self) -> Manifest {
+        let mut manifest = Manifest::new("tandem-default", env!("CARGO_PKG_VERSION"))
+            .target(
+                "omneo",
+                "",
+                [
+                    "read-profiles",
+                    "create-profiles",
+                    "update-profiles",
+                    "read-identities",
+                    "read-orders",
+                    "create-orders",
+                    "update-orders",
+                    "create-transactions",
+                    "update-transactions",
+                    "create-products",
+                    "update-products",
+                ],
+            )
+            .target(
+                "shopify",
+                SHOPIFY_API_VERSION,
+                ["read_customers", "write_customers", "read_orders", "read_products"],
+            );
+        for (source, topic, _) in TOPICS {
+            manifest = manifest.listens(source, [topic]);
+        }
+        for (at, value, fixed) in Settings::in_force(&self.given) {
+            manifest = manifest.setting(at, value, fixed);
+        }
+        manifest
+    }
+
+    fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let (settings, given) = Settings::configure(rules)?;
+        Ok((Self { settings, given }, vec![]))
+    }
+
+    fn key(&self, event: &Event) -> Result<Entity, String> {
+        match subject(event) {
+            Some(subject) => key::key(subject, event).map_err(|wrong| wrong.to_string()),
+            None => Err(format!("topic `{}` of {} is not mapped", event.topic, event.source)),
+        }
+    }
+
+    async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
+        let sync = &self.settings.sync;
+        let from_shopify = event.source == "shopify";
+        let direction = if from_shopify { sync.shopify_to_omneo } else { sync.omneo_to_shopify };
+        if !direction {
+            let name = if from_shopify { "shopify_to_omneo" } else { "omneo_to_shopify" };
+            return Ok(skipped(format!("switched off: `sync.{name} = false`")));
+        }
+        match subject(event) {
+            Some(Subject::Person) if sync.profiles => match from_shopify {
+                true => person::from_shopify(cx, &self.settings, event).await,
+                false => person::from_omneo(cx, &self.settings, event).await,
+            },
+            Some(Subject::Order) if sync.orders => order::handle(cx, &self.settings, event).await,
+            Some(Subject::Product) if sync.products => product::handle(cx, &self.settings, event).await,
+            Some(subject) => Ok(skipped(format!(
+                "switched off: `sync.{} = false`",
+                match subject {
+                    Subject::Person => "profiles",
+                    Subject::Order => "orders",
+                    Subject::Product => "products",
+                }
+            ))),
+            None => Ok(skipped(format!("topic `{}` of {} is not mapped", event.topic, event.source))),
+        }
+    }
+}
+
+fn subject(event: &Event) -> Option<Subject> {
+    let topic = TOPICS.iter().find(|(source, topic, _)| *source == event.source && *topic == event.topic);
+    topic.map(|(_, _, subject)| *subject)
+}

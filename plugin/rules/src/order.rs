@@ -1,0 +1,169 @@
+//! Sends orders to Omneo: as Omneo orders below the threshold, as transactions from there on. The state of a body
+//! decides, never its topic. Knows the order of the tests; nothing of how amounts add up or who is a profile.
+
+mod amount;
+mod body;
+mod item;
+mod memory;
+mod piece;
+mod profile;
+mod refund;
+mod send;
+mod status;
+mod sum;
+
+use tandem_sdk::{Cx, End, Ending, Event, Json, View, done, invalid, refused, skipped};
+
+use crate::clock::Clock;
+use crate::fingerprint::fingerprint;
+use crate::key::own_id;
+use crate::settings::Settings;
+use body::{CANCELLED, Draft};
+use item::Lines;
+use memory::{Memory, return_id};
+use refund::Refunds;
+
+/// Any topic of an order.
+pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
+    let payload = Json::payload(event)?;
+    let order = payload.view();
+    if !order.get("/line_items").is_some_and(|lines| lines.value().is_array()) {
+        return Ok(invalid("not an order: it has no `line_items`"));
+    }
+    if order.opt_decimal("/total_price")?.is_none() {
+        return Ok(invalid("not an order: it has no `total_price`"));
+    }
+    if order.opt_bool("/test")? == Some(true) && !settings.orders.include_test {
+        return Ok(skipped("a test order: `orders.include_test = false`"));
+    }
+    let id = own_id(&order)?.to_string();
+    let mut memory = Memory::read(cx.memory());
+    let clock = Clock::of(&order, event)?;
+    if memory.clock.is_some_and(|known| clock.is_older_than(known)) {
+        return Ok(skipped("older than what is known of the order"));
+    }
+    let is_same_time = memory.clock == Some(clock);
+    memory.clock = Some(clock.or(memory.clock));
+    let before = std::mem::take(&mut memory.state);
+    let mut job = Job { cx, settings, order, id, memory };
+    let result = if job.memory.cancelled || job.order.opt_text("/cancelled_at")?.is_some() {
+        job.cancel().await
+    } else if let Some(status) = status::voided(&job.order)? {
+        job.lapse(status).await
+    } else {
+        job.send(is_same_time.then_some(before)).await
+    };
+    // What was sent is remembered even if the event then failed; what was refused at once leaves no trace, so that the
+    // same body counts when it is run again.
+    match result {
+        Ok(end) => Ok(end.remember(job.memory.text())),
+        Err(end) if job.memory.has_sent() => Err(end.remember(Memory { state: String::new(), ..job.memory }.text())),
+        Err(end) => Err(end),
+    }
+}
+
+/// One order on its way.
+struct Job<'a> {
+    cx: &'a Cx,
+    settings: &'a Settings,
+    order: View<'a>,
+    id: String,
+    /// What will be remembered.
+    memory: Memory,
+}
+
+/// What an order comes to for Omneo.
+struct Plan {
+    /// The sale first; then the returns, each with the id of its refund.
+    drafts: Vec<(String, Draft)>,
+    notes: Vec<String>,
+    wrong: Vec<String>,
+}
+
+impl Job<'_> {
+    /// Cancelled once is cancelled for good, and nothing is made void a second time.
+    async fn cancel(&mut self) -> Ending {
+        let before = std::mem::replace(&mut self.memory.cancelled, true);
+        if self.memory.lost {
+            return Ok(refused(
+                "cancelled, but what was remembered of the order cannot be read: void it in Omneo if it is there",
+            ));
+        }
+        let mut what = self.void_all().await?;
+        if self.memory.order.as_ref().is_some_and(|order| order.status != CANCELLED)
+            && self.set_status(CANCELLED).await?
+        {
+            what.push("Omneo order cancelled".to_owned());
+        }
+        Ok(match (what.is_empty(), before) {
+            (false, _) => done(format!("the order was cancelled: {}", what.join(", "))),
+            (true, true) => skipped("cancelled before"),
+            (true, false) => skipped("cancelled and never sent"),
+        })
+    }
+
+    /// A sale whose authorisation has lapsed. It may still be paid another way, so the next body decides afresh.
+    async fn lapse(&mut self, status: &str) -> Ending {
+        self.memory.reached = false;
+        let what = self.void_all().await?;
+        let status = format!("financial status is `{status}`");
+        Ok(if what.is_empty() { skipped(status) } else { done(format!("{status}: {}", what.join(", "))) })
+    }
+
+    /// Sends what there is to send. `before` is the mark of the state that was dealt with at this very time.
+    async fn send(&mut self, before: Option<String>) -> Ending {
+        let threshold = self.settings.orders.transaction_status;
+        let sold = self.memory.sale.as_ref().is_some_and(|sale| !sale.void);
+        let reached = self.memory.reached || sold || status::is_reached(&self.order, threshold)?;
+        let Plan { drafts, notes, wrong } = self.plan()?;
+        let state = self.state(&drafts, reached)?;
+        if before.as_ref() == Some(&state) {
+            self.memory.state = state;
+            return Ok(skipped("an echo: this state of the order was dealt with before"));
+        }
+        if !drafts[0].1.has_items && !self.memory.has_sent() {
+            return Ok(skipped("no line of the order is an item for Omneo"));
+        }
+        let who = profile::find(self.cx, self.settings, &self.order, self.memory.profile.as_ref()).await?;
+        let mut what = match reached {
+            true => self.send_sale(drafts, who).await?,
+            false => self.send_order(drafts, who, &status::below(&self.order, threshold)?).await?,
+        };
+        if !wrong.is_empty() {
+            what.extend(wrong);
+            return Err(refused(what.join("; ")));
+        }
+        self.memory.state = state;
+        if what.is_empty() {
+            what.push("nothing of the order that Omneo keeps has changed".to_owned());
+            return Ok(skipped(what.into_iter().chain(notes).collect::<Vec<_>>().join("; ")));
+        }
+        what.extend(notes);
+        Ok(done(what.join("; ")))
+    }
+
+    fn plan(&self) -> Result<Plan, End> {
+        let order = &self.order;
+        let mut sum = sum::sum(order)?;
+        let Refunds { returns, notes, mut wrong } = refund::take(order, &mut sum)?;
+        let sale = Lines { order, id: &self.id, sum: &sum, is_return: false };
+        let mut drafts = vec![(String::new(), body::draft(sale, None, self.settings)?)];
+        for refund in returns {
+            let (view, refund_id) = (&refund.view, refund.id.to_string());
+            let back = Lines { id: &return_id(&self.id, &refund_id), sum: &refund.sum, is_return: true, ..sale };
+            match body::draft(back, Some(view), self.settings) {
+                Ok(draft) if draft.has_items => drafts.push((refund_id, draft)),
+                Ok(_) => {}
+                Err(end) => wrong.push(format!("refund {refund_id} not sent: {}", end.reason)),
+            }
+        }
+        Ok(Plan { drafts, notes, wrong })
+    }
+
+    /// The mark of all that decides what is sent.
+    fn state(&self, drafts: &[(String, Draft)], reached: bool) -> Result<String, End> {
+        let customer = (profile::customer_id(&self.order), self.order.opt_text("/customer/email")?);
+        let marks: Vec<_> = drafts.iter().map(|(_, draft)| draft.mark.as_str()).collect();
+        Ok(fingerprint(format!("{} {reached} {customer:?} {:?}", marks.join(" "), self.order.opt_text("/email")?)))
+    }
+}

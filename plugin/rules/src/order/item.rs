@@ -1,0 +1,171 @@
+//! Makes Omneo's items of the lines of an order. Knows the settings that shape them; not what is made of their sum.
+
+use serde_json::Map;
+use tandem_sdk::{End, Value, View, json, refused};
+
+use super::amount::Micros;
+use super::piece::{EACH_MAX, Piece, pieces};
+use super::sum::{Kind, Line, Sum};
+use crate::product::sku;
+use crate::settings::{ItemPrice, Orders};
+
+/// Lines as items, and what they come to.
+pub struct Items {
+    pub items: Vec<Value>,
+    pub total: Micros,
+    /// The list prices of what was bought, without tax where it comes on top.
+    pub original: Micros,
+    /// What is not an item though it was paid.
+    pub meta: Map<String, Value>,
+}
+
+/// Whose lines they are.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    pub order: &'a View<'a>,
+    /// The external id of the purchase or return.
+    pub id: &'a str,
+    pub sum: &'a Sum<'a>,
+    /// The lines came back: quantities and totals are negative, prices per piece are not.
+    pub is_return: bool,
+}
+
+/// Makes items of the lines.
+///
+/// With `charges = "meta"`, shipping, tips, duties, fees and header tax are in `meta.charges` and not among the items:
+/// the total stays, and items and charges together sum to it. With `gift_cards = "exclude"`, gift cards are bought but
+/// not counted: they leave the items, the total and the original total alike, and `meta.left_out` names them.
+pub fn items(lines: Lines, orders: &Orders) -> Result<Items, End> {
+    let Lines { id, sum, .. } = lines;
+    let mut made = Items { items: vec![], total: sum.total, original: 0, meta: Map::new() };
+    let (mut charges, mut left_out) = (vec![], vec![]);
+    for (n, line) in sum.lines.iter().enumerate() {
+        let is_charge = !matches!(line.kind, Kind::Goods | Kind::GiftCard);
+        if line.kind == Kind::GiftCard && !orders.gift_cards {
+            made.total -= line.net;
+            left_out.push(lines.named(line)?);
+            continue;
+        }
+        if is_charge && !orders.charges_as_items {
+            charges.push(lines.named(line)?);
+            continue;
+        }
+        if line.kind != Kind::Shipping && line.view.is_some() {
+            made.original += line.gross;
+        }
+        if orders.item_price == ItemPrice::Each && line.quantity > EACH_MAX {
+            return Err(refused(format!(
+                "{} pieces of `{}` are too many to send one by one: use `orders.item_price = \"unit\"` or `\"line\"`",
+                line.quantity,
+                name(line)?
+            )));
+        }
+        let line_id = match (&line.id, line.kind) {
+            (Some(line_id), Kind::Shipping) => format!("shipping:{line_id}"),
+            (Some(line_id), _) => line_id.clone(),
+            (None, kind) if is_charge => format!("{id}:{}", kind.name()),
+            (None, _) => format!("{id}:line:{}", n + 1),
+        };
+        for (i, piece) in pieces(line, orders.item_price, sum.purse.unit()).iter().enumerate() {
+            // The first has the line's own id: a line stays itself when its pieces are split.
+            let item_id = if i == 0 { line_id.clone() } else { format!("{line_id}:{}", i + 1) };
+            made.items.push(lines.item(line, piece, item_id, orders.item_price)?);
+        }
+    }
+    for (key, list) in [("charges", charges), ("left_out", left_out)] {
+        if !list.is_empty() {
+            made.meta.insert(key.to_owned(), Value::Array(list));
+        }
+    }
+    Ok(made)
+}
+
+impl Lines<'_> {
+    pub fn sign(self) -> Micros {
+        if self.is_return { -1 } else { 1 }
+    }
+
+    fn named(self, line: &Line) -> Result<Value, End> {
+        let amount = self.sum.purse.number(self.sign() * line.net);
+        Ok(json!({"kind": line.kind.name(), "name": name(line)?, "amount": amount}))
+    }
+
+    fn item(self, line: &Line, piece: &Piece, item_id: String, reading: ItemPrice) -> Result<Value, End> {
+        // A price of a line is a part of the total and has its sign; a price of a piece is multiplied by the quantity.
+        let sign = if reading == ItemPrice::Line { self.sign() } else { 1 };
+        let amount = |micros| self.sum.purse.number(sign * micros);
+        let mut keys = Map::new();
+        let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+        put("external_id", json!(item_id));
+        put("name", json!(name(line)?));
+        put("quantity", json!((self.sign() * piece.quantity) as i64));
+        put("price_current", amount(piece.list));
+        put("price_original", amount(piece.list));
+        put("price_sell", amount(piece.sell));
+        put("price_tax", amount(piece.tax));
+        if piece.list > piece.sell {
+            let reason = discount_reason(self.order, line)?;
+            put("discounts", json!([{"amount": amount(piece.list - piece.sell), "reason_desc": reason}]));
+        }
+        match &line.view {
+            Some(view) if line.kind == Kind::Goods => {
+                let variant = view.opt_id("/variant_id")?;
+                if let Some(sku) = sku(view.opt_loose("/sku")?.as_deref(), variant) {
+                    put("sku", json!(sku));
+                }
+                if let Some(variant) = variant {
+                    put("variant_external_id", json!(variant.to_string()));
+                }
+            }
+            _ => put("department", json!(line.kind.name())),
+        }
+        Ok(Value::Object(keys))
+    }
+}
+
+/// The titles or codes of the line's discounts.
+fn discount_reason(order: &View, line: &Line) -> Result<String, End> {
+    let mut reasons: Vec<&str> = vec![];
+    let allocations = line.view.as_ref().map_or(Ok(vec![]), |view| view.list("/discount_allocations"))?;
+    for allocation in allocations {
+        let Some(n) = allocation.opt_id("/discount_application_index")? else { continue };
+        let Some(discount) = order.get(&format!("/discount_applications/{n}")) else { continue };
+        for key in ["/title", "/code", "/description"] {
+            if let Some(reason) = discount.opt_text(key)?.filter(|text| !text.is_empty()) {
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+                break;
+            }
+        }
+    }
+    Ok(if reasons.is_empty() { "Discount".to_owned() } else { reasons.join(", ") })
+}
+
+fn name(line: &Line) -> Result<String, End> {
+    if let Some(view) = &line.view {
+        for at in ["/name", "/title"] {
+            if let Some(name) = view.opt_text(at)?.filter(|name| !name.trim().is_empty()) {
+                return Ok(name.to_owned());
+            }
+        }
+    }
+    Ok(line.kind.name().to_owned())
+}
+
+impl Kind {
+    /// What an item that is no product is called, and its department.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Goods => "goods",
+            Kind::GiftCard => "gift_card",
+            Kind::Tip => "tip",
+            Kind::Shipping => "shipping",
+            Kind::Duties => "duties",
+            Kind::Fees => "fees",
+            Kind::Tax => "tax",
+            Kind::Rounding => "rounding",
+            Kind::Discrepancy => "discrepancy",
+        }
+    }
+}

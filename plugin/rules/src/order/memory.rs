@@ -1,0 +1,154 @@
+//! What is remembered of an order. Knows its shape; not what follows from it.
+//!
+//! Every field is read for itself, and one that cannot be read is absent: other versions write here too.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tandem_sdk::{Json, View};
+
+use crate::clock::Clock;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Memory {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+    /// The mark of the state that was dealt with last; empty when it was not dealt with to the end.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Once reached, the threshold stays reached: an edit can take a status back.
+    pub reached: bool,
+    pub cancelled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale: Option<Sale>,
+    /// By the id of the refund.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub returns: BTreeMap<String, Sale>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OmneoOrder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Link>,
+    /// Something was remembered that cannot be read, so that more may have been sent than this says.
+    #[serde(skip)]
+    pub lost: bool,
+}
+
+/// A transaction that was sent: the sale, or the return of a refund.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sale {
+    pub hash: String,
+    pub total: String,
+    pub void: bool,
+}
+
+/// The order that stands in Omneo, or, without an id, may stand there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct OmneoOrder {
+    /// Empty when no answer has said it.
+    pub id: String,
+    pub hash: String,
+    pub status: String,
+}
+
+/// The profile that the order was linked to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Link {
+    /// Absent for a guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<u64>,
+    pub id: String,
+}
+
+impl Memory {
+    pub fn read(memory: &[String]) -> Self {
+        let Some(text) = memory.first().filter(|text| !text.is_empty()) else { return Self::default() };
+        let json = match Json::memory(text) {
+            Ok(json) if json.view().value().is_object() => json,
+            _ => return Self { lost: true, ..Self::default() },
+        };
+        let view = json.view();
+        let text = |at: &str| view.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
+        let is = |at: &str| view.opt_bool(at).ok().flatten().unwrap_or(false);
+        let thing = |at: &str| view.get(at).is_some_and(|found| found.value().is_object());
+        Self {
+            clock: Clock::read(&view),
+            state: text("/state"),
+            reached: is("/reached"),
+            cancelled: is("/cancelled"),
+            sale: view.get("/sale").and_then(|sale| Sale::read(&sale)),
+            returns: returns(&view),
+            order: thing("/order").then(|| OmneoOrder {
+                id: text("/order/id"),
+                hash: text("/order/hash"),
+                status: text("/order/status"),
+            }),
+            profile: Some(text("/profile/id"))
+                .filter(|id| !id.is_empty())
+                .map(|id| Link { customer: view.opt_id("/profile/customer").ok().flatten(), id }),
+            lost: false,
+        }
+    }
+
+    /// The transactions that count, each with its external id.
+    pub fn live(&mut self, order_id: &str) -> Vec<(String, &mut Sale)> {
+        let sale = self.sale.as_mut().map(|sale| (order_id.to_owned(), sale));
+        let returns = self.returns.iter_mut().map(|(refund, sent)| (return_id(order_id, refund), sent));
+        sale.into_iter().chain(returns).filter(|(_, sent)| !sent.void).collect()
+    }
+
+    /// Whether something stands in Omneo, or may.
+    pub fn has_sent(&self) -> bool {
+        self.sale.is_some() || self.order.is_some()
+    }
+
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("it is made of texts, numbers and booleans")
+    }
+}
+
+/// The external id of the transaction that a refund becomes.
+pub fn return_id(order_id: &str, refund: &str) -> String {
+    format!("{order_id}-R{refund}")
+}
+
+impl Sale {
+    fn read(sale: &View) -> Option<Self> {
+        let text = |at: &str| sale.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
+        let void = sale.opt_bool("/void").ok().flatten().unwrap_or(false);
+        sale.value().is_object().then(|| Self { hash: text("/hash"), total: text("/total"), void })
+    }
+}
+
+fn returns(memory: &View) -> BTreeMap<String, Sale> {
+    let ids = memory.get("/returns").and_then(|returns| returns.value().as_object()).into_iter().flatten();
+    let read = |id: &String| Some((id.clone(), Sale::read(&memory.get(&format!("/returns/{id}"))?)?));
+    ids.filter_map(|(id, _)| read(id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let memory = Memory {
+            clock: Some(Clock { updated_at: Some(1), triggered_at: None }),
+            reached: true,
+            sale: Some(Sale { hash: "a".into(), total: "19.90".into(), void: false }),
+            returns: BTreeMap::from([("7".into(), Sale { hash: "b".into(), total: "1.00".into(), void: true })]),
+            profile: Some(Link { customer: Some(u64::MAX), id: "p".into() }),
+            ..Memory::default()
+        };
+        assert_eq!(Memory::read(&[memory.text()]), memory);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_absent() {
+        let read = |text: &str| Memory::read(&[text.to_owned()]);
+        assert_eq!(
+            read(r#"{"reached":"yes","sale":[1],"order":{"id":7},"clock":3,"cancelled":true}"#),
+            Memory { cancelled: true, order: Some(OmneoOrder::default()), ..Memory::default() }
+        );
+        assert!(read("[]").lost && read("{").lost && !read("").lost);
+    }
+}

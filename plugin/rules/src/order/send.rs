@@ -1,0 +1,179 @@
+//! Sends what an order comes to, and keeps in memory what was sent. Knows Omneo's calls for orders and transactions; not
+//! when they are due.
+
+use tandem_sdk::{Answer, CallTo, End, get, json, post, put, segment};
+
+use super::Job;
+use super::body::{Draft, FULFILLED, OPEN};
+use super::memory::{OmneoOrder, Sale};
+use super::profile::{self, Who};
+use crate::fingerprint::fingerprint;
+
+/// Where a draft goes.
+enum Place {
+    /// The sale is 0, returns follow.
+    Transaction(usize),
+    NewOrder,
+    Order(String),
+}
+
+impl Job<'_> {
+    pub(super) async fn void_all(&mut self) -> Result<Vec<String>, End> {
+        let mut what = vec![];
+        for (id, sent) in self.memory.live(&self.id) {
+            let body = json!({"external_id": id, "is_void": true});
+            let answer = self.cx.omneo(post("/transactions/update-create", body).repeatable()).await?;
+            answer.ok("making a transaction void")?;
+            sent.void = true;
+            let kind = if id == self.id { "sale" } else { "return" };
+            what.push(format!("{kind} of {} made void", sent.total));
+        }
+        Ok(what)
+    }
+
+    /// Gives what was sent, in words.
+    pub(super) async fn send_sale(&mut self, drafts: Vec<(String, Draft)>, mut who: Who) -> Result<Vec<String>, End> {
+        self.memory.reached = true;
+        let mut what = vec![];
+        for (n, (refund, draft)) in drafts.into_iter().enumerate() {
+            let (amount, total) = (draft.amount.clone(), draft.total.abs().to_string());
+            let (_, hash) = self.buyer(&draft, &who)?;
+            let known = if n == 0 { self.memory.sale.as_ref() } else { self.memory.returns.get(&refund) };
+            if known.is_some_and(|known| !known.void && known.hash == hash) {
+                continue;
+            }
+            let (answer, hash, whose) = self.deliver(Place::Transaction(n), draft, who).await?;
+            who = whose;
+            answer.ok(if n == 0 { "sending the sale" } else { "sending a return" })?;
+            let sent = Sale { hash, total, void: false };
+            if n == 0 {
+                self.memory.sale = Some(sent);
+                what.push(format!("sale of {amount} sent {}", to(&who)));
+            } else {
+                self.memory.returns.insert(refund, sent);
+                what.push(format!("return of {amount} sent"));
+            }
+        }
+        // Memory that cannot be read may have known of an Omneo order.
+        if self.memory.lost || self.memory.order.as_ref().is_some_and(|order| order.status != FULFILLED) {
+            let closed = self.set_status(FULFILLED).await?;
+            what.extend((closed && what.is_empty()).then(|| "Omneo order fulfilled".to_owned()));
+        }
+        Ok(what)
+    }
+
+    /// Gives what was sent, in words.
+    pub(super) async fn send_order(
+        &mut self,
+        mut drafts: Vec<(String, Draft)>,
+        who: Who,
+        below: &str,
+    ) -> Result<Vec<String>, End> {
+        let (_, draft) = drafts.swap_remove(0);
+        let (_, hash) = self.buyer(&draft, &who)?;
+        if self.memory.order.as_ref().is_some_and(|order| order.hash == hash && order.status == OPEN) {
+            return Ok(vec![]);
+        }
+        let amount = draft.amount.clone();
+        let place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order);
+        let known = if let Place::Order(id) = &place { Some(id.clone()) } else { None };
+        // Should nobody learn how this ends, it is at least known that there may be an order to cancel or to fulfil.
+        self.memory.order.get_or_insert_default();
+        let (answer, hash, who) = self.deliver(place, draft, who).await?;
+        if answer.status == 404 {
+            // Somebody has deleted it in Omneo: the next try looks for it and makes it anew.
+            self.memory.order = Some(OmneoOrder::default());
+        }
+        let answer = answer.ok("sending the order")?;
+        let named = || answer.json().ok()?.view().opt_loose("/data/id").ok()?;
+        let id = known.or_else(named).unwrap_or_default();
+        self.memory.order = Some(OmneoOrder { id, hash, status: OPEN.to_owned() });
+        Ok(vec![format!("order of {amount} sent {}: {below}", to(&who))])
+    }
+
+    /// Sends a draft and remembers the profile it went to. A remembered profile may be gone or merged by now: when it
+    /// is declined, the customer's profile is looked up again, once.
+    async fn deliver(&mut self, place: Place, draft: Draft, mut who: Who) -> Result<(Answer, String, Who), End> {
+        let (buyer, mut hash) = self.buyer(&draft, &who)?;
+        let mut answer = self.cx.omneo(self.call(&place, draft, buyer)?).await?;
+        let remembered = matches!((&who, &self.memory.profile), (Who::Profile(link), Some(known)) if link == known);
+        if remembered && matches!(answer.status, 404 | 422) {
+            let found = profile::find(self.cx, self.settings, &self.order, None).await?;
+            if found != who {
+                who = found;
+                let n = if let Place::Transaction(n) = place { n } else { 0 };
+                let (_, draft) = self.plan()?.drafts.swap_remove(n);
+                let buyer = self.buyer(&draft, &who)?;
+                hash = buyer.1;
+                answer = self.cx.omneo(self.call(&place, draft, buyer.0)?).await?;
+            }
+        }
+        self.memory.profile = match &who {
+            Who::Profile(link) => Some(link.clone()),
+            Who::Nobody(_) => None,
+        };
+        Ok((answer, hash, who))
+    }
+
+    /// The key that says whose the purchase is, and the mark of the draft with it.
+    fn buyer<'a>(&'a self, draft: &Draft, who: &'a Who) -> Result<((&'static str, &'a str), String), End> {
+        let buyer = match who {
+            Who::Profile(link) => ("profile_id", link.id.as_str()),
+            Who::Nobody(_) => ("receipt_email", self.order.opt_text("/email")?.unwrap_or_default()),
+        };
+        Ok((buyer, fingerprint(format!("{} {} {}", draft.mark, buyer.0, buyer.1))))
+    }
+
+    fn call(&self, place: &Place, draft: Draft, who: (&str, &str)) -> Result<CallTo, End> {
+        let number = self.order.opt_loose("/order_number")?;
+        Ok(match place {
+            Place::Transaction(_) => post("/transactions/update-create", draft.transaction(&self.id, who)).repeatable(),
+            Place::NewOrder => post("/orders", draft.order(number, who)),
+            Place::Order(id) => put(format!("/orders/{}", segment(id)), draft.order(number, who)),
+        })
+    }
+
+    /// The id of the order in Omneo, if there is one. Asked each time before one would be made: making one twice would
+    /// make two.
+    async fn omneo_order(&self) -> Result<Option<String>, End> {
+        if let Some(order) = self.memory.order.as_ref().filter(|order| !order.id.is_empty()) {
+            return Ok(Some(order.id.clone()));
+        }
+        let answer = self.cx.omneo(get("/orders").query("filter[external_id]", &self.id)).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let json = answer.ok("looking up the order")?.json()?;
+        for found in json.view().list("/data")? {
+            if found.opt_loose("/external_id")?.as_deref() == Some(&self.id) {
+                return Ok(found.opt_loose("/id")?);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives whether there was an order to set it on.
+    pub(super) async fn set_status(&mut self, status: &str) -> Result<bool, End> {
+        let Some(id) = self.omneo_order().await? else {
+            self.memory.order = None;
+            return Ok(false);
+        };
+        let path = format!("/orders/{}", segment(&id));
+        let answer = self.cx.omneo(put(path, json!({"status": status}))).await?;
+        if answer.status == 404 {
+            self.memory.order = None;
+            return Ok(false);
+        }
+        answer.ok("setting the status of the order")?;
+        let order = self.memory.order.get_or_insert_default();
+        (order.id, order.status) = (id, status.to_owned());
+        Ok(true)
+    }
+}
+
+fn to(who: &Who) -> String {
+    match who {
+        Who::Profile(link) => format!("to profile {}", link.id),
+        Who::Nobody(why) => format!("without a profile ({why})"),
+    }
+}

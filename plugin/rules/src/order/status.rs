@@ -1,0 +1,39 @@
+//! Reads how far an order has come. Knows Shopify's statuses; not what is done about them.
+
+use tandem_sdk::{View, Wrong};
+
+use crate::settings::Threshold;
+
+/// Financial statuses in the order in which an order goes through them. One that was refunded has been paid.
+const FINANCIAL: [&str; 6] = ["pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded"];
+const FULFILMENT: [&str; 2] = ["partial", "fulfilled"];
+
+/// Whether the order has come as far as the threshold. A status that is absent or null has not.
+pub fn is_reached(order: &View, threshold: Threshold) -> Result<bool, Wrong> {
+    let (at, steps, first) = steps(threshold);
+    let status = order.opt_text(at)?;
+    Ok(steps.iter().skip(first).any(|step| status == Some(step)))
+}
+
+/// The status that the threshold looks at, and the threshold, for people.
+pub fn below(order: &View, threshold: Threshold) -> Result<String, Wrong> {
+    let (at, steps, first) = steps(threshold);
+    let status = order.opt_text(at)?.unwrap_or("none");
+    Ok(format!("{} `{status}` is below `{}`", at[1..].replace('_', " "), steps[first]))
+}
+
+/// The financial status under which nothing was or will be paid.
+pub fn voided<'a>(order: &View<'a>) -> Result<Option<&'a str>, Wrong> {
+    Ok(order.opt_text("/financial_status")?.filter(|status| matches!(*status, "voided" | "expired")))
+}
+
+fn steps(threshold: Threshold) -> (&'static str, &'static [&'static str], usize) {
+    match threshold {
+        Threshold::Pending => ("/financial_status", &FINANCIAL, 0),
+        Threshold::Authorized => ("/financial_status", &FINANCIAL, 1),
+        Threshold::PartiallyPaid => ("/financial_status", &FINANCIAL, 2),
+        Threshold::Paid => ("/financial_status", &FINANCIAL, 3),
+        Threshold::Partial => ("/fulfillment_status", &FULFILMENT, 0),
+        Threshold::Fulfilled => ("/fulfillment_status", &FULFILMENT, 1),
+    }
+}

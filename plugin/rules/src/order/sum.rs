@@ -1,0 +1,252 @@
+//! Takes an order apart into lines that sum to its total, to the last minor unit, or says what is missing. Knows
+//! Shopify's amounts; nothing of Omneo, and nothing of what has happened to the order since.
+
+use tandem_sdk::{End, View, refused};
+
+use super::amount::{Micros, Purse, quantity};
+
+/// An order whose lines sum to its total.
+#[derive(Debug)]
+pub struct Sum<'a> {
+    pub lines: Vec<Line<'a>>,
+    pub total: Micros,
+    /// Cash rounding that the total does not contain.
+    pub rounding: Micros,
+    pub purse: Purse,
+}
+
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    pub kind: Kind,
+    /// Its own id, if it has one.
+    pub id: Option<String>,
+    /// Where it stands in the order; a charge that is only in the header has no place.
+    pub view: Option<View<'a>>,
+    pub quantity: i128,
+    /// Price × quantity.
+    pub gross: Micros,
+    pub discount: Micros,
+    /// Its tax, on top of the price or within it.
+    pub tax: Micros,
+    /// What was paid for it: all discounts off, tax included.
+    pub net: Micros,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Goods,
+    GiftCard,
+    Tip,
+    Shipping,
+    Duties,
+    Fees,
+    Tax,
+    Rounding,
+    /// What a refund paid back beyond its goods, or short of them.
+    Discrepancy,
+}
+
+/// An amount in the header that may explain why the lines do not sum to the total.
+struct Candidate {
+    name: &'static str,
+    /// What it becomes when it does: a line of this kind, or, without one, a discount shared out over the lines.
+    kind: Option<Kind>,
+    amount: Micros,
+}
+
+impl Line<'_> {
+    /// An amount that is no line of the order.
+    pub fn charge(kind: Kind, amount: Micros) -> Self {
+        Self { kind, id: None, view: None, quantity: 1, gross: amount, discount: 0, tax: 0, net: amount }
+    }
+}
+
+/// `price × quantity − discounts + taxes on top`, for each line and each shipping line, must give `total_price`, if need
+/// be with amounts that stand only in the header. Everything else that an order calls a total contradicts the total of
+/// some order.
+pub fn sum<'a>(order: &View<'a>) -> Result<Sum<'a>, End> {
+    let mut purse = Purse::of(order.opt_text("/currency")?.unwrap_or_default());
+    let taxes_included = order.opt_bool("/taxes_included")?.unwrap_or(false);
+    let mut lines = vec![];
+    for view in order.list("/line_items")? {
+        lines.push(line(&mut purse, view, None, taxes_included)?);
+    }
+    for view in order.list("/shipping_lines")? {
+        lines.push(line(&mut purse, view, Some(Kind::Shipping), taxes_included)?);
+    }
+    let total = purse.money(order, "/total_price", "/total_price_set")?;
+    let candidates = candidates(&mut purse, order, &lines, taxes_included)?;
+    let net: Micros = lines.iter().map(|line| line.net).sum();
+    let used = match explain(total - net, &candidates) {
+        Some(used) => used,
+        None => return Err(unexplained(net, total, &candidates, purse)),
+    };
+    let mut rounding = 0;
+    for (candidate, used) in candidates.iter().zip(used) {
+        match (used, candidate.kind) {
+            (true, Some(kind)) => lines.push(Line::charge(kind, candidate.amount)),
+            (true, None) => share_out(&mut lines, -candidate.amount, purse)?,
+            (false, Some(Kind::Rounding)) => rounding = candidate.amount,
+            (false, _) => {}
+        }
+    }
+    let without_pieces = |line: &&Line| line.quantity == 0 && line.net != 0;
+    if let Some(view) = lines.iter().find(without_pieces).and_then(|line| line.view.as_ref()) {
+        return Err(refused(view.wrong("", "a line without pieces has a price").to_string()));
+    }
+    lines.retain(|line| line.quantity > 0);
+    Ok(Sum { lines, total, rounding, purse })
+}
+
+fn line<'a>(purse: &mut Purse, view: View<'a>, kind: Option<Kind>, taxes_included: bool) -> Result<Line<'a>, End> {
+    let kind = kind.map_or_else(|| kind_of(&view), Ok)?;
+    let id = view.opt_loose("/id")?;
+    let quantity = if kind == Kind::Shipping { 1 } else { quantity(&view, "/quantity")? };
+    let gross = purse.money(&view, "/price", "/price_set")? * quantity;
+    let mut discount = 0;
+    for allocation in view.list("/discount_allocations")? {
+        discount += purse.money(&allocation, "/amount", "/amount_set")?;
+    }
+    let mut tax = 0;
+    for part in view.list("/tax_lines")? {
+        tax += purse.money(&part, "/price", "/price_set")?;
+    }
+    let net = gross - discount + if taxes_included { 0 } else { tax };
+    Ok(Line { kind, id, view: Some(view), quantity, gross, discount, tax, net })
+}
+
+/// What a line item is.
+pub fn kind_of(line: &View) -> Result<Kind, End> {
+    Ok(match line.opt_bool("/gift_card")? {
+        _ if is_tip(line) => Kind::Tip,
+        Some(true) => Kind::GiftCard,
+        _ => Kind::Goods,
+    })
+}
+
+/// A tip is a line item without a product; it shows by a key of its own, or, in older bodies, only by its name.
+fn is_tip(line: &View) -> bool {
+    let nothing = |at| line.get(at).is_none_or(|found| found.value().is_null());
+    line.has("/tip_payment_gateway")
+        || !nothing("/tip")
+        || (line.get("/name").is_some_and(|name| name.value() == "Tip") && nothing("/product_id"))
+}
+
+/// The closed list, without what is nought.
+fn candidates(purse: &mut Purse, order: &View, lines: &[Line], taxes_included: bool) -> Result<Vec<Candidate>, End> {
+    let allocated: Micros = lines.iter().map(|line| line.discount).sum();
+    let unallocated = purse.money(order, "/total_discounts", "/total_discounts_set")? - allocated;
+    let tip = match lines.iter().any(|line| line.kind == Kind::Tip) {
+        true => 0,
+        false => purse.read(order, "/total_tip_received")?.unwrap_or(0),
+    };
+    let duties = match order.opt_bool("/duties_included")? {
+        Some(true) => 0,
+        _ => match purse.of_set(order, "/original_total_duties_set")? {
+            Some(duties) => duties,
+            None => duties_of_lines(purse, order)?,
+        },
+    };
+    let fees = purse.of_set(order, "/original_total_additional_fees_set")?.unwrap_or(0);
+    let tax = match taxes_included {
+        true => 0,
+        false => {
+            let known: Micros = lines.iter().map(|line| line.tax).sum();
+            purse.money(order, "/total_tax", "/total_tax_set")? - known
+        }
+    };
+    let rounding = purse.of_set(order, "/total_cash_rounding_payment_adjustment_set")?.unwrap_or(0);
+    let all = [
+        // More allocated than the header says is no discount left to share out.
+        Candidate { name: "unallocated discount", kind: None, amount: -unallocated.max(0) },
+        Candidate { name: "tip", kind: Some(Kind::Tip), amount: tip },
+        Candidate { name: "duties", kind: Some(Kind::Duties), amount: duties },
+        Candidate { name: "fees", kind: Some(Kind::Fees), amount: fees },
+        Candidate { name: "header tax", kind: Some(Kind::Tax), amount: tax },
+        Candidate { name: "cash rounding", kind: Some(Kind::Rounding), amount: rounding },
+    ];
+    Ok(all.into_iter().filter(|candidate| candidate.amount != 0).collect())
+}
+
+fn duties_of_lines(purse: &mut Purse, order: &View) -> Result<Micros, End> {
+    let mut duties = 0;
+    for line in order.list("/line_items")? {
+        for duty in line.list("/duties")? {
+            duties += purse.of_set(&duty, "")?.unwrap_or(0);
+        }
+    }
+    Ok(duties)
+}
+
+/// Which candidates make up the rest: all but the rounding, which a total rarely contains; all; else the fewest, in
+/// their order.
+fn explain(rest: Micros, candidates: &[Candidate]) -> Option<Vec<bool>> {
+    let n = candidates.len();
+    let bit = |i: usize| 1_u32 << (n - 1 - i);
+    let all = (1_u32 << n) - 1;
+    let is_rounding = |i: &usize| candidates[*i].kind == Some(Kind::Rounding);
+    let expected = all - (0..n).filter(is_rounding).map(bit).sum::<u32>();
+    let fewest = (0..=n as u32).flat_map(|k| (0..=all).rev().filter(move |subset| subset.count_ones() == k));
+    let sums = |subset: &u32| {
+        let chosen = candidates.iter().enumerate().filter(|(i, _)| subset & bit(*i) != 0);
+        chosen.map(|(_, candidate)| candidate.amount).sum::<Micros>() == rest
+    };
+    let subset = [expected, all].into_iter().chain(fewest).find(sums)?;
+    Some((0..n).map(|i| subset & bit(i) != 0).collect())
+}
+
+fn unexplained(net: Micros, total: Micros, candidates: &[Candidate], purse: Purse) -> End {
+    let tried: Vec<_> = candidates.iter().map(|c| format!("{} {}", c.name, purse.decimal(c.amount))).collect();
+    let tried =
+        if tried.is_empty() { "the header has nothing else".to_owned() } else { format!("tried {}", tried.join(", ")) };
+    let (net, total, missing) = (purse.decimal(net), purse.decimal(total), purse.decimal((total - net).abs()));
+    refused(format!("the lines sum to {net} but the total is {total}: {missing} unexplained ({tried})"))
+}
+
+/// Shares a discount out over the goods in proportion to what each costs, by largest remainder, ties to the earlier
+/// line; over the shipping if the goods cost nothing.
+fn share_out(lines: &mut [Line], discount: Micros, purse: Purse) -> Result<(), End> {
+    let costs =
+        |line: &Line, shipping: bool| line.view.is_some() && (line.kind == Kind::Shipping) == shipping && line.net > 0;
+    let shipping = !lines.iter().any(|line| costs(line, false));
+    let mut takers: Vec<_> = lines.iter_mut().filter(|line| costs(line, shipping)).collect();
+    let weights: Vec<_> = takers.iter().map(|line| line.net).collect();
+    let shares = share(discount, &weights, purse.unit())
+        .ok_or_else(|| refused(format!("a discount of {} has no line to come off", purse.decimal(discount))))?;
+    for (line, share) in takers.iter_mut().zip(shares) {
+        line.discount += share;
+        line.net -= share;
+    }
+    Ok(())
+}
+
+/// Splits `total` over the weights in whole units; `None` when there is no weight, or more than can be computed.
+fn share(total: Micros, weights: &[Micros], unit: Micros) -> Option<Vec<Micros>> {
+    let weight: Micros = weights.iter().sum();
+    let units = total / unit;
+    let (mut shares, mut remainders) = (vec![], vec![]);
+    for (i, w) in weights.iter().enumerate() {
+        let exact = units.checked_mul(*w)?;
+        shares.push(exact.checked_div(weight)?);
+        remainders.push((exact % weight, i));
+    }
+    let left = units.checked_sub(shares.iter().sum())?;
+    remainders.sort_by_key(|(remainder, i)| (-remainder, *i));
+    for (_, i) in remainders.into_iter().take(usize::try_from(left).ok()?) {
+        shares[i] += 1;
+    }
+    (!shares.is_empty()).then(|| shares.iter().map(|share| share * unit).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_remainder_gets_the_odd_unit_and_ties_go_to_the_earlier() {
+        assert_eq!(share(10, &[1, 1, 1], 1), Some(vec![4, 3, 3]));
+        assert_eq!(share(1_000, &[100, 200, 300], 10), Some(vec![170, 330, 500]));
+        assert_eq!(share(5, &[], 1), None);
+        assert_eq!(share(i128::MAX, &[10, 10], 1), None);
+    }
+}

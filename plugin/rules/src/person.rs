@@ -1,0 +1,236 @@
+//! People: keeps a Shopify customer and an Omneo profile in step, both ways.
+//!
+//! An event is only a hint that somebody changed. What both sides show is compared with what was last seen on each, and
+//! only what one of them changed goes to the other. Knows nothing of orders.
+
+mod born;
+mod comms;
+mod consent;
+mod documents;
+mod fields;
+mod mark;
+mod memory;
+mod merge;
+mod news;
+mod omneo;
+mod put;
+mod run;
+mod shopify;
+mod tags;
+mod who;
+mod write;
+
+use tandem_sdk::{Cx, Ending, Event, Json, join, skipped};
+
+use crate::key;
+use crate::settings::Settings;
+use fields::{Field, Side, Snapshot};
+use merge::{Limits, RunOver};
+use news::{Extras, News};
+use omneo::Profile;
+use put::Asked;
+use run::Run;
+use who::Met;
+use write::{Merged, Pair, customer_is_gone, profile_is_gone};
+
+pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
+    let payload = Json::payload(event)?;
+    let body = payload.view();
+    let id = key::customer_id(&body)?;
+    let news = News::read(&event.topic, &body)?;
+    let mut run = Run::new(cx, settings, event, Side::Shopify);
+    if let Some(reason) = news.says_nothing(settings).or_else(|| deleted(&run, id)) {
+        return Ok(skipped(reason));
+    }
+    let link = run.memory.link.clone().filter(|link| link.customer == id);
+    let Some(link) = link else {
+        return first_contact_of_customer(run, id, &news).await;
+    };
+    let over = match &news {
+        News::Body { snapshot, .. } => merge::run_over(&run.memory, Side::Shopify, snapshot, &settings.owners),
+        _ => RunOver::new(),
+    };
+    let clock = run.memory.clock.merged;
+    if over.is_empty()
+        && let Some(reason) = news.is_old(&mut run)
+    {
+        let end = skipped(reason);
+        return Ok(if run.memory.clock.merged > clock { end.remember(run.memory.write()) } else { end });
+    }
+    if let News::Body { snapshot, extras } = &news
+        && over.is_empty()
+        && is_enough(&run, snapshot, extras)
+    {
+        return from_body(run, &link.profile, id, snapshot).await;
+    }
+    let (customer, profile) = join(shopify::person(cx, id), omneo::profile(cx, &link.profile, run.reading())).await;
+    let Some(customer) = customer? else {
+        return Err(customer_is_gone(&mut run, id));
+    };
+    match profile? {
+        Some(profile) => in_step(run, Met { customer, profile }, &over, &Asked::default()).await,
+        None => lost_profile(run, &link.profile, id).await,
+    }
+}
+
+pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
+    let payload = Json::payload(event)?;
+    let body = payload.view();
+    let id = key::profile_id(&body)?;
+    if event.topic == "identity.created"
+        && let Some(handle) = body.opt_text("/handle")?.filter(|handle| *handle != settings.identity_handle)
+    {
+        return Ok(skipped(format!("the identity's handle is `{handle}`, not `{}`", settings.identity_handle)));
+    }
+    let mut run = Run::new(cx, settings, event, Side::Omneo);
+    // Only a profile event shows the profile, and its body counts only for what a write of ours may have run over.
+    let shown = if event.topic.starts_with("profile.") { Profile::read(&body, run.reading()).ok() } else { None };
+    let over = match &shown {
+        Some(shown) => merge::run_over(&run.memory, Side::Omneo, &shown.snapshot, &settings.owners),
+        None => RunOver::new(),
+    };
+    let Some(mut profile) = omneo::profile(cx, id, run.reading()).await? else {
+        return Err(profile_is_gone(&mut run, id));
+    };
+    let was_gone = run.memory.gone.profile.take().is_some();
+    if settings.sync.consent && profile.comms.is_none() {
+        profile.comms = Some(omneo::comms(cx, id).await?);
+    }
+    if let Some(reason) = run.kept_from_shopify(&profile) {
+        return Ok(skipped(reason));
+    }
+    let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
+        let met = who::of_profile(&mut run, profile).await?;
+        return in_step(run, met, &RunOver::new(), &Asked::default()).await;
+    };
+    if over.is_empty() && is_echo(&run, &profile) {
+        let end = skipped("echo: the profile is as it was last seen");
+        return Ok(if was_gone { end.remember(run.memory.write()) } else { end });
+    }
+    if run.memory.gone.customer == Some(link.customer) && !settings.people.recreate_deleted {
+        return Err(customer_is_gone(&mut run, link.customer));
+    }
+    let asked = wanted(&run, &profile);
+    let read = shopify::person_and_owners(cx, link.customer, asked.email.as_deref(), asked.phone.as_deref());
+    let (customer, owners) = read.await?;
+    match customer {
+        Some(customer) => in_step(run, Met { customer, profile }, &over, &Asked { owners, ..asked }).await,
+        None if settings.people.recreate_deleted => {
+            run.memory = memory::Memory::default();
+            profile.customers.retain(|customer| *customer != link.customer);
+            let met = who::of_profile(&mut run, profile).await?;
+            in_step(run, met, &RunOver::new(), &Asked::default()).await
+        }
+        None => Err(customer_is_gone(&mut run, link.customer)),
+    }
+}
+
+fn deleted(run: &Run, customer: u64) -> Option<String> {
+    let gone = &run.memory.gone;
+    if gone.customer == Some(customer) {
+        return Some(format!("customer {customer} is deleted in Shopify"));
+    }
+    let profile = gone.profile.as_ref().filter(|_| !run.settings.people.recreate_deleted)?;
+    Some(format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)"))
+}
+
+async fn first_contact_of_customer(mut run: Run<'_>, id: u64, news: &News<'_>) -> Ending {
+    if let News::Body { snapshot, .. } = news
+        && snapshot.fields.shown(Field::Email).is_none()
+    {
+        return Ok(skipped("the body has no `email` key: Shopify keeps protected customer data from this app"));
+    }
+    let met = who::of_customer(&mut run, id).await?;
+    in_step(run, met, &RunOver::new(), &Asked::default()).await
+}
+
+/// The linked profile is deleted.
+async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending {
+    if !run.settings.people.recreate_deleted {
+        return Err(profile_is_gone(&mut run, profile));
+    }
+    run.memory = memory::Memory::default();
+    let met = who::of_customer(&mut run, customer).await?;
+    in_step(run, met, &RunOver::new(), &Asked::default()).await
+}
+
+/// Whether a body can stand for the customer: newer than all that was merged and written, and with nothing in it or
+/// waiting that only a whole look at the customer can settle. A new address has a consent of its own.
+fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
+    let memory = &run.memory;
+    let is_held = |consent: &Option<memory::Consent>| consent.as_ref().is_some_and(|consent| consent.held.is_some());
+    body.at.is_some_and(|at| at > memory.clock.merged.max(memory.clock.wrote))
+        && memory.knows(Side::Shopify, Field::Email, &body.fields)
+        && memory.knows(Side::Shopify, Field::Phone, &body.fields)
+        && !memory.held.values().any(|held| held.again)
+        && !is_held(&memory.consent.email)
+        && !is_held(&memory.consent.sms)
+        && extras.are_as_seen(run)
+}
+
+/// Merges a body of Shopify. If Shopify has to be written too, it is read first.
+async fn from_body(mut run: Run<'_>, profile: &str, customer: u64, body: &Snapshot) -> Ending {
+    let Some(profile) = omneo::profile(run.cx, profile, run.reading()).await? else {
+        return lost_profile(run, profile, customer).await;
+    };
+    let plan = merge::plan(&run, body, &profile.snapshot, &RunOver::new(), Limits::default());
+    if merge::writes(&plan, Side::Shopify) {
+        let Some(customer) = shopify::person(run.cx, customer).await? else {
+            return Err(customer_is_gone(&mut run, customer));
+        };
+        return in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await;
+    }
+    let merged = Merged { plan: &plan, shopify: body, asked: &Asked::default() };
+    write::apply(&mut run, merged, Pair { customer: None, profile }).await?;
+    advance(&mut run, body);
+    Ok(run.end("nothing to do: both sides agree"))
+}
+
+/// Brings two halves in step, once both have been read.
+async fn in_step(mut run: Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Ending {
+    let Met { customer, mut profile } = met;
+    if run.kept_from_shopify(&profile).is_some() {
+        run.to_shopify = false;
+    }
+    let body = customer.snapshot.clone();
+    let limits = Limits { email_is_login: customer.has_account };
+    let plan = merge::plan(&run, &body, &profile.snapshot, over, limits);
+    if profile.shows_identities {
+        who::identify(&mut run, &customer, &mut profile).await?;
+    }
+    let merged = Merged { plan: &plan, shopify: &body, asked };
+    let pair = write::apply(&mut run, merged, Pair { customer: Some(customer), profile }).await?;
+    advance(&mut run, &body);
+    let Pair { customer: Some(customer), mut profile } = pair else {
+        return Ok(run.end("nothing to do: both sides agree"));
+    };
+    tags::sync(&mut run, &customer, &mut profile).await?;
+    consent::sync(&mut run, &customer, &profile).await?;
+    who::link_back(&mut run, &customer, &profile).await?;
+    Ok(run.end("nothing to do: both sides agree"))
+}
+
+/// The clock moves to what was merged and never back.
+fn advance(run: &mut Run, merged: &Snapshot) {
+    let clock = &mut run.memory.clock;
+    clock.merged = clock.merged.max(merged.at.unwrap_or(clock.merged));
+}
+
+fn is_echo(run: &Run, profile: &Profile) -> bool {
+    let memory = &run.memory;
+    let tags = profile.tags.as_deref().map(tags::mark);
+    let comms = profile.comms.as_ref().filter(|_| run.settings.sync.consent).map(consent::mark);
+    memory.knows_all(Side::Omneo, &profile.snapshot.fields)
+        && (tags.is_none() || tags == memory.tags.omneo)
+        && (comms.is_none() || comms == memory.consent.omneo)
+}
+
+/// What Shopify may have to take over from the profile, to ask in one call who has it.
+fn wanted(run: &Run, profile: &Profile) -> Asked {
+    let wanted = |field: Field| {
+        let fields = &profile.snapshot.fields;
+        let is_new = !run.memory.knows(Side::Omneo, field, fields) || run.memory.held.contains_key(&field);
+        fields.value(field).filter(|_| is_new).map(|value| field.plain(value))
+    };
+    Asked { email: wanted(Field::Email), phone: wanted(Field::Phone), owners: Default::default() }
+}

@@ -1,0 +1,259 @@
+//! Consent to marketing: the later explicit decision wins, nothing decides nothing, and a bounce subscribes nobody.
+//! Does not know which event brought it here.
+
+use serde_json::Map;
+use tandem_sdk::{End, Time, View, Wrong, json};
+
+use super::comms::{Channel, Comms};
+use super::fields::{Medium, Side};
+use super::mark::Mark;
+use super::memory::{Consent, Memory};
+use super::omneo::{self, Profile};
+use super::run::Run;
+use super::shopify::{self, Customer, Decision, Marketing, decision, seconds};
+use super::write::customer_is_gone;
+
+/// What a body says about one medium.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    pub medium: Medium,
+    pub decision: Option<bool>,
+    pub at: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Nothing,
+    ToOmneo(bool),
+    ToShopify(bool),
+}
+
+/// One medium, as both sides show it.
+struct Case {
+    medium: Medium,
+    marketing: Marketing,
+    channel: Channel,
+}
+
+impl Case {
+    fn new(medium: Medium, customer: &Customer, comms: &Comms) -> Self {
+        let (marketing, channel) = match medium {
+            Medium::Email => (&customer.email, &comms.email),
+            Medium::Sms => (&customer.sms, &comms.sms),
+        };
+        Self { medium, marketing: marketing.clone(), channel: channel.clone() }
+    }
+
+    /// For people.
+    fn words(&self, subscribed: bool) -> String {
+        let what = if self.medium == Medium::Email { "e-mail" } else { "SMS" };
+        format!("consent to {what} ({})", if subscribed { "subscribed" } else { "unsubscribed" })
+    }
+}
+
+fn of_memory(memory: &mut Memory, medium: Medium) -> &mut Option<Consent> {
+    match medium {
+        Medium::Email => &mut memory.consent.email,
+        Medium::Sms => &mut memory.consent.sms,
+    }
+}
+
+impl Said {
+    /// `email_marketing_consent` or `sms_marketing_consent` of a body; `None` when it is absent or null.
+    pub fn read(body: &View, medium: Medium) -> Result<Option<Self>, Wrong> {
+        let Some(consent) = body.get(&format!("/{}_marketing_consent", medium.key())) else {
+            return Ok(None);
+        };
+        if consent.value().is_null() {
+            return Ok(None);
+        }
+        let decision = decision(consent.opt_text("/state")?);
+        Ok(Some(Self { medium, decision, at: seconds(&consent, "/consent_updated_at")? }))
+    }
+
+    /// Whether this is what was last seen, with nothing held.
+    pub fn is_as_seen(&self, memory: &Memory) -> bool {
+        let seen = match self.medium {
+            Medium::Email => &memory.consent.email,
+            Medium::Sms => &memory.consent.sms,
+        };
+        seen.as_ref()
+            .is_some_and(|seen| seen.held.is_none() && seen.shopify == self.decision && seen.shopify_at == self.at)
+    }
+}
+
+/// The mark of a profile's communication attributes.
+pub fn mark(comms: &Comms) -> Mark {
+    Mark::of_text(&comms.text())
+}
+
+pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> Result<(), End> {
+    if !run.settings.sync.consent {
+        return Ok(());
+    }
+    let mut comms = match &profile.comms {
+        Some(comms) => comms.clone(),
+        None => omneo::comms(run.cx, &profile.id).await?,
+    };
+    // Whether the answers to our writes showed all of the attributes.
+    let mut is_seen = true;
+    for medium in [Medium::Email, Medium::Sms] {
+        let case = Case::new(medium, customer, &comms);
+        let before = of_memory(&mut run.memory, medium).clone().unwrap_or_default();
+        let Marketing { decision, at, .. } = case.marketing;
+        let mut now = Consent { shopify: decision, shopify_at: at, omneo: case.channel.decision(), held: None };
+        match decide(&case.marketing, &case.channel, &before) {
+            Act::ToOmneo(subscribed) if run.to_omneo => {
+                match to_omneo(run, &profile.id, &case, subscribed).await? {
+                    Some(after) => comms = after,
+                    None => is_seen = false,
+                }
+                now.omneo = Some(subscribed);
+            }
+            Act::ToShopify(subscribed) if run.to_shopify => {
+                match to_shopify(run, customer.id, &case, subscribed).await? {
+                    Ok(after) => (now.shopify, now.shopify_at) = (after.decision, after.at),
+                    Err(why) => now.held = Some(why),
+                }
+            }
+            _ => {}
+        }
+        // A customer whose address was replaced has no decision any more; what had been decided stays known.
+        if now.shopify.is_none() && before.shopify.is_some() {
+            (now.shopify, now.shopify_at) = (before.shopify, before.shopify_at);
+        }
+        *of_memory(&mut run.memory, medium) = (now != Consent::default()).then_some(now);
+    }
+    run.memory.consent.omneo = is_seen.then(|| mark(&comms));
+    Ok(())
+}
+
+fn decide(s: &Marketing, o: &Channel, before: &Consent) -> Act {
+    match (s.decision, o.decision()) {
+        (Some(s), None) => Act::ToOmneo(s),
+        // A new address carries no consent: only a decision later than the one about the old address is about it.
+        (None, Some(true)) if before.shopify.is_some() && o.at <= before.shopify_at => Act::Nothing,
+        (None, Some(true)) => Act::ToShopify(true),
+        (Some(true), Some(false)) if o.bounced => Act::ToShopify(false),
+        (Some(a), Some(b)) if a != b => later(s, o, (a, b), before),
+        _ => Act::Nothing,
+    }
+}
+
+/// Two decisions that differ: the later one, or where a time is missing the one that is new. A refusal to be contacted at
+/// all is never overruled by something that may be older.
+fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> Act {
+    if let (Some(s_at), Some(o_at)) = (s.at, o.at) {
+        return if s_at > o_at { Act::ToOmneo(a) } else { Act::ToShopify(b) };
+    }
+    match (before.shopify != Some(a), before.omneo != Some(b)) {
+        (true, false) => Act::ToOmneo(a),
+        (false, true) => Act::ToShopify(b),
+        _ if o.optout => Act::ToShopify(false),
+        _ if s.at.is_some() => Act::ToOmneo(a),
+        _ if a => Act::ToShopify(false),
+        _ => Act::ToOmneo(false),
+    }
+}
+
+/// Gives the attributes after the write, if the answer shows them.
+async fn to_omneo(run: &mut Run<'_>, profile: &str, case: &Case, subscribed: bool) -> Result<Option<Comms>, End> {
+    let key = case.medium.key();
+    let mut body = Map::new();
+    body.insert(format!("{key}_promo"), json!(subscribed));
+    if subscribed {
+        body.insert(format!("{key}_optout"), json!(false));
+    }
+    // The time stands for the shopper's own decision: without one, none is claimed.
+    if let Some(at) = case.marketing.at {
+        body.insert(format!("{key}_consent_updated_at"), json!(Time(at * 1000).rfc3339()));
+    }
+    let after = omneo::update_comms(run.cx, profile, body.into()).await?;
+    run.wrote(Side::Omneo, case.words(subscribed));
+    Ok(after)
+}
+
+/// Gives the state after the write, or why it could not be written.
+async fn to_shopify(
+    run: &mut Run<'_>,
+    customer: u64,
+    case: &Case,
+    subscribed: bool,
+) -> Result<Result<Marketing, String>, End> {
+    if !case.marketing.has_address {
+        let what = if case.medium == Medium::Email { "e-mail address" } else { "phone number" };
+        return Ok(Err(format!("the customer has no {what}")));
+    }
+    // Shopify accepts no time that is still to come.
+    let at = case.marketing.at.max(case.channel.at).filter(|at| *at <= run.now);
+    let level = &run.settings.consent.opt_in_level;
+    let decision = Decision { medium: case.medium, subscribed, level, at };
+    match shopify::consent(run.cx, customer, decision).await? {
+        // An answer without an error is not yet a success: the state in it is.
+        shopify::Written::Done(after) => {
+            let after = if case.medium == Medium::Email { after.email } else { after.sms };
+            if after.decision != Some(subscribed) {
+                return Ok(Err("Shopify left it as it was".into()));
+            }
+            run.wrote(Side::Shopify, case.words(subscribed));
+            Ok(Ok(after))
+        }
+        shopify::Written::Errors(errors) => {
+            let why = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
+            Ok(Err(format!("Shopify says `{why}`")))
+        }
+        shopify::Written::Gone => Err(customer_is_gone(run, customer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(decision: Option<bool>, at: Option<i64>) -> Marketing {
+        Marketing { has_address: true, decision, at }
+    }
+
+    fn o(promo: Option<bool>, at: Option<i64>) -> Channel {
+        Channel { promo, at, ..Channel::default() }
+    }
+
+    #[test]
+    fn the_later_decision_wins_and_none_decides_nothing() {
+        let unseen = Consent::default();
+        let cases = [
+            (s(Some(true), Some(5)), o(None, None), Act::ToOmneo(true)),
+            (s(Some(true), Some(5)), o(Some(false), Some(4)), Act::ToOmneo(true)),
+            (s(Some(true), Some(5)), o(Some(false), Some(5)), Act::ToShopify(false)),
+            (s(Some(false), Some(5)), o(Some(true), Some(6)), Act::ToShopify(true)),
+            (s(None, None), o(Some(true), Some(6)), Act::ToShopify(true)),
+            (s(None, None), o(Some(false), Some(6)), Act::Nothing),
+            (s(None, None), o(None, None), Act::Nothing),
+        ];
+        for (s, o, expected) in cases {
+            assert_eq!(decide(&s, &o, &unseen), expected, "{s:?} {o:?}");
+        }
+    }
+
+    #[test]
+    fn a_bounce_subscribes_nobody() {
+        let bounced = Channel { bounced: true, ..o(Some(true), Some(1)) };
+        assert_eq!(decide(&s(Some(true), Some(9)), &bounced, &Consent::default()), Act::ToShopify(false));
+        assert_eq!(decide(&s(None, None), &bounced, &Consent::default()), Act::Nothing);
+    }
+
+    #[test]
+    fn without_times_the_new_decision_wins() {
+        let seen = Consent { shopify: Some(true), omneo: Some(true), ..Consent::default() };
+        assert_eq!(decide(&s(Some(true), Some(9)), &o(Some(false), None), &seen), Act::ToShopify(false));
+        let optout = Channel { optout: true, ..o(None, None) };
+        assert_eq!(decide(&s(Some(true), Some(9)), &optout, &Consent::default()), Act::ToShopify(false));
+    }
+
+    #[test]
+    fn a_new_address_carries_no_consent() {
+        let seen = Consent { shopify: Some(true), shopify_at: Some(5), omneo: Some(true), held: None };
+        assert_eq!(decide(&s(None, None), &o(Some(true), Some(5)), &seen), Act::Nothing);
+        assert_eq!(decide(&s(None, None), &o(Some(true), Some(6)), &seen), Act::ToShopify(true));
+    }
+}

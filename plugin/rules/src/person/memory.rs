@@ -1,0 +1,295 @@
+//! What is remembered of a person: marks of the values last seen on each side, ids, clocks and the names of tags.
+//! Holds no value of a field, and knows nothing of how any of it is used.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tandem_sdk::Value;
+
+use super::fields::{Field, Fields, Side};
+use super::mark::Mark;
+
+/// An empty one is a person seen for the first time, and does no harm.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// Per field, the marks of two values that were used together in one merge or one creation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub base: BTreeMap<Field, Base>,
+    pub clock: Clock,
+    /// Whether Shopify's phone number lives in the profile's second slot, because the first is taken by somebody else.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub second_phone: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<Field, Held>,
+    #[serde(skip_serializing_if = "Windows::is_empty")]
+    pub windows: Windows,
+    pub tags: Tags,
+    pub consent: Consents,
+    #[serde(skip_serializing_if = "Gone::is_empty")]
+    pub gone: Gone,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub customer: u64,
+    pub profile: String,
+}
+
+/// Marks of what was seen on each side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    #[serde(rename = "s")]
+    pub shopify: Mark,
+    #[serde(rename = "o")]
+    pub omneo: Mark,
+}
+
+/// Seconds of Shopify's clock. Omneo needs none here: its profile is read again at every event.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Clock {
+    /// Of the newest snapshot whose every field has been merged. Never of an answer to a write.
+    pub merged: i64,
+    /// Of the newest answer to a write of fields: an older body does not show that write.
+    pub wrote: i64,
+}
+
+/// A field that could not be written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    pub to: Side,
+    pub why: String,
+    /// Whether it may be possible later though nothing has changed here.
+    pub again: bool,
+}
+
+/// Per side and field, the last write of ours. A body dated inside shows an edit that the write ran over.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Windows {
+    #[serde(rename = "s", skip_serializing_if = "BTreeMap::is_empty")]
+    pub shopify: BTreeMap<Field, Window>,
+    #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
+    pub omneo: BTreeMap<Field, Window>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Window {
+    pub read_at: i64,
+    pub wrote_at: i64,
+    pub read: Mark,
+    pub wrote: Mark,
+}
+
+/// Names of tags, folded.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tags {
+    /// Those of the whitelist, as last seen on Shopify.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
+    /// Those that Shopify brought to Omneo: they do not come back with a prefix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brought: Vec<String>,
+    /// Shopify's tags with the prefix, in lower case, as they have to be; absent until both sides were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefixed: Option<Vec<String>>,
+    /// The mark of Omneo's list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omneo: Option<Mark>,
+}
+
+/// Decisions about marketing as last seen, `subscribed@1767322445`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Consents {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<Consent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sms: Option<Consent>,
+    /// The mark of all of Omneo's communication attributes that are mapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omneo: Option<Mark>,
+}
+
+/// Both sides' last decision in one channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Consent {
+    #[serde(rename = "s")]
+    pub shopify: Option<bool>,
+    #[serde(rename = "s_at")]
+    pub shopify_at: Option<i64>,
+    #[serde(rename = "o")]
+    pub omneo: Option<bool>,
+    /// Why the last decision could not be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+}
+
+/// Who was found to be deleted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gone {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+}
+
+impl Memory {
+    /// Takes the newest text that has a link, or else the newest; from the others, who is gone.
+    pub fn read(texts: &[String]) -> Self {
+        let mut all: Vec<_> = texts.iter().map(|text| Self::parse(text)).collect();
+        if all.is_empty() {
+            return Self::default();
+        }
+        let best = all.iter().position(|memory| memory.link.is_some()).unwrap_or(0);
+        let mut memory = all.swap_remove(best);
+        for other in all {
+            memory.gone.customer = memory.gone.customer.or(other.gone.customer);
+            memory.gone.profile = memory.gone.profile.or(other.gone.profile);
+        }
+        memory
+    }
+
+    /// What cannot be read is absent, part by part; most texts can be read at once.
+    fn parse(text: &str) -> Self {
+        if let Ok(memory) = serde_json::from_str(text) {
+            return memory;
+        }
+        let Ok(Value::Object(mut parts)) = serde_json::from_str(text) else {
+            return Self::default();
+        };
+        let parts = &mut parts;
+        Self {
+            link: part(parts, "link"),
+            base: part(parts, "base"),
+            clock: part(parts, "clock"),
+            second_phone: part(parts, "second_phone"),
+            held: part(parts, "held"),
+            windows: part(parts, "windows"),
+            tags: part(parts, "tags"),
+            consent: part(parts, "consent"),
+            gone: part(parts, "gone"),
+        }
+    }
+
+    pub fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Forgets everything about the two of a link but who is gone.
+    pub fn forget(&mut self) {
+        *self = Self { gone: std::mem::take(&mut self.gone), ..Self::default() };
+    }
+
+    /// The mark of what a side shows of a field.
+    pub fn mark(&self, field: Field, value: Option<&str>) -> Mark {
+        let of = self.link.as_ref().map_or("", |link| &link.profile);
+        Mark::of(of, field, value)
+    }
+
+    /// Whether every field that is shown is the one last seen on that side.
+    pub fn knows_all(&self, side: Side, fields: &Fields) -> bool {
+        Field::ALL.into_iter().all(|field| self.knows(side, field, fields))
+    }
+
+    /// Whether a field, if it is shown, is the one last seen on that side.
+    pub fn knows(&self, side: Side, field: Field, fields: &Fields) -> bool {
+        let is_seen = |value| self.base.get(&field).is_some_and(|base| *base.of(side) == self.mark(field, value));
+        fields.shown(field).is_none_or(is_seen)
+    }
+
+    /// Remembers two values as used together. What was held or could have been run over is settled with that.
+    pub fn settle(&mut self, field: Field, shopify: Option<&str>, omneo: Option<&str>) {
+        let base = Base { shopify: self.mark(field, shopify), omneo: self.mark(field, omneo) };
+        self.base.insert(field, base);
+        self.held.remove(&field);
+        self.windows.close(field);
+    }
+}
+
+fn part<T: DeserializeOwned + Default>(parts: &mut serde_json::Map<String, Value>, name: &str) -> T {
+    parts.remove(name).and_then(|part| serde_json::from_value(part).ok()).unwrap_or_default()
+}
+
+impl Base {
+    pub fn of(&self, side: Side) -> &Mark {
+        match side {
+            Side::Shopify => &self.shopify,
+            Side::Omneo => &self.omneo,
+        }
+    }
+}
+
+impl Windows {
+    pub fn of(&self, side: Side) -> &BTreeMap<Field, Window> {
+        match side {
+            Side::Shopify => &self.shopify,
+            Side::Omneo => &self.omneo,
+        }
+    }
+
+    pub fn of_mut(&mut self, side: Side) -> &mut BTreeMap<Field, Window> {
+        match side {
+            Side::Shopify => &mut self.shopify,
+            Side::Omneo => &mut self.omneo,
+        }
+    }
+
+    pub fn close(&mut self, field: Field) {
+        self.shopify.remove(&field);
+        self.omneo.remove(&field);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shopify.is_empty() && self.omneo.is_empty()
+    }
+}
+
+impl Gone {
+    fn is_empty(&self) -> bool {
+        self.customer.is_none() && self.profile.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linked() -> Memory {
+        let link = Some(Link { customer: 7, profile: "2b1c".into() });
+        Memory { link, ..Memory::default() }
+    }
+
+    #[test]
+    fn no_value_is_remembered() {
+        let mut memory = linked();
+        memory.settle(Field::Email, Some("ada@example.org"), None);
+        let text = memory.write();
+        assert!(!text.contains("ada"), "{text}");
+        let read = Memory::read(&[text]);
+        let mut fields = Fields::default();
+        fields.set(Field::Email, Some("ada@example.org".into()));
+        assert!(read.knows_all(Side::Shopify, &fields) && !read.knows_all(Side::Omneo, &fields));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_absent() {
+        let text = r#"{"link":{"customer":7,"profile":"2b1c"},"base":3,"clock":{"merged":"soon"},"new":[]}"#;
+        let memory = Memory::read(&["not JSON".into(), text.into()]);
+        assert_eq!(memory.link.map(|link| link.customer), Some(7));
+        assert_eq!((memory.base.len(), memory.clock.merged), (0, 0));
+    }
+
+    #[test]
+    fn of_two_memories_the_linked_one_counts() {
+        let gone = Memory { gone: Gone { customer: Some(9), profile: None }, ..Memory::default() };
+        let memory = Memory::read(&[gone.write(), linked().write()]);
+        assert_eq!((memory.link.map(|link| link.customer), memory.gone.customer), (Some(7), Some(9)));
+    }
+}

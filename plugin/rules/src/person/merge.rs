@@ -1,0 +1,208 @@
+//! What has to happen to each field, given both sides and what was seen before. Pure: it writes and remembers nothing.
+
+use std::collections::BTreeMap;
+
+use super::fields::{Field, Side, Snapshot, is_e164};
+use super::mark::Mark;
+use super::memory::Memory;
+use super::run::Run;
+use crate::settings::{Owner, Owners};
+
+/// What happens to one field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing: neither side has changed, or the change may not go over.
+    Leave,
+    /// As [`Verdict::Leave`] where nothing was ever seen: what this side shows counts as taken in, the other side does not.
+    Ignore { taken: Side },
+    /// Both sides say the same.
+    Agree,
+    /// The value goes to a side.
+    Write { to: Side, value: Option<String>, why: &'static str },
+    /// The value would go to a side that cannot take it.
+    Hold { to: Side, why: &'static str, again: bool },
+    /// A write of ours ran over this value: it goes to every side that does not show it.
+    PutBack { value: Option<String> },
+}
+
+pub type Plan = BTreeMap<Field, Verdict>;
+
+/// Values that our writes ran over.
+pub type RunOver = BTreeMap<Field, Option<String>>;
+
+/// Why a field cannot be written whatever its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// The e-mail is the login of an account, and the settings leave it to the shopper.
+    pub email_is_login: bool,
+}
+
+/// The fields in which a body of this side shows a value that a write of ours ran over.
+///
+/// A body from between our read and our write must show what we read or what we wrote. A third value is an edit that we
+/// overwrote without knowing it; it counts if the field's owner lets this side win at all.
+pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, owners: &Owners) -> RunOver {
+    let mut found = RunOver::new();
+    let Some(at) = body.at else {
+        return found;
+    };
+    for (field, window) in memory.windows.of(side) {
+        let Some(value) = body.fields.shown(*field) else {
+            continue;
+        };
+        let mark = folded(memory, *field, value);
+        let is_third = mark != window.read && mark != window.wrote;
+        let wins = match field.owner(owners) {
+            Owner::Latest => true,
+            Owner::Shopify => side == Side::Shopify,
+            Owner::Omneo => side == Side::Omneo,
+        };
+        if is_third && wins && window.read_at < at && at <= window.wrote_at {
+            found.insert(*field, value.map(|value| field.plain(value)));
+        }
+    }
+    found
+}
+
+/// The mark of a value without what a side is known to do to it.
+pub fn folded(memory: &Memory, field: Field, value: Option<&str>) -> Mark {
+    memory.mark(field, value.map(|value| field.folded(value)).as_deref())
+}
+
+pub fn plan(run: &Run, shopify: &Snapshot, omneo: &Snapshot, over: &RunOver, limits: Limits) -> Plan {
+    let both = Both { run, shopify, omneo };
+    // An edit that was overwritten is put back only while the side shows what we wrote: anything else is a later edit. And
+    // Omneo cannot be made to lack a name or an e-mail.
+    let now = if run.source == Side::Shopify { shopify } else { omneo };
+    let windows = run.memory.windows.of(run.source);
+    let counts = |field: Field, value: &Option<String>| {
+        let shows = folded(&run.memory, field, now.fields.value(field));
+        windows.get(&field).is_some_and(|window| window.wrote == shows) && (value.is_some() || field == Field::Phone)
+    };
+    let verdict = |field: Field| match over.get(&field) {
+        Some(value) if counts(field, value) => Verdict::PutBack { value: value.clone() },
+        _ => both.verdict(field),
+    };
+    Field::ALL.into_iter().map(|field| (field, limited(run, field, verdict(field), limits))).collect()
+}
+
+/// Whether the plan would write to this side.
+pub fn writes(plan: &Plan, side: Side) -> bool {
+    plan.values().any(|verdict| match verdict {
+        Verdict::Write { to, .. } => *to == side,
+        Verdict::PutBack { .. } => true,
+        _ => false,
+    })
+}
+
+struct Both<'a> {
+    run: &'a Run<'a>,
+    shopify: &'a Snapshot,
+    omneo: &'a Snapshot,
+}
+
+impl Both<'_> {
+    fn verdict(&self, field: Field) -> Verdict {
+        let memory = &self.run.memory;
+        let (Some(s), Some(o)) = (self.shopify.fields.shown(field), self.omneo.fields.shown(field)) else {
+            return Verdict::Leave;
+        };
+        let base = memory.base.get(&field);
+        // That nothing is there is news only where a value has been seen: null clears what it is known to have replaced.
+        let changed = |side: Side, value: Option<&str>| match base {
+            None => true,
+            Some(base) => *base.of(side) != memory.mark(field, value) && (value.is_some() || base.of(side).is_value()),
+        };
+        let changes = (changed(Side::Shopify, s), changed(Side::Omneo, o));
+        if base.is_some() && changes == (false, false) {
+            return self.unchanged(field);
+        }
+        if field.same(s, o) {
+            return Verdict::Agree;
+        }
+        match base {
+            None => self.first(field, s, o),
+            Some(_) => self.later(field, changes),
+        }
+    }
+
+    /// Nothing is new; what was held may have become possible.
+    fn unchanged(&self, field: Field) -> Verdict {
+        match self.run.memory.held.get(&field) {
+            Some(held) if held.again && self.run.may_write(held.to) => self.to(held.to, field, "it was held"),
+            _ => Verdict::Leave,
+        }
+    }
+
+    /// The first time that both sides are seen: the empty one is filled, and between two values the owner decides.
+    fn first(&self, field: Field, s: Option<&str>, o: Option<&str>) -> Verdict {
+        let (from, why) = match (s, o) {
+            (Some(_), None) => (Side::Shopify, "Omneo had none"),
+            (None, _) => (Side::Omneo, "Shopify had none"),
+            _ if !self.run.to_omneo => (Side::Omneo, "nothing goes to Omneo"),
+            _ if !self.run.to_shopify => (Side::Shopify, "nothing goes to Shopify"),
+            _ => self.owner(field),
+        };
+        if self.run.may_write(from.other()) {
+            self.to(from.other(), field, why)
+        } else {
+            Verdict::Ignore { taken: from.other() }
+        }
+    }
+
+    fn later(&self, field: Field, changes: (bool, bool)) -> Verdict {
+        let (from, why) = match (changes.0 && self.run.to_omneo, changes.1 && self.run.to_shopify) {
+            (false, false) => return Verdict::Leave,
+            (true, false) => (Side::Shopify, "changed in Shopify"),
+            (false, true) => (Side::Omneo, "changed in Omneo"),
+            (true, true) => self.owner(field),
+        };
+        self.to(from.other(), field, why)
+    }
+
+    /// The side that wins a field which both have changed.
+    fn owner(&self, field: Field) -> (Side, &'static str) {
+        match field.owner(&self.run.settings.owners) {
+            Owner::Shopify => (Side::Shopify, "both changed, and Shopify owns it"),
+            Owner::Omneo => (Side::Omneo, "both changed, and Omneo owns it"),
+            Owner::Latest => self.latest(),
+        }
+    }
+
+    fn latest(&self) -> (Side, &'static str) {
+        match (self.shopify.at, self.omneo.at) {
+            (Some(s), Some(o)) if s > o => (Side::Shopify, "both changed, Shopify last"),
+            (Some(s), Some(o)) if s < o => (Side::Omneo, "both changed, Omneo last"),
+            (Some(_), Some(_)) if self.omneo.is_edited() && !self.shopify.is_edited() => {
+                (Side::Omneo, "both changed in one second, and Shopify's is as it was created")
+            }
+            (Some(_), Some(_)) => (Side::Shopify, "both changed in one second"),
+            _ => (self.run.source, "both changed, and only one says when"),
+        }
+    }
+
+    /// The other side's value goes to this one.
+    fn to(&self, to: Side, field: Field, why: &'static str) -> Verdict {
+        let from = if to == Side::Omneo { self.shopify } else { self.omneo };
+        Verdict::Write { to, value: from.fields.value(field).map(|value| field.plain(value)), why }
+    }
+}
+
+/// Turns a write that cannot work into a hold.
+fn limited(run: &Run, field: Field, verdict: Verdict, limits: Limits) -> Verdict {
+    let Verdict::Write { to, value, .. } = &verdict else {
+        return verdict;
+    };
+    let to = *to;
+    let hold = |why, again| Verdict::Hold { to, why, again };
+    match (to, field, value) {
+        (Side::Omneo, Field::FirstName | Field::LastName | Field::Email, None) => {
+            hold("Omneo cannot be without one", false)
+        }
+        (_, Field::Phone, Some(phone)) if !is_e164(phone) => hold("it is not an international number", false),
+        (Side::Shopify, Field::Email, _) if limits.email_is_login && !run.settings.people.email_to_accounts => {
+            hold("the customer has an account, and `people.email_to_accounts = false`", true)
+        }
+        _ => verdict,
+    }
+}

@@ -1,0 +1,100 @@
+//! What an event of Shopify says, and whether that is news. Asks nobody.
+
+use tandem_sdk::{End, View};
+
+use super::consent::Said;
+use super::fields::{Medium, Side, Snapshot};
+use super::run::Run;
+use super::tags;
+use crate::settings::Settings;
+
+/// What an event of Shopify says has happened.
+pub enum News<'a> {
+    /// The whole customer.
+    Body {
+        snapshot: Snapshot,
+        extras: Extras<'a>,
+    },
+    Tags {
+        tags: Vec<&'a str>,
+        added: bool,
+    },
+    Consent(Option<Said>),
+}
+
+/// What only bodies of API versions before 2025-01 have.
+pub struct Extras<'a> {
+    tags: Option<Vec<&'a str>>,
+    consents: Vec<Said>,
+}
+
+impl<'a> News<'a> {
+    pub fn read(topic: &str, body: &View<'a>) -> Result<Self, End> {
+        Ok(match topic {
+            "customer.tags_added" | "customer.tags_removed" => {
+                let tags = body.list("/tags")?.iter().map(|tag| tag.text("")).collect::<Result<_, _>>()?;
+                News::Tags { tags, added: topic == "customer.tags_added" }
+            }
+            "customers_email_marketing_consent/update" => News::Consent(Said::read(body, Medium::Email)?),
+            "customers_marketing_consent/update" => News::Consent(Said::read(body, Medium::Sms)?),
+            _ => News::Body { snapshot: Snapshot::of_body(body)?, extras: Extras::read(body)? },
+        })
+    }
+
+    /// Why this needs no look at a linked person, if so. What is equal to what was last seen is an echo, also when the
+    /// clock is older; a clock that is equal is never old.
+    pub fn is_old(&self, run: &mut Run) -> Option<String> {
+        match self {
+            News::Body { snapshot, extras } => {
+                if run.memory.knows_all(Side::Shopify, &snapshot.fields) && extras.are_as_seen(run) {
+                    let clock = &mut run.memory.clock;
+                    clock.merged = clock.merged.max(snapshot.at.unwrap_or(clock.merged));
+                    return Some("echo: the customer is as it was last seen".to_owned());
+                }
+                let merged = run.memory.clock.merged;
+                let is_stale = snapshot.at.is_some_and(|at| at < merged);
+                is_stale.then(|| "stale: a newer state of the customer has been merged".to_owned())
+            }
+            News::Tags { tags, added } => {
+                let is_echo = tags::are_remembered(&run.settings.tags, &run.memory, tags, *added);
+                is_echo.then(|| "echo: the tags are as they were last seen".to_owned())
+            }
+            News::Consent(said) => {
+                let is_echo = said.is_some_and(|said| said.is_as_seen(&run.memory));
+                is_echo.then(|| "echo: the consent is as it was last seen".to_owned())
+            }
+        }
+    }
+
+    /// Why this needs no look at anybody, if so.
+    pub fn says_nothing(&self, settings: &Settings) -> Option<String> {
+        match self {
+            News::Consent(_) if !settings.sync.consent => Some("switched off: `sync.consent = false`".to_owned()),
+            News::Consent(said) if said.is_none_or(|said| said.decision.is_none()) => {
+                Some("neither subscribed nor unsubscribed: no decision".to_owned())
+            }
+            News::Tags { tags, .. } if !tags::are_mapped(&settings.tags, tags) => {
+                Some("no tag of the whitelist has changed, and none with the prefix".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Extras<'a> {
+    pub fn read(body: &View<'a>) -> Result<Self, End> {
+        let tags = body.opt_text("/tags")?;
+        let tags = tags.map(|tags| tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect());
+        let mut consents = vec![];
+        for medium in [Medium::Email, Medium::Sms] {
+            consents.extend(Said::read(body, medium)?.filter(|said| said.decision.is_some()));
+        }
+        Ok(Self { tags, consents })
+    }
+
+    pub fn are_as_seen(&self, run: &Run) -> bool {
+        let seen = |tags: &Vec<&str>| tags::as_seen(&run.settings.tags, &run.memory, tags);
+        self.tags.as_ref().is_none_or(seen)
+            && (!run.settings.sync.consent || self.consents.iter().all(|said| said.is_as_seen(&run.memory)))
+    }
+}

@@ -1,0 +1,266 @@
+//! Omneo's profile: its requests, what they answer, what a webhook shows. Decides nothing about what is written.
+
+use serde_json::Map;
+use tandem_sdk::{Answer, Cx, End, Json, Reply, Value, View, Wrong, get, json, post, put, refused, segment};
+
+use super::comms::Comms;
+use super::fields::{Field, Fields, Snapshot};
+use super::shopify::seconds;
+
+/// A profile as read.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub id: String,
+    /// The phone is the logical one: see [`Profile::read`].
+    pub snapshot: Snapshot,
+    pub kind: Option<String>,
+    /// Customers that the profile has under the handle, in Omneo's order.
+    pub customers: Vec<u64>,
+    /// Whether the answer says whom the profile has; some show no identities.
+    pub shows_identities: bool,
+    /// Absent where the answer does not show them.
+    pub tags: Option<Vec<String>>,
+    pub comms: Option<Comms>,
+}
+
+/// How a write of a profile went.
+pub enum Written {
+    Done(Box<Profile>),
+    /// Nothing was written.
+    Invalid(Vec<Fault>),
+    Gone,
+    /// It may have been written.
+    Unknown,
+}
+
+/// What Omneo found fault with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    pub key: String,
+    /// Whether somebody else has the value, as far as the words tell.
+    pub is_taken: bool,
+}
+
+/// Who has an address or a number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Owner {
+    #[default]
+    Nobody,
+    Profile(String),
+    /// Taken, and Omneo does not say by whom.
+    Somebody,
+}
+
+/// What has to be known to read a profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    pub handle: &'a str,
+    /// Whether Shopify's phone number lives in the second slot.
+    pub second_phone: bool,
+}
+
+impl Profile {
+    /// The phone is the mobile one, or else the second one if that is where Shopify's had to go: so a mobile number that
+    /// is null never erases Shopify's.
+    pub fn read(body: &View, reading: Reading) -> Result<Self, Wrong> {
+        let mut fields = Fields::default();
+        fields.read(Field::FirstName, body, "/first_name")?;
+        fields.read(Field::LastName, body, "/last_name")?;
+        fields.read(Field::Email, body, "/email")?;
+        if body.has("/mobile_phone") {
+            fields.set(Field::Phone, mobile(body)?);
+            if reading.second_phone && fields.value(Field::Phone).is_none() {
+                fields.set(Field::Phone, body.opt_loose("/secondary_phone")?);
+            }
+        }
+        let snapshot = Snapshot { fields, at: seconds(body, "/updated_at")?, created: seconds(body, "/created_at")? };
+        let mut customers = vec![];
+        for identity in body.list("/identities")? {
+            if identity.opt_text("/handle")? == Some(reading.handle) {
+                customers.extend(identity.opt_loose("/identifier")?.and_then(|id| id.parse::<u64>().ok()));
+            }
+        }
+        let tags = match body.get("/tags") {
+            Some(_) => {
+                Some(body.list("/tags")?.iter().map(|tag| tag.text("").map(str::to_owned)).collect::<Result<_, _>>()?)
+            }
+            None => None,
+        };
+        let comms = match body.get("/attributes/comms") {
+            Some(comms) if comms.value().is_object() => Some(Comms::read(&comms)?),
+            _ => None,
+        };
+        let kind = body.opt_text("/profile_type")?.map(str::to_owned);
+        let shows_identities = body.has("/identities");
+        Ok(Self { id: body.text("/id")?.to_owned(), snapshot, kind, customers, shows_identities, tags, comms })
+    }
+
+    /// Takes what a write's answer does not show from the read before it.
+    pub fn complete(&mut self, before: &Profile) {
+        if !self.shows_identities {
+            self.customers.clone_from(&before.customers);
+            self.shows_identities = before.shows_identities;
+        }
+        if self.tags.is_none() {
+            self.tags.clone_from(&before.tags);
+        }
+        if self.comms.is_none() {
+            self.comms.clone_from(&before.comms);
+        }
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.kind.as_deref() == Some("deleted")
+    }
+}
+
+/// Older profiles have the mobile number as it was typed, and its international form beside it.
+fn mobile(body: &View) -> Result<Option<String>, Wrong> {
+    let typed = body.opt_loose("/mobile_phone")?;
+    match &typed {
+        Some(number) if !number.starts_with('+') => Ok(body.opt_loose("/mobile_phone_e164")?.or(typed)),
+        _ => Ok(typed),
+    }
+}
+
+/// `None` when there is no such profile any more.
+pub async fn profile(cx: &Cx, id: &str, reading: Reading<'_>) -> Result<Option<Profile>, End> {
+    let answer = cx.omneo(get(format!("/profiles/{}", segment(id)))).await?;
+    if is_missing(&answer) {
+        return Ok(None);
+    }
+    let json = answer.ok("reading the profile")?.json()?;
+    Ok(Some(Profile::read(&data(&json), reading)?).filter(|profile| !profile.is_deleted()))
+}
+
+/// The profile that has the customer's identity.
+pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<String>, End> {
+    let call = post("/profiles/search-id", json!({ "type": handle, "id": customer.to_string() })).reads();
+    let answer = cx.omneo(call).await?;
+    if is_missing(&answer) {
+        return Ok(None);
+    }
+    let json = answer.ok("looking for the profile")?.json()?;
+    // What exactly it answers is not documented: the profile, its id as an object, or its id alone.
+    let found = data(&json);
+    let at = ["/id", "/profile_id", ""].into_iter().find(|at| found.get(at).is_some_and(|id| id.value().is_string()));
+    Ok(at.map(|at| found.text(at)).transpose()?.map(str::to_owned))
+}
+
+/// Who has the e-mail and the mobile number; nothing is asked about what is not given.
+pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) -> Result<(Owner, Owner), End> {
+    let mut body = Map::new();
+    body.extend(email.map(|email| ("email".into(), json!(email))));
+    body.extend(mobile.map(|mobile| ("mobile_phone".into(), json!(mobile))));
+    if body.is_empty() {
+        return Ok((Owner::Nobody, Owner::Nobody));
+    }
+    let answer = cx.omneo(post("/profiles/availability", body.into()).reads()).await?;
+    let json = answer.ok("asking whether e-mail and phone are free")?.json()?;
+    let found = data(&json);
+    let owner = |of: &str| -> Result<Owner, Wrong> {
+        let is_free = found.opt_bool(&format!("{of}/available"))?.unwrap_or(true);
+        Ok(match found.opt_text(&format!("{of}/profile/id"))? {
+            _ if is_free => Owner::Nobody,
+            Some(id) => Owner::Profile(id.to_owned()),
+            None => Owner::Somebody,
+        })
+    };
+    Ok((owner("/email")?, owner("/mobile_phone")?))
+}
+
+/// Not repeatable: e-mail and identity are unique, but nothing says what two of these at the same moment do.
+pub async fn create(cx: &Cx, body: Value, reading: Reading<'_>) -> Result<Written, End> {
+    match cx.call(post("/profiles", body).to("omneo")).await {
+        Reply::Answer(answer) => written(cx, answer, "creating the profile", None, reading).await,
+        Reply::Unknown(_) => Ok(Written::Unknown),
+    }
+}
+
+pub async fn update(cx: &Cx, id: &str, body: Value, reading: Reading<'_>) -> Result<Written, End> {
+    let answer = cx.omneo(put(format!("/profiles/{}", segment(id)), body)).await?;
+    written(cx, answer, "updating the profile", Some(id), reading).await
+}
+
+/// Gives the communication attributes after the write.
+pub async fn update_comms(cx: &Cx, id: &str, body: Value) -> Result<Option<Comms>, End> {
+    let answer = cx.omneo(put(format!("/profiles/{}/attributes/comms", segment(id)), body)).await?;
+    let json = answer.ok("writing the consent")?.json()?;
+    let body = data(&json);
+    Ok(if body.has("/email_promo") || body.has("/sms_promo") { Some(Comms::read(&body)?) } else { None })
+}
+
+pub async fn comms(cx: &Cx, id: &str) -> Result<Comms, End> {
+    let answer = cx.omneo(get(format!("/profiles/{}/attributes/comms", segment(id)))).await?;
+    Ok(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?)
+}
+
+/// Whether the identity is now there. Repeatable: handle and identifier are unique together, so that a second one is
+/// refused like any other that somebody has.
+pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<bool, End> {
+    let path = format!("/profiles/{}/identities", segment(id));
+    let call = post(path, json!({ "handle": handle, "identifier": customer.to_string() })).repeatable();
+    let answer = cx.omneo(call).await?;
+    if matches!(answer.status, 409 | 422) {
+        return Ok(false);
+    }
+    answer.ok("adding the identity").map(|_| true)
+}
+
+/// The key of a field; a phone may have to go elsewhere.
+pub fn key(field: Field) -> &'static str {
+    match field {
+        Field::FirstName => "first_name",
+        Field::LastName => "last_name",
+        Field::Email => "email",
+        Field::Phone => "mobile_phone",
+    }
+}
+
+/// The answer should be the profile as stored; where it is not, the profile is read.
+async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading: Reading<'_>) -> Result<Written, End> {
+    if is_missing(&answer) {
+        return Ok(Written::Gone);
+    }
+    if matches!(answer.status, 409 | 422) {
+        let faults = faults(&answer)?;
+        return if faults.is_empty() { Err(answer.unexpected(doing)) } else { Ok(Written::Invalid(faults)) };
+    }
+    let json = answer.ok(doing)?.json()?;
+    let body = data(&json);
+    if ["/id", "/first_name", "/last_name", "/email", "/mobile_phone", "/updated_at"].iter().all(|at| body.has(at)) {
+        return Ok(Written::Done(Box::new(Profile::read(&body, reading)?)));
+    }
+    let Some(id) = body.opt_text("/id")?.or(id) else {
+        return Err(refused(format!("{doing}: Omneo answered no profile")));
+    };
+    match profile(cx, id, reading).await? {
+        Some(profile) => Ok(Written::Done(Box::new(profile))),
+        None => Ok(Written::Gone),
+    }
+}
+
+fn faults(answer: &Answer) -> Result<Vec<Fault>, End> {
+    let json = answer.json()?;
+    let view = json.view();
+    let errors = ["/errors", "/body/errors"].into_iter().find_map(|at| view.get(at)?.value().as_object());
+    let fault = |(key, words): (&String, &Value)| {
+        let words = words.to_string();
+        Fault { key: key.clone(), is_taken: words.contains("taken") || words.contains("exists") }
+    };
+    Ok(errors.into_iter().flatten().map(fault).collect())
+}
+
+/// The keys in words.
+pub fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn is_missing(answer: &Answer) -> bool {
+    matches!(answer.status, 404 | 410)
+}
+
+/// What is inside the envelope.
+fn data(json: &Json) -> View<'_> {
+    json.view().get("/data").unwrap_or_else(|| json.view())
+}

@@ -1,0 +1,156 @@
+//! What one run about a person has in hand, and the sentence it ends with. Knows the settings; calls nobody.
+
+use tandem_sdk::{Cx, End, Event, Time, done, skipped};
+
+use super::fields::{Field, Side};
+use super::memory::{Link, Memory};
+use super::omneo::{Profile, Reading};
+use crate::key::{customer_name, profile_name};
+use crate::settings::Settings;
+
+pub struct Run<'a> {
+    pub cx: &'a Cx,
+    pub settings: &'a Settings,
+    pub memory: Memory,
+    /// The side that the event comes from.
+    pub source: Side,
+    /// When the event was accepted, in seconds: the only "now" there is.
+    pub now: i64,
+    /// Whether Omneo, and whether Shopify, may be written.
+    pub to_omneo: bool,
+    pub to_shopify: bool,
+    wrote: Vec<(Side, String)>,
+    notes: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(cx: &'a Cx, settings: &'a Settings, event: &Event, source: Side) -> Self {
+        Self {
+            cx,
+            settings,
+            memory: Memory::read(cx.memory()),
+            source,
+            now: Time::parse(&event.received_at).map_or(i64::MAX, Time::seconds),
+            to_omneo: settings.sync.shopify_to_omneo,
+            to_shopify: settings.sync.omneo_to_shopify,
+            wrote: vec![],
+            notes: vec![],
+        }
+    }
+
+    pub fn may_write(&self, side: Side) -> bool {
+        match side {
+            Side::Omneo => self.to_omneo,
+            Side::Shopify => self.to_shopify,
+        }
+    }
+
+    pub fn reading(&self) -> Reading<'a> {
+        Reading { handle: &self.settings.identity_handle, second_phone: self.memory.second_phone }
+    }
+
+    /// Claims both names; everything that is written from here on is written by nobody else at the same time.
+    pub fn link(&mut self, customer: u64, profile: &str) {
+        self.cx.learn(customer_name(customer));
+        self.cx.learn(profile_name(profile));
+        let link = Link { customer, profile: profile.to_owned() };
+        if self.memory.link.as_ref() != Some(&link) {
+            self.memory.forget();
+            self.memory.link = Some(link);
+        }
+    }
+
+    /// Why this profile has nothing to do with Shopify, if so.
+    pub fn kept_from_shopify(&self, profile: &Profile) -> Option<String> {
+        let people = &self.settings.people;
+        let kind = profile.kind.as_deref().unwrap_or("active");
+        if !people.profile_types.iter().any(|allowed| allowed == kind) {
+            return Some(format!("the profile's type is `{kind}`, which is not in `people.profile_types`"));
+        }
+        let email = profile.snapshot.fields.value(Field::Email)?;
+        let pattern = people.exclude_emails.iter().find(|pattern| matches(pattern, email))?;
+        Some(format!("the profile's e-mail is like `{pattern}` in `people.exclude_emails`"))
+    }
+
+    /// Says what was written.
+    pub fn wrote(&mut self, side: Side, what: impl Into<String>) {
+        self.wrote.push((side, what.into()));
+    }
+
+    /// Adds to the reason.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// The ending with everything remembered.
+    pub fn end(self, nothing: &str) -> End {
+        let mut parts = vec![];
+        for side in [Side::Omneo, Side::Shopify] {
+            let what: Vec<_> = self.wrote.iter().filter(|(to, _)| *to == side).map(|(_, what)| what.as_str()).collect();
+            if !what.is_empty() {
+                parts.push(format!("to {side}: {}", what.join(", ")));
+            }
+        }
+        let mut held = vec![];
+        for (field, why) in &self.memory.held {
+            held.push(format!("{} is held, not written to {}: {}", field.name(), why.to, why.why));
+        }
+        for (channel, consent) in [("e-mail", &self.memory.consent.email), ("SMS", &self.memory.consent.sms)] {
+            if let Some(why) = consent.as_ref().and_then(|consent| consent.held.as_deref()) {
+                held.push(format!("consent to {channel} is held: {why}"));
+            }
+        }
+        let wrote = !parts.is_empty();
+        if !wrote {
+            // What is held differs, so the sides do not agree.
+            parts.push(if held.is_empty() { nothing.to_owned() } else { "nothing was written".to_owned() });
+        }
+        parts.extend(self.notes);
+        parts.append(&mut held);
+        let reason = parts.join("; ");
+        let end = if wrote { done(reason) } else { skipped(reason) };
+        end.remember(self.memory.write())
+    }
+}
+
+/// `*` stands for anything; case does not count.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut rest) = text.strip_prefix(head) else {
+        return false;
+    };
+    // Each part between two stars is taken where it first occurs; the last one has to end the text.
+    let mut parts: Vec<_> = tail.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, text, expected) in [
+            ("*@example.com", "Ada@Example.com", true),
+            ("*@example.com", "ada@example.com.au", false),
+            ("staff-profile-*", "staff-profile-7@shop.example", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b", "ab", true),
+            ("ab*ba", "aba", false),
+            ("ada@example.org", "ada@example.org", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Tags: two one-way flows that never meet. Those of the whitelist go to Omneo; Omneo's come back with the prefix.
+//! Does not know what a tag means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tandem_sdk::{End, json};
+
+use super::fields::Side;
+use super::mark::Mark;
+use super::memory::Memory;
+use super::omneo::{self, Profile};
+use super::run::Run;
+use super::shopify::{self, Customer};
+use super::write::profile_is_gone;
+use crate::settings::Tags;
+
+/// Shopify's limits.
+const TAG_CHARS_MAX: usize = 255;
+const TAGS_MAX: usize = 250;
+
+/// Omneo writes blanks as hyphens.
+fn hyphened(tag: &str) -> String {
+    tag.trim().replace(' ', "-")
+}
+
+/// As tags are compared.
+fn folded(tag: &str) -> String {
+    hyphened(tag).to_lowercase()
+}
+
+fn has_prefix(settings: &Tags, tag: &str) -> bool {
+    tag.to_lowercase().starts_with(&settings.prefix.to_lowercase())
+}
+
+fn is_listed(settings: &Tags, tag: &str) -> bool {
+    !has_prefix(settings, tag) && settings.whitelist.iter().any(|listed| folded(listed) == folded(tag))
+}
+
+/// Whether any of these tags goes over.
+pub fn are_mapped(settings: &Tags, tags: &[&str]) -> bool {
+    tags.iter().any(|tag| has_prefix(settings, tag) || is_listed(settings, tag))
+}
+
+/// Whether an event that names added or removed tags says what is remembered. It may be late, so it counts for nothing
+/// else; and any change to what is remembered makes an event that says otherwise.
+pub fn are_remembered(settings: &Tags, memory: &Memory, tags: &[&str], added: bool) -> bool {
+    let Some(prefixed) = &memory.tags.prefixed else {
+        return false;
+    };
+    tags.iter().all(|tag| {
+        if has_prefix(settings, tag) {
+            prefixed.contains(&tag.to_lowercase()) == added
+        } else {
+            !is_listed(settings, tag) || memory.tags.seen.contains(&folded(tag)) == added
+        }
+    })
+}
+
+/// Whether a whole list of tags is as last seen, as far as it is mapped.
+pub fn as_seen(settings: &Tags, memory: &Memory, tags: &[&str]) -> bool {
+    let listed: BTreeSet<_> = tags.iter().filter(|tag| is_listed(settings, tag)).map(|tag| folded(tag)).collect();
+    let prefixed: BTreeSet<_> =
+        tags.iter().filter(|tag| has_prefix(settings, tag)).map(|tag| tag.to_lowercase()).collect();
+    listed.iter().eq(&memory.tags.seen) && memory.tags.prefixed.as_ref().is_some_and(|seen| prefixed.iter().eq(seen))
+}
+
+/// The mark of a profile's tags, whatever their order.
+pub fn mark(tags: &[String]) -> Mark {
+    let tags: BTreeSet<_> = tags.iter().map(String::as_str).collect();
+    Mark::of_text(&tags.into_iter().collect::<Vec<_>>().join("\n"))
+}
+
+pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
+    if profile.tags.is_none() {
+        return Ok(());
+    }
+    if run.to_omneo {
+        to_omneo(run, customer, profile).await?;
+    }
+    let tags = profile.tags.as_deref().unwrap_or_default();
+    if run.to_shopify {
+        to_shopify(run, customer, tags).await?;
+    }
+    run.memory.tags.omneo = Some(mark(tags));
+    Ok(())
+}
+
+/// Adds what is new of the whitelist on Shopify, and removes what Shopify had brought and has no longer. What Omneo has
+/// by itself stays, and what was removed there is not added again.
+async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
+    let listed = customer.tags.iter().filter(|tag| is_listed(&run.settings.tags, tag));
+    let want: BTreeMap<_, _> = listed.map(|tag| (folded(tag), hyphened(tag))).collect();
+    let there: BTreeSet<_> = profile.tags.iter().flatten().map(|tag| folded(tag)).collect();
+    let (seen, brought) = (&run.memory.tags.seen, &run.memory.tags.brought);
+    let is_new = |tag: &String| !seen.contains(tag) && !there.contains(tag);
+    let add: Vec<_> = want.iter().filter(|(tag, _)| is_new(tag)).map(|(_, name)| name.clone()).collect();
+    let is_over = |tag: &String| brought.contains(tag) && !want.contains_key(tag);
+    let remove: Vec<_> = profile.tags.iter().flatten().filter(|tag| is_over(&folded(tag))).cloned().collect();
+    let mut brought: Vec<_> = want.keys().filter(|tag| brought.contains(tag) || is_new(tag)).cloned().collect();
+    if !add.is_empty() || !remove.is_empty() {
+        let kept = profile.tags.iter().flatten().filter(|tag| !is_over(&folded(tag)));
+        let list: Vec<_> = kept.chain(&add).collect();
+        match omneo::update(run.cx, &profile.id, json!({ "tags": list }), run.reading()).await? {
+            omneo::Written::Done(after) if after.tags.is_some() => *profile = *after,
+            omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
+            omneo::Written::Invalid(_) => {
+                run.note("Omneo did not accept the tags");
+                return Ok(());
+            }
+            omneo::Written::Done(_) | omneo::Written::Unknown => {
+                profile.tags = Some(list.into_iter().cloned().collect());
+            }
+        }
+        run.wrote(Side::Omneo, changed(&add, &remove));
+    }
+    let there: BTreeSet<_> = profile.tags.iter().flatten().map(|tag| folded(tag)).collect();
+    brought.retain(|tag| there.contains(tag));
+    run.memory.tags.brought = brought;
+    run.memory.tags.seen = want.into_keys().collect();
+    Ok(())
+}
+
+/// Makes Shopify's tags with the prefix those that Omneo has and Shopify did not bring.
+async fn to_shopify(run: &mut Run<'_>, customer: &Customer, tags: &[String]) -> Result<(), End> {
+    let settings = &run.settings.tags;
+    let (have, others): (Vec<_>, Vec<_>) = customer.tags.iter().partition(|tag| has_prefix(settings, tag));
+    let have: BTreeMap<_, _> = have.into_iter().map(|tag| (tag.to_lowercase(), tag.clone())).collect();
+    let mut expected = BTreeMap::new();
+    let mut left_out = 0;
+    for tag in tags.iter().filter(|tag| !run.memory.tags.brought.contains(&folded(tag))) {
+        let name = format!("{}{tag}", settings.prefix);
+        if has_prefix(settings, tag) || tag.contains(',') || name.chars().count() > TAG_CHARS_MAX {
+            left_out += 1;
+        } else {
+            expected.insert(name.to_lowercase(), name);
+        }
+    }
+    while expected.len() + others.len() > TAGS_MAX && expected.pop_last().is_some() {
+        left_out += 1;
+    }
+    if left_out > 0 {
+        run.note(format!(
+            "{left_out} of Omneo's tags left out: they have the prefix, a comma, or are too long or too many"
+        ));
+    }
+    let add: Vec<_> =
+        expected.iter().filter(|(tag, _)| !have.contains_key(*tag)).map(|(_, name)| name.clone()).collect();
+    let remove: Vec<_> =
+        have.iter().filter(|(tag, _)| !expected.contains_key(*tag)).map(|(_, name)| name.clone()).collect();
+    let errors = shopify::tags(run.cx, customer.id, &add, &remove).await?;
+    match errors.first() {
+        Some(error) => run.note(format!("Shopify did not accept all tags: `{}`", error.message)),
+        None if !add.is_empty() || !remove.is_empty() => run.wrote(Side::Shopify, changed(&add, &remove)),
+        None => {}
+    }
+    run.memory.tags.prefixed = Some(expected.into_keys().collect());
+    Ok(())
+}
+
+fn changed(add: &[String], remove: &[String]) -> String {
+    let signed = |sign, tags: &[String]| tags.iter().map(|tag| format!("{sign}{tag}")).collect::<Vec<_>>();
+    format!("tags {}", [signed('+', add), signed('-', remove)].concat().join(" "))
+}

@@ -1,0 +1,236 @@
+//! Who is who: finds the other half of a person that is seen for the first time, or has it created, and links the two.
+//! Leaves everything that both halves already say to the merge.
+
+use tandem_sdk::{End, join, refused, skipped};
+
+use super::born::{Created, create_customer, create_profile};
+use super::fields::{Field, Side, is_e164};
+use super::omneo::{self, Owner, Profile};
+use super::put::somebody_else;
+use super::run::Run;
+use super::shopify::{self, Customer};
+use super::write::{customer_is_gone, profile_is_gone};
+
+/// How often a profile is tried to be created: somebody else may create the same person at the same moment, or an answer
+/// may get lost. Each time the next look finds what there is.
+const CREATE_TRIES: usize = 3;
+
+/// The two halves of a person, both read.
+pub struct Met {
+    pub customer: Customer,
+    pub profile: Profile,
+}
+
+/// The profile of a customer without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
+pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
+    let handle = &run.settings.identity_handle;
+    let (customer, found) = join(shopify::person(run.cx, id), omneo::search(run.cx, handle, id)).await;
+    let Some(customer) = customer? else {
+        return Err(customer_is_gone(run, id));
+    };
+    if let Some(profile) = found? {
+        return by_identity(run, customer, profile).await;
+    }
+    if let Some(linked) = customer.profile.clone().filter(|id| is_id(id)) {
+        match omneo::profile(run.cx, &linked, run.reading()).await? {
+            Some(profile) => return by_metafield(run, customer, profile).await,
+            None if run.settings.people.recreate_deleted => {}
+            None => return Err(profile_is_gone(run, &linked)),
+        }
+    }
+    let fields = &customer.snapshot.fields;
+    let Some(email) = fields.value(Field::Email).map(|email| Field::Email.plain(email)) else {
+        return Err(skipped("the customer has no e-mail, and Omneo requires one; it is tried again when there is one"));
+    };
+    let phone = fields.value(Field::Phone).map(|phone| Field::Phone.plain(phone)).filter(|phone| is_e164(phone));
+    for _ in 0..CREATE_TRIES {
+        let (email_owner, phone_owner) = omneo::availability(run.cx, Some(&email), phone.as_deref()).await?;
+        match email_owner {
+            Owner::Profile(profile) => return by_email(run, customer, profile).await,
+            Owner::Somebody => {
+                return Err(refused("the customer's e-mail is taken in Omneo, which does not say by whom"));
+            }
+            Owner::Nobody => {}
+        }
+        let second = somebody_else(&phone_owner, "").is_some();
+        match create_profile(run, &customer, phone.as_deref(), second).await? {
+            Created::Done(profile) => return Ok(Met { customer, profile: *profile }),
+            Created::Refused => {}
+            Created::Unknown => {
+                if let Some(profile) = omneo::search(run.cx, handle, id).await? {
+                    return after_lost_answer(run, customer, profile).await;
+                }
+                continue;
+            }
+        }
+        if let Some(profile) = omneo::search(run.cx, handle, id).await? {
+            return by_identity(run, customer, profile).await;
+        }
+    }
+    Err(refused("the profile can neither be created nor found: its e-mail or identity is taken, or answers get lost"))
+}
+
+async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
+    let Some(profile) = omneo::profile(run.cx, &id, run.reading()).await? else {
+        return Err(profile_is_gone(run, &id));
+    };
+    let earlier: Vec<_> = profile.customers.iter().take_while(|other| **other != customer.id).copied().collect();
+    nobody_else_speaks(run, &id, &earlier).await?;
+    run.link(customer.id, &id);
+    Ok(Met { customer, profile })
+}
+
+/// One customer speaks for a profile: the linked one while it lives, and else the first of these that does.
+async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) -> Result<(), End> {
+    let linked = run.memory.link.iter().filter(|link| link.profile == profile).map(|link| link.customer);
+    let others: Vec<_> = linked.chain(others.iter().copied()).collect();
+    match first_living(run, &others).await? {
+        Some(speaker) => Err(skipped(format!("customer {speaker} speaks for profile {profile}"))),
+        None => Ok(()),
+    }
+}
+
+/// The profile with the identity is the one that the lost answer was about. While nobody has edited it, what it shows is
+/// what Omneo made of what was sent.
+async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
+    let met = by_identity(run, customer, id).await?;
+    // Within a second it can have been edited all the same, so only names may differ: what Omneo does to the others is known.
+    for field in [Field::FirstName, Field::LastName].into_iter().filter(|_| !met.profile.snapshot.is_edited()) {
+        let (s, o) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
+        if s.is_some() == o.is_some() {
+            run.memory.settle(field, s, o);
+        }
+    }
+    Ok(met)
+}
+
+/// Whether it can be the id of a profile: anybody may have written it.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c == '-' || c.is_ascii_alphanumeric())
+}
+
+/// The profile that the customer's metafield names: it is written when the customer is created from a profile, and the
+/// identity follows only later.
+async fn by_metafield(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
+    let id = profile.id.clone();
+    let others: Vec<_> = profile.customers.iter().filter(|other| **other != customer.id).copied().collect();
+    nobody_else_speaks(run, &id, &others).await?;
+    run.link(customer.id, &id);
+    identify(run, &customer, &mut profile).await?;
+    Ok(Met { customer, profile })
+}
+
+async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
+    let Some(mut profile) = omneo::profile(run.cx, &id, run.reading()).await? else {
+        return Err(refused(format!("the customer's e-mail belongs to profile {id}, which is deleted")));
+    };
+    let others: Vec<_> = profile.customers.iter().filter(|other| **other != customer.id).copied().collect();
+    if let Some(other) = first_living(run, &others).await? {
+        return Err(refused(format!("the customer's e-mail belongs to profile {id}, which is customer {other}'s")));
+    }
+    run.link(customer.id, &id);
+    identify(run, &customer, &mut profile).await?;
+    Ok(Met { customer, profile })
+}
+
+/// The customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
+pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, End> {
+    for id in profile.customers.clone() {
+        if let Some(customer) = shopify::person(run.cx, id).await? {
+            run.link(id, &profile.id);
+            return Ok(Met { customer, profile });
+        }
+    }
+    let fields = &profile.snapshot.fields;
+    let Some(email) = fields.value(Field::Email).map(|email| Field::Email.plain(email)) else {
+        return Err(skipped("the profile has no e-mail"));
+    };
+    let phone = fields.value(Field::Phone).map(|phone| Field::Phone.plain(phone)).filter(|phone| is_e164(phone));
+    let by_phone = async {
+        match &phone {
+            Some(phone) => shopify::find_by_phone(run.cx, phone).await,
+            None => Ok(None),
+        }
+    };
+    let by_others = join(shopify::find_by_email(run.cx, &email), by_phone);
+    let (by_profile, (by_email, by_phone)) = join(shopify::find_by_profile(run.cx, &profile.id), by_others).await;
+    let (by_email, phone_owner) = (by_email?, by_phone?.map(|customer| customer.id));
+    if let Some(customer) = by_profile?.or(by_email) {
+        return found(run, customer, profile).await;
+    }
+    if let Some(deleted) = profile.customers.first().filter(|_| !run.settings.people.recreate_deleted) {
+        return Err(customer_is_gone(run, *deleted));
+    }
+    match create_customer(run, &profile, phone, phone_owner).await? {
+        Some(customer) => {
+            identify(run, &customer, &mut profile).await?;
+            Ok(Met { customer, profile })
+        }
+        // Somebody else was faster.
+        None => match shopify::find_by_email(run.cx, &email).await? {
+            Some(customer) => found(run, customer, profile).await,
+            None => {
+                Err(refused("the customer can neither be created nor found: Shopify says that its e-mail is taken"))
+            }
+        },
+    }
+}
+
+/// A customer found by what it says; it may already be somebody else's.
+async fn found(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
+    let owner = omneo::search(run.cx, &run.settings.identity_handle, customer.id).await?;
+    if let Some(other) = owner.as_ref().filter(|owner| **owner != profile.id) {
+        return Err(refused(format!("customer {} has this e-mail, and belongs to profile {other}", customer.id)));
+    }
+    run.link(customer.id, &profile.id);
+    if owner.is_none() {
+        identify(run, &customer, &mut profile).await?;
+    }
+    Ok(Met { customer, profile })
+}
+
+/// Gives the profile the customer's identity, if it lacks it. Somebody else's attempt counts like our own.
+pub async fn identify(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
+    if !run.to_omneo || profile.customers.contains(&customer.id) {
+        return Ok(());
+    }
+    let handle = &run.settings.identity_handle;
+    if !omneo::identify(run.cx, &profile.id, handle, customer.id).await? {
+        match omneo::search(run.cx, handle, customer.id).await? {
+            Some(owner) if owner == profile.id => {}
+            owner => {
+                let owner = owner.unwrap_or_else(|| "nobody".to_owned());
+                let (customer, profile) = (customer.id, &profile.id);
+                return Err(refused(format!(
+                    "profile {profile} cannot have the identity of customer {customer}: it belongs to {owner}"
+                )));
+            }
+        }
+    } else {
+        run.wrote(Side::Omneo, format!("the identity of customer {}", customer.id));
+    }
+    profile.customers.push(customer.id);
+    Ok(())
+}
+
+/// Writes the profile's id to the customer's metafield, if it is not there.
+pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> Result<(), End> {
+    if !run.to_shopify || customer.profile.as_ref() == Some(&profile.id) {
+        return Ok(());
+    }
+    let errors = shopify::link(run.cx, customer.id, &profile.id).await?;
+    match errors.first() {
+        Some(error) => run.note(format!("the link in Shopify could not be written: `{}`", error.message)),
+        None => run.wrote(Side::Shopify, format!("the link to profile {}", profile.id)),
+    }
+    Ok(())
+}
+
+async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
+    for id in customers {
+        if shopify::person(run.cx, *id).await?.is_some() {
+            return Ok(Some(*id));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,147 @@
+//! Carries out a plan: has the losers' fields written, and remembers what came of it. Does not decide who wins, and writes
+//! only to sides that were read in the same run.
+
+use tandem_sdk::{End, skipped};
+
+use super::fields::{Field, Side, Snapshot, is_e164};
+use super::mark::Mark;
+use super::memory::{Base, Held, Window};
+use super::merge::{Plan, Verdict, folded};
+use super::omneo::Profile;
+use super::put::{Asked, Changes, Written, write_omneo, write_shopify};
+use super::run::Run;
+use super::shopify::Customer;
+
+/// What a merge came to, and out of what.
+pub struct Merged<'a> {
+    pub plan: &'a Plan,
+    /// What the merge used, read or out of the event's body.
+    pub shopify: &'a Snapshot,
+    pub asked: &'a Asked,
+}
+
+/// Both sides, before the writes and then after them.
+pub struct Pair {
+    /// Absent where a body was enough: then nothing is written to Shopify.
+    pub customer: Option<Customer>,
+    pub profile: Profile,
+}
+
+/// The end of a run that found the profile deleted.
+pub fn profile_is_gone(run: &mut Run, profile: &str) -> End {
+    run.memory.gone.profile = Some(profile.to_owned());
+    let reason = format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
+    skipped(reason).remember(run.memory.write())
+}
+
+/// The end of a run that found the customer deleted.
+pub fn customer_is_gone(run: &mut Run, customer: u64) -> End {
+    run.memory.gone.customer = Some(customer);
+    let reason =
+        format!("customer {customer} is deleted in Shopify; it is not created again (`people.recreate_deleted`)");
+    skipped(reason).remember(run.memory.write())
+}
+
+/// Writes what the plan says.
+pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Result<Pair, End> {
+    let Merged { plan, shopify, asked } = merged;
+    let omneo = pair.profile.snapshot.clone();
+    settle(run, plan, shopify, &omneo);
+    let to_omneo = changes(run, plan, Side::Omneo, &omneo);
+    let to_shopify = changes(run, plan, Side::Shopify, shopify);
+    debug_assert!(to_shopify.is_empty() || pair.customer.is_some(), "no write to a side that was not read");
+
+    let in_omneo = write_omneo(run, &pair.profile, to_omneo).await?;
+    let in_shopify = match &pair.customer {
+        Some(customer) => write_shopify(run, customer, to_shopify, asked).await?,
+        None => Written { after: None, fields: vec![], held: vec![] },
+    };
+
+    // Only what was written is taken from the answers: they may also show edits that no merge has seen.
+    let (s_after, o_after) = (
+        in_shopify.after.as_ref().map_or(shopify, |customer| &customer.snapshot),
+        in_omneo.after.as_ref().map_or(&omneo, |profile| &profile.snapshot),
+    );
+    let touched = in_omneo.fields.iter().chain(&in_shopify.fields);
+    for field in touched.chain(in_omneo.held.iter().chain(&in_shopify.held).map(|(field, _)| field)) {
+        let s = if in_shopify.fields.contains(field) { s_after } else { shopify };
+        let o = if in_omneo.fields.contains(field) { o_after } else { &omneo };
+        run.memory.settle(*field, s.fields.value(*field), o.fields.value(*field));
+    }
+    run.memory.held.extend(in_omneo.held.into_iter().chain(in_shopify.held));
+    open_windows(run, Side::Omneo, &in_omneo.fields, &omneo, o_after);
+    open_windows(run, Side::Shopify, &in_shopify.fields, shopify, s_after);
+    report(run, plan, &in_omneo.fields, &in_shopify.fields);
+    if let Some(at) = in_shopify.after.as_ref().and_then(|customer| customer.snapshot.at) {
+        run.memory.clock.wrote = run.memory.clock.wrote.max(at);
+    }
+    pair.customer = in_shopify.after.or(pair.customer);
+    pair.profile = in_omneo.after.unwrap_or(pair.profile);
+    Ok(pair)
+}
+
+/// Remembers what needs no write.
+fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
+    for (field, verdict) in plan {
+        let (s, o) = (shopify.fields.value(*field), omneo.fields.value(*field));
+        match verdict {
+            Verdict::Agree => run.memory.settle(*field, s, o),
+            Verdict::Hold { to, why, again } => {
+                run.memory.settle(*field, s, o);
+                run.memory.held.insert(*field, Held { to: *to, why: (*why).to_owned(), again: *again });
+            }
+            Verdict::Ignore { taken } => {
+                let mark =
+                    |side, value| if side == *taken { run.memory.mark(*field, value) } else { Mark::never_taken() };
+                let base = Base { shopify: mark(Side::Shopify, s), omneo: mark(Side::Omneo, o) };
+                run.memory.base.insert(*field, base);
+            }
+            Verdict::Leave | Verdict::Write { .. } | Verdict::PutBack { .. } => {}
+        }
+    }
+}
+
+/// What goes to a side that now shows this.
+fn changes(run: &Run, plan: &Plan, to: Side, now: &Snapshot) -> Changes {
+    let mut changes = Changes::new();
+    for (field, verdict) in plan {
+        let value = match verdict {
+            Verdict::Write { to: side, value, .. } if *side == to => value,
+            Verdict::PutBack { value } if run.may_write(to) && can_travel(*field, value.as_deref()) => value,
+            _ => continue,
+        };
+        if !field.same(now.fields.value(*field), value.as_deref()) {
+            changes.insert(*field, value.clone());
+        }
+    }
+    changes
+}
+
+fn can_travel(field: Field, value: Option<&str>) -> bool {
+    field != Field::Phone || value.is_none_or(is_e164)
+}
+
+/// A write opens a window from the read before it to its answer; without both times nothing can be said to lie inside.
+pub fn open_windows(run: &mut Run, side: Side, fields: &[Field], read: &Snapshot, wrote: &Snapshot) {
+    let (Some(read_at), Some(wrote_at)) = (read.at, wrote.at) else {
+        return;
+    };
+    for field in fields {
+        let mark = |of: &Snapshot| folded(&run.memory, *field, of.fields.value(*field));
+        let window = Window { read_at, wrote_at, read: mark(read), wrote: mark(wrote) };
+        run.memory.windows.of_mut(side).insert(*field, window);
+    }
+}
+
+fn report(run: &mut Run, plan: &Plan, in_omneo: &[Field], in_shopify: &[Field]) {
+    for (side, fields) in [(Side::Omneo, in_omneo), (Side::Shopify, in_shopify)] {
+        for field in fields {
+            let why = match plan.get(field) {
+                Some(Verdict::Write { why, .. }) => why,
+                Some(Verdict::PutBack { .. }) => "an edit that was overwritten at the same moment is put back",
+                _ => continue,
+            };
+            run.wrote(side, format!("{} ({why})", field.name()));
+        }
+    }
+}

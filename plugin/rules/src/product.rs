@@ -1,0 +1,247 @@
+//! Sends products to Omneo's queue, whole. Knows Shopify's products and Omneo's; nothing of stock.
+
+use serde::Serialize;
+use serde_json::Map;
+use tandem_sdk::{
+    Cx, End, Ending, Event, Json, Value, View, done, invalid, join_all, json, number, post, query, refused, skipped,
+};
+
+use crate::clock::Clock;
+use crate::fingerprint::fingerprint_json;
+use crate::key::own_id;
+use crate::settings::Settings;
+
+/// A body holds a hundred variants and names the others; these are read so many at a time.
+const NODES_MAX: usize = 250;
+
+const VARIANTS: &str = "\
+query Variants($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on ProductVariant {
+      id
+      title
+      sku
+      barcode
+      price
+      compareAtPrice
+      position
+      selectedOptions { name value }
+    }
+  }
+}";
+
+/// What a SKU starts with that was made for a variant without one.
+const SKU_PREFIX: &str = "shopify-";
+
+/// Omneo's statuses.
+const ACTIVE: &str = "active";
+const DRAFT: &str = "draft";
+const ARCHIVED: &str = "archived";
+
+#[derive(Serialize)]
+struct Memory {
+    clock: Clock,
+    hash: String,
+}
+
+/// A variant, from whichever side of Shopify's API.
+struct Variant {
+    id: u64,
+    sku: Option<String>,
+    position: Option<u64>,
+    /// The keys that are taken over as they are.
+    keys: Map<String, Value>,
+}
+
+/// `products/create` and `products/update`. The latter comes with every sale too, so an unchanged product is common.
+pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
+    let payload = Json::payload(event)?;
+    let product = payload.view();
+    let Some(title) = product.opt_text("/title")?.filter(|title| !title.trim().is_empty()) else {
+        return Ok(invalid("not a product: it has no `title`"));
+    };
+    if !product.get("/variants").is_some_and(|variants| variants.value().is_array()) {
+        return Ok(invalid("not a product: it has no `variants`"));
+    }
+    let id = own_id(&product)?;
+    let clock = Clock::of(&product, event)?;
+    let (known_clock, known_hash) = remembered(cx.memory());
+    if known_clock.is_some_and(|known| clock.is_older_than(known)) {
+        return Ok(skipped("older than what is known of the product"));
+    }
+    let options = product.list("/options")?;
+    let mut variants = vec![];
+    for variant in product.list("/variants")? {
+        variants.push(of_body(&variant, &options)?);
+    }
+    let missing = missing(&product, &variants)?;
+    let mut body = Value::Object(header(&product, id, title, settings)?);
+    let listed = variants_json(&mut variants);
+    let gids = product.get("/variant_gids").filter(|_| !missing.is_empty());
+    let hash = fingerprint_json([&body, &listed].into_iter().chain(gids.as_ref().map(View::value)));
+    let memory = serde_json::to_string(&Memory { clock: clock.or(known_clock), hash: hash.clone() })
+        .expect("numbers and a text");
+    if known_hash.as_deref() == Some(&hash) {
+        return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory));
+    }
+    let all = match missing.is_empty() {
+        true => listed,
+        false => {
+            variants.extend(read(cx, &missing).await?);
+            variants_json(&mut variants)
+        }
+    };
+    let count = variants.len();
+    body["variants"] = all;
+    // The queue looks products up by external id and variants by SKU, so the same again changes nothing.
+    let answer = cx.omneo(post("/products/queue", body).repeatable()).await?;
+    answer.ok("sending the product")?;
+    let variants = if count == 1 { "variant" } else { "variants" };
+    Ok(done(format!("product `{title}` sent with {count} {variants}")).remember(memory))
+}
+
+/// The SKU that a variant has in Omneo, for products and for the items of orders alike.
+pub fn sku(sku: Option<&str>, variant: Option<u64>) -> Option<String> {
+    match sku.map(str::trim).filter(|sku| !sku.is_empty()) {
+        Some(sku) => Some(sku.to_owned()),
+        None => variant.map(|id| format!("{SKU_PREFIX}{id}")),
+    }
+}
+
+fn remembered(memory: &[String]) -> (Option<Clock>, Option<String>) {
+    let Some(Ok(memory)) = memory.first().map(|text| Json::memory(text)) else { return (None, None) };
+    let memory = memory.view();
+    (Clock::read(&memory), memory.opt_text("/hash").ok().flatten().map(str::to_owned))
+}
+
+fn header(product: &View, id: u64, title: &str, settings: &Settings) -> Result<Map<String, Value>, End> {
+    let vendor = product.opt_text("/vendor")?.map(str::trim).filter(|vendor| !vendor.is_empty());
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("external_id", json!(id.to_string()));
+    put("title", json!(title));
+    put("brand", json!(vendor.unwrap_or(&settings.products.brand)));
+    put("status", json!(status(product)?));
+    for (key, at) in [("handle", "/handle"), ("description", "/body_html")] {
+        if let Some(text) = product.opt_text(at)? {
+            put(key, json!(text));
+        }
+    }
+    if let Some(tags) = product.opt_text("/tags")? {
+        let tags: Vec<_> = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect();
+        put("tags", json!(tags));
+    }
+    if product.has("/images") {
+        let mut images = vec![];
+        for (n, image) in product.list("/images")?.iter().enumerate() {
+            if let Some(url) = image.opt_text("/src")? {
+                images.push(json!({"url": url, "sort_order": image.opt_id("/position")?.unwrap_or(n as u64 + 1)}));
+            }
+        }
+        put("images", Value::Array(images));
+    }
+    Ok(body)
+}
+
+/// Archived stays archived; what is not published is a draft; everything else is on sale, unlisted or not.
+fn status(product: &View) -> Result<&'static str, End> {
+    let is_unpublished = product.get("/published_at").is_some_and(|at| at.value().is_null());
+    Ok(match product.opt_text("/status")? {
+        Some("archived") => ARCHIVED,
+        Some("draft") => DRAFT,
+        _ if is_unpublished => DRAFT,
+        _ => ACTIVE,
+    })
+}
+
+fn of_body(variant: &View, options: &[View]) -> Result<Variant, End> {
+    let mut chosen = vec![];
+    for n in 1..=3 {
+        if let Some(value) = variant.opt_text(&format!("/option{n}"))? {
+            let name = options.get(n - 1).map(|option| option.opt_text("/name")).transpose()?.flatten();
+            let name = name.map_or_else(|| format!("Option {n}"), str::to_owned);
+            chosen.push(json!({"name": name, "value": value, "sort_order": n}));
+        }
+    }
+    let keys = keys(variant, "/compare_at_price", chosen)?;
+    let sku = variant.opt_loose("/sku")?;
+    Ok(Variant { id: own_id(variant)?, sku, position: variant.opt_id("/position")?, keys })
+}
+
+fn of_node(node: &View) -> Result<Variant, End> {
+    let mut chosen = vec![];
+    for (n, option) in node.list("/selectedOptions")?.iter().enumerate() {
+        chosen.push(json!({"name": option.text("/name")?, "value": option.text("/value")?, "sort_order": n + 1}));
+    }
+    let keys = keys(node, "/compareAtPrice", chosen)?;
+    Ok(Variant { id: node.id("/id")?, sku: node.opt_loose("/sku")?, position: node.opt_id("/position")?, keys })
+}
+
+/// The keys whose shape both sides of Shopify's API share. What is null is left out: Omneo does not say which of its
+/// keys may be null.
+fn keys(variant: &View, comparison: &str, options: Vec<Value>) -> Result<Map<String, Value>, End> {
+    let mut keys = Map::new();
+    for (key, at) in [("title", "/title"), ("barcode", "/barcode")] {
+        if let Some(text) = variant.opt_loose(at)?.filter(|text| !text.is_empty()) {
+            keys.insert(key.to_owned(), json!(text));
+        }
+    }
+    for (key, at) in [("price", "/price"), ("price_comparison", comparison)] {
+        if let Some(amount) = variant.opt_decimal(at)? {
+            keys.insert(key.to_owned(), number(amount));
+        }
+    }
+    keys.insert("options".to_owned(), Value::Array(options));
+    Ok(keys)
+}
+
+/// The variants that the body names and does not hold.
+fn missing(product: &View, variants: &[Variant]) -> Result<Vec<u64>, End> {
+    let mut missing = vec![];
+    for named in product.list("/variant_gids")? {
+        let id = named.id("/admin_graphql_api_id")?;
+        if !variants.iter().any(|variant| variant.id == id) {
+            missing.push(id);
+        }
+    }
+    Ok(missing)
+}
+
+async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
+    let chunk = |ids: &[u64]| {
+        let ids: Vec<_> = ids.iter().map(|id| format!("gid://shopify/ProductVariant/{id}")).collect();
+        cx.shopify(query(VARIANTS, json!({"ids": ids})))
+    };
+    let mut variants = vec![];
+    for answer in join_all(ids.chunks(NODES_MAX).map(chunk)).await {
+        let json = answer?.ok("reading the variants that the body does not hold")?.json()?;
+        if let Some(error) = json.graphql_errors().first() {
+            return Err(refused(format!("reading the variants that the body does not hold: {}", error.message)));
+        }
+        for node in json.view().list("/data/nodes")? {
+            // A variant that was deleted meanwhile is null.
+            if node.value().is_object() {
+                variants.push(of_node(&node)?);
+            }
+        }
+    }
+    Ok(variants)
+}
+
+/// The variants by position, each with a SKU of its own: the first that has it keeps it, and another gets one made of
+/// its id. Nothing is archived, so a variant that is not among them stays as it is.
+fn variants_json(variants: &mut [Variant]) -> Value {
+    variants.sort_by_key(|variant| (variant.position.unwrap_or(u64::MAX), variant.id));
+    let mut taken: Vec<String> = vec![];
+    let listed = variants.iter().enumerate().map(|(n, variant)| {
+        let own = sku(variant.sku.as_deref(), Some(variant.id)).filter(|own| !taken.contains(own));
+        let own = own.unwrap_or_else(|| format!("{SKU_PREFIX}{}", variant.id));
+        taken.push(own.clone());
+        let mut keys = variant.keys.clone();
+        keys.insert("sku".to_owned(), json!(own));
+        keys.insert("external_id".to_owned(), json!(variant.id.to_string()));
+        keys.insert("position".to_owned(), json!(variant.position.unwrap_or(n as u64 + 1)));
+        Value::Object(keys)
+    });
+    Value::Array(listed.collect())
+}

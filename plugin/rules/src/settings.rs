@@ -1,0 +1,438 @@
+//! The settings: what each is called, what it may be, what it is by default. Knows nothing of events.
+//!
+//! One table says it all: `configure` checks a rules file against it, the manifest lists it, and the typed
+//! [`Settings`] are read from it.
+
+use serde_json::Map;
+use tandem_sdk::{Problem, Value, json};
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// IANA name of the shop's time zone. Omneo wants one with every order and transaction, and no order body has it.
+    pub timezone: Option<String>,
+    pub identity_handle: String,
+    pub sync: Sync,
+    pub owners: Owners,
+    pub tags: Tags,
+    pub people: People,
+    pub consent: Consent,
+    pub orders: Orders,
+    pub products: Products,
+}
+
+/// Which directions and resources are on.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    pub shopify_to_omneo: bool,
+    pub omneo_to_shopify: bool,
+    pub profiles: bool,
+    pub consent: bool,
+    pub orders: bool,
+    pub products: bool,
+}
+
+/// Who wins a field that both sides have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Omneo,
+    Shopify,
+    /// The side whose clock is later.
+    Latest,
+}
+
+#[derive(Clone, Debug)]
+pub struct Owners {
+    pub first_name: Owner,
+    pub last_name: Owner,
+    pub email: Owner,
+    pub phone: Owner,
+}
+
+#[derive(Clone, Debug)]
+pub struct Tags {
+    /// Tags that go from Shopify to Omneo; compared folded (lower case, blanks as hyphens). Empty: none goes.
+    pub whitelist: Vec<String>,
+    /// What an Omneo tag has in front of it in Shopify.
+    pub prefix: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct People {
+    /// Profile types that go to Shopify.
+    pub profile_types: Vec<String>,
+    /// E-mail addresses that never go to Shopify; `*` stands for anything.
+    pub exclude_emails: Vec<String>,
+    /// Whether Omneo may change the e-mail of a customer who has an account, whose login it is.
+    pub email_to_accounts: bool,
+    /// Whether a person deleted on one side is created there again by the other.
+    pub recreate_deleted: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Consent {
+    /// `SINGLE_OPT_IN`, `CONFIRMED_OPT_IN` or `UNKNOWN`, as Shopify wants it beside SUBSCRIBED.
+    pub opt_in_level: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The status from which on an order is a transaction.
+    pub transaction_status: Threshold,
+    pub include_test: bool,
+    pub item_price: ItemPrice,
+    /// Whether shipping, tips, duties and fees are items; otherwise they are listed in `meta`.
+    pub charges_as_items: bool,
+    pub gift_cards: bool,
+    /// Whether a guest's order is linked by e-mail to a profile that exists.
+    pub guest_by_email: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    Pending,
+    Authorized,
+    PartiallyPaid,
+    Paid,
+    Partial,
+    Fulfilled,
+}
+
+/// What the prices of an item mean. Omneo does not say; see "ask a tenant" in the README.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemPrice {
+    Unit,
+    Line,
+    Each,
+}
+
+#[derive(Clone, Debug)]
+pub struct Products {
+    /// The brand of a product without a vendor: Omneo requires one.
+    pub brand: String,
+}
+
+/// One line of the table.
+struct Known {
+    /// JSON pointer.
+    at: &'static str,
+    may_be: MayBe,
+    default: fn() -> Value,
+    /// Whether a change cuts existing links.
+    fixed: bool,
+}
+
+enum MayBe {
+    Switch,
+    /// A text that is not empty.
+    Text,
+    Texts,
+    /// `Area/City`, or `UTC`.
+    Timezone,
+    OneOf(&'static [&'static str]),
+}
+
+const OWNER: MayBe = MayBe::OneOf(&["omneo", "shopify", "latest"]);
+
+/// Statuses that bodies show but that no order is a transaction at, each with the reason.
+const NEVER_REACHED: [(&str, &str); 6] = [
+    ("partially_refunded", "a refunded order has been paid: use `paid`"),
+    ("refunded", "a refunded order has been paid: use `paid`"),
+    ("voided", "nothing was paid for a voided order"),
+    ("expired", "nothing was paid for an expired order"),
+    ("restocked", "restocked goods were not bought"),
+    ("unfulfilled", "bodies show an unfulfilled order as null: use `pending`"),
+];
+
+const KNOWN: &[Known] = &[
+    known("/timezone", MayBe::Timezone, || Value::Null),
+    Known { fixed: true, ..known("/identity/handle", MayBe::Text, || json!("shopify")) },
+    known("/sync/shopify_to_omneo", MayBe::Switch, || json!(true)),
+    known("/sync/omneo_to_shopify", MayBe::Switch, || json!(true)),
+    known("/sync/profiles", MayBe::Switch, || json!(true)),
+    known("/sync/consent", MayBe::Switch, || json!(true)),
+    known("/sync/orders", MayBe::Switch, || json!(true)),
+    known("/sync/products", MayBe::Switch, || json!(true)),
+    known("/owners/first_name", OWNER, || json!("latest")),
+    known("/owners/last_name", OWNER, || json!("latest")),
+    known("/owners/email", OWNER, || json!("latest")),
+    known("/owners/phone", OWNER, || json!("latest")),
+    known("/tags/whitelist", MayBe::Texts, || json!([])),
+    known("/tags/prefix", MayBe::Text, || json!("cx-")),
+    known("/people/profile_types", MayBe::Texts, || json!(["active"])),
+    known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
+    known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
+    known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
+    known("/consent/opt_in_level", MayBe::OneOf(&["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"]), || {
+        json!("SINGLE_OPT_IN")
+    }),
+    known(
+        "/orders/transaction_status",
+        MayBe::OneOf(&["pending", "authorized", "partially_paid", "paid", "partial", "fulfilled"]),
+        || json!("paid"),
+    ),
+    known("/orders/include_test", MayBe::Switch, || json!(false)),
+    known("/orders/item_price", MayBe::OneOf(&["unit", "line", "each"]), || json!("unit")),
+    known("/orders/charges", MayBe::OneOf(&["items", "meta"]), || json!("items")),
+    known("/orders/gift_cards", MayBe::OneOf(&["include", "exclude"]), || json!("include")),
+    known("/orders/guest", MayBe::OneOf(&["anonymous", "email"]), || json!("anonymous")),
+    known("/products/brand", MayBe::Text, || json!("unbranded")),
+];
+
+const fn known(at: &'static str, may_be: MayBe, default: fn() -> Value) -> Known {
+    Known { at, may_be, default, fixed: false }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::read(&json!({}))
+    }
+}
+
+impl Settings {
+    /// Checks a rules file, given as JSON, against the table; every mistake is named.
+    pub fn configure(rules: &str) -> Result<(Self, Value), Vec<Problem>> {
+        let rules: Value = match serde_json::from_str(rules) {
+            Ok(rules @ Value::Object(_)) => rules,
+            Ok(_) => return Err(vec![problem("", "the rules are not a table", "write `key = value` lines")]),
+            Err(error) => return Err(vec![problem("", format!("not JSON: {error}"), "pass a JSON object")]),
+        };
+        let mut problems = vec![];
+        check_keys(&rules, "", &mut problems);
+        for known in KNOWN {
+            if let Some(value) = rules.pointer(known.at) {
+                problems.extend(known.may_be.check(known.at, value));
+            }
+        }
+        let on = |at| rules.pointer(at).and_then(Value::as_bool).unwrap_or(true);
+        if rules.get("timezone").is_none() && on("/sync/orders") && on("/sync/shopify_to_omneo") {
+            problems.push(problem(
+                "",
+                "`timezone` is missing: Omneo wants one with every order, and no order says it",
+                "add `timezone = \"Area/City\"`, the shop's time zone, or switch orders off: `sync.orders = false`",
+            ));
+        }
+        if problems.is_empty() { Ok((Self::read(&rules), rules)) } else { Err(problems) }
+    }
+
+    /// Every setting with its value in force: JSON pointer, JSON, and whether a change cuts links.
+    pub fn in_force(rules: &Value) -> impl Iterator<Item = (&'static str, String, bool)> {
+        KNOWN.iter().map(|known| (known.at, known.value(rules).to_string(), known.fixed))
+    }
+
+    fn read(rules: &Value) -> Self {
+        let value = |at| {
+            let known = KNOWN.iter().find(|known| known.at == at);
+            known.expect("what is read stands in the table").value(rules)
+        };
+        let text = |at| value(at).as_str().unwrap_or_default().to_owned();
+        let switch = |at| value(at) == json!(true);
+        let texts = |at| match value(at) {
+            Value::Array(texts) => texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+            _ => vec![],
+        };
+        let owner = |at| match text(at).as_str() {
+            "omneo" => Owner::Omneo,
+            "shopify" => Owner::Shopify,
+            _ => Owner::Latest,
+        };
+        Self {
+            timezone: value("/timezone").as_str().map(str::to_owned),
+            identity_handle: text("/identity/handle"),
+            sync: Sync {
+                shopify_to_omneo: switch("/sync/shopify_to_omneo"),
+                omneo_to_shopify: switch("/sync/omneo_to_shopify"),
+                profiles: switch("/sync/profiles"),
+                consent: switch("/sync/consent"),
+                orders: switch("/sync/orders"),
+                products: switch("/sync/products"),
+            },
+            owners: Owners {
+                first_name: owner("/owners/first_name"),
+                last_name: owner("/owners/last_name"),
+                email: owner("/owners/email"),
+                phone: owner("/owners/phone"),
+            },
+            tags: Tags { whitelist: texts("/tags/whitelist"), prefix: text("/tags/prefix") },
+            people: People {
+                profile_types: texts("/people/profile_types"),
+                exclude_emails: texts("/people/exclude_emails"),
+                email_to_accounts: switch("/people/email_to_accounts"),
+                recreate_deleted: switch("/people/recreate_deleted"),
+            },
+            consent: Consent { opt_in_level: text("/consent/opt_in_level") },
+            orders: Orders {
+                transaction_status: match text("/orders/transaction_status").as_str() {
+                    "pending" => Threshold::Pending,
+                    "authorized" => Threshold::Authorized,
+                    "partially_paid" => Threshold::PartiallyPaid,
+                    "partial" => Threshold::Partial,
+                    "fulfilled" => Threshold::Fulfilled,
+                    _ => Threshold::Paid,
+                },
+                include_test: switch("/orders/include_test"),
+                item_price: match text("/orders/item_price").as_str() {
+                    "line" => ItemPrice::Line,
+                    "each" => ItemPrice::Each,
+                    _ => ItemPrice::Unit,
+                },
+                charges_as_items: text("/orders/charges") == "items",
+                gift_cards: text("/orders/gift_cards") == "include",
+                guest_by_email: text("/orders/guest") == "email",
+            },
+            products: Products { brand: text("/products/brand") },
+        }
+    }
+}
+
+impl Known {
+    fn value(&self, rules: &Value) -> Value {
+        rules.pointer(self.at).cloned().unwrap_or_else(self.default)
+    }
+}
+
+impl MayBe {
+    fn check(&self, at: &str, value: &Value) -> Option<Problem> {
+        let expected = |what: &str| Some(problem(at, format!("expected {what}, found `{value}`"), self.example(at)));
+        match (self, value) {
+            (Self::Switch, Value::Bool(_)) => None,
+            (Self::Switch, _) => expected("true or false"),
+            (Self::Text, Value::String(text)) if !text.trim().is_empty() => None,
+            (Self::Text, _) => expected("a text that is not empty"),
+            (Self::Texts, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
+            (Self::Texts, _) => expected("a list of texts"),
+            (Self::Timezone, Value::String(zone)) if is_timezone(zone) => None,
+            (Self::Timezone, _) => expected("the IANA name of a time zone"),
+            (Self::OneOf(allowed), Value::String(text)) if allowed.contains(&text.as_str()) => None,
+            (Self::OneOf(allowed), Value::String(text)) => {
+                let never =
+                    NEVER_REACHED.iter().find(|(status, _)| at == "/orders/transaction_status" && status == text);
+                let fix = match (never, nearest(text, allowed.iter().copied())) {
+                    (Some((_, why)), _) => (*why).to_owned(),
+                    (None, Some(near)) => format!("did you mean \"{near}\"?"),
+                    (None, None) => format!("use one of {}", quoted(allowed)),
+                };
+                Some(problem(at, format!("`{text}` is not one of {}", quoted(allowed)), fix))
+            }
+            (Self::OneOf(allowed), _) => expected(&format!("one of {}", quoted(allowed))),
+        }
+    }
+
+    fn example(&self, at: &str) -> String {
+        let key = at.rsplit('/').next().unwrap_or_default();
+        match self {
+            Self::Switch => format!("write `{key} = true` or `{key} = false`"),
+            Self::Text => format!("write `{key} = \"…\"`"),
+            Self::Texts => format!("write `{key} = [\"…\", \"…\"]`"),
+            Self::Timezone => format!("write `{key} = \"Australia/Melbourne\"`"),
+            Self::OneOf(allowed) => format!("use one of {}", quoted(allowed)),
+        }
+    }
+}
+
+fn check_keys(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
+    let empty = Map::new();
+    for (key, value) in rules.as_object().unwrap_or(&empty) {
+        let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        if KNOWN.iter().any(|known| known.at == place) {
+            continue;
+        }
+        let inside = format!("{place}/");
+        if KNOWN.iter().any(|known| known.at.starts_with(&inside)) {
+            if value.is_object() {
+                check_keys(value, &place, problems);
+            } else {
+                problems.push(problem(
+                    &place,
+                    format!("`{key}` is a table"),
+                    format!("write `[{key}]` and its keys below it"),
+                ));
+            }
+            continue;
+        }
+        // The keys that may stand here, and where else this key would be at home.
+        let here = KNOWN.iter().filter_map(|known| known.at.strip_prefix(at)?.strip_prefix('/')?.split('/').next());
+        let elsewhere = KNOWN.iter().find(|known| known.at.rsplit('/').next() == Some(key.as_str()));
+        let fix = match (nearest(key, here), elsewhere) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(known)) => format!("did you mean `{}`?", known.at[1..].replace('/', ".")),
+            (None, None) => "remove it".to_owned(),
+        };
+        problems.push(problem(&place, format!("unknown key `{key}`"), fix));
+    }
+}
+
+/// `UTC`, or words of letters, digits, `_`, `+` and `-` joined by `/`.
+fn is_timezone(zone: &str) -> bool {
+    let word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
+    };
+    zone == "UTC" || (zone.contains('/') && zone.split('/').all(word))
+}
+
+fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = among.map(|known| (strsim::damerau_levenshtein(text, known), known));
+    scored.min().filter(|(distance, known)| *distance <= 2.max(known.len() / 3)).map(|(_, known)| known)
+}
+
+fn quoted(texts: &[&str]) -> String {
+    texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> Problem {
+    Problem { at: at.into(), message: message.into(), fix: fix.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(rules: Value) -> Vec<String> {
+        match Settings::configure(&rules.to_string()) {
+            Ok(_) => vec![],
+            Err(problems) => problems.iter().map(|p| format!("{}: {}; {}", p.at, p.message, p.fix)).collect(),
+        }
+    }
+
+    #[test]
+    fn everything_is_on_by_default() {
+        let settings = Settings::default();
+        assert!(settings.sync.shopify_to_omneo && settings.sync.omneo_to_shopify && settings.sync.profiles);
+        assert!(settings.sync.consent && settings.sync.orders && settings.sync.products);
+        assert_eq!((settings.identity_handle.as_str(), settings.tags.prefix.as_str()), ("shopify", "cx-"));
+        assert_eq!(settings.orders.transaction_status, Threshold::Paid);
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_fix() {
+        let mut found = problems(json!({
+            "timezone": "Melbourne",
+            "tags": {"whitelst": ["vip"], "prefix": 3},
+            "identity": "shopify",
+            "include_test": true,
+            "orders": {"transaction_status": "refunded", "guest": "emial"},
+        }));
+        // By place, since a JSON object need not keep its order; the host sorts them as the file has them.
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "/identity: `identity` is a table; write `[identity]` and its keys below it",
+                "/include_test: unknown key `include_test`; did you mean `orders.include_test`?",
+                "/orders/guest: `emial` is not one of \"anonymous\", \"email\"; did you mean \"email\"?",
+                "/orders/transaction_status: `refunded` is not one of \"pending\", \"authorized\", \"partially_paid\", \"paid\", \"partial\", \"fulfilled\"; a refunded order has been paid: use `paid`",
+                "/tags/prefix: expected a text that is not empty, found `3`; write `prefix = \"…\"`",
+                "/tags/whitelst: unknown key `whitelst`; did you mean `whitelist`?",
+                "/timezone: expected the IANA name of a time zone, found `\"Melbourne\"`; write `timezone = \"Australia/Melbourne\"`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_time_zone_is_needed_only_for_orders() {
+        assert_eq!(problems(json!({})).len(), 1);
+        assert_eq!(problems(json!({"sync": {"orders": false}})).len(), 0);
+        assert_eq!(problems(json!({"timezone": "UTC"})).len(), 0);
+    }
+}

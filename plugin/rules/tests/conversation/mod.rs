@@ -1,0 +1,194 @@
+//! Runs the rules natively against an Omneo of three tables. Knows just enough of it to hold a conversation.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tandem_rules::DefaultRules;
+use tandem_sdk::{Answer, Call, End, Event, Method, Next, Outcome, Reply, Request, Rules, Value, event, json, step};
+
+/// What became of an event.
+pub struct Run {
+    /// Each call in a line.
+    pub calls: Vec<String>,
+    pub bodies: Vec<Value>,
+    pub end: End,
+}
+
+pub fn rules(settings: Value) -> DefaultRules {
+    let mut all = json!({"timezone": "Australia/Melbourne"});
+    all.as_object_mut().unwrap().append(&mut settings.as_object().unwrap().clone());
+    DefaultRules::configure(&all.to_string()).expect("the settings of a test are right").0
+}
+
+pub fn shopify(topic: &str, payload: &Value) -> Event {
+    Event { topic: topic.into(), payload: payload.to_string(), ..event() }
+}
+
+/// Runs an event to its end.
+pub fn run(
+    rules: &DefaultRules,
+    event: &Event,
+    memory: &[String],
+    mut answer: impl FnMut(&Call) -> (u16, Value),
+) -> Run {
+    let (mut replies, mut calls, mut bodies) = (vec![], vec![], vec![]);
+    loop {
+        match step(rules, event, memory, replies.clone()) {
+            Next::End(end) => return Run { calls, bodies, end },
+            Next::Send(send) => {
+                assert!(replies.len() < 20, "the rules ask without end: {calls:?}");
+                let reply = |call: &Call| {
+                    let (status, body) = answer(call);
+                    calls.push(call.line());
+                    bodies.push(body_of(call));
+                    Reply::Answer(Answer { status, headers: vec![], body: body.to_string() })
+                };
+                replies.push(send.calls.iter().map(reply).collect());
+            }
+        }
+    }
+}
+
+pub fn body_of(call: &Call) -> Value {
+    match &call.request {
+        Request::Rest(rest) => rest.body.as_ref().map_or(Value::Null, |body| parse(body)),
+        Request::Graphql(graphql) => parse(&graphql.variables),
+    }
+}
+
+pub fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The bodies of topics that shops and documentation have published, where they are at hand, each with its place: a
+/// folder per topic, in the one that `TANDEM_REAL_PAYLOADS` names or in `shared` beside the repository. A test that goes
+/// without them says so.
+pub fn published(is_wanted: impl Fn(&str) -> bool) -> Option<Vec<(PathBuf, Value)>> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/shopify-payloads");
+    let folder = std::env::var_os("TANDEM_REAL_PAYLOADS").map_or(beside, PathBuf::from);
+    let Ok(topics) = std::fs::read_dir(&folder) else {
+        eprintln!("SKIPPED: there are no published payloads in {}", folder.display());
+        return None;
+    };
+    let wanted = |topic: &PathBuf| topic.file_name().is_some_and(|name| is_wanted(&name.to_string_lossy()));
+    let topics = topics.map(|topic| topic.expect("a folder can be read").path()).filter(wanted);
+    let files = topics.flat_map(|topic| std::fs::read_dir(topic).expect("a topic is a folder"));
+    let mut paths: Vec<_> = files.map(|file| file.expect("a folder can be read").path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let body = parse(&std::fs::read_to_string(&path).expect("a payload can be read"));
+        (path, body)
+    };
+    Some(paths.into_iter().map(read).collect())
+}
+
+impl Run {
+    pub fn outcome(&self) -> (Outcome, &str) {
+        (self.end.outcome, &self.end.reason)
+    }
+
+    pub fn memory(&self) -> Vec<String> {
+        self.end.memory.iter().cloned().collect()
+    }
+}
+
+/// An Omneo that remembers, and the memory that the host keeps of one order.
+#[derive(Default)]
+pub struct Omneo {
+    /// By e-mail: id and the identities it has.
+    pub profiles: BTreeMap<String, (String, Vec<String>)>,
+    pub transactions: BTreeMap<String, Value>,
+    pub orders: Vec<Value>,
+    pub memory: Vec<String>,
+    /// Answers to give instead, once each, by what a call's line contains.
+    pub instead: Vec<(&'static str, u16, Value)>,
+}
+
+impl Omneo {
+    pub fn with(profiles: &[(&str, &str, &[&str])]) -> Self {
+        let profile = |(email, id, identities): &(&str, &str, &[&str])| {
+            ((*email).to_owned(), ((*id).to_owned(), identities.iter().map(|id| (*id).to_owned()).collect()))
+        };
+        Self { profiles: profiles.iter().map(profile).collect(), ..Self::default() }
+    }
+
+    pub fn hear(&mut self, rules: &DefaultRules, event: &Event) -> Run {
+        let memory = self.memory.clone();
+        let run = run(rules, event, &memory, |call| self.answer(call));
+        if let Some(memory) = &run.end.memory {
+            self.memory = vec![memory.clone()];
+        }
+        run
+    }
+
+    pub fn answer(&mut self, call: &Call) -> (u16, Value) {
+        let line = call.line();
+        if let Some(n) = self.instead.iter().position(|(part, ..)| line.contains(part)) {
+            let (_, status, body) = self.instead.remove(n);
+            return (status, body);
+        }
+        let Request::Rest(rest) = &call.request else { return (404, json!({})) };
+        let body = body_of(call);
+        let text = |at: &str| body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let parts: Vec<_> = rest.path.split('/').skip(1).collect();
+        match (rest.method, parts.as_slice()) {
+            (Method::Post, ["profiles", "search-id"]) => {
+                match self.profiles.values().find(|(_, identities)| identities.contains(&text("/id"))) {
+                    Some((id, _)) => (200, json!({"data": {"id": id}})),
+                    None => (404, json!({"message": "not found"})),
+                }
+            }
+            (Method::Post, ["profiles", "availability"]) => {
+                let found = self.profiles.get(&text("/email")).map(|(id, _)| json!({"id": id}));
+                (200, json!({"data": {"email": {"available": found.is_none(), "profile": found}}}))
+            }
+            (Method::Post, ["profiles", id, "identities"]) => {
+                let taken = self.profiles.values().any(|(_, ids)| ids.contains(&text("/identifier")));
+                match self.profiles.values_mut().find(|(known, _)| known == id) {
+                    Some((_, identities)) if !taken => identities.push(text("/identifier")),
+                    _ => return (422, json!({"errors": {"identifier": ["taken"]}})),
+                }
+                (200, json!({"data": {"id": 1}}))
+            }
+            (Method::Post, ["profiles"]) => {
+                let id = format!("p{}", self.profiles.len() + 1);
+                let new = (id.clone(), vec![text("/identities/0/identifier")]);
+                if self.profiles.insert(text("/email"), new).is_some() {
+                    return (422, json!({"errors": {"email": ["taken"]}}));
+                }
+                (201, json!({"data": {"id": id}}))
+            }
+            (Method::Post, ["transactions", "update-create"]) => {
+                let known = self.transactions.entry(text("/external_id")).or_insert_with(|| json!({}));
+                merge(known, &body);
+                (200, json!({"data": {"id": 77}}))
+            }
+            (Method::Get, ["orders"]) => (200, json!({"data": self.orders})),
+            (Method::Post, ["orders"]) => {
+                let mut order = json!({"id": 500 + self.orders.len()});
+                merge(&mut order, &body);
+                self.orders.push(order.clone());
+                (201, json!({"data": order}))
+            }
+            (Method::Put, ["orders", id]) => {
+                match self.orders.iter_mut().find(|order| order["id"] == json!(id.parse::<u64>().ok())) {
+                    Some(order) => {
+                        merge(order, &body);
+                        (200, json!({"data": order}))
+                    }
+                    None => (404, json!({})),
+                }
+            }
+            (Method::Post, ["products", "queue"]) => (200, json!({"data": "queued"})),
+            other => panic!("Omneo has no {other:?}"),
+        }
+    }
+}
+
+fn merge(known: &mut Value, new: &Value) {
+    for (key, value) in new.as_object().expect("a body is an object") {
+        known[key] = value.clone();
+    }
+}
