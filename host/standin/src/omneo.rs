@@ -1,0 +1,225 @@
+//! One tenant of Omneo CX: starts its server and sends its webhooks.
+//! Knows nothing of routes nor of what a value may be; the modules below do.
+
+mod addresses;
+mod catalogue;
+mod commerce;
+mod comms;
+mod edits;
+mod endpoints;
+mod lists;
+mod profiles;
+mod routes;
+mod store;
+mod views;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::faults::Faults;
+use crate::lock;
+use crate::outbox::{Delivery, Outbox};
+use crate::server::{Answer, Call, Request, Server, Service};
+use crate::sign::sign_omneo;
+pub use endpoints::{ENDPOINTS, Endpoint};
+use store::Store;
+
+const API: &str = "/api/v3";
+const MINUTE_MS: i64 = 60_000;
+
+/// What a tenant is and how its stand-in behaves.
+#[derive(Clone, Debug)]
+pub struct OmneoOptions {
+    /// Only a name: the address is the stand-in's own.
+    pub tenant: String,
+    /// What `Authorization: Bearer …` must hold.
+    pub token: String,
+    pub webhook_secret: String,
+    /// Where webhooks go; without it they wait.
+    pub webhook_url: Option<String>,
+    pub clock: Clock,
+    pub delivery: Delivery,
+    /// Everything random, profile ids included, comes from here.
+    pub seed: u64,
+    /// Requests allowed in each minute of [`clock`](OmneoOptions::clock); Omneo publishes no number.
+    pub per_minute: Option<u32>,
+    /// Omneo docs: webhooks of a token's own namespace do not report what that token did. Off, so that echoes are met.
+    pub suppress_own: bool,
+    /// What `email_promo` and the like say while nobody has set them; their `_raw` twins are null then.
+    pub promo_default: Option<bool>,
+}
+
+impl Default for OmneoOptions {
+    fn default() -> OmneoOptions {
+        OmneoOptions {
+            tenant: "acme".to_owned(),
+            token: "omneo-token".to_owned(),
+            webhook_secret: "omneo-secret".to_owned(),
+            webhook_url: None,
+            clock: Clock::system(),
+            delivery: Delivery::Automatic,
+            seed: 1,
+            per_minute: None,
+            suppress_own: false,
+            promo_default: None,
+        }
+    }
+}
+
+/// A running tenant; clones are the same tenant.
+#[derive(Clone)]
+pub struct Omneo {
+    core: Arc<Core>,
+    server: Server,
+}
+
+struct Core {
+    tenant: String,
+    token: Mutex<String>,
+    secret: String,
+    clock: Clock,
+    outbox: Outbox,
+    suppress_own: bool,
+    per_minute: Option<u32>,
+    /// The minute under way and the requests in it.
+    minute: Mutex<(i64, u32)>,
+    store: Mutex<Store>,
+}
+
+impl Omneo {
+    /// Listens on a free port of 127.0.0.1, until [`stop`](Omneo::stop) or the end of the runtime.
+    pub async fn start(options: OmneoOptions) -> std::io::Result<Omneo> {
+        let core = Arc::new(Core {
+            tenant: options.tenant,
+            token: Mutex::new(options.token),
+            secret: options.webhook_secret,
+            clock: options.clock.clone(),
+            outbox: Outbox::start(options.delivery, options.webhook_url, options.seed),
+            suppress_own: options.suppress_own,
+            per_minute: options.per_minute,
+            minute: Mutex::new((0, 0)),
+            store: Mutex::new(Store::new(options.seed, options.promo_default)),
+        });
+        let serving = Arc::clone(&core);
+        let service = Service {
+            name: |call| {
+                let path = below(&call.path).unwrap_or(&call.path).to_owned();
+                (path.clone(), path)
+            },
+            execute: Box::new(move |call| serving.answer(call)),
+            throttled: Box::new(|| busy(1)),
+            unauthorized,
+        };
+        let server = Server::start(service, options.clock).await?;
+        Ok(Omneo { core, server })
+    }
+
+    /// `http://127.0.0.1:PORT/api/v3`.
+    pub fn url(&self) -> String {
+        format!("http://{}{API}", self.server.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    pub fn tenant(&self) -> &str {
+        &self.core.tenant
+    }
+
+    /// Ends the server, its connections and the delivery of webhooks; the state stays readable.
+    pub fn stop(&self) {
+        self.server.stop();
+        self.core.outbox.stop();
+    }
+
+    pub fn set_webhook_url(&self, url: impl Into<String>) {
+        self.core.outbox.set_url(url.into());
+    }
+
+    /// From now on other tokens are refused.
+    pub fn set_token(&self, token: impl Into<String>) {
+        *lock(&self.core.token) = token.into();
+    }
+
+    pub fn outbox(&self) -> Outbox {
+        self.core.outbox.clone()
+    }
+
+    pub fn faults(&self) -> Faults {
+        self.server.faults.clone()
+    }
+
+    /// Every request so far, refused ones included, in the order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.server.requests()
+    }
+}
+
+impl Core {
+    /// One edit or request at the present time; the webhooks it caused go to the outbox in one piece, if they are told at all.
+    fn with<T>(&self, told: bool, act: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = lock(&self.store);
+        store.now_ms = self.clock.now_ms();
+        let done = act(&mut store);
+        for (name, body) in std::mem::take(&mut store.events).into_iter().filter(|_| told) {
+            let body = body.to_string().into_bytes();
+            let signature = sign_omneo(&self.secret, &body);
+            let headers =
+                [("content-type", "application/json"), ("x-omneo-event", &name), ("x-omneo-hmac-sha256", &signature)];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            self.outbox.emit(&name, headers, body);
+        }
+        done
+    }
+
+    fn answer(&self, call: &Call) -> Answer {
+        let Some(path) = below(&call.path) else {
+            return Answer::new(404, json!({ "message": "Not Found" }));
+        };
+        if call.header("authorization") != format!("Bearer {}", lock(&self.token)) {
+            return unauthorized();
+        }
+        let allowance = match self.allowance() {
+            Ok(allowance) => allowance,
+            Err(seconds) => return busy(seconds),
+        };
+        let answer = self.with(!self.suppress_own, |store| routes::route(store, call, path));
+        match allowance {
+            Some((limit, left)) => answer.with("x-ratelimit-limit", limit).with("x-ratelimit-remaining", left),
+            None => answer,
+        }
+    }
+
+    /// Counts one request: the limit and what is left of it, or the seconds until there is more.
+    fn allowance(&self) -> Result<Option<(u32, u32)>, i64> {
+        let Some(limit) = self.per_minute else { return Ok(None) };
+        let now_ms = self.clock.now_ms();
+        let mut minute = lock(&self.minute);
+        if minute.0 != now_ms / MINUTE_MS {
+            *minute = (now_ms / MINUTE_MS, 0);
+        }
+        if minute.1 >= limit {
+            return Err((MINUTE_MS - now_ms % MINUTE_MS).div_euclid(1000).max(1));
+        }
+        minute.1 += 1;
+        Ok(Some((limit, limit - minute.1)))
+    }
+}
+
+/// The path below `/api/v3`, with its slash.
+fn below(path: &str) -> Option<&str> {
+    path.strip_prefix(API).filter(|rest| rest.starts_with('/'))
+}
+
+fn unauthorized() -> Answer {
+    Answer::new(401, json!({ "message": "Unauthenticated." }))
+}
+
+/// As Laravel's throttle says it; Omneo documents no numbers.
+fn busy(seconds: i64) -> Answer {
+    Answer::new(429, json!({ "message": "Too Many Attempts." })).with("retry-after", seconds)
+}

@@ -1,0 +1,78 @@
+//! Products and locations: what replaces what.
+//! Knows nothing of sales.
+
+use serde_json::{Value, json};
+
+use super::commerce::by_external;
+use super::store::{Errors, Row, Store, text};
+use crate::clock;
+
+/// `POST /products/queue`: by external id, its variants by sku (Omneo docs). Applied at once here, though Omneo takes its time.
+pub(crate) fn queue_product(store: &mut Store, input: &Row) -> Result<(), Value> {
+    let mut errors = Errors::default();
+    let none = Row::new();
+    let given: Vec<&Row> = input
+        .get("variants")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|variant| variant.as_object().unwrap_or(&none))
+        .collect();
+    for (at, variant) in given.iter().enumerate() {
+        errors.require(variant, &["sku"], &format!("variants.{at}."));
+    }
+    errors.check()?;
+    let external = input.get("external_id").and_then(text).unwrap_or_default();
+    let id = by_external(store.products.iter(), &external);
+    let old = id.and_then(|id| store.products.get(&id)).cloned();
+    let mut row = old.clone().unwrap_or_default();
+    row.extend(
+        input
+            .iter()
+            .filter(|(key, _)| !["variants", "archive_existing_variants", "id"].contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    let id = id.unwrap_or_else(|| store.next_id());
+    row.insert("id".to_owned(), json!(id));
+    row.insert("external_id".to_owned(), json!(external));
+    let known = row.get("variants").and_then(Value::as_array).cloned().unwrap_or_default();
+    let archive = input.get("archive_existing_variants") == Some(&Value::Bool(true));
+    let mut variants = if archive { Vec::new() } else { known.clone() };
+    for variant in given {
+        let same = |other: &Value| text(&other["sku"]) == text(&variant["sku"]);
+        let mut new = known.iter().find(|other| same(other)).and_then(Value::as_object).cloned().unwrap_or_default();
+        new.extend(variant.clone());
+        new.entry("id").or_insert_with(|| json!(store.next_id()));
+        new.insert("product_id".to_owned(), json!(id));
+        match variants.iter().position(same) {
+            Some(at) => variants[at] = Value::Object(new),
+            None => variants.push(Value::Object(new)),
+        }
+    }
+    row.insert("variants".to_owned(), json!(variants));
+    put(store, "product", id, old, row);
+    Ok(())
+}
+
+/// Creates or changes a location; any keys, since nothing here depends on them.
+pub(crate) fn put_location(store: &mut Store, id: Option<u64>, input: &Row) -> Row {
+    let old = id.and_then(|id| store.locations.get(&id)).cloned();
+    let id = id.unwrap_or_else(|| store.next_id());
+    let mut row = old.clone().unwrap_or_default();
+    row.extend(input.clone());
+    row.insert("id".to_owned(), json!(id));
+    put(store, "location", id, old, row)
+}
+
+fn put(store: &mut Store, kind: &str, id: u64, old: Option<Row>, mut row: Row) -> Row {
+    let now = json!(clock::plain(store.now_ms));
+    row.entry("created_at").or_insert_with(|| now.clone());
+    if old.as_ref() != Some(&row) {
+        row.insert("updated_at".to_owned(), now);
+        let verb = if old.is_some() { "updated" } else { "created" };
+        store.event(&format!("{kind}.{verb}"), Value::Object(row.clone()));
+    }
+    let shelf = if kind == "product" { &mut store.products } else { &mut store.locations };
+    shelf.insert(id, row.clone());
+    row
+}

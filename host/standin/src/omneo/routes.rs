@@ -1,0 +1,300 @@
+//! What each endpoint does.
+//! Knows nothing of values; the modules beside it do.
+
+use serde_json::{Map, Value, json};
+
+use super::commerce::{self, Kind};
+use super::endpoints::{ENDPOINTS, Endpoint};
+use super::lists::list;
+use super::store::{Errors, Profile, Row, Shelf, Store, text};
+use super::{addresses, catalogue, comms, profiles, views};
+use crate::server::{Answer, Call};
+
+/// Finds the endpoint, checks what it requires, and does it. `path` is the one below `/api/v3`.
+pub(crate) fn route(store: &mut Store, call: &Call, path: &str) -> Answer {
+    let on_path: Vec<_> =
+        ENDPOINTS.iter().filter_map(|endpoint| Some((endpoint, matched(endpoint.path, path)?))).collect();
+    let Some((endpoint, parts)) = on_path.iter().find(|(endpoint, _)| endpoint.method == call.method) else {
+        let methods = on_path.iter().map(|(endpoint, _)| endpoint.method).collect::<Vec<_>>().join(", ");
+        return if methods.is_empty() {
+            missing(&format!("The route api/v3{path} could not be found."))
+        } else {
+            let message =
+                format!("The {} method is not supported for this route. Supported methods: {methods}.", call.method);
+            Answer::new(405, json!({ "message": message })).with("allow", methods)
+        };
+    };
+    let empty = Map::new();
+    let body = match &call.body {
+        Some(Value::Object(body)) => body,
+        Some(Value::Null) => &empty,
+        _ => return Answer::new(400, json!({ "message": "The body is no JSON object." })),
+    };
+    let mut errors = Errors::default();
+    errors.require(body, endpoint.required, "");
+    if let Err(body) = errors.check() {
+        return Answer::new(422, body);
+    }
+    let request = Incoming { call, body, parts };
+    act(store, endpoint, &request).unwrap_or_else(|body| Answer::new(422, body))
+}
+
+struct Incoming<'a> {
+    call: &'a Call,
+    body: &'a Row,
+    parts: &'a [String],
+}
+
+impl Incoming<'_> {
+    fn number(&self) -> Option<u64> {
+        self.parts.last().and_then(|part| part.parse().ok())
+    }
+
+    fn text(&self, key: &str) -> String {
+        self.body.get(key).and_then(text).unwrap_or_default()
+    }
+}
+
+/// The values of the template's `{names}`, if the path fits it.
+fn matched(template: &str, path: &str) -> Option<Vec<String>> {
+    let (template, path): (Vec<_>, Vec<_>) =
+        (template.split('/').collect(), path.trim_end_matches('/').split('/').collect());
+    if template.len() != path.len() {
+        return None;
+    }
+    let mut values = Vec::new();
+    for (wanted, given) in template.into_iter().zip(path) {
+        if wanted.starts_with('{') && !given.is_empty() {
+            values.push(given.to_owned());
+        } else if wanted != given {
+            return None;
+        }
+    }
+    Some(values)
+}
+
+fn data(data: impl Into<Value>) -> Answer {
+    Answer::new(200, json!({ "data": data.into() }))
+}
+
+fn created(data: impl Into<Value>) -> Answer {
+    Answer::new(201, json!({ "data": data.into() }))
+}
+
+fn no_content() -> Answer {
+    Answer::new(204, Value::Null)
+}
+
+fn missing(message: &str) -> Answer {
+    Answer::new(404, json!({ "message": message }))
+}
+
+fn no_model(model: &str) -> Answer {
+    missing(&format!("No query results for model [{model}]."))
+}
+
+fn act(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<Answer, Value> {
+    let Some(rest) = endpoint.path.strip_prefix("/profiles/{id}") else { return common(store, endpoint, request) };
+    match store.profile(&request.parts[0]).cloned() {
+        Some(profile) => one_profile(store, (endpoint.method, rest), profile, request),
+        None => Ok(no_model("Profile")),
+    }
+}
+
+fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<Answer, Value> {
+    let (body, call) = (request.body, request.call);
+    Ok(match (endpoint.method, endpoint.path) {
+        ("GET", "/auth/verify") => data("OK"),
+        ("GET", "/profiles") => {
+            let rows =
+                store.profiles.iter().filter(|profile| !profile.deleted).map(|profile| views::view(store, profile));
+            list(rows.collect(), call)
+        }
+        ("POST", "/profiles") => {
+            let profile = profiles::apply(store, None, body, false)?;
+            let id = profile.id.clone();
+            store.save(profile);
+            created(shown(store, &id))
+        }
+        ("POST", "/profiles/search-id" | "/profiles/exists") => {
+            let (kind, id) = (request.text("type"), request.text("id"));
+            let found = if kind == "profile_id" { store.profile(&id) } else { store.by_identity(&kind, &id) };
+            match found {
+                None => no_model("Profile"),
+                Some(profile) if endpoint.path.ends_with("exists") => data(json!({ "id": profile.id })),
+                Some(profile) => data(views::view(store, profile)),
+            }
+        }
+        ("POST", "/profiles/availability") => {
+            let look = |key: &str, value: String| {
+                let holder = store.by_field(key, &value).map(|profile| json!({ "id": profile.id }));
+                body.get(key)
+                    .filter(|given| !given.is_null())
+                    .map(|_| json!({ "available": holder.is_none(), "profile": holder }))
+            };
+            let email = look("email", request.text("email").trim().to_lowercase());
+            data(json!({ "email": email, "mobile_phone": look("mobile_phone", request.text("mobile_phone")) }))
+        }
+        ("POST", "/profiles/merge") => {
+            let destination = request.text("destination_profile_id");
+            if profiles::merge(store, &request.text("source_profile_id"), &destination) {
+                data(shown(store, &destination))
+            } else {
+                no_model("Profile")
+            }
+        }
+        ("POST", "/transactions/update-create") => {
+            let (new, row) = commerce::update_create(store, body)?;
+            if new { created(row) } else { data(row) }
+        }
+        ("GET", "/transactions/external/{external}") => {
+            let id = commerce::by_external(store.transactions.iter(), &request.parts[0]);
+            id.and_then(|id| store.transactions.get(&id)).cloned().map_or_else(|| no_model("Transaction"), data)
+        }
+        ("POST", "/products/queue") => {
+            catalogue::queue_product(store, body)?;
+            data("queued")
+        }
+        ("POST", "/orders") => created(commerce::sale(store, Kind::Order, None, body)?),
+        ("POST", "/transactions") => created(commerce::sale(store, Kind::Transaction, None, body)?),
+        ("POST", "/locations") => created(catalogue::put_location(store, None, body)),
+        ("POST", "/webhooks") => {
+            let id = store.next_id();
+            let mut row = body.clone();
+            row.insert("id".to_owned(), json!(id));
+            store.webhooks.insert(id, row.clone());
+            created(row)
+        }
+        (method, path) => return on_shelf(store, method, path, request),
+    })
+}
+
+/// Reading, changing and deleting rows by number is the same for all that have one.
+fn on_shelf(store: &mut Store, method: &str, path: &str, request: &Incoming) -> Result<Answer, Value> {
+    let (shelf, model) = match path.split('/').nth(1) {
+        Some("orders") => (&mut store.orders, "Order"),
+        Some("transactions") => (&mut store.transactions, "Transaction"),
+        Some("products") => (&mut store.products, "Product"),
+        Some("locations") => (&mut store.locations, "Location"),
+        _ => (&mut store.webhooks, "Webhook"),
+    };
+    if !path.ends_with("{id}") {
+        return Ok(list(rows(shelf), request.call));
+    }
+    let Some(id) = request.number().filter(|id| shelf.contains_key(id)) else { return Ok(no_model(model)) };
+    match (method, model) {
+        ("GET", _) => Ok(data(shelf[&id].clone())),
+        ("DELETE", _) => {
+            let row = shelf.remove(&id);
+            if model == "Transaction" {
+                store.event("transaction.deleted", Value::Object(row.unwrap_or_default()));
+            }
+            Ok(no_content())
+        }
+        (_, "Order") => commerce::sale(store, Kind::Order, Some(id), request.body).map(data),
+        (_, "Transaction") => commerce::sale(store, Kind::Transaction, Some(id), request.body).map(data),
+        _ => Ok(data(catalogue::put_location(store, Some(id), request.body))),
+    }
+}
+
+fn one_profile(
+    store: &mut Store,
+    route: (&str, &str),
+    mut profile: Profile,
+    request: &Incoming,
+) -> Result<Answer, Value> {
+    let id = profile.id.clone();
+    let same = |row: &Row| row["id"].as_u64() == request.number();
+    let mut errors = Errors::default();
+    Ok(match route {
+        ("GET", "") => data(views::view(store, &profile)),
+        ("PUT", "") => {
+            let profile = profiles::apply(store, Some(&profile), request.body, false)?;
+            store.save(profile);
+            data(shown(store, &id))
+        }
+        ("DELETE", "") => {
+            store.save(Profile { deleted: true, ..profile });
+            no_content()
+        }
+        ("DELETE", "/purge") => {
+            store.save(Profile { deleted: true, ..profile });
+            store.profiles.retain(|profile| profile.id != id);
+            no_content()
+        }
+        ("GET", "/identities") => data(json!(profile.identities)),
+        ("POST", "/identities") => {
+            let identity =
+                profiles::add_identity(store, &mut profile, &Value::Object(request.body.clone()), "", &mut errors);
+            errors.check()?;
+            store.save(profile);
+            created(json!(identity))
+        }
+        ("GET", "/identities/{handle}") => {
+            let found = profile.identities.iter().find(|identity| identity["handle"] == request.parts[1]);
+            found.cloned().map_or_else(|| no_model("Identity"), data)
+        }
+        ("DELETE", "/identities/id/{identity}") if profile.identities.iter().any(same) => {
+            profile.identities.retain(|identity| !same(identity));
+            store.save(profile);
+            no_content()
+        }
+        ("DELETE", "/identities/id/{identity}") => no_model("Identity"),
+        ("PUT", "/attributes/comms") => {
+            comms::apply(&mut profile, &Value::Object(request.body.clone()));
+            store.save(profile);
+            let saved = store.profile(&id).map(|profile| comms::view(store, profile));
+            data(json!(saved))
+        }
+        ("GET", "/attributes/comms") => data(comms::view(store, &profile)),
+        ("GET", "/transactions") => {
+            let mut kept = rows(&store.transactions);
+            kept.retain(|row| row["profile_id"] == id);
+            list(kept, request.call)
+        }
+        route => return of_addresses(store, route, profile, request),
+    })
+}
+
+fn of_addresses(
+    store: &mut Store,
+    route: (&str, &str),
+    mut profile: Profile,
+    request: &Incoming,
+) -> Result<Answer, Value> {
+    let same = |row: &Row| row["id"].as_u64() == request.number();
+    let mut errors = Errors::default();
+    Ok(match route {
+        ("GET", "/addresses") => data(json!(profile.addresses)),
+        ("POST", path @ ("/addresses" | "/addresses/upsert")) => {
+            let external = request.body.get("external_id").and_then(text);
+            let known =
+                profile.addresses.iter().find(|row| external.is_some() && text(&row["external_id"]) == external);
+            let known = known.filter(|_| path.ends_with("upsert")).map(|row| row["id"].clone());
+            let row = addresses::apply(store, &mut profile, request.body, known.as_ref(), &mut errors);
+            errors.check()?;
+            store.save(profile);
+            if known.is_some() { data(json!(row)) } else { created(json!(row)) }
+        }
+        (_, "/addresses/{address}") if !profile.addresses.iter().any(same) => no_model("Address"),
+        ("GET", "/addresses/{address}") => data(json!(profile.addresses.iter().find(|row| same(row)))),
+        ("DELETE", _) => {
+            profile.addresses.retain(|row| !same(row));
+            store.save(profile);
+            no_content()
+        }
+        _ => {
+            let row = addresses::apply(store, &mut profile, request.body, Some(&json!(request.number())), &mut errors);
+            store.save(profile);
+            data(json!(row))
+        }
+    })
+}
+
+fn shown(store: &Store, id: &str) -> Value {
+    store.profile(id).map(|profile| views::view(store, profile)).into()
+}
+
+fn rows(shelf: &Shelf) -> Vec<Value> {
+    shelf.values().map(|row| Value::Object(row.clone())).collect()
+}

@@ -1,0 +1,194 @@
+//! The state of one tenant and the bookkeeping of a profile's change: what was different before decides which webhooks go out.
+//! Knows nothing of HTTP.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{comms, views};
+
+pub(crate) type Row = Map<String, Value>;
+/// Things with numeric ids: orders, transactions, products, locations, webhooks.
+pub(crate) type Shelf = BTreeMap<u64, Row>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Profile {
+    pub id: String,
+    /// Everything writable that is a value of its own, and what only Omneo writes (tier, balances).
+    pub fields: Row,
+    pub tags: Vec<String>,
+    pub identities: Vec<Row>,
+    /// As given; absent or null means never set.
+    pub comms: Row,
+    pub addresses: Vec<Row>,
+    /// Soft-deleted: found nowhere, and its e-mail, phone and identities are free again.
+    pub deleted: bool,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+pub(crate) struct Store {
+    pub profiles: Vec<Profile>,
+    pub orders: Shelf,
+    pub transactions: Shelf,
+    pub products: Shelf,
+    pub locations: Shelf,
+    pub webhooks: Shelf,
+    /// What `*_promo` says on read while nobody has set it.
+    pub promo_default: Option<bool>,
+    /// The time of the request or edit under way.
+    pub now_ms: i64,
+    /// Event and body of webhooks to send when the request or edit is done.
+    pub events: Vec<(String, Value)>,
+    random: fastrand::Rng,
+    last_id: u64,
+}
+
+impl Store {
+    pub fn new(seed: u64, promo_default: Option<bool>) -> Store {
+        Store {
+            profiles: Vec::new(),
+            orders: Shelf::new(),
+            transactions: Shelf::new(),
+            products: Shelf::new(),
+            locations: Shelf::new(),
+            webhooks: Shelf::new(),
+            promo_default,
+            now_ms: 0,
+            events: Vec::new(),
+            // Apart from a shop of the same seed.
+            random: fastrand::Rng::with_seed(seed ^ 0x0e0e),
+            last_id: 0,
+        }
+    }
+
+    pub fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub fn next_uuid(&mut self) -> String {
+        crate::uuid(&mut self.random)
+    }
+
+    pub fn profile(&self, id: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.id == id && !profile.deleted)
+    }
+
+    pub fn by_field(&self, key: &str, value: &str) -> Option<&Profile> {
+        self.profiles
+            .iter()
+            .find(|profile| !profile.deleted && profile.fields.get(key).and_then(Value::as_str) == Some(value))
+    }
+
+    pub fn by_identity(&self, handle: &str, identifier: &str) -> Option<&Profile> {
+        let same = |identity: &Row| identity["handle"] == handle && identity["identifier"] == identifier;
+        self.profiles.iter().find(|profile| !profile.deleted && profile.identities.iter().any(same))
+    }
+
+    pub fn event(&mut self, name: &str, body: Value) {
+        self.events.push((name.to_owned(), body));
+    }
+
+    /// Saves a profile. Nothing changed: nothing happens. Otherwise the webhooks of exactly what changed are noted.
+    pub fn save(&mut self, mut new: Profile) {
+        let found = self.profiles.iter().position(|profile| profile.id == new.id);
+        let old = found.map(|at| self.profiles[at].clone());
+        if old.as_ref().is_some_and(|old| *old == new) {
+            return;
+        }
+        let touched = old.as_ref().is_none_or(|old| Profile { addresses: new.addresses.clone(), ..old.clone() } != new);
+        new.updated_ms = if touched { self.now_ms } else { new.updated_ms };
+        match found {
+            Some(at) => self.profiles[at] = new.clone(),
+            None => self.profiles.push(new.clone()),
+        }
+        let Some(old) = old else {
+            self.event("profile.created", views::context(self, &new));
+            return self.say_identities(&[], &new);
+        };
+        if new.deleted && !old.deleted {
+            return self.event("profile.deleted", views::context(self, &new));
+        }
+        if old.fields != new.fields || old.tags != new.tags {
+            self.event("profile.updated", views::context(self, &new));
+        }
+        if old.comms != new.comms {
+            let mut body = Value::Object(comms::view(self, &new));
+            body["id"] = json!(found);
+            self.event("profile-attribute.updated", body);
+        }
+        self.say_identities(&old.identities, &new);
+        self.say_addresses(&old.addresses, &new);
+    }
+
+    fn say_identities(&mut self, before: &[Row], new: &Profile) {
+        for identity in
+            new.identities.iter().filter(|identity| !before.iter().any(|known| known["id"] == identity["id"]))
+        {
+            let mut body = Value::Object(identity.clone());
+            body["profile"] = json!({ "id": new.id, "email": new.fields.get("email") });
+            self.event("identity.created", body);
+        }
+    }
+
+    fn say_addresses(&mut self, before: &[Row], new: &Profile) {
+        let find = |rows: &[Row], id: &Value| rows.iter().find(|row| row["id"] == *id).cloned();
+        let gone = before.iter().filter(|row| find(&new.addresses, &row["id"]).is_none()).map(|row| ("deleted", row));
+        let kept = new.addresses.iter().filter_map(|row| match find(before, &row["id"]) {
+            None => Some(("created", row)),
+            Some(old) if old != *row => Some(("updated", row)),
+            Some(_) => None,
+        });
+        let said: Vec<_> =
+            gone.chain(kept).map(|(verb, row)| (format!("profile.address.{verb}"), row.clone())).collect();
+        for (name, row) in said {
+            let mut body = Value::Object(row);
+            body["resource_owner_id"] = json!(new.id);
+            body["resource_owner_type"] = json!("profile");
+            body["profile"] = json!({ "id": new.id, "email": new.fields.get("email") });
+            self.event(&name, body);
+        }
+    }
+}
+
+/// What is wrong with an input, by field, as Laravel says it.
+#[derive(Default)]
+pub(crate) struct Errors(Map<String, Value>);
+
+impl Errors {
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        let list = self.0.entry(field.into()).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(json!(message.into()));
+        }
+    }
+
+    /// `The first name field is required.` for every key that is absent, null or empty.
+    pub fn require(&mut self, input: &Row, keys: &[&str], prefix: &str) {
+        let empty = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
+        for key in keys.iter().filter(|key| input.get(**key).is_none_or(empty)) {
+            let field = format!("{prefix}{key}");
+            let message = format!("The {} field is required.", field.replace('_', " "));
+            self.add(field, message);
+        }
+    }
+
+    /// The 422 body, unless nothing was wrong.
+    pub fn check(self) -> Result<(), Value> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(json!({ "message": "The given data was invalid.", "errors": self.0 }))
+        }
+    }
+}
+
+/// A string or number as text, since Omneo takes ids either way.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

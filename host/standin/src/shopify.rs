@@ -1,0 +1,257 @@
+//! One shop: starts its server and sends its webhooks.
+//! Knows nothing of GraphQL's inside nor of what a value may be; the modules below do.
+
+mod addresses;
+mod bucket;
+mod check;
+mod connections;
+mod customer;
+mod edits;
+mod graphql;
+mod metafields;
+mod mutations;
+mod queries;
+mod schema;
+mod store;
+mod views;
+mod webhooks;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::clock::{self, Clock};
+use crate::faults::Faults;
+use crate::lock;
+use crate::outbox::{Delivery, Outbox};
+use crate::server::{Answer, Call, Request, Server, Service};
+use crate::sign::sign_shopify;
+use bucket::Bucket;
+use schema::Schema;
+use store::{Facts, Store};
+
+/// What a shop is and how its stand-in behaves.
+#[derive(Clone, Debug)]
+pub struct ShopifyOptions {
+    /// `acme.myshopify.com`, put on every webhook.
+    pub shop: String,
+    /// What `X-Shopify-Access-Token` must hold.
+    pub token: String,
+    pub webhook_secret: String,
+    /// Where webhooks go; without it they wait.
+    pub webhook_url: Option<String>,
+    /// Put on answers and webhooks, whatever version a request asks for.
+    pub api_version: String,
+    pub clock: Clock,
+    pub delivery: Delivery,
+    /// Everything random, ids included, comes from here.
+    pub seed: u64,
+    /// Size of the bucket in points, and points it regains per second of [`clock`](ShopifyOptions::clock).
+    pub bucket: (f64, f64),
+    /// Whether the metafield definition `omneo.profile_id` of type `id` exists from the start.
+    pub link_defined: bool,
+    /// Customer ids above 2^53 instead of merely above 2^32.
+    pub big_ids: bool,
+    /// IANA name, as `shop { ianaTimezone }` gives it.
+    pub timezone: String,
+    /// That time zone's offset from UTC, as webhook bodies spell times; the stand-in knows no daylight saving.
+    pub offset_minutes: i32,
+    /// ISO 4217.
+    pub currency: String,
+    pub taxes_included: bool,
+}
+
+impl Default for ShopifyOptions {
+    fn default() -> ShopifyOptions {
+        ShopifyOptions {
+            shop: "acme.myshopify.com".to_owned(),
+            token: "shpat_standin".to_owned(),
+            webhook_secret: "shopify-secret".to_owned(),
+            webhook_url: None,
+            api_version: "2026-07".to_owned(),
+            clock: Clock::system(),
+            delivery: Delivery::Automatic,
+            seed: 1,
+            // Recorded answers: what a development store has.
+            bucket: (2_000.0, 100.0),
+            link_defined: true,
+            big_ids: false,
+            timezone: "Australia/Brisbane".to_owned(),
+            offset_minutes: 600,
+            currency: "AUD".to_owned(),
+            taxes_included: true,
+        }
+    }
+}
+
+/// A running shop; clones are the same shop.
+#[derive(Clone)]
+pub struct Shopify {
+    core: Arc<Core>,
+    server: Server,
+}
+
+struct Core {
+    token: Mutex<String>,
+    secret: String,
+    clock: Clock,
+    outbox: Outbox,
+    schema: Schema,
+    state: Mutex<State>,
+}
+
+struct State {
+    store: Store,
+    bucket: Bucket,
+    random: fastrand::Rng,
+}
+
+impl Shopify {
+    /// Listens on a free port of 127.0.0.1, until [`stop`](Shopify::stop) or the end of the runtime.
+    pub async fn start(options: ShopifyOptions) -> std::io::Result<Shopify> {
+        let facts = Facts {
+            shop: options.shop,
+            timezone: options.timezone,
+            offset_minutes: options.offset_minutes,
+            currency: options.currency,
+            taxes_included: options.taxes_included,
+            api_version: options.api_version,
+        };
+        let state = State {
+            store: Store::new(facts, options.seed, options.big_ids, options.link_defined),
+            bucket: Bucket::new(options.bucket, options.clock.now_ms()),
+            random: fastrand::Rng::with_seed(options.seed),
+        };
+        let core = Arc::new(Core {
+            token: Mutex::new(options.token),
+            secret: options.webhook_secret,
+            clock: options.clock.clone(),
+            outbox: Outbox::start(options.delivery, options.webhook_url, options.seed),
+            schema: Schema::load(),
+            state: Mutex::new(state),
+        });
+        let (serving, throttling) = (Arc::clone(&core), Arc::clone(&core));
+        let service = Service {
+            name: |call| (call.body.as_ref().map(graphql::operation_name).unwrap_or_default(), call.path.clone()),
+            execute: Box::new(move |call| serving.answer(call)),
+            throttled: Box::new(move || Answer::new(200, lock(&throttling.state).bucket.empty())),
+            unauthorized,
+        };
+        let server = Server::start(service, options.clock).await?;
+        Ok(Shopify { core, server })
+    }
+
+    /// `http://127.0.0.1:PORT`; GraphQL is at `POST {url}/admin/api/{version}/graphql.json`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// Ends the server, its connections and the delivery of webhooks; the state stays readable.
+    pub fn stop(&self) {
+        self.server.stop();
+        self.core.outbox.stop();
+    }
+
+    pub fn set_webhook_url(&self, url: impl Into<String>) {
+        self.core.outbox.set_url(url.into());
+    }
+
+    /// From now on other tokens are refused.
+    pub fn set_token(&self, token: impl Into<String>) {
+        *lock(&self.core.token) = token.into();
+    }
+
+    pub fn outbox(&self) -> Outbox {
+        self.core.outbox.clone()
+    }
+
+    pub fn faults(&self) -> Faults {
+        self.server.faults.clone()
+    }
+
+    /// Every request so far, refused ones included, in the order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.server.requests()
+    }
+}
+
+impl Core {
+    /// One edit or read at the present time; the webhooks it caused go to the outbox in one piece.
+    fn with<T>(&self, act: impl FnOnce(&mut Store) -> T) -> T {
+        let mut state = lock(&self.state);
+        state.store.now_ms = self.clock.now_ms();
+        let done = act(&mut state.store);
+        self.emit(&mut state);
+        done
+    }
+
+    fn emit(&self, state: &mut State) {
+        let State { store, random, .. } = state;
+        let event_id = crate::uuid(random);
+        for (topic, body) in store.events.drain(..) {
+            let body = body.to_string().into_bytes();
+            let headers = [
+                ("content-type", "application/json".to_owned()),
+                ("x-shopify-topic", topic.clone()),
+                ("x-shopify-hmac-sha256", sign_shopify(&self.secret, &body)),
+                ("x-shopify-shop-domain", store.facts.shop.clone()),
+                ("x-shopify-api-version", store.facts.api_version.clone()),
+                ("x-shopify-webhook-id", crate::uuid(random)),
+                // One merchant action, one event id, however many webhooks.
+                ("x-shopify-event-id", event_id.clone()),
+                ("x-shopify-triggered-at", triggered_at(store.now_ms)),
+            ];
+            self.outbox.emit(&topic, headers.map(|(name, value)| (name.to_owned(), value)).to_vec(), body);
+        }
+    }
+
+    fn answer(&self, call: &Call) -> Answer {
+        let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
+        if !matches!(parts[..], ["admin", "api", _, "graphql.json"]) {
+            return Answer::new(404, json!({ "errors": "Not Found" }));
+        }
+        if call.method != "POST" {
+            return Answer::new(405, json!({ "errors": "Method Not Allowed" })).with("allow", "POST");
+        }
+        if call.header("x-shopify-access-token") != *lock(&self.token) {
+            return unauthorized();
+        }
+        let Some(body) = call.body.as_ref().filter(|body| body.is_object()) else {
+            return Answer::new(400, json!({ "errors": { "query": "Required parameter missing or invalid" } }));
+        };
+        let mut state = lock(&self.state);
+        let now_ms = self.clock.now_ms();
+        let State { store, bucket, .. } = &mut *state;
+        store.now_ms = now_ms;
+        bucket.refill(now_ms);
+        let mutation = |field: &str| self.schema.field("Mutation", field).is_some();
+        let answer = graphql::execute(&self.schema, body, bucket, &mut |field, arguments| {
+            if mutation(field) {
+                mutations::resolve(store, field, arguments)
+            } else {
+                queries::resolve(store, field, arguments)
+            }
+        });
+        let version = state.store.facts.api_version.clone();
+        self.emit(&mut state);
+        Answer::new(200, answer).with("x-shopify-api-version", version)
+    }
+}
+
+/// Recorded answer to a wrong token.
+fn unauthorized() -> Answer {
+    Answer::new(
+        401,
+        json!({ "errors": "[API] Invalid API key or access token (unrecognized login or wrong password)" }),
+    )
+}
+
+/// With fractions of a second, as deliveries have it.
+fn triggered_at(now_ms: i64) -> String {
+    clock::utc(now_ms).replace('Z', &format!(".{:03}000000Z", now_ms.rem_euclid(1000)))
+}

@@ -1,0 +1,270 @@
+//! The root fields of `mutation`: refusals in Shopify's words, changes through the store.
+//! Knows nothing of selection sets or HTTP.
+
+use serde_json::{Map, Value, json};
+
+use super::customer::{self, Problem};
+use super::graphql::Failed;
+use super::metafields::{self, user_error};
+use super::store::{Consent, Customer, Store};
+use super::{addresses, queries, views};
+use crate::clock;
+
+pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
+    let none = Map::new();
+    let input = arguments.get("input").and_then(Value::as_object).unwrap_or(&none);
+    match field {
+        "customerSet" => customer_set(store, arguments.get("identifier").filter(|given| !given.is_null()), input),
+        "customerUpdate" => Ok(customer_update(store, input)),
+        "customerCreate" => Ok(customer_create(store, input)),
+        "customerDelete" => Ok(customer_delete(store, input)),
+        "customerEmailMarketingConsentUpdate" => consent(store, input, "emailMarketingConsent"),
+        "customerSmsMarketingConsentUpdate" => consent(store, input, "smsMarketingConsent"),
+        "tagsAdd" | "tagsRemove" => Ok(tags(store, arguments, field == "tagsAdd")),
+        "metafieldsSet" => {
+            Ok(metafields::set(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
+        }
+        "metafieldDefinitionCreate" => {
+            Ok(metafields::define(store, arguments["definition"].as_object().unwrap_or(&none)))
+        }
+        "customerAddressCreate" => Ok(addresses::create(store, arguments)),
+        "customerAddressUpdate" => addresses::update(store, arguments),
+        "customerAddressDelete" => addresses::delete(store, arguments),
+        "webhookSubscriptionCreate" => Ok(subscribe(store, arguments)),
+        _ => Ok(Value::Null),
+    }
+}
+
+fn payload(store: &Store, id: u64) -> Value {
+    json!({ "customer": store.customers.get(&id).map(|customer| views::customer(store, customer)), "userErrors": [] })
+}
+
+pub(crate) fn refused(what: &str, problems: &[Problem]) -> Value {
+    json!({ what: null, "userErrors": problems.iter().map(user_error).collect::<Vec<_>>() })
+}
+
+fn customer_set(store: &mut Store, identifier: Option<&Value>, input: &Map<String, Value>) -> Result<Value, Failed> {
+    let refuse = |message: &str, code| Ok(refused("customer", &[Problem::new(&["input"], message, code)]));
+    if identifier.is_some() && input.contains_key("id") {
+        return refuse("The id field is not allowed if identifier is provided.", "ID_NOT_ALLOWED");
+    }
+    if input.get("taxExempt") == Some(&Value::Null) {
+        return Ok(refused(
+            "customer",
+            &[Problem::new(&["input", "taxExempt"], "Tax exempt is of unexpected type NilClass", "INVALID")],
+        ));
+    }
+    let by_id = input.get("id").map(|id| json!({ "id": id }));
+    let identifier = identifier.cloned().or(by_id).unwrap_or_default();
+    for (key, same) in [("email", same_email as fn(&str, &str) -> bool), ("phone", same_phone)] {
+        let Some(wanted) = identifier[key].as_str() else { continue };
+        match input.get(key).and_then(Value::as_str) {
+            None => {
+                return refuse(
+                    "The input field corresponding to the identifier is required.",
+                    "MISSING_FIELD_REQUIRED",
+                );
+            }
+            Some(given) if !same(wanted, given) => {
+                return refuse(
+                    "The identifier value does not match the value of the corresponding field in the input.",
+                    "INPUT_MISMATCH",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    let old = if identifier.is_null() { None } else { queries::by_identifier(store, &identifier)?.cloned() };
+    if old.is_none() && identifier["id"].is_string() {
+        return refuse("Resource matching the identifier was not found.", "NOT_FOUND");
+    }
+    // That null clears is recorded for customerUpdate only; for customerSet it is recorded to do nothing to addresses.
+    let given =
+        input.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut new = match customer::apply(store, old.as_ref(), &given) {
+        Ok(new) => new,
+        Err(problems) => return Ok(refused("customer", &problems.into_iter().map(under_input).collect::<Vec<_>>())),
+    };
+    if identifier["customId"].is_object()
+        && let Err(problem) = metafields::put(store, &mut new, &identifier["customId"])
+    {
+        return Ok(refused("customer", &[under_input(problem)]));
+    }
+    let id = new.id;
+    store.save(new);
+    Ok(payload(store, id))
+}
+
+fn same_email(a: &str, b: &str) -> bool {
+    customer::clean_email(a).to_lowercase() == customer::clean_email(b).to_lowercase()
+}
+
+fn same_phone(a: &str, b: &str) -> bool {
+    a == b || customer::normal_phone(a).is_some_and(|a| Some(a) == customer::normal_phone(b))
+}
+
+fn under_input(mut problem: Problem) -> Problem {
+    problem.field = Some(["input".to_owned()].into_iter().chain(problem.field.into_iter().flatten()).collect());
+    problem
+}
+
+fn customer_update(store: &mut Store, input: &Map<String, Value>) -> Value {
+    for (channel, name) in [("email", "Email"), ("sms", "Sms")] {
+        let key = format!("{channel}MarketingConsent");
+        if input.contains_key(&key) {
+            let message =
+                format!("To update {key}, please use the customer{name}MarketingConsentUpdate Mutation instead");
+            return refused("customer", &[Problem::new(&[&key], message, "INVALID")]);
+        }
+    }
+    let id = input.get("id").and_then(Value::as_str).and_then(|id| views::id_of("Customer", id));
+    let Some(old) = id.and_then(|id| store.customers.get(&id)).cloned() else {
+        return refused("customer", &[Problem::new(&["id"], "Customer does not exist", "INVALID")]);
+    };
+    written(store, Some(&old), input)
+}
+
+fn customer_create(store: &mut Store, input: &Map<String, Value>) -> Value {
+    if input.contains_key("id") {
+        return refused("customer", &[Problem::new(&["id"], "Cannot specify ID on creation", "INVALID")]);
+    }
+    written(store, None, input)
+}
+
+fn written(store: &mut Store, old: Option<&Customer>, input: &Map<String, Value>) -> Value {
+    let mut new = match customer::apply(store, old, input) {
+        Ok(new) => new,
+        Err(problems) => return refused("customer", &problems),
+    };
+    for (at, field) in input.get("metafields").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if let Err(mut problem) = metafields::put(store, &mut new, field) {
+            let prefix = ["metafields".to_owned(), at.to_string()];
+            problem.field = problem.field.map(|rest| prefix.into_iter().chain(rest).collect());
+            return refused("customer", &[problem]);
+        }
+    }
+    let id = new.id;
+    store.save(new);
+    payload(store, id)
+}
+
+fn customer_delete(store: &mut Store, input: &Map<String, Value>) -> Value {
+    let id = input.get("id").and_then(Value::as_str).unwrap_or_default();
+    let gone = views::id_of("Customer", id).is_some_and(|id| store.delete(id));
+    if gone {
+        json!({ "deletedCustomerId": id, "shop": views::shop(store), "userErrors": [] })
+    } else {
+        refused("deletedCustomerId", &[Problem::new(&["id"], "Customer can't be found", "INVALID")])
+    }
+}
+
+/// Recorded answers, also for what looks odd: the customer comes back with the refusal, and an unknown customer
+/// is told differently for e-mail and for SMS.
+fn consent(store: &mut Store, input: &Map<String, Value>, key: &str) -> Result<Value, Failed> {
+    let (given, sms) = (&input[key], key == "smsMarketingConsent");
+    let state = given["marketingState"].as_str().unwrap_or_default();
+    if ["NOT_SUBSCRIBED", "REDACTED", "INVALID"].contains(&state) {
+        return Err(Failed { message: format!("Cannot specify {state} as a marketing state input"), code: "INVALID" });
+    }
+    let id = input["customerId"].as_str().and_then(|id| views::id_of("Customer", id));
+    let Some(mut new) = id.and_then(|id| store.customers.get(&id)).cloned() else {
+        let problem = Problem::new(&["input", "customerId"], "Customer not found", "INVALID");
+        return Ok(refused("customer", &[if sms { Problem { field: None, code: None, ..problem } } else { problem }]));
+    };
+    let level = given["marketingOptInLevel"].as_str();
+    let at_ms = given["consentUpdatedAt"].as_str().and_then(clock::parse);
+    let problem = if sms && new.phone.is_none() {
+        Some(Problem::new(&["input", key], "A phone number is required to set the SMS consent state.", "INVALID"))
+    } else if level.is_none() && state == "SUBSCRIBED" {
+        Some(Problem::new(
+            &["input", key, "marketingOptInLevel"],
+            "Marketing opt in level must exist",
+            "MISSING_ARGUMENT",
+        ))
+    } else if state == "PENDING" && level != Some("CONFIRMED_OPT_IN") {
+        let message = "Marketing opt in level must be confirmed opt-in for pending consent state";
+        Some(Problem::new(&["input", key, "marketingOptInLevel"], message, "INVALID"))
+    } else if at_ms.is_some_and(|at| at > store.now_ms) {
+        Some(Problem::new(
+            &["input", key, "consentUpdatedAt"],
+            "Consent updated at must not be in the future",
+            "INVALID",
+        ))
+    } else {
+        None
+    };
+    let id = new.id;
+    if let Some(problem) = problem {
+        let mut answer = payload(store, id);
+        answer["userErrors"] = json!([user_error(&problem)]);
+        return Ok(answer);
+    }
+    let slot = if sms { &mut new.sms_consent } else { &mut new.email_consent };
+    set_consent(slot, state, level, at_ms, store.now_ms);
+    // Recorded answer: without an e-mail address there is neither an error nor an effect.
+    if sms || new.email.is_some() {
+        store.save(new);
+    }
+    Ok(payload(store, id))
+}
+
+/// Without a time of its own, the same state again is no new decision.
+pub(crate) fn set_consent(slot: &mut Consent, state: &str, level: Option<&str>, at_ms: Option<i64>, now_ms: i64) {
+    let (state, level) = (state.to_lowercase(), level.map_or_else(|| slot.level.clone(), str::to_lowercase));
+    let same = slot.state == state && slot.level == level;
+    let at_ms = at_ms.or(if same { slot.at_ms } else { Some(now_ms.div_euclid(1000) * 1000) });
+    *slot = Consent { state, level, at_ms };
+}
+
+fn tags(store: &mut Store, arguments: &Map<String, Value>, add: bool) -> Value {
+    let id = arguments["id"].as_str().unwrap_or_default();
+    let Some(mut new) = views::id_of("Customer", id).and_then(|id| store.customers.get(&id)).cloned() else {
+        return refused("node", &[Problem::new(&["id"], format!("Resource not found: {id}"), "NOT_FOUND")]);
+    };
+    let given = arguments["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let problem = match customer::with_tags(if add { &new.tags } else { &[] }, given) {
+        Err(problem) => Some(problem),
+        Ok(tags) if add => {
+            new.tags = tags;
+            None
+        }
+        Ok(tags) => {
+            new.tags.retain(|tag| !tags.iter().any(|gone| gone.to_lowercase() == tag.to_lowercase()));
+            None
+        }
+    };
+    if let Some(problem) = problem {
+        return refused("node", &[problem]);
+    }
+    let id = new.id;
+    store.save(new);
+    json!({ "node": store.customers.get(&id).map(|customer| views::customer(store, customer)), "userErrors": [] })
+}
+
+/// Subscriptions are only noted: where webhooks go is the stand-in's own setting.
+fn subscribe(store: &mut Store, arguments: &Map<String, Value>) -> Value {
+    let (topic, input) = (&arguments["topic"], &arguments["webhookSubscription"]);
+    let uri = input["uri"].as_str().or(input["callbackUrl"].as_str()).unwrap_or_default();
+    let field = ["webhookSubscription", "callbackUrl"];
+    let problem = if uri.is_empty() {
+        Some("Address can't be blank")
+    } else if uri.starts_with("http://") {
+        Some("Address protocol http:// is not supported")
+    } else if store.subscriptions.iter().any(|known| known["topic"] == *topic && known["uri"] == uri) {
+        Some("Address for this topic has already been taken")
+    } else {
+        None
+    };
+    if let Some(message) = problem {
+        return refused("webhookSubscription", &[Problem::new(&field, message, "INVALID")]);
+    }
+    let (id, now) = (store.next_id(), clock::utc(store.now_ms));
+    let lists = ["includeFields", "metafieldNamespaces"].map(|key| input[key].as_array().cloned().unwrap_or_default());
+    let subscription = json!({
+        "__typename": "WebhookSubscription", "callbackUrl": uri, "createdAt": now, "filter": input["filter"], "format": "JSON",
+        "id": format!("gid://shopify/WebhookSubscription/{id}"), "includeFields": lists[0], "legacyResourceId": id.to_string(),
+        "metafieldNamespaces": lists[1], "name": input["name"], "topic": topic, "updatedAt": now, "uri": uri,
+    });
+    store.subscriptions.push(subscription.clone());
+    json!({ "webhookSubscription": subscription, "userErrors": [] })
+}

@@ -1,0 +1,113 @@
+//! The root fields of `query`.
+//! Changes nothing.
+
+use serde_json::{Map, Value, json};
+
+use super::connections::ITEMS;
+use super::customer::{clean_email, normal_phone};
+use super::graphql::Failed;
+use super::store::{Customer, Store};
+use super::views;
+
+/// Recorded answer, for reading and for `customerSet` alike.
+const NO_DEFINITION: &str = "Metafield definition of type 'id' is required when using custom ids.";
+
+pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
+    let text = |name: &str| arguments.get(name).and_then(Value::as_str);
+    let id = text("id").unwrap_or_default();
+    let items = |items: Vec<Value>| json!({ ITEMS: items });
+    Ok(match field {
+        "customer" | "order" | "product" | "productVariant" | "node" => node(store, id),
+        "nodes" => arguments["ids"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|id| node(store, id.as_str().unwrap_or_default()))
+            .collect(),
+        "customerByIdentifier" => {
+            let found = by_identifier(store, &arguments["identifier"])?;
+            found.map(|customer| views::customer(store, customer)).into()
+        }
+        "customers" => {
+            let query = text("query").unwrap_or_default();
+            items(
+                store
+                    .customers
+                    .values()
+                    .filter(|customer| found_by(customer, query))
+                    .map(|customer| views::customer(store, customer))
+                    .collect(),
+            )
+        }
+        "locations" => items(store.locations.clone()),
+        "metafieldDefinitions" => {
+            let wanted = |name: &str, value: &str| text(name).is_none_or(|wanted| wanted == value);
+            let kept = store.definitions.iter().filter(|one| {
+                wanted("ownerType", &one.owner) && wanted("namespace", &one.namespace) && wanted("key", &one.key)
+            });
+            items(kept.map(views::definition).collect())
+        }
+        "shop" => views::shop(store),
+        "webhookSubscriptions" => items(store.subscriptions.clone()),
+        _ => Value::Null,
+    })
+}
+
+/// Any object by its gid; null for ids of nothing.
+pub(crate) fn node(store: &Store, id: &str) -> Value {
+    let found = |ty: &str| views::id_of(ty, id);
+    if let Some(id) = found("Customer") {
+        store.customers.get(&id).map(|customer| views::customer(store, customer)).into()
+    } else if let Some(id) = found("Order") {
+        store.orders.get(&id).map(|order| views::order(store, order)).into()
+    } else if let Some(id) = found("Product") {
+        store.products.get(&id).map(views::product).into()
+    } else if let Some(id) = found("ProductVariant") {
+        let variants = store
+            .products
+            .values()
+            .flat_map(|product| product["variants"].as_array().into_iter().flatten().map(move |one| (product, one)));
+        variants
+            .into_iter()
+            .find(|(_, one)| one["id"].as_u64() == Some(id))
+            .map(|(product, one)| views::variant(product, one))
+            .into()
+    } else {
+        Value::Null
+    }
+}
+
+/// The customer that an identifier with exactly one key names.
+pub(crate) fn by_identifier<'a>(store: &'a Store, identifier: &Value) -> Result<Option<&'a Customer>, Failed> {
+    let text = |name: &str| identifier[name].as_str();
+    if let Some(id) = text("id") {
+        return Ok(views::id_of("Customer", id).and_then(|id| store.customers.get(&id)));
+    }
+    if let Some(email) = text("emailAddress").or(text("email")) {
+        return Ok(store.by_email(&clean_email(email)));
+    }
+    if let Some(phone) = text("phoneNumber").or(text("phone")) {
+        return Ok(normal_phone(phone).and_then(|phone| store.by_phone(&phone)));
+    }
+    let custom = &identifier["customId"];
+    let [namespace, key, value] = ["namespace", "key", "value"].map(|name| custom[name].as_str().unwrap_or_default());
+    if store.definition("CUSTOMER", namespace, key).is_none_or(|definition| definition.ty != "id") {
+        return Err(Failed { message: NO_DEFINITION.to_owned(), code: "NOT_FOUND" });
+    }
+    Ok(store.by_metafield(namespace, key, value))
+}
+
+/// A little of Shopify's search: `email:`, `phone:`, `tag:` and `id:` terms, all of which must hold; other terms find nobody.
+fn found_by(customer: &Customer, query: &str) -> bool {
+    query.split_whitespace().filter(|term| *term != "AND").all(|term| {
+        let (key, value) = term.split_once(':').unwrap_or(("", term));
+        let value = value.trim_matches(|quote| quote == '"' || quote == '\'');
+        match key {
+            "email" => customer.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(value)),
+            "phone" => customer.phone.as_deref() == Some(value),
+            "tag" => customer.tags.iter().any(|tag| tag.eq_ignore_ascii_case(value)),
+            "id" => customer.id.to_string() == value,
+            _ => false,
+        }
+    })
+}

@@ -1,0 +1,284 @@
+//! The state of one shop and the bookkeeping of a change: what was different before decides which webhooks go out.
+//! Knows nothing of GraphQL or HTTP.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::webhooks;
+
+/// Below, ids fit 32 bits in nobody's program.
+const CUSTOMER_ID_FIRST: u64 = 7_064_055_069_000;
+/// Above 2^53, where a float would lose the last digits.
+const CUSTOMER_ID_FIRST_BIG: u64 = 9_007_199_254_740_993;
+const OTHER_ID_FIRST: u64 = 12_264_345_076_018;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Customer {
+    pub id: u64,
+    pub email: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub phone: Option<String>,
+    pub note: Option<String>,
+    pub locale: String,
+    /// As in webhook bodies: `disabled`, `invited`, `enabled`, `declined`.
+    pub state: String,
+    pub tax_exempt: bool,
+    pub tax_exemptions: Vec<String>,
+    pub tags: Vec<String>,
+    pub email_consent: Consent,
+    pub sms_consent: Consent,
+    pub addresses: Vec<Address>,
+    pub default_address: Option<u64>,
+    pub metafields: Vec<Metafield>,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+/// State and level in the small letters of webhook bodies.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Consent {
+    pub state: String,
+    pub level: String,
+    pub at_ms: Option<i64>,
+}
+
+impl Default for Consent {
+    /// Recorded answer: a customer nobody asked is NOT_SUBSCRIBED with SINGLE_OPT_IN and no time.
+    fn default() -> Consent {
+        Consent { state: "not_subscribed".to_owned(), level: "single_opt_in".to_owned(), at_ms: None }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Address {
+    pub id: u64,
+    /// By GraphQL name, `address1` to `zip`; no nulls.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Address {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    pub fn gid(&self) -> String {
+        format!("gid://shopify/MailingAddress/{}?model_name=CustomerAddress", self.id)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Metafield {
+    pub id: u64,
+    pub namespace: String,
+    pub key: String,
+    pub ty: String,
+    pub value: String,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+impl Metafield {
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(self.value.as_bytes()))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub id: u64,
+    pub owner: String,
+    pub namespace: String,
+    pub key: String,
+    pub name: String,
+    pub ty: String,
+}
+
+/// What a shop is, apart from its data.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub shop: String,
+    pub timezone: String,
+    pub offset_minutes: i32,
+    pub currency: String,
+    pub taxes_included: bool,
+    pub api_version: String,
+}
+
+pub(crate) struct Store {
+    pub facts: Facts,
+    pub customers: BTreeMap<u64, Customer>,
+    pub orders: BTreeMap<u64, Value>,
+    pub products: BTreeMap<u64, Value>,
+    pub locations: Vec<Value>,
+    pub definitions: Vec<Definition>,
+    pub subscriptions: Vec<Value>,
+    /// The time of the request or edit under way.
+    pub now_ms: i64,
+    /// Topic and body of webhooks to send when the request or edit is done.
+    pub events: Vec<(String, Value)>,
+    next_customer: u64,
+    next_other: u64,
+}
+
+impl Store {
+    pub fn new(facts: Facts, seed: u64, big_ids: bool, link_defined: bool) -> Store {
+        let first = if big_ids { CUSTOMER_ID_FIRST_BIG } else { CUSTOMER_ID_FIRST };
+        let spread = seed % 1_000 * 1_000;
+        let mut store = Store {
+            facts,
+            customers: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            products: BTreeMap::new(),
+            locations: Vec::new(),
+            definitions: Vec::new(),
+            subscriptions: Vec::new(),
+            now_ms: 0,
+            events: Vec::new(),
+            next_customer: first + spread,
+            next_other: OTHER_ID_FIRST + spread,
+        };
+        if link_defined {
+            let id = store.next_id();
+            let (owner, namespace, key) = ("CUSTOMER".to_owned(), "omneo".to_owned(), "profile_id".to_owned());
+            store.definitions.push(Definition {
+                id,
+                owner,
+                namespace,
+                key,
+                name: "Omneo profile".to_owned(),
+                ty: "id".to_owned(),
+            });
+        }
+        store
+    }
+
+    /// A fresh id of anything but a customer.
+    pub fn next_id(&mut self) -> u64 {
+        self.next_other += 32;
+        self.next_other
+    }
+
+    /// An unsaved customer with the next id.
+    pub fn blank_customer(&mut self) -> Customer {
+        self.next_customer += 2;
+        Customer {
+            id: self.next_customer,
+            email: None,
+            first_name: None,
+            last_name: None,
+            phone: None,
+            note: None,
+            locale: "en".to_owned(),
+            state: "disabled".to_owned(),
+            tax_exempt: false,
+            tax_exemptions: Vec::new(),
+            tags: Vec::new(),
+            email_consent: Consent::default(),
+            sms_consent: Consent::default(),
+            addresses: Vec::new(),
+            default_address: None,
+            metafields: Vec::new(),
+            created_ms: self.now_ms,
+            updated_ms: self.now_ms,
+        }
+    }
+
+    pub fn by_email(&self, email: &str) -> Option<&Customer> {
+        let wanted = email.to_lowercase();
+        self.customers
+            .values()
+            .find(|customer| customer.email.as_ref().is_some_and(|email| email.to_lowercase() == wanted))
+    }
+
+    pub fn by_phone(&self, phone: &str) -> Option<&Customer> {
+        self.customers.values().find(|customer| customer.phone.as_deref() == Some(phone))
+    }
+
+    pub fn by_metafield(&self, namespace: &str, key: &str, value: &str) -> Option<&Customer> {
+        let same = |field: &Metafield| field.namespace == namespace && field.key == key && field.value == value;
+        self.customers.values().find(|customer| customer.metafields.iter().any(same))
+    }
+
+    pub fn definition(&self, owner: &str, namespace: &str, key: &str) -> Option<&Definition> {
+        self.definitions.iter().find(|known| known.owner == owner && known.namespace == namespace && known.key == key)
+    }
+
+    /// Saves a customer. Nothing changed: nothing happens. Otherwise the webhooks of exactly what changed are noted.
+    /// Tags and consent have their own topics and leave `updatedAt` alone, as they left the customers/* bodies in 2025-01.
+    pub fn save(&mut self, mut new: Customer) {
+        let old = self.customers.get(&new.id).cloned();
+        if old.as_ref() == Some(&new) {
+            return;
+        }
+        if new.email.is_none() {
+            new.email_consent = Consent::default();
+        }
+        if new.phone.is_none() {
+            new.sms_consent = Consent::default();
+        }
+        let blank = Customer { id: new.id, ..self.shape_of_nobody() };
+        let before = old.as_ref().unwrap_or(&blank);
+        if old.as_ref().is_none_or(|old| main_part(old) != main_part(&new)) {
+            new.updated_ms = self.now_ms;
+            let topic = if old.is_some() { "customers/update" } else { "customers/create" };
+            self.events.push((topic.to_owned(), webhooks::customer(&self.facts, &new)));
+        }
+        let switched = old.as_ref().is_some_and(|old| old.state != new.state);
+        if let Some(topic) = ["enable", "disable"].into_iter().find(|verb| switched && new.state == format!("{verb}d"))
+        {
+            self.events.push((format!("customers/{topic}"), webhooks::customer(&self.facts, &new)));
+        }
+        for (topic, from, to) in
+            [("customer.tags_added", &new.tags, &before.tags), ("customer.tags_removed", &before.tags, &new.tags)]
+        {
+            let tags: Vec<_> = from.iter().filter(|tag| !to.contains(tag)).collect();
+            if !tags.is_empty() {
+                self.events.push((topic.to_owned(), webhooks::tags(&new, &tags, self.now_ms)));
+            }
+        }
+        if before.email_consent != new.email_consent && new.email.is_some() {
+            self.events.push((
+                "customers_email_marketing_consent/update".to_owned(),
+                webhooks::email_consent(&self.facts, &new),
+            ));
+        }
+        if before.sms_consent != new.sms_consent && new.phone.is_some() {
+            self.events
+                .push(("customers_marketing_consent/update".to_owned(), webhooks::sms_consent(&self.facts, &new)));
+        }
+        self.customers.insert(new.id, new);
+    }
+
+    /// False when there is no such customer.
+    pub fn delete(&mut self, id: u64) -> bool {
+        let gone = self.customers.remove(&id);
+        if gone.is_some() {
+            let gid = webhooks::gid("Customer", id);
+            let body =
+                json!({ "id": id, "phone": null, "addresses": [], "tax_exemptions": [], "admin_graphql_api_id": gid });
+            self.events.push(("customers/delete".to_owned(), body));
+        }
+        gone.is_some()
+    }
+
+    fn shape_of_nobody(&mut self) -> Customer {
+        let next = self.next_customer;
+        let nobody = self.blank_customer();
+        self.next_customer = next;
+        nobody
+    }
+}
+
+/// The customer without what has its own topics.
+fn main_part(customer: &Customer) -> Customer {
+    Customer {
+        tags: Vec::new(),
+        email_consent: Consent::default(),
+        sms_consent: Consent::default(),
+        updated_ms: 0,
+        ..customer.clone()
+    }
+}

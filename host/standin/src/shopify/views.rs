@@ -1,0 +1,291 @@
+//! How the shop's things look to GraphQL: JSON objects with every field of their type, connections left open.
+//! Knows nothing of which fields are asked for.
+
+use serde_json::{Value, json};
+
+use super::connections::{ITEMS, PICK};
+use super::store::{Address, Customer, Definition, Metafield, Store};
+use super::webhooks::gid;
+use crate::clock;
+
+/// The number in `gid://shopify/Customer/123?…` or in a bare `123`.
+pub(crate) fn number(id: &str) -> Option<u64> {
+    let id = id.split('?').next().unwrap_or_default();
+    id.rsplit('/').next()?.parse().ok()
+}
+
+/// The id of a thing of type `ty`; `None` when the gid is of something else.
+pub(crate) fn id_of(ty: &str, id: &str) -> Option<u64> {
+    number(id).filter(|_| id.starts_with(&format!("gid://shopify/{ty}/")))
+}
+
+fn upper(word: &str) -> String {
+    word.to_uppercase()
+}
+
+fn list(items: Vec<Value>) -> Value {
+    json!({ ITEMS: items })
+}
+
+pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
+    let names = [customer.first_name.as_deref(), customer.last_name.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let shown = [Some(names).filter(|names| !names.is_empty()), customer.email.clone(), customer.phone.clone()];
+    let (email, sms) = (&customer.email_consent, &customer.sms_consent);
+    let (email_at, sms_at) = (email.at_ms.map(clock::utc), sms.at_ms.map(clock::utc));
+    let from = sms.at_ms.map(|_| "OTHER");
+    let addresses: Vec<_> = customer.addresses.iter().map(address).collect();
+    let default = customer.addresses.iter().find(|address| Some(address.id) == customer.default_address);
+    let metafields: Vec<_> = customer.metafields.iter().map(|field| metafield(store, field)).collect();
+    let orders = store.orders.values().filter(|order| order["customer"]["id"].as_u64() == Some(customer.id)).count();
+    json!({
+        "__typename": "Customer",
+        "addresses": addresses,
+        "addressesV2": list(addresses.clone()),
+        "amountSpent": { "amount": "0.0", "currencyCode": store.facts.currency },
+        "canDelete": orders == 0,
+        "createdAt": clock::utc(customer.created_ms),
+        "defaultAddress": default.map(address),
+        "defaultEmailAddress": customer.email.as_ref().map(|address| json!({
+            "emailAddress": address,
+            "marketingState": upper(&email.state),
+            "marketingOptInLevel": upper(&email.level),
+            "marketingUpdatedAt": email_at,
+            "validFormat": true,
+        })),
+        "defaultPhoneNumber": customer.phone.as_ref().map(|number| json!({
+            "phoneNumber": number,
+            "marketingState": upper(&sms.state),
+            "marketingOptInLevel": upper(&sms.level),
+            "marketingUpdatedAt": sms_at,
+            "marketingCollectedFrom": from,
+        })),
+        "displayName": shown.into_iter().flatten().next(),
+        "email": customer.email,
+        "emailMarketingConsent": customer.email.as_ref().map(|_| json!({
+            "consentUpdatedAt": email_at, "marketingOptInLevel": upper(&email.level), "marketingState": upper(&email.state),
+        })),
+        "firstName": customer.first_name,
+        "id": gid("Customer", customer.id),
+        "lastName": customer.last_name,
+        "legacyResourceId": customer.id.to_string(),
+        "locale": customer.locale,
+        "metafield": { PICK: metafields },
+        "metafields": list(metafields.clone()),
+        "note": customer.note,
+        "numberOfOrders": orders.to_string(),
+        "phone": customer.phone,
+        "smsMarketingConsent": customer.phone.as_ref().map(|_| json!({
+            "consentCollectedFrom": from, "consentUpdatedAt": sms_at, "marketingOptInLevel": upper(&sms.level), "marketingState": upper(&sms.state),
+        })),
+        "state": upper(&customer.state),
+        "tags": customer.tags,
+        "taxExempt": customer.tax_exempt,
+        "taxExemptions": customer.tax_exemptions,
+        "updatedAt": clock::utc(customer.updated_ms),
+        "verifiedEmail": true,
+    })
+}
+
+pub(crate) fn address(address: &Address) -> Value {
+    let join = |keys: [&str; 2], by: &str| keys.iter().filter_map(|key| address.get(key)).collect::<Vec<_>>().join(by);
+    let area = [join(["city", "provinceCode"], " "), address.get("country").unwrap_or_default().to_owned()];
+    let mut view = json!(address.fields);
+    view["__typename"] = json!("MailingAddress");
+    view["id"] = json!(address.gid());
+    view["countryCodeV2"] = view["countryCode"].clone();
+    view["name"] = json!(join(["firstName", "lastName"], " "));
+    view["formattedArea"] = json!(area.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "));
+    view
+}
+
+pub(crate) fn metafield(store: &Store, field: &Metafield) -> Value {
+    let found = store.definition("CUSTOMER", &field.namespace, &field.key);
+    let parsed = ["boolean", "json", "number_integer"]
+        .contains(&field.ty.as_str())
+        .then(|| serde_json::from_str(&field.value).ok())
+        .flatten();
+    json!({
+        "__typename": "Metafield",
+        "compareDigest": field.digest(),
+        "createdAt": clock::utc(field.created_ms),
+        "definition": found.map(definition),
+        "id": gid("Metafield", field.id),
+        "jsonValue": parsed.unwrap_or_else(|| json!(field.value)),
+        "key": field.key,
+        "legacyResourceId": field.id.to_string(),
+        "namespace": field.namespace,
+        "ownerType": "CUSTOMER",
+        "type": field.ty,
+        "updatedAt": clock::utc(field.updated_ms),
+        "value": field.value,
+    })
+}
+
+pub(crate) fn definition(definition: &Definition) -> Value {
+    let unique = definition.ty == "id";
+    json!({
+        "__typename": "MetafieldDefinition",
+        "capabilities": { "uniqueValues": { "eligible": unique, "enabled": unique } },
+        "id": gid("MetafieldDefinition", definition.id),
+        "key": definition.key,
+        "name": definition.name,
+        "namespace": definition.namespace,
+        "ownerType": definition.owner,
+        "type": { "category": if definition.ty.starts_with("number") { "NUMBER" } else { "TEXT" }, "name": definition.ty },
+        "validationStatus": "ALL_VALID",
+    })
+}
+
+pub(crate) fn shop(store: &Store) -> Value {
+    let facts = &store.facts;
+    let name = facts.shop.split('.').next().unwrap_or_default();
+    let (sign, minutes) = (if facts.offset_minutes < 0 { '-' } else { '+' }, facts.offset_minutes.abs());
+    json!({
+        "__typename": "Shop",
+        "currencyCode": facts.currency,
+        "email": format!("owner@{}", facts.shop),
+        "ianaTimezone": facts.timezone,
+        "id": gid("Shop", 1),
+        "myshopifyDomain": facts.shop,
+        "name": name,
+        "plan": { "displayName": "Developer Preview", "partnerDevelopment": true, "shopifyPlus": false },
+        "taxesIncluded": facts.taxes_included,
+        "timezoneOffset": format!("{sign}{:02}{:02}", minutes / 60, minutes % 60),
+        "url": format!("https://{}", facts.shop),
+    })
+}
+
+/// An order's body as sent in webhooks, seen through GraphQL.
+pub(crate) fn order(store: &Store, body: &Value) -> Value {
+    let id = body["id"].as_u64().unwrap_or_default();
+    let named = |ty: &str, id: &Value| id.as_u64().map(|id| json!({ "__typename": ty, "id": gid(ty, id) }));
+    let buyer = body["customer"]["id"].as_u64().and_then(|id| store.customers.get(&id)).map(|one| customer(store, one));
+    let lines = body["line_items"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|line| {
+        json!({
+            "__typename": "LineItem",
+            "currentQuantity": line.get("current_quantity").unwrap_or(&line["quantity"]),
+            "id": gid("LineItem", line["id"].as_u64().unwrap_or_default()),
+            "isGiftCard": line["gift_card"] == true,
+            "name": line["name"],
+            "product": line["product_id"].as_u64().and_then(|id| store.products.get(&id)).map(product).or_else(|| named("Product", &line["product_id"])),
+            "quantity": line["quantity"],
+            "sku": line["sku"],
+            "title": line["title"],
+            "variant": named("ProductVariant", &line["variant_id"]),
+        })
+    });
+    let mut refunded = Vec::new();
+    let refunds: Vec<_> = body["refunds"].as_array().into_iter().flatten().map(|refund| {
+        let amounts = refund["transactions"].as_array().into_iter().flatten().filter(|transaction| transaction["status"] == "success");
+        let amounts: Vec<_> = amounts.map(|transaction| transaction["amount"].clone()).collect();
+        let total = money(body, &sum(&amounts));
+        refunded.extend(amounts);
+        json!({ "__typename": "Refund", "createdAt": refund["created_at"], "id": gid("Refund", refund["id"].as_u64().unwrap_or_default()), "totalRefundedSet": total })
+    }).collect();
+    json!({
+        "__typename": "Order",
+        "cancelledAt": utc(&body["cancelled_at"]),
+        "createdAt": utc(&body["created_at"]),
+        "currencyCode": body["currency"],
+        "currentTotalPriceSet": money(body, body.get("current_total_price").unwrap_or(&body["total_price"])),
+        "customer": buyer,
+        "displayFinancialStatus": body["financial_status"].as_str().map(upper),
+        "displayFulfillmentStatus": match body["fulfillment_status"].as_str() {
+            None => "UNFULFILLED".to_owned(),
+            Some("partial") => "PARTIALLY_FULFILLED".to_owned(),
+            Some(status) => upper(status),
+        },
+        "email": body["email"],
+        "id": gid("Order", id),
+        "legacyResourceId": id.to_string(),
+        "lineItems": list(lines.collect()),
+        "name": body["name"],
+        "phone": body["phone"],
+        "processedAt": utc(&body["processed_at"]),
+        "refundDiscrepancySet": money(body, &json!("0.0")),
+        "refunds": refunds,
+        "retailLocation": named("Location", &body["location_id"]),
+        "sourceName": body["source_name"],
+        "tags": words(&body["tags"]),
+        "taxesIncluded": body["taxes_included"] == true,
+        "test": body["test"] == true,
+        "totalPriceSet": money(body, &body["total_price"]),
+        "totalRefundedSet": money(body, &sum(&refunded)),
+        "updatedAt": utc(&body["updated_at"]),
+    })
+}
+
+/// A product's body as sent in webhooks, seen through GraphQL.
+pub(crate) fn product(body: &Value) -> Value {
+    let id = body["id"].as_u64().unwrap_or_default();
+    let variants = body["variants"].as_array().into_iter().flatten().map(|one| variant(body, one));
+    json!({
+        "__typename": "Product",
+        "createdAt": utc(&body["created_at"]),
+        "descriptionHtml": body["body_html"].as_str().unwrap_or_default(),
+        "handle": body["handle"],
+        "id": gid("Product", id),
+        "legacyResourceId": id.to_string(),
+        "productType": body["product_type"].as_str().unwrap_or_default(),
+        "publishedAt": utc(&body["published_at"]),
+        "status": upper(body["status"].as_str().unwrap_or("active")),
+        "tags": words(&body["tags"]),
+        "title": body["title"],
+        "updatedAt": utc(&body["updated_at"]),
+        "variants": list(variants.collect()),
+        "vendor": body["vendor"].as_str().unwrap_or_default(),
+    })
+}
+
+pub(crate) fn variant(product: &Value, variant: &Value) -> Value {
+    let id = variant["id"].as_u64().unwrap_or_default();
+    let options = product["options"].as_array().into_iter().flatten().zip(["option1", "option2", "option3"]);
+    let options = options
+        .filter(|(_, key)| variant[*key].is_string())
+        .map(|(option, key)| json!({ "name": option["name"], "value": variant[key] }));
+    json!({
+        "__typename": "ProductVariant",
+        "barcode": variant["barcode"],
+        "compareAtPrice": variant["compare_at_price"],
+        "createdAt": utc(&variant["created_at"]),
+        "id": gid("ProductVariant", id),
+        "legacyResourceId": id.to_string(),
+        "position": variant["position"],
+        "price": variant["price"],
+        "product": { "__typename": "Product", "id": gid("Product", product["id"].as_u64().unwrap_or_default()), "title": product["title"] },
+        "selectedOptions": options.collect::<Vec<_>>(),
+        "sku": variant["sku"],
+        "title": variant["title"],
+        "updatedAt": utc(&variant["updated_at"]),
+    })
+}
+
+fn utc(time: &Value) -> Option<String> {
+    time.as_str().and_then(clock::parse).map(clock::utc)
+}
+
+fn money(order: &Value, amount: &Value) -> Value {
+    let money = json!({ "amount": amount, "currencyCode": order["currency"] });
+    json!({ "shopMoney": money, "presentmentMoney": money })
+}
+
+/// Decimal strings added to the cent or finer, without a float.
+fn sum(amounts: &[Value]) -> Value {
+    const PLACES: usize = 4;
+    let parts = amounts.iter().filter_map(Value::as_str).map(|text| {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        format!("{whole}{fraction:0<PLACES$.PLACES$}").parse::<i64>().unwrap_or_default()
+    });
+    let total: i64 = parts.sum();
+    let unit = 10_i64.pow(PLACES as u32);
+    json!(format!("{}.{:02}", total / unit, total % unit / 100))
+}
+
+fn words(tags: &Value) -> Vec<&str> {
+    let tags = tags.as_str().unwrap_or_default().split(',');
+    tags.map(str::trim).filter(|tag| !tag.is_empty()).collect()
+}
