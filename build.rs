@@ -1,0 +1,58 @@
+//! Builds the default component's core module for wasm, so that the binary can embed it. Nothing else happens here.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+fn main() {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    for input in ["plugin/sdk", "plugin/rules", "plugin/component", "wit", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(input).display());
+    }
+    ensure_target();
+    // A target directory of its own: the outer cargo holds the lock of the usual one. All guests share it.
+    let target_dir = guest_target_dir(&out);
+    let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets it"));
+    cargo
+        .current_dir(&root)
+        .args(["build", "--package", "tandem-component", "--profile", "guest", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    // What the outer build was told is not meant for the guest.
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(variable);
+    }
+    let status = cargo.status().expect("cargo can be started: it started this");
+    assert!(status.success(), "building the default component for {TARGET} failed; its errors are above");
+    let module = target_dir.join(TARGET).join("guest").join("tandem_component.wasm");
+    std::fs::copy(&module, out.join("component.wasm")).expect("the module was just built");
+    println!("cargo::rustc-env=TANDEM_GUEST_TARGET_DIR={}", target_dir.display());
+}
+
+/// `target/guest`, found from `target/<profile>/build/<package>/out`.
+fn guest_target_dir(out: &Path) -> PathBuf {
+    let target = out.ancestors().nth(4).expect("OUT_DIR lies four levels below the target directory");
+    target.join("guest")
+}
+
+/// Adds the wasm target to the toolchain when it is missing. `rustup target add` works where rustup's automatic
+/// installs are switched off, too.
+fn ensure_target() {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let libdir = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let installed = libdir.is_ok_and(|libdir| {
+        let path = String::from_utf8_lossy(&libdir.stdout).trim().to_owned();
+        libdir.status.success() && Path::new(&path).is_dir()
+    });
+    if installed {
+        return;
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    assert!(
+        added.is_ok_and(|status| status.success()),
+        "the target {TARGET} is missing and could not be added\nhint: run `rustup target add {TARGET}`, or install it the way your Rust was installed"
+    );
+}

@@ -1,0 +1,177 @@
+//! The commands: reads arguments, calls what does the work, prints what came of it.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 wrong arguments.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+use crate::journal::{Filter, Reader};
+use crate::model::EventId;
+use crate::paint::Paint;
+use crate::rules::Plugin;
+use crate::serve::{Server, stop_signal};
+use crate::{bake, config, demo, engine, events, inspect};
+
+/// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
+#[derive(Parser)]
+#[command(name = "tandem", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take webhooks in, run the rules, send the calls.
+    Serve {
+        /// The configuration.
+        #[arg(long, default_value = "tandem.toml")]
+        config: PathBuf,
+    },
+    /// Play a day in a shop against stand-ins for both systems, and check that they agree in the end.
+    Demo {
+        /// Leave the host and the stand-ins running afterwards.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Freeze a rules file into a component.
+    Build {
+        /// The rules file.
+        rules: PathBuf,
+        /// The component, or core module, to freeze it into; without it, the default rules.
+        #[arg(long)]
+        base: Option<PathBuf>,
+        /// Where to write the component.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Show what a component is: its world, imports, manifest and limits.
+    Inspect {
+        /// A component, or a core module that carries the plugin world.
+        component: PathBuf,
+    },
+    /// List journalled events, or show one with its payload, calls, attempts and replies.
+    Events {
+        /// The number of an event to show.
+        event: Option<i64>,
+        /// The journal; without it, the one of the configuration.
+        #[arg(long)]
+        journal: Option<PathBuf>,
+        /// The configuration that names the journal.
+        #[arg(long, default_value = "tandem.toml", conflicts_with = "journal")]
+        config: PathBuf,
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only those that ended so; `dead` for every dead letter, `waiting` for those that are not over.
+        #[arg(long, value_parser = ["waiting", "done", "skipped", "refused", "invalid", "failed", "dead"])]
+        outcome: Option<String>,
+        /// Only this topic's.
+        #[arg(long)]
+        topic: Option<String>,
+        /// The newest so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("{error:#}");
+            // Several problems come ready to print.
+            if text.starts_with("error: ") {
+                eprintln!("{text}")
+            } else {
+                eprintln!("error: {text}")
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { config } => runtime()?.block_on(serve(&config)),
+        Command::Demo { keep } => runtime()?.block_on(demo::run(keep)),
+        Command::Build { rules, base, output } => runtime()?.block_on(build(&rules, base.as_deref(), &output)),
+        Command::Inspect { component } => {
+            let plugin = load(&component)?;
+            print!("{}", inspect::report(&plugin));
+            Ok(())
+        }
+        Command::Events { event, journal, config, tenant, outcome, topic, limit } => {
+            let path = match journal {
+                Some(journal) => journal,
+                None => config::journal_path(&config)?,
+            };
+            let reader = Reader::open(&path)?;
+            let paint = Paint::for_stdout(config::no_color());
+            match event {
+                Some(id) => match reader.show(EventId(id))? {
+                    Some((event, runs)) => print!("{}", events::show(&event, &runs, paint)),
+                    None => bail!("there is no event {id} in `{}`\nhint: `tandem events` lists them", path.display()),
+                },
+                None => {
+                    let filter = Filter { tenant, outcome, topic, after: None, limit };
+                    print!("{}", events::list(&reader.events(&filter)?, paint));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn serve(config: &Path) -> anyhow::Result<()> {
+    let config = config::load(config)?;
+    tracing_subscriber::fmt().with_env_filter(config::log_filter()).with_writer(std::io::stderr).init();
+    let server = Server::start(&config).await?;
+    let broken = server.journal.broken();
+    let stopped = async {
+        stop_signal().await?;
+        tracing::info!("stopping");
+        server.stop().await
+    };
+    tokio::select! {
+        stopped = stopped => stopped,
+        // Whoever starts this again has it read what is on disk.
+        why = broken => bail!("the journal `{}` is broken: {why}\nhint: see to the disk, and start again", config.journal.display()),
+    }
+}
+
+async fn build(rules: &Path, base: Option<&Path>, output: &Path) -> anyhow::Result<()> {
+    let name = rules.display().to_string();
+    let text = std::fs::read_to_string(rules).with_context(|| format!("reading the rules `{name}`"))?;
+    let base = match base {
+        Some(base) => read_component(base)?,
+        None => bake::default_base()?,
+    };
+    let component = match bake::bake(&engine::building_engine()?, &base, &name, &text).await {
+        Ok(component) => component,
+        Err(refused) => bail!("{refused}"),
+    };
+    // What cannot be loaded is not worth keeping.
+    let plugin = Plugin::load(&engine::engine()?, &component)?;
+    std::fs::write(output, &component).with_context(|| format!("writing `{}`", output.display()))?;
+    println!("{} {} bytes sha256:{}", output.display(), component.len(), plugin.digest());
+    Ok(())
+}
+
+fn load(path: &Path) -> anyhow::Result<Plugin> {
+    Plugin::load(&engine::engine()?, &read_component(path)?).with_context(|| format!("plugin `{}`", path.display()))
+}
+
+fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(path).with_context(|| format!("reading plugin `{}`", path.display()))?;
+    bake::encode(&bytes).with_context(|| format!("plugin `{}`", path.display()))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")
+}

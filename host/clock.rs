@@ -1,0 +1,36 @@
+//! Times as text and as numbers. `now` is the one place that asks what time it is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+use crate::model::Millis;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `2026-01-02T03:04:05.678Z`.
+pub fn rfc3339(at: Millis) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    moment(at).format(format).unwrap_or_default()
+}
+
+/// `03:04:05`, for people.
+pub fn time_of_day(at: Millis) -> String {
+    moment(at).format(format_description!("[hour]:[minute]:[second]")).unwrap_or_default()
+}
+
+/// Reads RFC 3339.
+pub fn parse(text: &str) -> Option<Millis> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+fn moment(at: Millis) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,214 @@
+//! A day in a shop, against the stand-ins: what happens, what Tandem does about it, and whether both sides agree.
+//!
+//! Knows the story only; the host in it is the real one.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use tandem_standin::{Fault, OmneoOptions, Rule, ShopifyOptions};
+
+use crate::config;
+use crate::events;
+use crate::journal::{EventRow, Filter};
+use crate::model::EventId;
+use crate::paint::Paint;
+use crate::playground::{self, Playground};
+use crate::serve::stop_signal;
+
+mod agree;
+
+const RULES: &str = "timezone = \"Australia/Melbourne\"\n\n[tags]\nwhitelist = [\"vip\"]\n";
+
+/// Plays the day; fails if an event became a dead letter or the two sides differ in the end.
+pub async fn run(keep: bool) -> anyhow::Result<()> {
+    let paint = Paint::for_stdout(config::no_color());
+    let folder = tempfile::tempdir().context("making a temporary folder for the journal")?;
+    let plugin = playground::plugin(RULES).await?;
+    let journal = folder.path().join("demo.db");
+    let (shopify, omneo) = (ShopifyOptions::default(), OmneoOptions::default());
+    let playground = Playground::start(plugin, &journal, shopify, omneo).await?;
+    println!("{}", paint.bold("A day in a shop"));
+    println!(
+        "host http://{}, Shopify {}, Omneo {}",
+        playground.server.address,
+        playground.shopify.url(),
+        playground.omneo.url()
+    );
+    let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
+    day.play().await?;
+    let differences = agree::differences(&day.playground);
+    println!("\n{}\n", paint.bold("In the end"));
+    print!("{}", agree::side_by_side(&day.playground, paint));
+    let verdict = day.verdict(&differences);
+    if keep {
+        println!("\nstill running: `tandem events --journal {}` shows the events; Ctrl-C ends it", journal.display());
+        stop_signal().await?;
+    }
+    day.playground.stop().await?;
+    verdict
+}
+
+struct Day {
+    playground: Playground,
+    paint: Paint,
+    /// The last event that was printed.
+    shown: EventId,
+    dead_letters: Vec<String>,
+}
+
+impl Day {
+    async fn play(&mut self) -> anyhow::Result<()> {
+        let (shopify, omneo) = (self.playground.shopify.clone(), self.playground.omneo.clone());
+        let edited = |result: Result<(), Vec<String>>| result.map_err(|errors| anyhow::anyhow!(errors.join(", ")));
+
+        self.heading("Ada signs up in the shop");
+        let ada = shopify
+            .create_customer(json!({"first_name": "Ada", "last_name": "McDonald", "email": "ada@lovelace.dev"}))
+            .map_err(|errors| anyhow::anyhow!(errors.join(", ")))?;
+        self.settle().await?;
+
+        self.heading("She adds her phone, subscribes to the newsletter, and staff tag her");
+        edited(shopify.update_customer(ada, json!({"phone": "+61400000001"})))?;
+        edited(shopify.set_email_consent(ada, "subscribed", None))?;
+        edited(shopify.add_tags(ada, &["vip", "internal"]))?;
+        self.settle().await?;
+
+        self.heading("She orders: not paid yet, then paid; one delivery comes twice");
+        shopify.send_order("orders/create", order(1001, ada, "pending"));
+        self.settle().await?;
+        shopify.outbox().set_duplicates_percent(100);
+        shopify.send_order("orders/paid", order(1001, ada, "paid"));
+        self.settle().await?;
+        shopify.outbox().set_duplicates_percent(0);
+
+        self.heading("A guest orders and pays; another order is paid and then cancelled");
+        shopify.send_order("orders/paid", guest_order(1002));
+        shopify.send_order("orders/paid", order(1003, ada, "paid"));
+        self.settle().await?;
+        let mut cancelled = order(1003, ada, "refunded");
+        cancelled["cancelled_at"] = json!(later());
+        cancelled["updated_at"] = json!(later());
+        shopify.send_order("orders/cancelled", cancelled);
+        self.settle().await?;
+
+        self.heading("A product changes");
+        shopify.send_product("products/update", product());
+        self.settle().await?;
+
+        self.heading("In Omneo: Ada reaches gold and is renamed, and Grace joins in a store");
+        let profile = self.profile_of(ada)?;
+        let omneo_edit = |result: Result<(), Value>| result.map_err(|errors| anyhow::anyhow!("{errors}"));
+        omneo_edit(omneo.set_tags(&profile, &["vip", "gold"]))?;
+        self.settle().await?;
+        // Clocks of both systems count whole seconds: an edit within the second of the last one would be a tie.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        omneo_edit(omneo.update_profile(&profile, json!({"last_name": "Lovelace"})))?;
+        omneo
+            .create_profile(json!({"first_name": "Grace", "last_name": "Hopper", "email": "grace@hopper.dev", "mobile_phone": "+61400000002"}))
+            .map_err(|errors| anyhow::anyhow!("{errors}"))?;
+        self.settle().await?;
+
+        self.heading("Omneo is out of order for a while, and Ada changes her address meanwhile");
+        omneo.faults().add(Rule::any().times(4), Fault::Status(503));
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        edited(shopify.update_customer(ada, json!({"email": "ada@analytical.dev", "first_name": "Augusta Ada"})))?;
+        self.settle().await?;
+
+        self.heading("Something arrives that no rule is about");
+        shopify.send("carts/update", json!({"id": "c1-7a2165f9"}));
+        self.settle().await
+    }
+
+    fn heading(&self, text: &str) {
+        println!("\n{}", self.paint.bold(text));
+    }
+
+    /// Waits until everything is over, and prints the events since the last time.
+    async fn settle(&mut self) -> anyhow::Result<()> {
+        self.playground.settle().await?;
+        let filter = Filter { after: Some(self.shown), limit: usize::MAX, ..Filter::default() };
+        for event in self.playground.server.journal.read(|reader| reader.events(&filter))? {
+            println!("{}", events::line(&event, self.paint));
+            self.note(&event);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: &EventRow) {
+        self.shown = event.event.id;
+        if !matches!(event.outcome.as_deref(), Some("done" | "skipped")) {
+            self.dead_letters.push(format!(
+                "event {}: {}",
+                event.event.id,
+                event.reason.as_deref().unwrap_or_default()
+            ));
+        }
+    }
+
+    fn profile_of(&self, customer: u64) -> anyhow::Result<String> {
+        let profile = agree::profile_of(&self.playground, customer);
+        profile.and_then(|profile| profile["id"].as_str().map(str::to_owned)).context("the customer has no profile")
+    }
+
+    fn verdict(&self, differences: &[String]) -> anyhow::Result<()> {
+        let events = self.playground.events()?.len();
+        let calls = self.playground.shopify.requests().len() + self.playground.omneo.requests().len();
+        if differences.is_empty() && self.dead_letters.is_empty() {
+            println!("\n{} {events} events, {calls} requests", self.paint.green("Both sides agree."));
+            return Ok(());
+        }
+        for problem in differences.iter().chain(&self.dead_letters) {
+            println!("{} {problem}", self.paint.red("✗"));
+        }
+        bail!("the two sides do not agree in the end")
+    }
+}
+
+/// An order of two items with tax, a discount and shipping: 59.95 + 20.00 - 5.00 + 9.95 = 84.90.
+fn order(number: u64, customer: u64, financial_status: &str) -> Value {
+    let line = |id: u64, sku: &str, price: &str, quantity: u32, discount: &str| {
+        json!({
+            "id": id, "name": sku, "title": sku, "sku": sku, "price": price, "quantity": quantity, "variant_id": id + 1,
+            "discount_allocations": [{"amount": discount, "discount_application_index": 0}],
+            "tax_lines": [], "gift_card": false,
+        })
+    };
+    json!({
+        "id": 5_500_000_000_000_u64 + number, "name": format!("#{number}"), "order_number": number, "test": false,
+        "email": "ada@lovelace.dev", "currency": "AUD", "taxes_included": true, "financial_status": financial_status,
+        "fulfillment_status": null, "cancelled_at": null, "created_at": now(), "processed_at": now(), "updated_at": now(),
+        "total_price": "84.90", "total_discounts": "5.00", "total_tax": "7.72", "source_name": "web",
+        "payment_gateway_names": ["shopify_payments"],
+        "customer": {"id": customer, "email": "ada@lovelace.dev", "first_name": "Ada", "last_name": "McDonald"},
+        "line_items": [line(number * 10, "DRESS-M", "59.95", 1, "0.00"), line(number * 10 + 2, "SOCKS", "10.00", 2, "5.00")],
+        "shipping_lines": [{"id": number * 10 + 5, "title": "Standard", "price": "9.95", "discount_allocations": [], "tax_lines": []}],
+        "refunds": [],
+    })
+}
+
+fn guest_order(number: u64) -> Value {
+    let mut order = order(number, 0, "paid");
+    order["customer"] = Value::Null;
+    order["email"] = json!("guest@passing.dev");
+    order
+}
+
+fn product() -> Value {
+    json!({
+        "id": 7_700_000_000_001_u64, "title": "Dress", "handle": "dress", "vendor": "Acme", "body_html": "<p>Blue.</p>",
+        "status": "active", "tags": "new", "published_at": now(), "updated_at": now(), "images": [], "options": [{"name": "Size"}],
+        "variants": [
+            {"id": 11, "sku": "DRESS-M", "title": "M", "price": "59.95", "position": 1, "option1": "M"},
+            {"id": 12, "sku": "", "title": "L", "price": "59.95", "position": 2, "option1": "L"},
+        ],
+    })
+}
+
+fn now() -> String {
+    crate::clock::rfc3339(crate::clock::now())
+}
+
+fn later() -> String {
+    crate::clock::rfc3339(crate::clock::now() + 1_000)
+}

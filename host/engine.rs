@@ -1,0 +1,183 @@
+//! The wasmtime engine: one configuration for building, checking and running components, and the limits of an ask.
+//!
+//! Knows what a component may use up; nothing of what it says.
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
+    ResourceLimiter, Store, WasmFeatures,
+};
+
+/// Fuel of an ask, about one unit an instruction: for any payload, and for each byte that goes in. Default rules were
+/// measured at about 65 units a byte.
+const FUEL_BASE: u64 = 50_000_000;
+const FUEL_PER_BYTE: u64 = 1_000;
+/// Memory of an ask, in bytes: for any payload, and for each byte that goes in. About 5 were measured.
+const MEMORY_BASE: usize = 16 << 20;
+const MEMORY_PER_BYTE: usize = 24;
+/// What no ask exceeds, and what a slot of the pool holds.
+const MEMORY_BYTES_MAX: usize = 256 << 20;
+/// Bytes that a component may hand over in one ask.
+const OUTPUT_BASE: usize = 1 << 20;
+const OUTPUT_PER_BYTE: usize = 4;
+/// Bytes of log kept of an ask, line ends included.
+pub const LOG_BYTES_MAX: usize = 16 << 10;
+/// Bytes kept of its last line, which may be what a panic said after the log was full.
+const LAST_LINE_BYTES_MAX: usize = 1 << 10;
+/// Instances at one time. A semaphore before the pool makes the next one wait.
+pub const INSTANCES_MAX: u32 = 64;
+/// Memories and core instances of a component: two of a plugin and the rules it wraps, and what their composition adds.
+const PARTS_MAX: u32 = 16;
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Bytes that stay mapped in a freed slot: the working set of an ask, so that the next one finds its pages there.
+const KEEP_RESIDENT: usize = 4 << 20;
+
+/// How much an ask may use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    pub fuel_max: u64,
+    pub memory_bytes_max: usize,
+    pub output_bytes_max: usize,
+}
+
+impl Limits {
+    /// For an ask whose event, memory and replies are this long. Limits that grow with the input make no body poison
+    /// merely for being large.
+    pub fn for_input(bytes: usize) -> Self {
+        Self {
+            fuel_max: FUEL_BASE.saturating_add(FUEL_PER_BYTE.saturating_mul(bytes as u64)),
+            memory_bytes_max: MEMORY_BASE.saturating_add(MEMORY_PER_BYTE.saturating_mul(bytes)).min(MEMORY_BYTES_MAX),
+            output_bytes_max: OUTPUT_BASE.saturating_add(OUTPUT_PER_BYTE.saturating_mul(bytes)),
+        }
+    }
+
+    /// The longest input whose memory limit is not yet cut off.
+    pub fn input_bytes_max() -> usize {
+        (MEMORY_BYTES_MAX - MEMORY_BASE) / MEMORY_PER_BYTE
+    }
+}
+
+/// What an ask used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub fuel: u64,
+    pub memory_bytes: usize,
+}
+
+/// What a store holds beside the instance.
+#[derive(Debug)]
+pub struct State {
+    memory_bytes: usize,
+    memory_bytes_max: usize,
+    /// Whether memory was refused: the trap that follows is its consequence.
+    pub starved: bool,
+    pub log: Vec<String>,
+    /// More than the most when something was left out.
+    log_bytes: usize,
+    /// The last line that was logged, kept or not.
+    pub last_line: String,
+}
+
+/// An engine with every feature off that rules do not need: fewer things to go wrong in a sandbox.
+///
+/// Fuel alone decides what is too long: nothing a component can import blocks, and the same input burns the same fuel on
+/// every machine. NaNs are canonical for the same reason.
+pub fn engine() -> anyhow::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.max_memory_size(MEMORY_BYTES_MAX)
+        .total_component_instances(INSTANCES_MAX)
+        .total_core_instances(INSTANCES_MAX * PARTS_MAX)
+        .total_memories(INSTANCES_MAX * 2)
+        .total_tables(INSTANCES_MAX * PARTS_MAX)
+        .max_core_instances_per_component(PARTS_MAX)
+        .max_memories_per_component(2)
+        .max_tables_per_component(PARTS_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT / 16)
+        .pagemap_scan(Enabled::Auto)
+        .max_unused_warm_slots(INSTANCES_MAX);
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+/// The same engine without the pool, and compiling in haste: for building components, where what is instantiated is
+/// larger than what runs, and runs once. What a component says, and the fuel it burns, does not depend on it.
+pub fn building_engine() -> anyhow::Result<Engine> {
+    let mut config = common();
+    config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .cranelift_nan_canonicalization(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .wasm_features(WasmFeatures::THREADS | WasmFeatures::SHARED_EVERYTHING_THREADS, false)
+        .wasm_features(WasmFeatures::GC | WasmFeatures::EXCEPTIONS | WasmFeatures::LEGACY_EXCEPTIONS, false)
+        .wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::RELAXED_SIMD, false)
+        .wasm_features(WasmFeatures::STACK_SWITCHING | WasmFeatures::CM_ASYNC, false)
+        .wasm_component_model(true)
+        .max_wasm_stack(512 << 10);
+    config
+}
+
+/// A fresh store with these limits.
+pub fn store(engine: &Engine, limits: Limits) -> anyhow::Result<Store<State>> {
+    let state = State {
+        memory_bytes: 0,
+        memory_bytes_max: limits.memory_bytes_max,
+        starved: false,
+        log: vec![],
+        log_bytes: 0,
+        last_line: String::new(),
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state);
+    store.set_fuel(limits.fuel_max).map_err(anyhow::Error::from)?;
+    store.set_hostcall_fuel(limits.output_bytes_max);
+    Ok(store)
+}
+
+/// What has been used of the limits the store was made with.
+pub fn usage(store: &Store<State>, limits: Limits) -> Usage {
+    let left = store.get_fuel().unwrap_or(0);
+    Usage { fuel: limits.fuel_max.saturating_sub(left), memory_bytes: store.data().memory_bytes }
+}
+
+impl State {
+    /// Keeps a line of the log, up to [`LOG_BYTES_MAX`] in all. Where it is cut, it says so.
+    pub fn log(&mut self, line: &str) {
+        self.last_line.clear();
+        self.last_line.push_str(&line[..line.floor_char_boundary(LAST_LINE_BYTES_MAX)]);
+        if self.log_bytes > LOG_BYTES_MAX {
+            return;
+        }
+        let room = LOG_BYTES_MAX - self.log_bytes;
+        if line.len() < room {
+            self.log.push(line.to_owned());
+            self.log_bytes += line.len() + 1;
+        } else {
+            self.log.push(format!("{} [TRUNCATED]", &line[..line.floor_char_boundary(room)]));
+            self.log_bytes = LOG_BYTES_MAX + 1;
+        }
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes + desired.saturating_sub(current);
+        if total > self.memory_bytes_max {
+            self.starved = true;
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}

@@ -1,0 +1,498 @@
+//! The journal: events, runs, calls, attempts and memory, in SQLite. All that the stages share.
+//!
+//! Knows SQL and which writes must be on disk before which; not what an event means or how a call is sent.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::clock;
+use crate::engine::Usage;
+use crate::model::{
+    Blame, Call, CallId, Effect, End, Entity, EntityId, Event, EventId, Failure, Millis, Outcome, Reply, RunId, Webhook,
+};
+
+mod names;
+mod reader;
+mod runs;
+mod writer;
+
+pub use names::Joined;
+pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
+use writer::Writer;
+
+/// Milliseconds that a connection waits for another process' write.
+const BUSY_MS: u64 = 5_000;
+
+/// A handle on the journal; cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    writer: Writer,
+    readers: Arc<Readers>,
+    feeds: Arc<Senders>,
+}
+
+/// What the stages are told as it happens. After a restart each begins with what is not over.
+pub struct Feeds {
+    pub events: UnboundedReceiver<Arrived>,
+    pub calls: UnboundedReceiver<Due>,
+    pub replies: UnboundedReceiver<Answered>,
+}
+
+struct Senders {
+    events: UnboundedSender<Arrived>,
+    calls: UnboundedSender<Due>,
+    replies: UnboundedSender<Answered>,
+}
+
+/// An event to be handled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrived {
+    pub event: EventId,
+    pub tenant: String,
+}
+
+/// A call to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    pub id: CallId,
+    pub run: RunId,
+    pub event: EventId,
+    pub tenant: String,
+    pub call: Call,
+    /// Attempts made before.
+    pub attempts: u32,
+    /// When the last attempt began, if nobody knows how it ended.
+    pub unknown_since: Option<Millis>,
+}
+
+/// A run whose last calls have all been answered, or one of them given up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    pub event: EventId,
+    pub run: RunId,
+    pub tenant: String,
+    pub given_up: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Appended {
+    Accepted(EventId),
+    /// It had arrived before, as this event.
+    Duplicate(EventId),
+}
+
+/// An event and the lane it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keyed {
+    pub event: EventId,
+    pub lane: Joined,
+    /// Entities that it comes after.
+    pub after: Vec<EntityId>,
+}
+
+/// An event with a run to go on with.
+#[derive(Debug)]
+pub struct Begun {
+    pub run: RunId,
+    pub event: Event,
+    pub memory: Vec<String>,
+    /// `None` while calls of the run wait for a reply.
+    pub replies: Option<Vec<Vec<Reply>>>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Journal {
+    /// Opens a journal, made if there is none. The thread ends when the last handle is dropped.
+    pub fn open(path: &Path) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
+        let what = || format!("opening the journal `{}`", path.display());
+        let connection = Connection::open(path).with_context(what)?;
+        connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).with_context(what)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;",
+            )
+            .with_context(what)?;
+        connection.execute_batch(include_str!("journal/schema.sql")).with_context(what)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let (writer, thread) = Writer::start(connection)?;
+        let (events, events_feed) = unbounded_channel();
+        let (calls, calls_feed) = unbounded_channel();
+        let (replies, replies_feed) = unbounded_channel();
+        let journal = Self {
+            writer,
+            readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }),
+            feeds: Arc::new(Senders { events, calls, replies }),
+        };
+        journal.read(|reader| {
+            for arrived in reader.unfinished()? {
+                let _ = journal.feeds.events.send(arrived);
+            }
+            for due in reader.unanswered()? {
+                let _ = journal.feeds.calls.send(due);
+            }
+            Ok(())
+        })?;
+        Ok((journal, Feeds { events: events_feed, calls: calls_feed, replies: replies_feed }, thread))
+    }
+
+    /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.
+    pub fn broken(&self) -> impl Future<Output = String> + use<> {
+        let mut broken = self.writer.broken();
+        async move {
+            if let Ok(why) = broken.wait_for(Option::is_some).await {
+                return why.clone().unwrap_or_default();
+            }
+            // The journal was closed in good order.
+            std::future::pending().await
+        }
+    }
+
+    /// Reads, on a connection of its own, what is committed. Blocks.
+    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle {
+            Some(connection) => Reader::new(connection),
+            None => Reader::open(&self.readers.path)?,
+        };
+        let result = read(&reader);
+        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader.into_connection());
+        result
+    }
+
+    /// Takes a webhook in. When this returns it is on disk.
+    pub async fn append(&self, webhook: Webhook) -> anyhow::Result<Appended> {
+        let feeds = self.feeds.clone();
+        let tenant = webhook.tenant.clone();
+        self.writer
+            .write(
+                move |tx| append(tx, &webhook),
+                move |appended| {
+                    if let Appended::Accepted(event) = *appended {
+                        let _ = feeds.events.send(Arrived { event, tenant });
+                    }
+                },
+            )
+            .await
+    }
+
+    /// Records what events are about, in this order, and finds the lane of each.
+    pub async fn key(&self, tenant: &str, keys: Vec<(EventId, Entity)>) -> anyhow::Result<Vec<Keyed>> {
+        let tenant = tenant.to_owned();
+        self.writer
+            .write_soon(move |tx| keys.into_iter().map(|(event, entity)| key(tx, &tenant, event, &entity)).collect())
+            .await
+    }
+
+    /// Gives the entity of an event these names too. `Err` says which two names of one kind that would give it.
+    pub async fn claim(
+        &self,
+        tenant: &str,
+        lane: EntityId,
+        names: Vec<String>,
+    ) -> anyhow::Result<Result<Joined, String>> {
+        let tenant = tenant.to_owned();
+        self.writer.write_soon(move |tx| names::learn(tx, &tenant, lane, &names)).await
+    }
+
+    /// Opens a run of an event, or goes on with the open one if neither version nor memory have changed since.
+    pub async fn begin(&self, event: EventId, lane: EntityId, version: &str) -> anyhow::Result<Begun> {
+        let version = version.to_owned();
+        self.writer.write_soon(move |tx| runs::begin(tx, event, lane, &version)).await
+    }
+
+    /// Closes the open run of an event; the next one begins with nothing.
+    pub async fn drop_run(&self, event: EventId) -> anyhow::Result<()> {
+        self.writer.write_soon(move |tx| drop_open_runs(tx, event)).await
+    }
+
+    /// Adds the next pass of calls to a run. When this returns they are on disk and on their way.
+    pub async fn send(
+        &self,
+        run: RunId,
+        event: EventId,
+        tenant: &str,
+        calls: Vec<Call>,
+        asked: Asked,
+    ) -> anyhow::Result<()> {
+        let feeds = self.feeds.clone();
+        let tenant = tenant.to_owned();
+        self.writer
+            .write(
+                move |tx| {
+                    record_ask(tx, run, &asked)?;
+                    runs::send(tx, run, event, &tenant, &calls)
+                },
+                move |(due, answered)| {
+                    for due in due {
+                        let _ = feeds.calls.send(due.clone());
+                    }
+                    if let Some(answered) = answered {
+                        let _ = feeds.replies.send(answered.clone());
+                    }
+                },
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more.
+    pub async fn attempt(&self, due: &Due) -> anyhow::Result<Option<i64>> {
+        let (call, run, now) = (due.id, due.run, clock::now());
+        let job = move |tx: &Transaction| {
+            let open: bool = tx
+                .prepare_cached("SELECT state = 'open' FROM runs WHERE id = ?")?
+                .query_row([run.0], |row| row.get(0))?;
+            if !open {
+                return Ok(None);
+            }
+            tx.prepare_cached("INSERT INTO attempts (call, began_at) VALUES (?, ?)")?.execute(params![call.0, now])?;
+            Ok(Some(tx.last_insert_rowid()))
+        };
+        match due.call.effect {
+            Effect::Read => self.writer.write_soon(job).await,
+            Effect::Repeatable | Effect::Once => self.writer.write(job, |_| ()).await,
+        }
+    }
+
+    /// Records how an attempt ended that was not the last.
+    pub async fn attempted(&self, attempt: i64, outcome: String) -> anyhow::Result<()> {
+        let now = clock::now();
+        self.writer.write_soon(move |tx| end_attempt(tx, attempt, &outcome, now)).await
+    }
+
+    /// Records the reply to a call, and tells when its run can be asked again.
+    pub async fn reply(&self, due: &Due, attempt: Option<(i64, String)>, reply: Reply) -> anyhow::Result<()> {
+        let feeds = self.feeds.clone();
+        let answered = Answered { event: due.event, run: due.run, tenant: due.tenant.clone(), given_up: None };
+        let (call, run, now) = (due.id, due.run, clock::now());
+        let complete = move |tx: &Transaction| {
+            if let Some((attempt, outcome)) = attempt {
+                end_attempt(tx, attempt, &outcome, now)?;
+            }
+            tx.prepare_cached("UPDATE calls SET reply = ? WHERE id = ?")?.execute(params![to_json(&reply)?, call.0])?;
+            let waiting: bool = tx
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM calls WHERE run = ? AND reply IS NULL)")?
+                .query_row([run.0], |row| row.get(0))?;
+            Ok(!waiting)
+        };
+        if self.writer.write_soon(complete).await? {
+            let _ = feeds.replies.send(answered);
+        }
+        Ok(())
+    }
+
+    /// Tells that a call will not be sent again.
+    pub async fn give_up(&self, due: &Due, attempt: i64, outcome: String, failure: Failure) -> anyhow::Result<()> {
+        let now = clock::now();
+        self.writer.write_soon(move |tx| end_attempt(tx, attempt, &outcome, now)).await?;
+        let answered = Answered { event: due.event, run: due.run, tenant: due.tenant.clone(), given_up: Some(failure) };
+        let _ = self.feeds.replies.send(answered);
+        Ok(())
+    }
+
+    /// Records what an ask used and logged that no pass of calls and no end came of.
+    pub async fn asked(&self, run: RunId, asked: Asked) -> anyhow::Result<()> {
+        self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await
+    }
+
+    /// Ends an event by its rules' word. Gives the lanes it turned out to share, if its names are its own.
+    pub async fn end(
+        &self,
+        run: RunId,
+        event: EventId,
+        lane: EntityId,
+        tenant: &str,
+        end: End,
+        asked: Asked,
+    ) -> anyhow::Result<Joined> {
+        let tenant = tenant.to_owned();
+        self.writer
+            .write(
+                move |tx| {
+                    record_ask(tx, run, &asked)?;
+                    let version: String =
+                        tx.query_row("SELECT version FROM runs WHERE id = ?", [run.0], |row| row.get(0))?;
+                    let learned = names::learn(tx, &tenant, lane, &end.names)?;
+                    let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
+                    if let Some(memory) = &end.memory {
+                        remember(tx, joined.entity, event, memory)?;
+                    }
+                    let (outcome, blame, reason) = match learned {
+                        Ok(_) => (end.outcome, blame_of(end.outcome), end.reason),
+                        Err(two) => {
+                            (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason))
+                        }
+                    };
+                    tx.prepare_cached("UPDATE runs SET state = 'ended' WHERE id = ?")?.execute([run.0])?;
+                    finish(tx, event, outcome, blame, &reason, Some(&version))?;
+                    Ok(joined)
+                },
+                |_| (),
+            )
+            .await
+    }
+
+    /// Ends an event without its rules: it is skipped, or has failed.
+    pub async fn close(
+        &self,
+        event: EventId,
+        outcome: Outcome,
+        blame: Option<Blame>,
+        reason: String,
+        version: Option<String>,
+    ) -> anyhow::Result<()> {
+        self.writer
+            .write(
+                move |tx| {
+                    drop_open_runs(tx, event)?;
+                    finish(tx, event, outcome, blame, &reason, version.as_deref())
+                },
+                |_| (),
+            )
+            .await
+    }
+
+    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none.
+    pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
+        let feeds = self.feeds.clone();
+        let tenant = self
+            .writer
+            .write(
+                move |tx| {
+                    tx.query_row(
+                        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
+                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') RETURNING tenant",
+                        [event.0],
+                        |row| row.get::<_, String>(0),
+                    )
+                    .optional()
+                },
+                move |tenant| {
+                    if let Some(tenant) = tenant {
+                        let _ = feeds.events.send(Arrived { event, tenant: tenant.clone() });
+                    }
+                },
+            )
+            .await?;
+        Ok(tenant.is_some())
+    }
+}
+
+/// What an ask used and logged.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub usage: Usage,
+    pub log: Vec<String>,
+}
+
+fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<Appended> {
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO events (tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            webhook.tenant,
+            webhook.source,
+            webhook.topic,
+            webhook.delivery_id,
+            webhook.occurred_at,
+            webhook.received_at,
+            webhook.api_version,
+            webhook.payload
+        ])?;
+    if inserted == 1 {
+        return Ok(Appended::Accepted(EventId(tx.last_insert_rowid())));
+    }
+    tx.query_row(
+        "SELECT id FROM events WHERE tenant = ? AND source = ? AND delivery_id = ?",
+        params![webhook.tenant, webhook.source, webhook.delivery_id],
+        |row| Ok(Appended::Duplicate(EventId(row.get(0)?))),
+    )
+}
+
+fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusqlite::Result<Keyed> {
+    tx.prepare_cached("UPDATE events SET entity = ? WHERE id = ?")?.execute(params![to_json(entity)?, event.0])?;
+    let lane = names::declare(tx, tenant, EntityId(event.0), &entity.names)?;
+    let mut after = vec![];
+    for name in &entity.after {
+        after.extend(names::find(tx, tenant, name)?.filter(|other| *other != lane.entity));
+    }
+    Ok(Keyed { event, lane, after })
+}
+
+fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE memory SET current = 0 WHERE entity = ? AND current")?.execute([entity.0])?;
+    if !memory.is_empty() {
+        tx.prepare_cached("INSERT INTO memory (entity, event, body, current) VALUES (?, ?, ?, 1)")?
+            .execute(params![entity.0, event.0, memory])?;
+    }
+    Ok(())
+}
+
+fn finish(
+    tx: &Transaction,
+    event: EventId,
+    outcome: Outcome,
+    blame: Option<Blame>,
+    reason: &str,
+    version: Option<&str>,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE events SET outcome = ?, blame = ?, reason = ?, version = ?, ended_at = ? WHERE id = ? AND outcome IS NULL",
+    )?
+    .execute(params![outcome.name(), blame.map(Blame::name), reason, version, clock::now(), event.0])?;
+    Ok(())
+}
+
+fn blame_of(outcome: Outcome) -> Option<Blame> {
+    match outcome {
+        Outcome::Done | Outcome::Skipped => None,
+        Outcome::Refused => Some(Blame::Peer),
+        Outcome::Invalid => Some(Blame::Payload),
+        Outcome::Failed => Some(Blame::Host),
+    }
+}
+
+fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE runs SET state = 'dropped' WHERE event = ? AND state = 'open'")?.execute([event.0])?;
+    Ok(())
+}
+
+fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, now: Millis) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE attempts SET ended_at = ?, outcome = ? WHERE id = ?")?
+        .execute(params![now, outcome, attempt])?;
+    Ok(())
+}
+
+fn record_ask(tx: &Transaction, run: RunId, asked: &Asked) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE runs SET asks = asks + 1, fuel = fuel + ? WHERE id = ?")?
+        .execute(params![asked.usage.fuel as i64, run.0])?;
+    if !asked.log.is_empty() {
+        tx.prepare_cached(
+            "INSERT INTO log (run, lines) VALUES (?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines",
+        )?
+        .execute(params![run.0, asked.log.join("\n")])?;
+    }
+    Ok(())
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into()))
+}

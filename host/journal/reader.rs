@@ -1,0 +1,272 @@
+//! Reads the journal: what is not over yet, and what people ask to see. Writes nothing.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+
+use crate::journal::{Arrived, Due, from_json};
+use crate::model::{Call, CallId, Effect, Event, EventId, Millis, Reply, RunId, Webhook};
+
+/// A connection that only reads.
+pub struct Reader {
+    connection: Connection,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub tenant: Option<String>,
+    /// `waiting`, `done`, `skipped`, `refused`, `invalid`, `failed`, or `dead` for the last three.
+    pub outcome: Option<String>,
+    pub topic: Option<String>,
+    /// Only later ones.
+    pub after: Option<EventId>,
+    /// The newest so many.
+    pub limit: usize,
+}
+
+/// An event for people.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    pub event: Event,
+    /// The names it was found to be about.
+    pub names: Vec<String>,
+    /// None while it is not over.
+    pub outcome: Option<String>,
+    pub blame: Option<String>,
+    pub reason: Option<String>,
+    pub version: Option<String>,
+    pub ended_at: Option<Millis>,
+    /// Calls of its last run, in the order they were asked.
+    pub calls: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    pub version: String,
+    pub state: String,
+    pub begun_at: Millis,
+    pub asks: u64,
+    pub fuel: u64,
+    pub log: Option<String>,
+    pub calls: Vec<CallRow>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CallRow {
+    pub pass: usize,
+    pub call: Call,
+    pub reply: Option<Reply>,
+    pub attempts: Vec<AttemptRow>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    pub began_at: Millis,
+    pub ended_at: Option<Millis>,
+    pub outcome: Option<String>,
+}
+
+const EVENT: &str = "id, tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload";
+
+impl Reader {
+    /// Opens a journal that exists.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            bail!("there is no journal `{}`\nhint: `--journal FILE` names another", path.display());
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .with_context(|| format!("opening the journal `{}` to read", path.display()))?;
+        match connection.table_exists(None, "attempts") {
+            Ok(true) => Ok(Self::new(connection)),
+            Err(error) if error.sqlite_error_code() != Some(ErrorCode::NotADatabase) => {
+                Err(error).with_context(|| format!("opening the journal `{}` to read", path.display()))
+            }
+            Ok(false) | Err(_) => {
+                bail!("`{}` is not a journal\nhint: `--journal FILE` names another", path.display())
+            }
+        }
+    }
+
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// The events that are not over, in order of arrival.
+    pub fn unfinished(&self) -> anyhow::Result<Vec<Arrived>> {
+        let mut statement =
+            self.connection.prepare("SELECT id, tenant FROM events WHERE outcome IS NULL ORDER BY id")?;
+        let rows = statement.query_map([], |row| Ok(Arrived { event: EventId(row.get(0)?), tenant: row.get(1)? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The calls of open runs that have no reply.
+    pub fn unanswered(&self) -> anyhow::Result<Vec<Due>> {
+        let mut statement = self.connection.prepare(
+            "SELECT calls.id, calls.run, runs.event, events.tenant, calls.call,
+                    (SELECT count(*) FROM attempts WHERE attempts.call = calls.id),
+                    (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL)
+             FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
+             WHERE calls.reply IS NULL AND runs.state = 'open' AND events.outcome IS NULL ORDER BY calls.id",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let call: Call = from_json(&row.get::<_, String>(4)?)?;
+            let since: Option<Millis> = row.get(6)?;
+            Ok(Due {
+                id: CallId(row.get(0)?),
+                run: RunId(row.get(1)?),
+                event: EventId(row.get(2)?),
+                tenant: row.get(3)?,
+                attempts: row.get(5)?,
+                // What may be sent twice simply is.
+                unknown_since: since.filter(|_| call.effect == Effect::Once),
+                call,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub fn event(&self, id: EventId) -> anyhow::Result<Option<Event>> {
+        Ok(event(&self.connection, id).optional()?)
+    }
+
+    /// Events that the filter lets through, in order of arrival.
+    pub fn events(&self, filter: &Filter) -> anyhow::Result<Vec<EventRow>> {
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at,
+                    (SELECT count(*) FROM calls WHERE run = (SELECT max(id) FROM runs WHERE event = events.id))
+             FROM events
+             WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR topic = ?2) AND id > ?3
+               AND (?4 IS NULL OR outcome = ?4 OR (?4 = 'waiting' AND outcome IS NULL)
+                    OR (?4 = 'dead' AND outcome IN ('refused', 'invalid', 'failed')))
+             ORDER BY id DESC LIMIT ?5"
+        ))?;
+        let after = filter.after.map_or(0, |event| event.0);
+        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+        let rows =
+            statement.query_map(params![filter.tenant, filter.topic, after, filter.outcome, limit], event_row)?;
+        let mut rows: Vec<EventRow> = rows.collect::<Result<_, _>>()?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// One event with everything that was done about it.
+    pub fn show(&self, id: EventId) -> anyhow::Result<Option<(EventRow, Vec<RunRow>)>> {
+        let row = self
+            .connection
+            .query_row(
+                &format!(
+                    "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at, 0 FROM events WHERE id = ?"
+                ),
+                [id.0],
+                event_row,
+            )
+            .optional()?;
+        let Some(row) = row else { return Ok(None) };
+        let mut statement = self.connection.prepare(
+            "SELECT runs.id, version, state, begun_at, asks, fuel, lines FROM runs LEFT JOIN log ON log.run = runs.id
+             WHERE event = ? ORDER BY runs.id",
+        )?;
+        let mut runs = vec![];
+        let mut rows = statement.query([id.0])?;
+        while let Some(row) = rows.next()? {
+            runs.push(RunRow {
+                version: row.get(1)?,
+                state: row.get(2)?,
+                begun_at: row.get(3)?,
+                asks: row.get(4)?,
+                fuel: row.get(5)?,
+                log: row.get(6)?,
+                calls: self.calls(row.get(0)?)?,
+            });
+        }
+        Ok(Some((row, runs)))
+    }
+
+    fn calls(&self, run: i64) -> anyhow::Result<Vec<CallRow>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, pass, call, reply FROM calls WHERE run = ? ORDER BY pass, id")?;
+        let mut calls = vec![];
+        let mut rows = statement.query([run])?;
+        while let Some(row) = rows.next()? {
+            let reply: Option<String> = row.get(3)?;
+            calls.push(CallRow {
+                pass: row.get(1)?,
+                call: from_json(&row.get::<_, String>(2)?)?,
+                reply: reply.map(|reply| from_json(&reply)).transpose()?,
+                attempts: self.attempts(row.get(0)?)?,
+            });
+        }
+        Ok(calls)
+    }
+
+    fn attempts(&self, call: i64) -> anyhow::Result<Vec<AttemptRow>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT began_at, ended_at, outcome FROM attempts WHERE call = ? ORDER BY id")?;
+        let rows = statement.query_map([call], |row| {
+            Ok(AttemptRow { began_at: row.get(0)?, ended_at: row.get(1)?, outcome: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What is remembered now under a name, newest first.
+    pub fn memory(&self, tenant: &str, name: &str) -> anyhow::Result<Vec<String>> {
+        let mut statement = self.connection.prepare(
+            "SELECT body FROM memory WHERE current AND entity = (SELECT entity FROM names WHERE tenant = ? AND name = ?)
+             ORDER BY revision DESC",
+        )?;
+        let rows = statement.query_map(params![tenant, name], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many events are not over.
+    pub fn unfinished_count(&self) -> anyhow::Result<u64> {
+        Ok(self.connection.query_row("SELECT count(*) FROM events WHERE outcome IS NULL", [], |row| row.get(0))?)
+    }
+}
+
+pub(super) fn event(connection: &Connection, id: EventId) -> rusqlite::Result<Event> {
+    connection.prepare_cached(&format!("SELECT {EVENT} FROM events WHERE id = ?"))?.query_row([id.0], read_event)
+}
+
+fn read_event(row: &Row) -> rusqlite::Result<Event> {
+    Ok(Event {
+        id: EventId(row.get(0)?),
+        webhook: Webhook {
+            tenant: row.get(1)?,
+            source: row.get(2)?,
+            topic: row.get(3)?,
+            delivery_id: row.get(4)?,
+            occurred_at: row.get(5)?,
+            received_at: row.get(6)?,
+            api_version: row.get(7)?,
+            payload: row.get(8)?,
+        },
+    })
+}
+
+fn event_row(row: &Row) -> rusqlite::Result<EventRow> {
+    let entity: Option<String> = row.get(9)?;
+    let names = match entity {
+        Some(entity) => from_json::<crate::model::Entity>(&entity)?.names,
+        None => vec![],
+    };
+    Ok(EventRow {
+        event: read_event(row)?,
+        names,
+        outcome: row.get(10)?,
+        blame: row.get(11)?,
+        reason: row.get(12)?,
+        version: row.get(13)?,
+        ended_at: row.get(14)?,
+        calls: row.get(15)?,
+    })
+}

@@ -1,0 +1,87 @@
+-- events -> runs -> calls -> attempts, and memory in revisions. Times are milliseconds since 1970 in UTC.
+
+CREATE TABLE IF NOT EXISTS events (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  source TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  delivery_id TEXT,
+  occurred_at TEXT NOT NULL,
+  received_at INTEGER NOT NULL,
+  api_version TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  -- What the rules said it is about, as JSON; null until they were asked.
+  entity TEXT,
+  -- Null while it is not over.
+  outcome TEXT,
+  blame TEXT,
+  reason TEXT,
+  -- The version that ended it.
+  version TEXT,
+  ended_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS deliveries ON events (tenant, source, delivery_id) WHERE delivery_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS unfinished ON events (id) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS dead_letters ON events (tenant, id) WHERE outcome IN ('refused', 'invalid', 'failed');
+
+-- Every name ever given to an entity. An entity has no row of its own: it is what its names share.
+CREATE TABLE IF NOT EXISTS names (
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  entity INTEGER NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names_of ON names (entity);
+
+CREATE TABLE IF NOT EXISTS memory (
+  revision INTEGER PRIMARY KEY,
+  entity INTEGER NOT NULL,
+  event INTEGER NOT NULL REFERENCES events,
+  body TEXT NOT NULL,
+  -- Whether it is what the entity remembers now. Two at once: entities were joined and have not remembered since.
+  current INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS remembered ON memory (entity) WHERE current;
+
+CREATE TABLE IF NOT EXISTS runs (
+  id INTEGER PRIMARY KEY,
+  event INTEGER NOT NULL REFERENCES events,
+  version TEXT NOT NULL,
+  -- The revisions it was begun with, newest first, as JSON.
+  memory TEXT NOT NULL,
+  begun_at INTEGER NOT NULL,
+  -- `open`, `ended`, or `dropped`: another run took its place.
+  state TEXT NOT NULL,
+  -- Of its asks so far.
+  asks INTEGER NOT NULL DEFAULT 0,
+  fuel INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS runs_of ON runs (event);
+
+CREATE TABLE IF NOT EXISTS calls (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES runs,
+  pass INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  call TEXT NOT NULL,
+  -- Null until there is one.
+  reply TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS calls_of ON calls (run, pass);
+CREATE INDEX IF NOT EXISTS unanswered ON calls (id) WHERE reply IS NULL;
+
+CREATE TABLE IF NOT EXISTS attempts (
+  id INTEGER PRIMARY KEY,
+  call INTEGER NOT NULL REFERENCES calls,
+  began_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  -- How it ended, for people; null when the host stopped before it knew.
+  outcome TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS attempts_of ON attempts (call);
+
+-- Lines that the rules logged in the last ask of a run.
+CREATE TABLE IF NOT EXISTS log (
+  run INTEGER PRIMARY KEY REFERENCES runs,
+  lines TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,346 @@
+//! The one thread that writes to disk: whatever waits is written in one transaction, committed once, and only then answered.
+//!
+//! Knows transactions; not what is in them.
+
+use std::iter;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use tokio::sync::{oneshot, watch};
+
+/// Jobs that one commit takes at most, so that the first of them does not wait for long.
+const JOBS_PER_COMMIT_MAX: usize = 512;
+/// Jobs that may wait; more make the senders wait.
+const JOBS_WAITING_MAX: usize = 4096;
+
+/// One job: writes in the transaction, and afterwards is told whether that was committed. Without a transaction it only
+/// tells its caller why there is none.
+type Job = Box<dyn FnOnce(Result<&Transaction, &str>) -> Option<Written> + Send>;
+type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+/// What came of a job, before anyone knows whether it will be committed.
+struct Written {
+    finish: Finish,
+    failed: Option<Failed>,
+    /// Whether its caller goes on with the result already.
+    promised: bool,
+}
+
+struct Failed {
+    why: String,
+    /// Nobody knows what is on disk.
+    io: bool,
+}
+
+/// A handle on the writing thread; the last one dropped lets it finish what waits and end.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: SyncSender<Job>,
+    broken: watch::Receiver<Option<String>>,
+}
+
+impl Writer {
+    pub fn start(connection: Connection) -> anyhow::Result<(Self, JoinHandle<()>)> {
+        let (jobs, waiting) = mpsc::sync_channel(JOBS_WAITING_MAX);
+        let (breaks, broken) = watch::channel(None);
+        let thread = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || run(connection, &waiting, &breaks))
+            .context("starting the journal's thread")?;
+        Ok((Self { jobs, broken }, thread))
+    }
+
+    /// Why nothing is written any more, and nothing will be before a restart; `None` as long as all is well.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.broken.clone()
+    }
+
+    /// Runs `job` in the next transaction. The result comes when that is on disk: `fsync` has returned. `publish` runs
+    /// just before, on the writing thread, so that what is published keeps the order of what was written and is not lost
+    /// with a caller who stops waiting.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
+        publish: impl FnOnce(&T) + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let transaction = match transaction {
+                Ok(transaction) => transaction,
+                Err(why) => {
+                    let _ = answer.send(Err(refusal(why)));
+                    return None;
+                }
+            };
+            let result = in_savepoint(transaction, job);
+            let failed = result.as_ref().err().map(Failed::of);
+            let finish = Box::new(move |committed: Result<(), &str>| {
+                let result = match (result, committed) {
+                    (Ok(value), Ok(())) => {
+                        publish(&value);
+                        Ok(value)
+                    }
+                    (Err(error), _) => Err(anyhow!(error).context("writing the journal")),
+                    (Ok(_), Err(why)) => Err(refusal(why)),
+                };
+                // Nobody waits any more when the caller was cancelled; what was written stays written.
+                let _ = answer.send(result);
+            });
+            Some(Written { finish, failed, promised: false })
+        });
+        self.send(job).await?;
+        answered.await.map_err(|_| anyhow!("the journal has stopped"))?
+    }
+
+    /// Runs `job` in the next transaction and gives its result before that is committed. For what may be lost with the
+    /// host because a later, durable write depends on it: a transaction is never on disk without those before it.
+    pub async fn write_soon<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let transaction = match transaction {
+                Ok(transaction) => transaction,
+                Err(why) => {
+                    let _ = answer.send(Err(refusal(why)));
+                    return None;
+                }
+            };
+            let result = in_savepoint(transaction, job);
+            let (failed, promised) = (result.as_ref().err().map(Failed::of), result.is_ok());
+            // As above: a caller may be gone.
+            let _ = answer.send(result.map_err(|error| anyhow!(error).context("writing the journal")));
+            Some(Written { finish: Box::new(|_| ()), failed, promised })
+        });
+        self.send(job).await?;
+        answered.await.map_err(|_| anyhow!("the journal has stopped"))?
+    }
+
+    async fn send(&self, job: Job) -> anyhow::Result<()> {
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(anyhow!("the journal has stopped")),
+            Err(mpsc::TrySendError::Full(job)) => {
+                let jobs = self.jobs.clone();
+                let sent = tokio::task::spawn_blocking(move || jobs.send(job).is_ok()).await;
+                if matches!(sent, Ok(true)) { Ok(()) } else { Err(anyhow!("the journal has stopped")) }
+            }
+        }
+    }
+}
+
+fn in_savepoint<T>(
+    transaction: &Transaction,
+    job: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    transaction.execute_batch("SAVEPOINT job")?;
+    match job(transaction) {
+        Ok(value) => {
+            transaction.execute_batch("RELEASE job")?;
+            Ok(value)
+        }
+        Err(error) => {
+            // If this fails too, so will the commit.
+            let _ = transaction.execute_batch("ROLLBACK TO job; RELEASE job");
+            Err(error)
+        }
+    }
+}
+
+fn run(mut connection: Connection, waiting: &Receiver<Job>, broken: &watch::Sender<Option<String>>) {
+    while let Ok(first) = waiting.recv() {
+        let more = iter::from_fn(|| waiting.try_recv().ok());
+        let jobs = iter::once(first).chain(more).take(JOBS_PER_COMMIT_MAX);
+        let why = broken.borrow().clone();
+        if let Some(why) = why {
+            refuse(jobs, &why);
+            continue;
+        }
+        let (written, committed) = commit(&mut connection, jobs);
+        let outcome = match committed {
+            Ok(()) => Ok(()),
+            Err(Failed { why, io }) => {
+                tracing::error!(blame = "host", "the journal could not commit: {why}");
+                // After a failed fsync nobody knows what is on disk, and what was promised is lost with the transaction.
+                // Only a restart, which reads what there is, puts that right.
+                if io || written.iter().any(|written| written.promised) {
+                    broken.send_replace(Some(format!("{why}; nothing is written until a restart")));
+                }
+                Err(why)
+            }
+        };
+        for written in written {
+            (written.finish)(outcome.as_ref().copied().map_err(String::as_str));
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) -> (Vec<Written>, Result<(), Failed>) {
+    // Immediate: another process' lock is waited for once, not by each job.
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            let failed = Failed::of(&error);
+            // Only those that waited: what comes when their callers have been told may fare better.
+            let waited: Vec<Job> = jobs.collect();
+            refuse(waited.into_iter(), &failed.why);
+            return (vec![], Err(failed));
+        }
+    };
+    let (mut all, mut lost) = (vec![], None::<Failed>);
+    for job in jobs {
+        if let Some(lost) = &lost {
+            refuse(iter::once(job), &lost.why);
+        } else if let Some(mut written) = job(Ok(&transaction)) {
+            let failed = written.failed.take();
+            // A full disk and the like have ended the transaction: what follows would be written each by itself.
+            lost = failed.filter(|failed| failed.io || transaction.is_autocommit());
+            all.push(written);
+        }
+    }
+    let committed = match lost {
+        Some(failed) => Err(failed),
+        None => transaction.commit().map_err(|error| Failed::of(&error)),
+    };
+    (all, committed)
+}
+
+fn refuse(jobs: impl Iterator<Item = Job>, why: &str) {
+    for job in jobs {
+        job(Err(why));
+    }
+}
+
+fn refusal(why: &str) -> anyhow::Error {
+    anyhow!("the journal could not commit: {why}")
+}
+
+impl Failed {
+    fn of(error: &rusqlite::Error) -> Self {
+        Self { why: error.to_string(), io: error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use rusqlite::ffi;
+
+    use super::*;
+
+    type Write<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+
+    const SMALL: usize = 10;
+    const LARGE: usize = 1 << 20;
+
+    /// A writer on a disk with room for little.
+    fn writer(folder: &tempfile::TempDir) -> Writer {
+        let connection = Connection::open(folder.path().join("test.db")).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE rows (body TEXT)").unwrap();
+        connection.query_row("PRAGMA max_page_count = 10", [], |_| Ok(())).unwrap();
+        Writer::start(connection).unwrap().0
+    }
+
+    fn insert(length: usize) -> impl FnOnce(&Transaction) -> rusqlite::Result<()> + Send + 'static {
+        move |tx| tx.execute("INSERT INTO rows VALUES (?)", ["a".repeat(length)]).map(|_| ())
+    }
+
+    fn durable(writer: &Writer, length: usize) -> Write<'_> {
+        Box::pin(writer.write(insert(length), |_| ()))
+    }
+
+    fn promised(writer: &Writer, length: usize) -> Write<'_> {
+        Box::pin(writer.write_soon(insert(length)))
+    }
+
+    fn reported(result: anyhow::Result<()>) -> String {
+        result.map_or_else(|error| format!("{error:#}"), |()| "written".to_owned())
+    }
+
+    /// What came of writes that share a commit: they wait behind one that goes on when all of them have been sent.
+    async fn together(writer: &Writer, writes: Vec<Write<'_>>) -> Vec<String> {
+        let (open, gate) = mpsc::channel::<()>();
+        let first = move |_: &Transaction| {
+            // An error is the sender dropped, below.
+            let _ = gate.recv();
+            Ok(())
+        };
+        let mut all: Vec<Write> = vec![Box::pin(writer.write(first, |_| ()))];
+        all.extend(writes);
+        poll_fn(|context| {
+            assert!(all.iter_mut().all(|write| write.as_mut().poll(context).is_pending()));
+            Poll::Ready(())
+        })
+        .await;
+        drop(open);
+        let mut results = vec![];
+        for write in all {
+            results.push(reported(write.await));
+        }
+        results.split_off(1)
+    }
+
+    async fn rows(writer: &Writer) -> u32 {
+        let count = |tx: &Transaction| tx.query_row("SELECT count(*) FROM rows", [], |row| row.get(0));
+        writer.write(count, |_| ()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_all_of_a_commit_and_takes_the_next_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        assert_eq!(reported(durable(&writer, SMALL).await), "written");
+        let writes = vec![durable(&writer, SMALL), durable(&writer, LARGE), durable(&writer, SMALL)];
+        let refused = "the journal could not commit: database or disk is full";
+        assert_eq!(
+            together(&writer, writes).await,
+            [
+                refused,
+                "writing the journal: database or disk is full: Error code 13: database or disk is full",
+                refused
+            ]
+        );
+        assert_eq!((rows(&writer).await, writer.broken().borrow().clone()), (1, None));
+        let more_room = |tx: &Transaction| tx.query_row("PRAGMA max_page_count = 10000", [], |_| Ok(()));
+        writer.write(more_room, |_| ()).await.unwrap();
+        assert_eq!(reported(durable(&writer, LARGE).await), "written");
+    }
+
+    #[tokio::test]
+    async fn what_was_promised_and_is_lost_breaks_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let writes = vec![promised(&writer, SMALL), durable(&writer, LARGE)];
+        assert_eq!(together(&writer, writes).await[0], "written");
+        let why = "the journal could not commit: database or disk is full; nothing is written until a restart";
+        assert_eq!(reported(durable(&writer, SMALL).await), why);
+        assert_eq!(reported(promised(&writer, SMALL).await), why);
+        assert!(writer.broken().borrow().is_some());
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_fsync_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let fsync = |_: &Transaction| -> rusqlite::Result<()> {
+            Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), Some("disk I/O error".into())))
+        };
+        let writes = vec![durable(&writer, SMALL), Box::pin(writer.write(fsync, |_| ())), durable(&writer, SMALL)];
+        let lost = "the journal could not commit: disk I/O error";
+        assert_eq!(
+            together(&writer, writes).await,
+            [lost, "writing the journal: disk I/O error: Error code 1034: disk I/O error", lost]
+        );
+        for write in [durable(&writer, SMALL), promised(&writer, SMALL)] {
+            assert_eq!(reported(write.await), format!("{lost}; nothing is written until a restart"));
+        }
+        let connection = Connection::open(folder.path().join("test.db")).unwrap();
+        assert_eq!(connection.query_row("SELECT count(*) FROM rows", [], |row| row.get(0)), Ok(0));
+    }
+}

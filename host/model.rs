@@ -1,0 +1,274 @@
+//! The words that every stage shares: events, calls, replies, endings, failures.
+//!
+//! Knows neither disk, network nor wasm.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name of an entity.
+const NAME_BYTES_MAX: usize = 500;
+
+/// The number of an event in the journal: unique in it, ascending in order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId(pub i64);
+
+/// One running of an event through one version of the rules, with one state of the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub i64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub i64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityId(pub i64);
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Millis = i64;
+
+/// A verified webhook, before it has a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    pub tenant: String,
+    /// `shopify` or `omneo`.
+    pub source: String,
+    pub topic: String,
+    /// The sender's id of this delivery, where it gives one: the same id twice is the same event.
+    pub delivery_id: Option<String>,
+    /// RFC 3339.
+    pub occurred_at: String,
+    pub received_at: Millis,
+    pub api_version: String,
+    pub payload: String,
+}
+
+/// A journalled webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: EventId,
+    pub webhook: Webhook,
+}
+
+/// What an event is about, in names of the form `source/kind/id`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    pub names: Vec<String>,
+    pub after: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Call {
+    pub target: String,
+    pub request: Request,
+    pub effect: Effect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    Read,
+    Repeatable,
+    Once,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    Rest { method: Method, path: String, query: Vec<(String, String)>, body: Option<String> },
+    Graphql { document: String, variables: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    Answer(Answer),
+    Unknown(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    Send { calls: Vec<Call>, names: Vec<String> },
+    End(End),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub outcome: Outcome,
+    pub reason: String,
+    /// `None`: as before. Empty: forgotten.
+    pub memory: Option<String>,
+    pub names: Vec<String>,
+}
+
+/// How an event ended, as the rules or the host see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Done,
+    Skipped,
+    /// By the rules; a dead letter.
+    Refused,
+    /// By the rules, for its payload; a dead letter.
+    Invalid,
+    /// By the host, for a [`Failure`]; a dead letter.
+    Failed,
+}
+
+/// Whose fault a failure is, and so who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// What was received.
+    Payload,
+    /// The tenant's rules.
+    Plugin,
+    /// Shopify or Omneo.
+    Peer,
+    /// Tandem itself.
+    Host,
+}
+
+/// Why an event could not be brought to an end by its rules, in words for the tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub blame: Blame,
+    pub reason: String,
+}
+
+impl Failure {
+    pub fn new(blame: Blame, reason: impl Into<String>) -> Self {
+        Self { blame, reason: reason.into() }
+    }
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether a person should look at it.
+    pub fn is_dead_letter(self) -> bool {
+        !matches!(self, Self::Done | Self::Skipped)
+    }
+}
+
+impl Blame {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Payload => "payload",
+            Self::Plugin => "plugin",
+            Self::Peer => "peer",
+            Self::Host => "host",
+        }
+    }
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl Call {
+    /// The call in a line: `PUT omneo /profiles/2b1c`, `shopify UpdatePerson`.
+    pub fn line(&self) -> String {
+        match &self.request {
+            Request::Rest { method, path, query, .. } => {
+                let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let mark = if query.is_empty() { "" } else { "?" };
+                format!("{} {} {path}{mark}{}", method.name(), self.target, query.join("&"))
+            }
+            Request::Graphql { document, .. } => format!("{} {}", self.target, operation(document)),
+        }
+    }
+
+    /// The request's text, for people.
+    pub fn body(&self) -> &str {
+        match &self.request {
+            Request::Rest { body, .. } => body.as_deref().unwrap_or_default(),
+            Request::Graphql { variables, .. } => variables,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match &self.request {
+            Request::Rest { path, query, body, .. } => {
+                path.len()
+                    + query.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                    + body.as_ref().map_or(0, String::len)
+            }
+            Request::Graphql { document, variables } => document.len() + variables.len(),
+        }
+    }
+}
+
+impl Reply {
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Answer(answer) => answer.body.len(),
+            Self::Unknown(why) => why.len(),
+        }
+    }
+}
+
+/// The name of a document's operation; `query` or `mutation` when it has none.
+fn operation(document: &str) -> &str {
+    let mut words = document.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    match words.find(|word| matches!(*word, "query" | "mutation")) {
+        Some(kind) => words.next().unwrap_or(kind),
+        None => "query",
+    }
+}
+
+/// Whether a text is a name: three parts, none empty. The last may have further slashes in it.
+pub fn is_name(text: &str) -> bool {
+    let mut parts = text.splitn(3, '/');
+    (0..3).all(|_| parts.next().is_some_and(|part| !part.is_empty()))
+        && text.len() <= NAME_BYTES_MAX
+        && !text.contains(char::is_control)
+}
+
+/// Says which two different names of one kind the lists hold, if they do: two of one kind must be declared by an event,
+/// never concluded.
+pub fn two_of_a_kind(own: &[String], theirs: &[String]) -> Option<String> {
+    let kind = |name: &str| name.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+    own.iter().find_map(|one| {
+        let other = theirs.iter().find(|other| *other != one && kind(other) == kind(one))?;
+        Some(format!("the rules concluded that `{one}` and `{other}` are one, which only an event may say"))
+    })
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

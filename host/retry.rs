@@ -1,0 +1,122 @@
+//! What to do after an attempt. Pure: a table from outcomes to decisions; chance is an argument.
+
+use crate::model::{Answer, Effect, Reply};
+
+/// How an attempt ended, before anyone has decided what that means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The target answered.
+    Answered { answer: Answer, retry_after_ms: Option<u64> },
+    /// GraphQL's THROTTLED: the bucket lacks this many milliseconds.
+    Throttled { wait_ms: u64 },
+    /// No connection was made: nothing was sent.
+    NotSent(String),
+    /// Something was sent, and no whole answer came back.
+    NoAnswer(String),
+    /// The host itself does not send this.
+    Blocked(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// The rules are told.
+    Reply(Reply),
+    /// Once more, after this time. It does not count when the target only asked to wait.
+    Again { after_ms: u64, counts: bool },
+    /// After a quiet time the rules are told that nobody knows.
+    Unknown(String),
+    /// The target takes nothing more until its credentials are seen to.
+    Pause(String),
+    /// Not again.
+    GiveUp(String),
+}
+
+/// Longest wait that a target may ask for: one hour. More is cut, as nothing is lost by asking again.
+const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
+
+/// Decides. `attempts` are those made, this one included; `delays_ms` is the schedule; `chance` is between 0 and 1.
+pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64], chance: f64) -> Decision {
+    let again = |why: String, at_least_ms: u64| match delays_ms.get(attempts.saturating_sub(1) as usize) {
+        Some(delay) => Decision::Again { after_ms: jittered(*delay, chance).max(at_least_ms), counts: true },
+        None => Decision::GiveUp(format!("given up after {attempts} attempts; the last one: {why}")),
+    };
+    match outcome {
+        Outcome::Throttled { wait_ms } => Decision::Again { after_ms: jittered(wait_ms, chance), counts: false },
+        Outcome::Blocked(why) => Decision::GiveUp(why),
+        Outcome::NotSent(why) => again(why, 0),
+        Outcome::NoAnswer(why) if effect == Effect::Once => Decision::Unknown(why),
+        Outcome::NoAnswer(why) => again(why, 0),
+        Outcome::Answered { answer, retry_after_ms } => {
+            let asked = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);
+            match answer.status {
+                401 | 402 | 423 => Decision::Pause(describe(&answer)),
+                429 if asked > 0 => Decision::Again { after_ms: jittered(asked, chance), counts: false },
+                408 | 425 | 429 => again(describe(&answer), asked),
+                // A gateway's 5xx does not tell whether what stands behind it has acted.
+                500.. if effect == Effect::Once => Decision::Unknown(describe(&answer)),
+                500.. => again(describe(&answer), asked),
+                _ => Decision::Reply(Reply::Answer(answer)),
+            }
+        }
+    }
+}
+
+/// Up to a quarter more, never less: less would be asking sooner than was said.
+fn jittered(ms: u64, chance: f64) -> u64 {
+    ms + (ms as f64 * 0.25 * chance) as u64
+}
+
+fn describe(answer: &Answer) -> String {
+    let body: String = answer.body.chars().take(200).collect();
+    if body.is_empty() { answer.status.to_string() } else { format!("{} {body}", answer.status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAYS: [u64; 2] = [1_000, 60_000];
+
+    fn answered(status: u16, retry_after_ms: Option<u64>) -> Outcome {
+        Outcome::Answered { answer: Answer { status, headers: vec![], body: String::new() }, retry_after_ms }
+    }
+
+    #[test]
+    fn the_table() {
+        use Effect::{Once, Read, Repeatable};
+        let reply = |status| Decision::Reply(Reply::Answer(Answer { status, headers: vec![], body: String::new() }));
+        let again = |after_ms, counts| Decision::Again { after_ms, counts };
+        let gave_up = |why: &str| Decision::GiveUp(format!("given up after 3 attempts; the last one: {why}"));
+        let lost = || Outcome::NoAnswer("timed out".into());
+        let table = [
+            (answered(200, None), Once, 1, reply(200)),
+            (answered(404, None), Read, 1, reply(404)),
+            (answered(403, None), Repeatable, 1, reply(403)),
+            (answered(422, None), Once, 1, reply(422)),
+            (answered(401, None), Read, 1, Decision::Pause("401".into())),
+            (answered(429, Some(30_000)), Once, 1, again(30_000, false)),
+            (answered(429, None), Once, 1, again(1_000, true)),
+            (answered(429, Some(u64::MAX)), Read, 1, again(3_600_000, false)),
+            (answered(503, Some(5_000)), Repeatable, 1, again(5_000, true)),
+            (answered(503, Some(5_000)), Repeatable, 2, again(60_000, true)),
+            (answered(503, None), Repeatable, 3, gave_up("503")),
+            (answered(504, None), Once, 1, Decision::Unknown("504".into())),
+            (lost(), Read, 1, again(1_000, true)),
+            (lost(), Once, 1, Decision::Unknown("timed out".into())),
+            (Outcome::NotSent("refused".into()), Once, 1, again(1_000, true)),
+            (Outcome::NotSent("refused".into()), Once, 3, gave_up("refused")),
+            (Outcome::Throttled { wait_ms: 70 }, Once, 9, again(70, false)),
+            (Outcome::Blocked("private".into()), Read, 1, Decision::GiveUp("private".into())),
+        ];
+        for (outcome, effect, attempts, decision) in table {
+            assert_eq!(decide(outcome.clone(), effect, attempts, &DELAYS, 0.0), decision, "{outcome:?} {effect:?}");
+        }
+    }
+
+    #[test]
+    fn chance_only_adds() {
+        let decision = |chance| decide(answered(503, Some(900)), Effect::Read, 1, &DELAYS, chance);
+        assert_eq!(decision(0.0), Decision::Again { after_ms: 1_000, counts: true });
+        assert_eq!(decision(1.0), Decision::Again { after_ms: 1_250, counts: true });
+    }
+}

@@ -1,0 +1,331 @@
+//! Loads a component and asks it: the only place that speaks the contract's own types.
+//!
+//! Knows the contract's versions; nothing of tenants, the journal or the network.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
+};
+use wasmtime::{Engine, Store, StoreContextMut, Trap};
+
+use crate::engine::{self, Limits, State, Usage};
+use crate::model::{Blame, Entity, Event, Failure, Next, Reply};
+
+mod v0_1;
+
+/// The package that this host speaks, without its patch version.
+pub const WORLD: &str = "tandem:rules@0.1";
+const EXPORT: &str = "tandem:rules/rules@0.1.0";
+const HOST_IMPORT: &str = "tandem:rules/host@0.1.0";
+
+/// A version of a tenant's rules, compiled and checked, ready to be asked from any thread.
+#[derive(Clone)]
+pub struct Plugin(Arc<Inner>);
+
+struct Inner {
+    digest: String,
+    manifest: Manifest,
+    imports: Vec<String>,
+    engine: Engine,
+    pre: InstancePre<State>,
+    key: ComponentExportIndex,
+    step: ComponentExportIndex,
+}
+
+/// What a component says it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    /// Source and topic.
+    pub listens: Vec<(String, String)>,
+    pub targets: Vec<Target>,
+    pub settings: Vec<Setting>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub name: String,
+    pub api_version: String,
+    pub scopes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    pub at: String,
+    pub value: String,
+    pub fixed: bool,
+}
+
+/// A mistake that `configure` found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// JSON pointer.
+    pub at: String,
+    pub message: String,
+    pub fix: String,
+}
+
+/// An ask's answer, with what it took.
+#[derive(Clone, Debug)]
+pub struct Asked<T> {
+    pub result: Result<T, Failure>,
+    pub usage: Usage,
+    pub limits: Limits,
+    pub log: Vec<String>,
+}
+
+/// The SHA-256 of a component, in hex: the name of a version.
+pub fn digest(component: &[u8]) -> String {
+    hex::encode(Sha256::digest(component))
+}
+
+impl Plugin {
+    /// Compiles a component, checks what it imports and exports, and instantiates it once: some mismatches show only
+    /// then, and no webhook should be the first to find out.
+    pub fn load(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
+        let component = Component::new(engine, bytes).map_err(|error| {
+            anyhow!(
+                "the component is not valid here: {}\nhint: it may have been cut off, or built for another target than wasm32-unknown-unknown",
+                error.root_cause()
+            )
+        })?;
+        let imports = check_imports(engine, &component)?;
+        let (key, step, describe) = exports(engine, &component)?;
+        let pre = linker(engine)?
+            .instantiate_pre(&component)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("the component does not fit `{WORLD}`"))?;
+        let inner = Inner {
+            digest: digest(bytes),
+            manifest: Manifest {
+                name: String::new(),
+                version: String::new(),
+                listens: vec![],
+                targets: vec![],
+                settings: vec![],
+            },
+            imports,
+            engine: engine.clone(),
+            pre,
+            key,
+            step,
+        };
+        let (manifest,): (v0_1::Manifest,) = match inner.call(&describe, (), Limits::for_input(0)) {
+            Asked { result: Ok(manifest), .. } => manifest,
+            Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
+        };
+        Ok(Self(Arc::new(Inner { manifest: manifest.into(), ..inner })))
+    }
+
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// The names of its imports.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// Asks what an event is about.
+    pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
+        let limits = Limits::for_input(event.webhook.payload.len());
+        let asked = self.0.call::<_, (Result<v0_1::Entity, String>,)>(&self.0.key, (v0_1::Event::from(event),), limits);
+        asked.map(|(key,)| key.map(Entity::from))
+    }
+
+    /// Asks what to do next.
+    pub fn step(&self, event: &Event, memory: &[String], replies: &[Vec<Reply>]) -> Asked<Next> {
+        let bytes = event.webhook.payload.len()
+            + memory.iter().map(String::len).sum::<usize>()
+            + replies.iter().flatten().map(Reply::bytes).sum::<usize>();
+        let replies: Vec<Vec<v0_1::Reply>> =
+            replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
+        let parameters = (v0_1::Event::from(event), memory, &replies[..]);
+        let asked = self.0.call::<_, (v0_1::Next,)>(&self.0.step, parameters, Limits::for_input(bytes));
+        asked.map(|(next,)| Next::from(next))
+    }
+}
+
+impl Plugin {
+    /// Microseconds of an ask in an instance that is kept: the 20th percentile of so many. For benches; the host never
+    /// asks twice in one instance.
+    #[doc(hidden)]
+    pub fn bench_warm(&self, event: &Event, memory: &[String], replies: &[Vec<Reply>], times: usize) -> f64 {
+        let limits = Limits { fuel_max: u64::MAX / 2, ..Limits::for_input(16 << 20) };
+        let replies: Vec<Vec<v0_1::Reply>> =
+            replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
+        let ask = || -> anyhow::Result<Vec<f64>> {
+            let mut store = engine::store(&self.0.engine, limits)?;
+            let instance = self.0.pre.instantiate(&mut store).map_err(anyhow::Error::from)?;
+            let mut took = vec![];
+            for _ in 0..times {
+                store.set_hostcall_fuel(limits.output_bytes_max);
+                let began = std::time::Instant::now();
+                let step = instance
+                    .get_typed_func::<(v0_1::Event, &[String], &[Vec<v0_1::Reply>]), (v0_1::Next,)>(
+                        &mut store,
+                        &self.0.step,
+                    )
+                    .map_err(anyhow::Error::from)?;
+                step.call(&mut store, (v0_1::Event::from(event), memory, &replies[..])).map_err(anyhow::Error::from)?;
+                took.push(began.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok(took)
+        };
+        let mut took = ask().unwrap_or_default();
+        took.sort_by(f64::total_cmp);
+        took.get(took.len() / 5).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl Inner {
+    /// One call in a fresh instance.
+    fn call<P, R>(&self, function: &ComponentExportIndex, parameters: P, limits: Limits) -> Asked<R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let mut store = match engine::store(&self.engine, limits) {
+            Ok(store) => store,
+            Err(error) => {
+                let failure = Failure::new(Blame::Host, format!("no store for the rules: {error:#}"));
+                return Asked { result: Err(failure), usage: Usage::default(), limits, log: vec![] };
+            }
+        };
+        let called = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| instance.get_typed_func::<P, R>(&mut store, function))
+            .and_then(|function| function.call(&mut store, parameters));
+        let usage = engine::usage(&store, limits);
+        let state = store.into_data();
+        let result = called.map_err(|error| explain(&error, &state, limits));
+        Asked { result, usage, limits, log: state.log }
+    }
+}
+
+impl<T> Asked<T> {
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Asked<U> {
+        Asked { result: self.result.map(f), usage: self.usage, limits: self.limits, log: self.log }
+    }
+}
+
+/// Gives a component under construction its settings.
+pub async fn configure(
+    store: &mut Store<State>,
+    component: &Component,
+    instance: &Instance,
+    rules: &str,
+) -> anyhow::Result<Result<Vec<Problem>, Vec<Problem>>> {
+    let limits = Limits::for_input(rules.len());
+    let function = component
+        .get_export_index(None, EXPORT)
+        .and_then(|export| component.get_export_index(Some(&export), "configure"))
+        .with_context(|| format!("the component's `{EXPORT}` has no function `configure`"))?;
+    let configure = instance
+        .get_typed_func::<(&str,), (Result<Vec<v0_1::Problem>, Vec<v0_1::Problem>>,)>(&mut *store, &function)
+        .map_err(anyhow::Error::from)?;
+    match configure.call_async(&mut *store, (rules,)).await {
+        Ok((Ok(warnings),)) => Ok(Ok(warnings.into_iter().map(Problem::from).collect())),
+        Ok((Err(problems),)) => Ok(Err(problems.into_iter().map(Problem::from).collect())),
+        Err(error) => bail!("`configure` failed: {}", explain(&error, store.data(), limits).reason),
+    }
+}
+
+/// A linker that offers what a plugin may import, and nothing else.
+pub fn linker(engine: &Engine) -> anyhow::Result<Linker<State>> {
+    let mut linker = Linker::<State>::new(engine);
+    let mut host = linker.instance(HOST_IMPORT).map_err(anyhow::Error::from)?;
+    host.func_wrap("log", |mut store: StoreContextMut<State>, (line,): (String,)| {
+        store.data_mut().log(&line);
+        Ok(())
+    })
+    .map_err(anyhow::Error::from)?;
+    Ok(linker)
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>> {
+    let kind = component.component_type();
+    let imports: Vec<String> = kind.imports(engine).map(|(name, _)| name.to_string()).collect();
+    for import in &imports {
+        if import.starts_with("tandem:rules/host@0.1.") {
+            continue;
+        }
+        if import.starts_with("tandem:rules/") {
+            bail!(
+                "the component imports `{import}`; this host offers `{HOST_IMPORT}`\nhint: build it against wit/v0.1"
+            );
+        }
+        let hint = if import.starts_with("wasi:") {
+            "rules have no WASI: build for `wasm32-unknown-unknown`, and return a call instead of connecting"
+        } else {
+            "rules may import nothing but `tandem:rules/host`"
+        };
+        bail!("the component imports `{import}`, which plugins may not use\nhint: {hint}");
+    }
+    Ok(imports)
+}
+
+fn exports(
+    engine: &Engine,
+    component: &Component,
+) -> anyhow::Result<(ComponentExportIndex, ComponentExportIndex, ComponentExportIndex)> {
+    let Some(rules) = component.get_export_index(None, EXPORT) else {
+        let kind = component.component_type();
+        let other =
+            kind.exports(engine).map(|(name, _)| name.to_string()).find(|name| name.starts_with("tandem:rules/"));
+        match other {
+            Some(other) => {
+                bail!("the component exports `{other}`; this host speaks `{WORLD}`\nhint: build it against wit/v0.1")
+            }
+            None => bail!(
+                "the component does not export `{EXPORT}`: it is no plugin\nhint: export your rules with `tandem_sdk::export!`"
+            ),
+        }
+    };
+    let function = |name: &str| {
+        component
+            .get_export_index(Some(&rules), name)
+            .with_context(|| format!("the component's `{EXPORT}` has no function `{name}`"))
+    };
+    Ok((function("key")?, function("step")?, function("describe")?))
+}
+
+/// A trap in words for the tenant.
+fn explain(error: &wasmtime::Error, state: &State, limits: Limits) -> Failure {
+    let last = state.last_line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = if last.is_empty() { String::new() } else { format!("; the last line of their log: {last}") };
+    let reason = if state.starved {
+        format!("the rules ran out of memory: more than {} MiB for this event", limits.memory_bytes_max >> 20)
+    } else {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => format!(
+                "the rules ran too long: more than {} million instructions in one ask",
+                limits.fuel_max / 1_000_000
+            ),
+            Some(Trap::StackOverflow) => "the rules ran out of stack: they call themselves too deeply".to_owned(),
+            // The SDK logs what a panic says and where.
+            Some(Trap::UnreachableCodeReached) if last.starts_with("panicked at ") => format!("the rules {last}"),
+            Some(Trap::UnreachableCodeReached) => format!("the rules panicked{said}"),
+            Some(trap) => format!("the rules trapped ({trap}){said}"),
+            None if is_too_much(error) => {
+                format!("the rules answered too much: more than {} KiB for this event", limits.output_bytes_max >> 10)
+            }
+            None => format!("the rules could not be asked: {}", error.root_cause()),
+        }
+    };
+    Failure::new(Blame::Plugin, reason)
+}
+
+/// wasmtime has no type for "the fuel for what a guest hands over is used up", only its message.
+fn is_too_much(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
+}

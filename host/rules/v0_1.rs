@@ -1,0 +1,126 @@
+//! Version 0.1 of the contract, and how its words are those of the model. Knows nothing else.
+
+use crate::model;
+use crate::rules;
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "wit/v0.1", world: "plugin", anyhow: true });
+}
+
+use bindings::exports::tandem::rules::rules as wit;
+pub use bindings::exports::tandem::rules::rules::{Entity, Event, Manifest, Next, Problem, Reply};
+
+impl From<&model::Event> for Event {
+    fn from(event: &model::Event) -> Self {
+        let webhook = &event.webhook;
+        Self {
+            source: webhook.source.clone(),
+            topic: webhook.topic.clone(),
+            id: event.id.to_string(),
+            occurred_at: webhook.occurred_at.clone(),
+            received_at: crate::clock::rfc3339(webhook.received_at),
+            api_version: webhook.api_version.clone(),
+            payload: webhook.payload.clone(),
+        }
+    }
+}
+
+impl From<Entity> for model::Entity {
+    fn from(entity: Entity) -> Self {
+        Self { names: entity.names, after: entity.after }
+    }
+}
+
+impl From<&model::Reply> for Reply {
+    fn from(reply: &model::Reply) -> Self {
+        match reply {
+            model::Reply::Answer(answer) => Self::Answer(wit::Answer {
+                status: answer.status,
+                headers: answer.headers.clone(),
+                body: answer.body.clone(),
+            }),
+            model::Reply::Unknown(why) => Self::Unknown(why.clone()),
+        }
+    }
+}
+
+impl From<Next> for model::Next {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Send(send) => {
+                Self::Send { calls: send.calls.into_iter().map(model::Call::from).collect(), names: send.names }
+            }
+            Next::End(end) => Self::End(model::End {
+                outcome: match end.outcome {
+                    wit::Outcome::Done => model::Outcome::Done,
+                    wit::Outcome::Skipped => model::Outcome::Skipped,
+                    wit::Outcome::Refused => model::Outcome::Refused,
+                    wit::Outcome::Invalid => model::Outcome::Invalid,
+                },
+                reason: end.reason,
+                memory: end.memory,
+                names: end.names,
+            }),
+        }
+    }
+}
+
+impl From<wit::Call> for model::Call {
+    fn from(call: wit::Call) -> Self {
+        Self {
+            target: call.target,
+            request: match call.request {
+                wit::Request::Rest(rest) => model::Request::Rest {
+                    method: match rest.method {
+                        wit::Method::Get => model::Method::Get,
+                        wit::Method::Post => model::Method::Post,
+                        wit::Method::Put => model::Method::Put,
+                        wit::Method::Patch => model::Method::Patch,
+                        wit::Method::Delete => model::Method::Delete,
+                    },
+                    path: rest.path,
+                    query: rest.query,
+                    body: rest.body,
+                },
+                wit::Request::Graphql(graphql) => {
+                    model::Request::Graphql { document: graphql.document, variables: graphql.variables }
+                }
+            },
+            effect: match call.effect {
+                wit::Effect::Read => model::Effect::Read,
+                wit::Effect::Repeatable => model::Effect::Repeatable,
+                wit::Effect::Once => model::Effect::Once,
+            },
+        }
+    }
+}
+
+impl From<Manifest> for rules::Manifest {
+    fn from(manifest: Manifest) -> Self {
+        Self {
+            name: manifest.name,
+            version: manifest.version,
+            listens: manifest.listens.into_iter().map(|topic| (topic.source, topic.name)).collect(),
+            targets: manifest
+                .targets
+                .into_iter()
+                .map(|target| rules::Target {
+                    name: target.name,
+                    api_version: target.api_version,
+                    scopes: target.scopes,
+                })
+                .collect(),
+            settings: manifest
+                .settings
+                .into_iter()
+                .map(|setting| rules::Setting { at: setting.at, value: setting.value, fixed: setting.fixed })
+                .collect(),
+        }
+    }
+}
+
+impl From<Problem> for rules::Problem {
+    fn from(problem: Problem) -> Self {
+        Self { at: problem.at, message: problem.message, fix: problem.fix }
+    }
+}

@@ -1,0 +1,227 @@
+//! Runs a case: a folder with an event and the conversation that it must lead to.
+//!
+//! Knows cases, and runs them as the host runs events, with the same checks and limits; sends nothing and keeps nothing.
+//! `tandem test`, a deploy and the tests all come here, so that none of them drifts from what production does.
+
+mod case;
+mod layout;
+mod report;
+mod transcript;
+
+use crate::check::{self, Key, checked};
+use crate::model::{Call, End, Entity, Event, Failure, Next, Outcome, Reply};
+use crate::rules::{Asked, Manifest, Plugin};
+
+pub use case::{Case, find};
+pub use report::{Ask, Report};
+use transcript::{Exchange, Pass, Transcript};
+
+/// Rules that can be asked, as a component or otherwise.
+pub struct Rules<'a> {
+    pub manifest: &'a Manifest,
+    pub key: Box<AskKey<'a>>,
+    pub step: Box<AskStep<'a>>,
+}
+
+pub type AskKey<'a> = dyn Fn(&Event) -> Asked<Result<Entity, String>> + 'a;
+/// Of an event, what was remembered, and the replies so far.
+pub type AskStep<'a> = dyn Fn(&Event, &[String], &[Vec<Reply>]) -> Asked<Next> + 'a;
+
+impl<'a> From<&'a Plugin> for Rules<'a> {
+    fn from(plugin: &'a Plugin) -> Self {
+        Self {
+            manifest: plugin.manifest(),
+            key: Box::new(|event| plugin.key(event)),
+            step: Box::new(|event, memory, replies| plugin.step(event, memory, replies)),
+        }
+    }
+}
+
+impl Case {
+    /// Runs the event to its end, or up to a call for which the case has no reply.
+    pub fn run(&self, rules: &Rules) -> Report {
+        let mut run =
+            Run { case: self, rules, names: vec![], asks: vec![], log: vec![], transcript: Transcript::default() };
+        let ending = match run.key() {
+            Key::Entity(entity) => {
+                run.names = entity.names;
+                run.converse()
+            }
+            Key::Over(outcome, blame, reason) => {
+                let blame = blame.map(|blame| format!(" ({})", blame.name())).unwrap_or_default();
+                Some(Ending { text: format!("{}: {reason}{blame}", outcome.name()), memory: None })
+            }
+        };
+        let Ending { text, memory } = ending.unwrap_or(Ending { text: transcript::UNKNOWN.into(), memory: None });
+        run.transcript.end = transcript::one_line(&text);
+        let before = self.memory.first().cloned().unwrap_or_default();
+        let exchanges: Vec<_> = run.transcript.passes.iter().flat_map(|pass| &pass.exchanges).collect();
+        let missing = exchanges.iter().filter(|exchange| exchange.reply.is_none());
+        Report {
+            calls: exchanges.len(),
+            missing: missing.map(|exchange| exchange.line.clone()).collect(),
+            expected: self.transcript.render(),
+            actual: run.transcript.render(),
+            memory_expected: self.memory_after.as_deref().map(layout::text),
+            memory_actual: layout::text(&memory.unwrap_or(before)),
+            asks: run.asks,
+            log: run.log,
+        }
+    }
+}
+
+/// How an event ended, and what it leaves behind if not what was there before.
+struct Ending {
+    text: String,
+    memory: Option<String>,
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    rules: &'a Rules<'a>,
+    /// Names of the entity known so far.
+    names: Vec<String>,
+    asks: Vec<Ask>,
+    /// Of the last ask.
+    log: Vec<String>,
+    transcript: Transcript,
+}
+
+impl Run<'_> {
+    fn key(&mut self) -> Key {
+        let event = &self.case.event;
+        check::key(&event.webhook, self.rules.manifest, || {
+            let asked = (self.rules.key)(event);
+            self.asks.push(Ask { usage: asked.usage, limits: asked.limits });
+            self.log = asked.log;
+            asked.result
+        })
+    }
+
+    /// `None` when a reply is missing.
+    fn converse(&mut self) -> Option<Ending> {
+        let mut recorded: Vec<&Exchange> =
+            self.case.transcript.passes.iter().flat_map(|pass| &pass.exchanges).collect();
+        let mut replies = vec![];
+        loop {
+            let asked = (self.rules.step)(&self.case.event, &self.case.memory, &replies);
+            self.asks.push(Ask { usage: asked.usage, limits: asked.limits });
+            self.log = asked.log;
+            let next = asked.result.and_then(|next| checked(next, self.rules.manifest));
+            match next.and_then(|next| check::not_for_ever(next, replies.len())) {
+                Ok(Next::Send { calls, names }) => {
+                    let names = match self.learn(names) {
+                        Ok(names) => names,
+                        Err(failure) => return Some(failed(failure)),
+                    };
+                    let exchanges = calls.iter().map(|call| exchange(call, &mut recorded)).collect();
+                    let pass = Pass { names, exchanges };
+                    let given =
+                        pass.exchanges.iter().map(|exchange| exchange.reply.clone()).collect::<Option<Vec<_>>>();
+                    self.transcript.passes.push(pass);
+                    replies.push(given?.into_iter().map(|given| given.reply).collect());
+                }
+                Ok(Next::End(End { outcome, reason, memory, names })) => {
+                    match self.learn(names) {
+                        Ok(names) => self.transcript.names = names,
+                        Err(failure) => return Some(failed(failure)),
+                    }
+                    return Some(Ending { text: format!("{}: {reason}", outcome.name()), memory });
+                }
+                Err(failure) => return Some(failed(failure)),
+            }
+        }
+    }
+
+    /// Takes in what was learned; gives what of it is new.
+    fn learn(&mut self, names: Vec<String>) -> Result<Vec<String>, Failure> {
+        let new = check::learn(&self.names, names)?;
+        self.names.extend(new.iter().cloned());
+        Ok(new)
+    }
+}
+
+fn failed(failure: Failure) -> Ending {
+    let text = format!("{}: {} ({})", Outcome::Failed.name(), failure.reason, failure.blame.name());
+    Ending { text, memory: None }
+}
+
+/// The call with the reply that the case gives to it: to the same call, or else to the same request with another body.
+/// Each reply is given once.
+fn exchange(call: &Call, recorded: &mut Vec<&Exchange>) -> Exchange {
+    let asked = Exchange::of(call);
+    let same = recorded.iter().position(|known| known.line == asked.line && known.body == asked.body);
+    let similar = || recorded.iter().position(|known| known.line == asked.line);
+    let reply = same.or_else(similar).and_then(|n| recorded.remove(n).reply.clone());
+    Exchange { reply, ..asked }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Limits, Usage};
+    use crate::model::{Effect, Method, Outcome, Request};
+    use crate::rules::Target;
+
+    fn asked<T>(answer: T) -> Asked<T> {
+        Asked { result: Ok(answer), usage: Usage::default(), limits: Limits::for_input(0), log: vec![] }
+    }
+
+    /// Runs a case whose transcript is this, through rules that make this call first and then end.
+    fn run(transcript: &str, target: &str, names: &[&str]) -> Report {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("shopify/orders-paid/a-case");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("payload.json"), "{}").unwrap();
+        std::fs::write(dir.join("transcript.http"), transcript).unwrap();
+        let manifest = Manifest {
+            name: "test".into(),
+            version: "1".into(),
+            listens: vec![("shopify".into(), "orders/paid".into())],
+            targets: vec![Target { name: "omneo".into(), api_version: String::new(), scopes: vec![] }],
+            settings: vec![],
+        };
+        let request = Request::Rest { method: Method::Get, path: "/profiles".into(), query: vec![], body: None };
+        let call = Call { target: target.into(), request, effect: Effect::Read };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let end = End { outcome: Outcome::Done, reason: "seen".into(), memory: None, names: vec![] };
+        let rules = Rules {
+            manifest: &manifest,
+            key: Box::new(|_| asked(Ok(Entity { names: vec!["shopify/order/1".into()], after: vec![] }))),
+            step: Box::new(move |_, _, replies| match replies.len() {
+                0 => asked(Next::Send { calls: vec![call.clone()], names: names.clone() }),
+                _ => asked(Next::End(end.clone())),
+            }),
+        };
+        Case::read(&dir).unwrap().run(&rules)
+    }
+
+    #[test]
+    fn a_conversation_is_held_as_it_is_written() {
+        let talk = "@ omneo/profile/2b1c\nGET omneo /profiles\n< 404\n\n= done: seen\n";
+        let report = run(talk, "omneo", &["omneo/profile/2b1c", "shopify/order/1"]);
+        assert_eq!((report.wrong(), report.calls, report.asks.len()), (None, 1, 3));
+    }
+
+    #[test]
+    fn what_the_host_would_not_do_the_sandbox_does_not_either() {
+        let end = |target, names: &[&str]| run("= ?\n", target, names).actual;
+        assert_eq!(
+            end("shopify", &[]),
+            "= failed: the rules called `shopify`, which their manifest does not declare as a target (plugin)\n"
+        );
+        assert_eq!(
+            end("omneo", &["shopify/order/2"]),
+            "= failed: the rules concluded that `shopify/order/1` and `shopify/order/2` are one, which only an event may say (plugin)\n"
+        );
+    }
+
+    #[test]
+    fn a_call_without_a_reply_stops_the_run() {
+        let report = run("= ?\n", "omneo", &[]);
+        assert_eq!(
+            (report.actual.as_str(), &report.missing[..]),
+            ("GET omneo /profiles\n< ?\n\n= ?\n", &["GET omneo /profiles".to_owned()][..])
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Intake: verifies webhooks and journals them before it answers. Works while rules, lanes and targets do not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use crate::clock;
+use crate::config::{Config, Tenant};
+use crate::journal::{Appended, Journal};
+use crate::model::Webhook;
+use crate::verify;
+
+/// What intake needs to know of each tenant.
+pub struct Intake {
+    journal: Journal,
+    body_bytes_max: usize,
+    by_shop: HashMap<String, Arc<Tenant>>,
+    by_name: HashMap<String, Arc<Tenant>>,
+}
+
+/// An answer that is not 200, with a line for whoever reads the sender's log.
+struct Refused(StatusCode, String);
+
+impl Intake {
+    pub fn new(config: &Config, journal: Journal) -> Self {
+        let tenants: Vec<_> = config.tenants.iter().cloned().map(Arc::new).collect();
+        Self {
+            journal,
+            body_bytes_max: config.body_bytes_max,
+            by_shop: tenants.iter().map(|tenant| (tenant.shop.clone(), tenant.clone())).collect(),
+            by_name: tenants.iter().map(|tenant| (tenant.name.clone(), tenant.clone())).collect(),
+        }
+    }
+
+    /// The two addresses that webhooks are sent to.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/webhooks/shopify", post(shopify))
+            .route("/webhooks/omneo/{tenant}", post(omneo))
+            .method_not_allowed_fallback(|| async {
+                Refused(StatusCode::METHOD_NOT_ALLOWED, "webhooks are POSTed".into())
+            })
+            .fallback(|| async {
+                Refused(StatusCode::NOT_FOUND, "webhooks go to /webhooks/shopify or /webhooks/omneo/{tenant}".into())
+            })
+            .with_state(Arc::new(self))
+    }
+
+    async fn body(&self, request: Request) -> Result<(HeaderMap, Bytes), Refused> {
+        let (parts, body) = request.into_parts();
+        let too_large =
+            || Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} bytes", self.body_bytes_max));
+        let length = header(&parts.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
+        if length.is_some_and(|length| length > self.body_bytes_max) {
+            return Err(too_large());
+        }
+        let body = to_bytes(body, self.body_bytes_max).await.map_err(|_| too_large())?;
+        Ok((parts.headers, body))
+    }
+
+    async fn append(&self, webhook: Webhook) -> Result<Response, Refused> {
+        let (tenant, topic) = (webhook.tenant.clone(), webhook.topic.clone());
+        match self.journal.append(webhook).await {
+            Ok(Appended::Accepted(event)) => {
+                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "accepted");
+                Ok((StatusCode::OK, format!("accepted as event {event}\n")).into_response())
+            }
+            Ok(Appended::Duplicate(event)) => {
+                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "delivered before");
+                Ok((StatusCode::OK, format!("delivered before, as event {event}\n")).into_response())
+            }
+            Err(error) => {
+                tracing::error!(stage = "webhook", tenant, topic, blame = "host", "not accepted: {error:#}");
+                Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this cannot be stored now; send it again".into()))
+            }
+        }
+    }
+}
+
+async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Refused> {
+    let (headers, body) = intake.body(request).await?;
+    let shop = header(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
+    let tenant = intake.by_shop.get(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
+    verify::shopify(&tenant.shopify.webhook_secrets, &body, header(&headers, "x-shopify-hmac-sha256"))
+        .map_err(|refused| unverified(tenant, refused))?;
+    let received_at = clock::now();
+    let triggered = header(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
+    intake
+        .append(Webhook {
+            tenant: tenant.name.clone(),
+            source: "shopify".into(),
+            topic: topic(header(&headers, "x-shopify-topic"))?,
+            delivery_id: header(&headers, "x-shopify-webhook-id").map(str::to_owned),
+            occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
+            received_at,
+            api_version: header(&headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
+            payload: text(&body)?,
+        })
+        .await
+}
+
+async fn omneo(
+    State(intake): State<Arc<Intake>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let (headers, body) = intake.body(request).await?;
+    let tenant = intake.by_name.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
+    verify::omneo(&tenant.omneo.webhook_secrets, &body, header(&headers, "x-omneo-hmac-sha256"))
+        .map_err(|refused| unverified(tenant, refused))?;
+    let received_at = clock::now();
+    intake
+        .append(Webhook {
+            tenant: tenant.name.clone(),
+            source: "omneo".into(),
+            topic: topic(header(&headers, "x-omneo-event"))?,
+            // Omneo gives none, and its times are whole seconds: two equal bodies may be two changes.
+            delivery_id: None,
+            occurred_at: clock::rfc3339(received_at),
+            received_at,
+            api_version: String::new(),
+            payload: text(&body)?,
+        })
+        .await
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn topic(header: Option<&str>) -> Result<String, Refused> {
+    match header {
+        Some(topic) if !topic.is_empty() => Ok(topic.to_owned()),
+        _ => Err(Refused(StatusCode::BAD_REQUEST, "the header with the topic is missing".into())),
+    }
+}
+
+/// A signed body is kept even if it is not JSON: the rules say what is wrong with it. Not even text it cannot be.
+fn text(body: &Bytes) -> Result<String, Refused> {
+    match std::str::from_utf8(body) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(Refused(StatusCode::BAD_REQUEST, format!("the body is not UTF-8: {error}"))),
+    }
+}
+
+fn unknown(what: &str) -> Refused {
+    tracing::warn!(stage = "webhook", "{what} is not known");
+    Refused(StatusCode::NOT_FOUND, format!("{what} is not known here"))
+}
+
+fn unverified(tenant: &Tenant, refused: verify::Refused) -> Refused {
+    tracing::warn!(stage = "webhook", tenant = tenant.name, "{refused}");
+    Refused(StatusCode::UNAUTHORIZED, refused.to_string())
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, format!("{}\n", self.1)).into_response()
+    }
+}

@@ -1,0 +1,423 @@
+//! The `tandem` command as it is typed: arguments in; standard output, standard error and status out, compared whole.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tandem::journal::Journal;
+use tandem::model::{Blame, Outcome, Webhook};
+use tempfile::TempDir;
+
+const GOOD_RULES: &str = "timezone = \"UTC\"\n";
+
+/// A folder that commands are typed in.
+struct Folder(TempDir);
+
+/// What a command said. The folder's own path is `[DIR]`, a digest `[SHA256]`, and a size `[N]`.
+#[derive(Debug, PartialEq)]
+struct Said {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(self, name: &str, text: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.path().join(name), text).unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path().join(name)).unwrap()
+    }
+
+    fn tandem(&self, arguments: &str) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.args(arguments.split_whitespace());
+        self.run(command)
+    }
+
+    fn run(&self, mut command: Command) -> Said {
+        let output = command.current_dir(self.path()).env_remove("NO_COLOR").env_remove("TANDEM_LOG");
+        let output = output.output().unwrap();
+        let text = |bytes: Vec<u8>| self.masked(&String::from_utf8(bytes).unwrap());
+        Said { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    fn masked(&self, text: &str) -> String {
+        let text = text.replace(&self.path().display().to_string(), "[DIR]");
+        let word = |word: &str| match word.strip_prefix("sha256:") {
+            Some(hex) if hex.len() == 64 && hex.bytes().all(|c| c.is_ascii_hexdigit()) => "sha256:[SHA256]".to_owned(),
+            _ => word.to_owned(),
+        };
+        let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn fails(stderr: &str) -> Said {
+    Said { status: 1, stdout: String::new(), stderr: stderr.to_owned() }
+}
+
+fn wrong_arguments(stderr: &str) -> Said {
+    Said { status: 2, ..fails(stderr) }
+}
+
+fn prints(stdout: &str) -> Said {
+    Said { status: 0, stdout: stdout.to_owned(), stderr: String::new() }
+}
+
+/// A component that `tandem build` has made of good rules, once for all tests.
+fn component() -> &'static [u8] {
+    static COMPONENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let folder = Folder::new().with("acme.toml", GOOD_RULES);
+        let said = folder.tandem("build acme.toml -o acme.wasm");
+        assert_eq!((said.status, &*said.stderr), (0, ""));
+        folder.read("acme.wasm")
+    });
+    &COMPONENT
+}
+
+#[test]
+fn without_arguments_it_says_what_there_is() {
+    let said = Folder::new().tandem("");
+    assert_eq!((said.status, &*said.stdout), (2, ""));
+    let (about, rest) = said.stderr.split_once("\n\nUsage: tandem <COMMAND>\n\nCommands:\n").unwrap();
+    assert_eq!(about, "Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component");
+    let commands: Vec<_> = rest.lines().map_while(|line| line.split_whitespace().next()).collect();
+    for command in ["serve", "demo", "build", "inspect", "events"] {
+        assert!(commands.contains(&command), "{commands:?}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let folder = Folder::new();
+    assert_eq!(
+        folder.tandem("frobnicate"),
+        wrong_arguments(
+            "error: unrecognized subcommand 'frobnicate'\n\n\
+             Usage: tandem <COMMAND>\n\n\
+             For more information, try '--help'.\n"
+        )
+    );
+    assert_eq!(
+        folder.tandem("build"),
+        wrong_arguments(
+            "error: the following required arguments were not provided:\n  --output <OUTPUT>\n  <RULES>\n\n\
+             Usage: tandem build --output <OUTPUT> <RULES>\n\n\
+             For more information, try '--help'.\n"
+        )
+    );
+    assert_eq!(
+        folder.tandem("events seven"),
+        wrong_arguments(
+            "error: invalid value 'seven' for '[EVENT]': invalid digit found in string\n\n\
+             For more information, try '--help'.\n"
+        )
+    );
+}
+
+#[test]
+fn it_knows_its_version() {
+    assert_eq!(Folder::new().tandem("--version"), prints(concat!("tandem ", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    let missing = |name: &str, hint: &str| {
+        fails(&format!(
+            "error: reading the configuration `{name}`: No such file or directory (os error 2)\nhint: {hint}\n"
+        ))
+    };
+    let folder = Folder::new();
+    assert_eq!(folder.tandem("serve"), missing("tandem.toml", "`--config FILE` names another"));
+    assert_eq!(folder.tandem("serve --config no.toml"), missing("no.toml", "`--config FILE` names another"));
+    let hint = "`--journal FILE` names the journal itself, `--config FILE` another configuration";
+    assert_eq!(folder.tandem("events"), missing("tandem.toml", hint));
+}
+
+#[test]
+fn a_contradiction_names_both_lines_and_all_of_them_are_shown() {
+    let config = r#"listen = "127.0.0.1:0"
+[delivery]
+timeout_ms = 9000
+quiet_ms = 10
+[tenants.acme]
+shop = "acme.myshopify.com"
+rules = "acme.toml"
+component = "acme.wasm"
+shopify = { token = "env:TANDEM_NO_SUCH_VARIABLE", webhook_secrets = ["s"] }
+omneo = { url = "http://api.acme.getomneo.com/api/v3", token = "t", webhook_secrets = [] }
+[tenants.zeta]
+shop = "ACME.myshopify.com"
+rules = "acme.toml"
+shopify = { token = "t", webhook_secrets = ["s"] }
+omneo = { url = "https://api.zeta.getomneo.com/api/v3", token = "t", webhook_secrets = ["o"] }
+"#;
+    assert_eq!(
+        Folder::new().with("tandem.toml", config).tandem("serve"),
+        fails(
+            "error: tandem.toml:4: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 3: a read after it could overtake the write it asks about
+hint: make quiet_ms at least as long as timeout_ms
+
+error: tandem.toml:7: `rules` contradicts `component` in line 8: a tenant has one of them
+hint: remove one
+
+error: tandem.toml:9: the environment variable `TANDEM_NO_SUCH_VARIABLE` is not set
+hint: set it, or write the secret itself
+
+error: tandem.toml:10: `http://api.acme.getomneo.com/api/v3` is not https
+hint: use https, or allow this address by name: `[network] allow = [\"api.acme.getomneo.com:80\"]`
+
+error: tandem.toml:10: no webhook of omneo could be verified
+hint: give `webhook_secrets` at least one secret
+
+error: tandem.toml:12: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 6
+hint: a shop belongs to one tenant
+"
+        )
+    );
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_named() {
+    assert_eq!(
+        Folder::new().with("tandem.toml", "\nlisen = \"127.0.0.1:0\"\n").tandem("serve"),
+        fails(
+            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `network`, `delivery`, `tenants`\n"
+        )
+    );
+    assert_eq!(
+        Folder::new().with("tandem.toml", "listen = [").tandem("serve"),
+        fails("error: tandem.toml:1: unclosed array, expected `]`\n")
+    );
+}
+
+/// A configuration whose only tenant has its rules from here.
+fn config_with(rules: &str) -> String {
+    format!(
+        "listen = \"127.0.0.1:0\"\n[tenants.acme]\nshop = \"acme.myshopify.com\"\n{rules}\n\
+         shopify = {{ token = \"t\", webhook_secrets = [\"s\"] }}\n\
+         omneo = {{ url = \"https://api.acme.getomneo.com/api/v3\", token = \"t\", webhook_secrets = [\"o\"] }}\n"
+    )
+}
+
+const BAD_RULES: &str = "timezone = \"UTC\"\n[tags]\nwhitelst = [\"vip\"]\nprefix = 3\n[sync]\norders = \"no\"\n";
+const BAD_RULES_SAID: &str = "error: unknown key `whitelst`
+ --> acme.toml:3:1
+  |
+3 | whitelst = [\"vip\"]
+  | ^^^^^^^^
+hint: did you mean `whitelist`?
+
+error: expected a text that is not empty, found `3`
+ --> acme.toml:4:1
+  |
+4 | prefix = 3
+  | ^^^^^^
+hint: write `prefix = \"…\"`
+
+error: expected true or false, found `\"no\"`
+ --> acme.toml:6:1
+  |
+6 | orders = \"no\"
+  | ^^^^^^
+hint: write `orders = true` or `orders = false`
+";
+
+#[test]
+fn every_mistake_in_the_rules_is_shown_in_its_line() {
+    let folder = Folder::new().with("acme.toml", BAD_RULES).with("tandem.toml", config_with("rules = \"acme.toml\""));
+    assert_eq!(folder.tandem("serve"), fails(BAD_RULES_SAID));
+    assert_eq!(folder.tandem("build acme.toml -o acme.wasm"), fails(BAD_RULES_SAID));
+    assert!(!folder.path().join("acme.wasm").exists());
+    assert_eq!(
+        Folder::new().with("acme.toml", "# é\ntimezone = \"UTC\n").tandem("build acme.toml -o acme.wasm"),
+        fails(
+            "error: invalid basic string, expected `\"`\n --> acme.toml:2:16\n  |\n2 | timezone = \"UTC\n  |                ^\nhint: correct the TOML\n"
+        )
+    );
+}
+
+#[test]
+fn missing_files_are_named() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES);
+    let missing = |doing: &str| fails(&format!("error: {doing}: No such file or directory (os error 2)\n"));
+    assert_eq!(folder.tandem("build no.toml -o acme.wasm"), missing("reading the rules `no.toml`"));
+    assert_eq!(folder.tandem("build acme.toml -o no/acme.wasm"), missing("writing `no/acme.wasm`"));
+    assert_eq!(folder.tandem("build acme.toml --base no.wasm -o acme.wasm"), missing("reading plugin `no.wasm`"));
+    assert_eq!(folder.tandem("inspect no.wasm"), missing("reading plugin `no.wasm`"));
+    let folder = folder.with("tandem.toml", config_with("component = \"no.wasm\""));
+    assert_eq!(folder.tandem("serve"), missing("reading plugin `no.wasm`"));
+    let folder = folder.with("tandem.toml", config_with("rules = \"no.toml\""));
+    assert_eq!(folder.tandem("serve"), missing("reading the rules `no.toml`"));
+}
+
+#[test]
+fn the_same_rules_make_the_same_bytes() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES);
+    let said = folder.tandem("build acme.toml -o again.wasm");
+    let bytes = folder.read("again.wasm");
+    assert_eq!(said, prints(&format!("again.wasm {} bytes sha256:[SHA256]\n", bytes.len())));
+    assert!(bytes == component(), "two builds differ");
+}
+
+/// What the rules say of themselves is theirs; the rest of the report is the host's.
+#[test]
+fn a_component_is_shown() {
+    let folder = Folder::new().with("acme.wasm", component());
+    let said = folder.tandem("inspect acme.wasm");
+    assert_eq!((said.status, &*said.stderr), (0, ""));
+    let of_the_rules = |line: &&str| ["calls ", "listens ", "setting "].iter().any(|field| line.starts_with(field));
+    let (theirs, ours): (Vec<_>, Vec<_>) = said.stdout.lines().partition(of_the_rules);
+    assert_eq!(
+        ours.join("\n"),
+        "name      tandem-default 0.1.0
+digest    sha256:[SHA256]
+world     tandem:rules@0.1
+imports   nothing
+limits    an ask about 1 KiB: 51 million units of fuel, 16 MiB of memory, 1028 KiB of answer
+limits    an ask about 100 KiB: 152 million units of fuel, 18 MiB of memory, 1424 KiB of answer
+limits    an ask about 2 MiB: 2147 million units of fuel, 64 MiB of memory, 9216 KiB of answer"
+    );
+    for line in [
+        "setting   timezone = \"UTC\"",
+        "setting   identity.handle = \"shopify\"  (fixed once profiles are linked)",
+        "setting   tags.prefix = \"cx-\"",
+    ] {
+        assert!(theirs.contains(&line), "{theirs:#?}");
+    }
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES).with("cut.wasm", &component()[..5_000]);
+    let text = fails(
+        "error: plugin `acme.toml`: this is not WebAssembly\nhint: `tandem build` makes a component of a rules file\n",
+    );
+    assert_eq!(folder.tandem("inspect acme.toml"), text);
+    assert_eq!(folder.tandem("build acme.toml --base acme.toml -o acme.wasm"), text);
+    let said = folder.tandem("inspect cut.wasm");
+    assert_eq!((said.status, &*said.stdout), (1, ""));
+    // Where the first section should have ended changes with the rules.
+    let (before, rest) = said.stderr.split_once("section range 12..").unwrap();
+    let (_, after) = rest.split_once(" is out of bounds ").unwrap();
+    assert_eq!(before, "error: plugin `cut.wasm`: the component is not valid here: ");
+    assert_eq!(
+        after,
+        "(bound = 5000)\nhint: it may have been cut off, or built for another target than wasm32-unknown-unknown\n"
+    );
+    let folder = folder.with("tandem.toml", config_with("component = \"cut.wasm\""));
+    let served = folder.tandem("serve").stderr;
+    assert!(served.starts_with("error: the rules of tenant `acme`: the component is not valid here: "), "{served}");
+}
+
+/// A journal with two events: one that waits, and one that failed.
+async fn journal(folder: &Folder) {
+    let (journal, feeds, thread) = Journal::open(&folder.path().join("tandem.db")).unwrap();
+    for (n, topic) in [(1, "customers/update"), (2, "orders/paid")] {
+        let webhook = Webhook {
+            tenant: "acme".into(),
+            source: "shopify".into(),
+            topic: topic.into(),
+            delivery_id: Some(format!("b54557e{n}")),
+            occurred_at: "2026-01-02T03:04:05Z".into(),
+            received_at: 1_767_323_046_000 + n,
+            api_version: "2026-07".into(),
+            payload: format!(r#"{{"id":{n},"note":"a\u001b[31mb"}}"#),
+        };
+        journal.append(webhook).await.unwrap();
+    }
+    let reason = "the rules panicked\x1b[31m".to_owned();
+    let failed = tandem::model::EventId(2);
+    journal.close(failed, Outcome::Failed, Some(Blame::Plugin), reason, Some("6d6d".into())).await.unwrap();
+    drop((journal, feeds));
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_journal_has_no_events() {
+    let folder = Folder::new();
+    drop(Journal::open(&folder.path().join("tandem.db")).unwrap());
+    assert_eq!(folder.tandem("events --journal tandem.db"), prints("no events\n"));
+    // By way of the configuration, whose secrets need not be there.
+    let folder = folder.with("tandem.toml", config_with("rules = \"a.toml\"").replace("\"t\"", "\"env:NO_SUCH\""));
+    assert_eq!(folder.tandem("events"), prints("no events\n"));
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_named() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES);
+    rusqlite::Connection::open(folder.path().join("other.db")).unwrap().execute_batch("CREATE TABLE a (b)").unwrap();
+    assert_eq!(
+        folder.tandem("events --journal no.db"),
+        fails("error: there is no journal `no.db`\nhint: `--journal FILE` names another\n")
+    );
+    for other in ["acme.toml", "other.db"] {
+        assert_eq!(
+            folder.tandem(&format!("events --journal {other}")),
+            fails(&format!("error: `{other}` is not a journal\nhint: `--journal FILE` names another\n"))
+        );
+    }
+    assert!(!folder.path().join("no.db").exists());
+}
+
+#[tokio::test]
+async fn events_are_listed_and_shown_in_plain_text() {
+    let folder = Folder::new();
+    journal(&folder).await;
+    let waiting = "    1 03:04:06 acme customers/update                                    waiting          \n";
+    let failed = "    2 03:04:06 acme orders/paid                                         failed           the rules panicked\u{fffd}[31m\n";
+    assert_eq!(folder.tandem("events --journal tandem.db"), prints(&format!("{waiting}{failed}")));
+    for filter in ["--outcome dead", "--outcome failed", "--topic orders/paid", "--limit 1"] {
+        assert_eq!(folder.tandem(&format!("events --journal tandem.db {filter}")), prints(failed), "{filter}");
+    }
+    assert_eq!(folder.tandem("events --journal tandem.db --outcome waiting"), prints(waiting));
+    assert_eq!(folder.tandem("events --journal tandem.db --tenant zeta"), prints("no events\n"));
+    let said = folder.tandem("events 2 --journal tandem.db");
+    assert_eq!((said.status, &*said.stderr), (0, ""));
+    let (before, _ended) = said.stdout.split_once("\nended ").unwrap();
+    assert_eq!(
+        before,
+        "event      2
+tenant     acme
+topic      shopify orders/paid
+delivery   b54557e2
+occurred   2026-01-02T03:04:05Z
+received   2026-01-02T03:04:06.002Z
+outcome    failed
+blame      plugin
+reason     the rules panicked\u{fffd}[31m"
+    );
+    assert!(said.stdout.ends_with("payload\n{\n  \"id\": 2,\n  \"note\": \"a\\u001b[31mb\"\n}\n"), "{}", said.stdout);
+    assert_eq!(
+        folder.tandem("events 999 --journal tandem.db"),
+        fails("error: there is no event 999 in `tandem.db`\nhint: `tandem events` lists them\n")
+    );
+}
+
+/// In a terminal of its own, which `script` makes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn colours_are_for_terminals_and_not_for_who_wants_none() {
+    let folder = Folder::new();
+    journal(&folder).await;
+    let in_terminal = |before: &str| {
+        let mut command = Command::new("script");
+        let typed = format!("{before} {} events --journal tandem.db", env!("CARGO_BIN_EXE_tandem"));
+        command.args(["--quiet", "--return", "--command", &typed, "/dev/null"]);
+        folder.run(command).stdout
+    };
+    assert!(in_terminal("").contains("\x1b[31mfailed  \x1b[0m"));
+    assert!(!in_terminal("NO_COLOR=1").contains('\x1b'));
+    assert!(!folder.tandem("events --journal tandem.db").stdout.contains('\x1b'));
+}

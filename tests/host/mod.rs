@@ -1,0 +1,150 @@
+//! A real host on a free loopback port with tenants of the test's choice, and what became of what it was sent.
+//!
+//! Knows the door, the journal and how the hostile component is built; not what is expected of either.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, Url};
+use tandem::config::{Config, Delivery, Peer, RulesFrom, Tenant};
+use tandem::journal::{EventRow, RunRow};
+use tandem::model::EventId;
+use tandem::rules::Plugin;
+use tandem::serve::Server;
+use tandem::{bake, engine};
+use tandem_standin::{Omneo, OmneoOptions, sign_shopify};
+use tempfile::TempDir;
+
+/// What signs the webhooks of every tenant and side. The second of two that are valid.
+pub const SECRET: &str = "new-secret";
+pub const OLD_SECRET: &str = "old-secret";
+/// Longest body that the host takes.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+pub struct Host {
+    pub server: Server,
+    /// The one side of every tenant, and the other.
+    pub omneo: Omneo,
+    pub journal: PathBuf,
+    client: reqwest::Client,
+    _folder: TempDir,
+}
+
+/// The component of `tests/plugins`, built and loaded once for all tests of a program.
+pub fn hostile() -> Plugin {
+    static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| {
+        let bytes = bake::encode(&std::fs::read(build()).unwrap()).unwrap();
+        Plugin::load(&engine::engine().unwrap(), &bytes).unwrap()
+    });
+    HOSTILE.clone()
+}
+
+fn build() -> PathBuf {
+    let target = Path::new(env!("TANDEM_GUEST_TARGET_DIR"));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins"))
+        .args(["build", "--locked", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--target-dir"])
+        .arg(target);
+    // What the outer build was told is not meant for the guest.
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(variable);
+    }
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join("wasm32-unknown-unknown/guest/tandem_hostile.wasm")
+}
+
+/// The shop of a tenant.
+pub fn shop(tenant: &str) -> String {
+    format!("{tenant}.myshopify.com")
+}
+
+impl Host {
+    /// Starts a host whose tenants have these rules.
+    pub async fn start(plugins: impl IntoIterator<Item = (String, Plugin)>) -> Self {
+        let plugins: HashMap<String, Plugin> = plugins.into_iter().collect();
+        let folder = tempfile::tempdir().unwrap();
+        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        let peer = Peer {
+            url: omneo.url(),
+            token: OmneoOptions::default().token,
+            webhook_secrets: vec![OLD_SECRET.into(), SECRET.into()],
+            per_minute: None,
+        };
+        let tenant = |name: &String| Tenant {
+            name: name.clone(),
+            shop: shop(name),
+            rules: RulesFrom::Component(PathBuf::new()),
+            shopify: peer.clone(),
+            omneo: peer.clone(),
+        };
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            journal: folder.path().join("tandem.db"),
+            body_bytes_max: BODY_BYTES_MAX,
+            allow: vec![omneo.address().to_string()],
+            delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
+            tenants: plugins.keys().map(tenant).collect(),
+        };
+        let server = Server::start_with(&config, plugins).await.unwrap();
+        Self { server, omneo, journal: config.journal, client: reqwest::Client::new(), _folder: folder }
+    }
+
+    /// Sends a request; gives status and text of the answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, String) {
+        let url = Url::parse(&format!("http://{}{path}", self.server.address)).unwrap();
+        let request = headers.iter().fold(self.client.request(method, url), |request, (k, v)| request.header(*k, *v));
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Sends a webhook as a tenant's Shopify does, and gives its event.
+    pub async fn event(&self, tenant: &str, topic: &str, body: &str) -> EventId {
+        let (shop, signature) = (shop(tenant), sign_shopify(SECRET, body.as_bytes()));
+        let headers =
+            [("x-shopify-shop-domain", &*shop), ("x-shopify-hmac-sha256", &signature), ("x-shopify-topic", topic)];
+        let (status, text) = self.request(Method::POST, "/webhooks/shopify", &headers, body.to_owned()).await;
+        assert_eq!(status, 200, "{text}");
+        let number = text.trim().strip_prefix("accepted as event ").and_then(|number| number.parse().ok());
+        EventId(number.unwrap_or_else(|| panic!("{text}")))
+    }
+
+    /// Waits until an event is over.
+    pub async fn over(&self, event: EventId) -> EventRow {
+        let began = Instant::now();
+        loop {
+            let row = self.row(event);
+            if row.outcome.is_some() {
+                return row;
+            }
+            assert!(began.elapsed() < WAIT_MAX, "not over: {row:#?}");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    pub fn row(&self, event: EventId) -> EventRow {
+        self.show(event).0
+    }
+
+    pub fn show(&self, event: EventId) -> (EventRow, Vec<RunRow>) {
+        self.server.journal.read(|reader| reader.show(event)).unwrap().expect("the event is in the journal")
+    }
+
+    pub async fn stop(self) {
+        self.server.stop().await.unwrap();
+        self.omneo.stop();
+    }
+}

@@ -1,0 +1,233 @@
+//! Stories in which the host is killed, as by `kill -9`, in the middle of a call, and started again on its journal.
+
+mod town;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tandem::journal::{EventRow, Filter, Reader};
+use tandem::{bake, engine};
+use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions};
+use town::order;
+
+/// A host in a process of its own, between two stand-ins in this one.
+struct Killable {
+    shopify: Shopify,
+    omneo: Omneo,
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Arc<Mutex<Option<Child>>>,
+}
+
+/// The default rules, frozen once for all stories.
+async fn component() -> Vec<u8> {
+    static MADE: tokio::sync::OnceCell<Vec<u8>> = tokio::sync::OnceCell::const_new();
+    let make = || async {
+        let base = bake::default_base().unwrap();
+        bake::bake(&engine::building_engine().unwrap(), &base, "acme.toml", town::RULES).await.unwrap()
+    };
+    MADE.get_or_init(make).await.clone()
+}
+
+impl Killable {
+    async fn start() -> Self {
+        let shopify = Shopify::start(ShopifyOptions::default()).await.unwrap();
+        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        // A port that was free a moment ago. The host must come back under the same one.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "listen = \"127.0.0.1:{port}\"\njournal = \"killed.db\"\n[network]\nallow = [\"{}\", \"{}\"]\n\
+             [delivery]\ntimeout_ms = 1000\nquiet_ms = 1000\nretry_delays_ms = [50, 100, 200, 400, 800]\n\
+             [tenants.acme]\nshop = \"{}\"\ncomponent = \"acme.wasm\"\n\
+             shopify = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
+             omneo = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n",
+            shopify.address(),
+            omneo.address(),
+            ShopifyOptions::default().shop,
+            shopify.url(),
+            ShopifyOptions::default().token,
+            ShopifyOptions::default().webhook_secret,
+            omneo.url(),
+            OmneoOptions::default().token,
+            OmneoOptions::default().webhook_secret,
+        );
+        std::fs::write(folder.path().join("tandem.toml"), config).unwrap();
+        std::fs::write(folder.path().join("acme.wasm"), component().await).unwrap();
+        shopify.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/shopify"));
+        omneo.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/omneo/acme"));
+        let killable = Self { shopify, omneo, folder, port, child: Arc::default() };
+        killable.run().await;
+        killable
+    }
+
+    /// Starts the host and waits until it listens.
+    async fn run(&self) {
+        let child = Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .args(["serve", "--config"])
+            .arg(self.folder.path().join("tandem.toml"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        *self.child.lock().unwrap() = Some(child);
+        let began = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the host does not listen");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Kills the host as soon as a call has been carried out and before it is answered.
+    fn kill_after(&self, rule: Rule) -> Arc<Mutex<bool>> {
+        let killed = Arc::new(Mutex::new(false));
+        let (child, told) = (self.child.clone(), killed.clone());
+        let kill = move || {
+            if let Some(mut child) = child.lock().unwrap().take() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            *told.lock().unwrap() = true;
+        };
+        if rule == Rule::operation("CreatePerson") {
+            self.shopify.faults().after(rule, kill);
+        } else {
+            self.omneo.faults().after(rule, kill);
+        }
+        killed
+    }
+
+    async fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}: {:#?}", self.events());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until no webhook is on its way and every event is over.
+    async fn settle(&self) {
+        let resting = || self.shopify.outbox().quiet() && self.omneo.outbox().quiet() && self.waiting() == 0;
+        self.until("rest", resting).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.until("rest", resting).await;
+    }
+
+    fn waiting(&self) -> u64 {
+        Reader::open(&self.journal()).and_then(|reader| reader.unfinished_count()).unwrap_or(1)
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        let filter = Filter { limit: usize::MAX, ..Filter::default() };
+        Reader::open(&self.journal()).and_then(|reader| reader.events(&filter)).unwrap_or_default()
+    }
+
+    fn dead_letters(&self) -> Vec<EventRow> {
+        self.events()
+            .into_iter()
+            .filter(|event| !matches!(event.outcome.as_deref(), Some("done" | "skipped")))
+            .collect()
+    }
+
+    fn journal(&self) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join("killed.db")
+    }
+}
+
+impl Drop for Killable {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.shopify.stop();
+        self.omneo.stop();
+    }
+}
+
+fn is_killed(killed: &Arc<Mutex<bool>>) -> bool {
+    *killed.lock().unwrap()
+}
+
+/// Interleaving 16: killed between the customer's creation and the identity; the next event is customers/create.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_creating_the_customer() {
+    let host = Killable::start().await;
+    let killed = host.kill_after(Rule::operation("CreatePerson"));
+    host.omneo
+        .create_profile(json!({"first_name": "Ada", "last_name": "Lovelace", "email": "ada@lovelace.dev"}))
+        .unwrap();
+    host.until("the kill", || is_killed(&killed)).await;
+    host.run().await;
+    host.settle().await;
+    let (customers, profiles) = (host.shopify.customers(), host.omneo.profiles());
+    assert_eq!((customers.len(), profiles.len()), (1, 1));
+    let identities = profiles[0]["identities"].as_array().unwrap();
+    assert_eq!(identities.len(), 1, "{identities:?}");
+    assert_eq!(identities[0]["identifier"], json!(customers[0]["id"].to_string()));
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_write_that_may_be_repeated() {
+    let host = Killable::start().await;
+    let fields = json!({"first_name": "Ada", "last_name": "Lovelace", "email": "ada@lovelace.dev"});
+    let customer = host.shopify.create_customer(fields).unwrap();
+    host.settle().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let killed = host.kill_after(Rule::path("PUT /profiles"));
+    host.shopify.update_customer(customer, json!({"last_name": "Byron"})).unwrap();
+    host.until("the kill", || is_killed(&killed)).await;
+    host.run().await;
+    host.settle().await;
+    assert_eq!(host.omneo.profiles()[0]["last_name"], json!("Byron"));
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_write_that_may_not_be_repeated() {
+    let host = Killable::start().await;
+    let killed = host.kill_after(Rule::path("POST /orders"));
+    host.shopify.send_order("orders/create", order(4501, None, "pending"));
+    host.until("the kill", || is_killed(&killed)).await;
+    host.run().await;
+    host.settle().await;
+    // It was carried out once, and the rules, told that nobody knows, did not ask for it again.
+    assert_eq!(host.omneo.orders().len(), 1);
+    host.shopify.send_order("orders/paid", order(4501, None, "paid"));
+    host.settle().await;
+    assert_eq!((host.omneo.orders().len(), host.omneo.transactions().len()), (1, 1));
+}
+
+/// Killed again and again while a crowd signs up: everybody is there in the end, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_under_load() {
+    let host = Killable::start().await;
+    host.omneo.faults().add(Rule::any(), Fault::Hang(Duration::from_millis(5)));
+    for n in 0..40 {
+        let fields = json!({"first_name": "Ada", "last_name": "Lovelace", "email": format!("ada{n}@lovelace.dev")});
+        host.shopify.create_customer(fields).unwrap();
+    }
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if let Some(mut child) = host.child.lock().unwrap().take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        host.run().await;
+    }
+    // The stand-in gives up sooner than Shopify does: what it gave up while the host was down is sent once more.
+    for webhook in host.shopify.outbox().failed() {
+        assert_eq!(host.shopify.outbox().deliver(&webhook).await, Ok(200));
+    }
+    host.settle().await;
+    for e in host.events().iter().filter(|e| e.event.webhook.topic == "customers/create") {
+        eprintln!("{} {:?} {:?}", e.event.id, e.outcome, e.reason);
+    }
+    let emails: std::collections::BTreeSet<_> =
+        host.omneo.profiles().iter().map(|profile| profile["email"].to_string()).collect();
+    assert_eq!((host.omneo.profiles().len(), emails.len()), (40, 40));
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}

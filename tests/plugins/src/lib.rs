@@ -1,0 +1,162 @@
+//! Rules that do what rules must not. An event's topic says what, so that one component serves every test.
+//!
+//! The payload is `{"id": 7}`: events with one id are about one entity, and so wait for each other.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tandem_sdk::*;
+
+/// What may be asked for. The first two do no harm.
+const TOPICS: [&str; 35] = [
+    "good",
+    "ask",
+    "remember",
+    "recall",
+    "count",
+    "endless",
+    "greedy",
+    "deep",
+    "broken",
+    "asleep",
+    "loud",
+    "loud-line",
+    "whispering",
+    "loud-then-broken",
+    "chatty",
+    "flooding",
+    "looper",
+    "stray",
+    "reserved",
+    "climber",
+    "climber-encoded",
+    "climber-absolute",
+    "not-json",
+    "verbose",
+    "verbose-memory",
+    "hoarder",
+    "rambling",
+    "twins",
+    "misnamer",
+    "namer",
+    "key-endless",
+    "key-broken",
+    "key-misnamed",
+    "key-nameless",
+    "key-namer",
+];
+
+/// Nobody can count by this: every ask begins with a fresh instance.
+static ASKS: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Default)]
+struct Hostile;
+
+impl Rules for Hostile {
+    fn describe(&self) -> Manifest {
+        Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("tandem", "", [])
+    }
+
+    fn key(&self, event: &Event) -> Result<Entity, String> {
+        let payload = Json::payload(event).map_err(|wrong| wrong.to_string())?;
+        let id = payload.view().id("/id").map_err(|wrong| wrong.to_string())?;
+        let entity = Entity::named(format!("shopify/thing/{id}"));
+        match event.topic.as_str() {
+            "key-endless" => endless(),
+            "key-broken" => panic!("the key is broken"),
+            "key-misnamed" => Ok(Entity::named("ada@example.org")),
+            "key-nameless" => Ok(Entity { names: vec![], after: vec![] }),
+            "key-namer" => Ok(Entity { names: many_names(), after: vec![] }),
+            _ => Ok(entity),
+        }
+    }
+
+    async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
+        match event.topic.as_str() {
+            "ask" => Ok(done(format!("Omneo answered {}", cx.omneo(get("/profiles")).await?.status))),
+            "remember" => Ok(done("remembered").remember(&event.payload)),
+            "recall" => Ok(done(format!("{:?}", cx.memory()))),
+            "count" => Ok(done(format!("asked {} times", 1 + ASKS.fetch_add(1, Ordering::Relaxed)))),
+            "endless" => endless(),
+            "greedy" => greedy(),
+            "deep" => Ok(done(deep(1).to_string())),
+            "broken" => panic!("the rules are broken"),
+            "asleep" => std::future::pending().await,
+            "loud" | "loud-then-broken" => {
+                for n in 0..1024 {
+                    log(&format!("{n:4} {}", "a".repeat(1018)));
+                }
+                assert!(event.topic == "loud", "too loud");
+                Ok(done("said it"))
+            }
+            "loud-line" => {
+                log(&"é".repeat(100_000));
+                Ok(done("said it"))
+            }
+            "whispering" => {
+                (0..20_000).for_each(|_| log(""));
+                Ok(done("said it"))
+            }
+            "chatty" | "flooding" => {
+                let calls = if event.topic == "chatty" { 500 } else { 10_000 };
+                join_all((0..calls).map(|n| cx.omneo(get(format!("/profiles/{n}"))))).await;
+                Ok(done("sent"))
+            }
+            "looper" => loop {
+                cx.omneo(get("/profiles")).await?;
+            },
+            "stray" => sent(cx.call(get("/charges").to("stripe")).await),
+            "reserved" => sent(cx.call(get("/journal").to("tandem")).await),
+            "climber" => sent(cx.call(get("/../admin").to("omneo")).await),
+            "climber-encoded" => sent(cx.call(get("/profiles/%2e%2E/admin").to("omneo")).await),
+            "climber-absolute" => sent(cx.call(get("//evil.example/").to("omneo")).await),
+            "not-json" => {
+                let body = Some("{\"a\":1}{".to_owned());
+                let request = RestRequest { method: Method::Post, path: "/profiles".into(), query: vec![], body };
+                let call = Call { target: "omneo".into(), request: Request::Rest(request), effect: Effect::Once };
+                sent(cx.call(call).await)
+            }
+            "verbose" => Ok(done("a".repeat(4 << 20))),
+            "verbose-memory" => Ok(done("remembered").remember("a".repeat(4 << 20))),
+            // Twice as much at each event: within what one answer may hold, and for ever more.
+            "hoarder" => {
+                let kept = cx.memory().first().map_or(600 << 10, |memory| memory.len() * 2);
+                Ok(done(format!("{} KiB", kept >> 10)).remember("a".repeat(kept)))
+            }
+            "rambling" => Ok(done(format!("first line\n    9 00:00:00 acme {}", "and so on ".repeat(1_000)))),
+            "twins" => Ok(done("learned").name("omneo/profile/1").name("omneo/profile/2")),
+            "misnamer" => Ok(done("learned").name("omneo//1")),
+            "namer" => Ok(End { names: many_names(), ..done("learned") }),
+            _ => Ok(done("fine")),
+        }
+    }
+}
+
+tandem_sdk::export!(Hostile);
+
+fn sent(_: Reply) -> Ending {
+    Ok(done("sent"))
+}
+
+fn endless<T>() -> T {
+    let mut n = 0_u64;
+    loop {
+        n = black_box(n + 1);
+    }
+}
+
+fn greedy<T>() -> T {
+    let mut all = vec![];
+    loop {
+        all.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+/// Of as many kinds: nothing but their number is wrong with them.
+fn many_names() -> Vec<String> {
+    (0..10_000).map(|n| format!("a/{n}/b")).collect()
+}
+
+fn deep(n: u64) -> u64 {
+    if black_box(n) == 0 { 0 } else { black_box(1 + deep(n + 1)) }
+}

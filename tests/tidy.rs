@@ -1,0 +1,349 @@
+//! Holds what `ARCHITECTURE.md` promises and the habits of this repository, by reading its text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Lines of a file before somebody should ask whether it is two.
+const LINES_MAX: usize = 600;
+/// Those that are longer for a reason, with the reason beside them.
+const LONGER: [&str; 0] = [];
+
+/// The contract as it is. It is not released yet: whoever changes it changes this number with it, on purpose, and says
+/// so in `CHANGELOG.md`. From the first release on a change is another version, in a directory beside `v0.1`.
+const WIT_SHA256: &str = "ada9f11371fc7bfb360cb928c0b3222a202dfefeb812925c7e99fc2e08f0c161";
+
+struct Source {
+    /// Below the repository, with `/` between its parts.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Without comments that fill a line, and without unit tests, which stand at the end.
+    fn code(&self) -> String {
+        let code = self.text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The module of the host that it belongs to: `journal` for `host/journal/writer.rs`.
+    fn module(&self) -> &str {
+        let below = self.path.strip_prefix("host/").unwrap_or(&self.path);
+        below.split(['/', '.']).next().unwrap_or_default()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder whose name ends so, build output aside.
+fn files(folder: &str, ending: &str) -> Vec<Source> {
+    let mut found = vec![];
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && name != ".git" {
+                folders.push(path);
+            } else if path.is_file() && name.ends_with(ending) {
+                found.extend(source(&path));
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+/// Nothing for what is not text.
+fn source(path: &Path) -> Option<Source> {
+    let text = String::from_utf8(std::fs::read(path).unwrap()).ok()?;
+    let path = path.strip_prefix(root()).unwrap().components().map(|part| part.as_os_str().to_string_lossy());
+    Some(Source { path: path.collect::<Vec<_>>().join("/"), text })
+}
+
+fn read(path: &str) -> String {
+    source(&root().join(path)).unwrap().text
+}
+
+/// The sources of the host itself: not those of the stand-ins, which are a crate of their own.
+fn host() -> Vec<Source> {
+    let mut files = files("host", ".rs");
+    files.retain(|file| !file.path.starts_with("host/standin/"));
+    assert!(files.len() > 20, "the host is somewhere else now");
+    files
+}
+
+/// The sources of plugins and of the host with its stand-ins, without their test suites.
+fn shipped() -> Vec<Source> {
+    let mut shipped = files("host", ".rs");
+    shipped.extend(files("plugin", ".rs"));
+    shipped.retain(|file| !file.path.contains("/tests/"));
+    shipped
+}
+
+/// The places outside these modules whose code holds one of these texts.
+fn named_outside(modules: &[&str], texts: &[&str]) -> Vec<String> {
+    let outside = host().into_iter().filter(|file| !modules.contains(&file.module()));
+    outside.flat_map(|file| holding(&file, texts)).collect()
+}
+
+fn holding(file: &Source, texts: &[&str]) -> Vec<String> {
+    let code = file.code();
+    let bad = code.lines().filter(|line| texts.iter().any(|text| line.contains(text)));
+    bad.map(|line| format!("{}: {}", file.path, line.trim())).collect()
+}
+
+/// The modules of the host that a text names behind `crate::`, alone or in a list.
+fn uses(code: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            used.insert(word(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = String::new();
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    used.insert(word(item.trim()));
+                    item.clear();
+                    continue;
+                }
+                _ => {}
+            }
+            item.push(c);
+        }
+        used.insert(word(item.trim()));
+    }
+    used.remove("");
+    used
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+/// What each module of the host uses of the others.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in host() {
+        let used = uses(&file.code()).into_iter().filter(|used| used != file.module());
+        graph.entry(file.module().to_owned()).or_default().extend(used);
+    }
+    graph
+}
+
+/// The table of layers in `ARCHITECTURE.md`: the modules of each row, from the top.
+fn layers() -> Vec<(String, Vec<String>)> {
+    let text = read("ARCHITECTURE.md");
+    let table = text.split("| layer | modules |\n").nth(1).expect("ARCHITECTURE.md has the table of layers");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let row = |line: &str| {
+        let (name, modules) = line.trim_matches('|').split_once('|').expect("a row has two cells");
+        let quoted = modules.split('`').skip(1).step_by(2);
+        let modules = quoted.filter_map(|name| name.strip_suffix(".rs")).filter(|name| !name.contains('/'));
+        (name.trim().to_owned(), modules.map(str::to_owned).collect())
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn a_list_of_imports_is_read() {
+    let code = "use crate::{bake::{self, Refused}, config, a::b};\nuse crate::model::Event;\n|| crate::clock::now()";
+    assert_eq!(uses(code).into_iter().collect::<Vec<_>>(), ["a", "bake", "clock", "config", "model"]);
+}
+
+#[test]
+fn stages_do_not_know_each_other() {
+    let (graph, stages) = (graph(), ["webhook", "mapping", "delivery"]);
+    for stage in stages {
+        let others = graph[stage].iter().filter(|used| stages.contains(&used.as_str())).collect::<Vec<_>>();
+        assert!(others.is_empty(), "{stage} uses {others:?}: stages meet in the journal");
+    }
+}
+
+#[test]
+fn modules_use_what_stands_above_them_in_the_map() {
+    let layers = layers();
+    let layer = |module: &str| layers.iter().position(|(_, modules)| modules.iter().any(|name| name == module));
+    for (module, used) in graph() {
+        // They have no layer: they name all the others.
+        if module == "main" || module == "lib" {
+            continue;
+        }
+        let own = layer(&module).unwrap_or_else(|| panic!("{module} is in no layer of ARCHITECTURE.md"));
+        for used in used {
+            let other = layer(&used).unwrap_or_else(|| panic!("{used} is in no layer of ARCHITECTURE.md"));
+            assert!(other <= own, "{module} ({}) uses {used} ({})", layers[own].0, layers[other].0);
+        }
+    }
+}
+
+#[test]
+fn modules_do_not_use_each_other_in_a_circle() {
+    let mut graph = graph();
+    graph.remove("lib");
+    // What uses nothing that is left is in no circle.
+    while let Some(free) = graph.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| module.clone()) {
+        graph.remove(&free);
+        graph.values_mut().for_each(|used| used.retain(|used| *used != free));
+    }
+    assert!(graph.is_empty(), "a circle is among these: {graph:?}");
+}
+
+#[test]
+fn edges_are_where_they_are_said_to_be() {
+    assert_eq!(named_outside(&["engine", "rules", "bake"], &["wasmtime"]), Vec::<String>::new());
+    assert_eq!(named_outside(&["journal"], &["rusqlite", "SELECT ", "INSERT ", "PRAGMA "]), Vec::<String>::new());
+    assert_eq!(named_outside(&["client"], &["reqwest"]), Vec::<String>::new());
+    assert_eq!(named_outside(&["config"], &["env::var", "std::env", "env::args"]), Vec::<String>::new());
+}
+
+#[test]
+fn pure_modules_are_given_what_they_need() {
+    let outside = [
+        "clock::now",
+        "SystemTime",
+        "Instant",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::io",
+        "std::thread",
+        "tokio",
+        "fastrand",
+        "tracing",
+    ];
+    for file in host().iter().filter(|file| ["verify", "retry", "budget", "lanes", "model"].contains(&file.module())) {
+        assert_eq!(holding(file, &outside), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn nothing_is_shared_behind_anyones_back() {
+    for file in host() {
+        let code = file.code();
+        let statics =
+            code.lines().map(str::trim_start).filter(|line| line.trim_start_matches("pub ").starts_with("static "));
+        assert_eq!(statics.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", file.path);
+        assert_eq!(holding(&file, &["thread_local!", "unsafe "]), Vec::<String>::new());
+    }
+}
+
+/// Not in the code: the comments may say what it does not know.
+#[test]
+fn rules_know_no_tenant() {
+    for file in shipped().iter().filter(|file| file.path.starts_with("plugin/")) {
+        let lower = Source { path: file.path.clone(), text: file.code().to_lowercase() };
+        assert_eq!(holding(&lower, &["tenant", "credential", "secret", "token", "password"]), Vec::<String>::new());
+    }
+}
+
+/// What a crate's `[dependencies]` and the like name.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = read(manifest);
+    let mut inside = false;
+    let mut names = vec![];
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.trim_end_matches(']').ends_with("dependencies");
+        } else if inside && line.contains('=') {
+            names.push(line.split(['.', ' ', '=']).next().unwrap_or_default().to_owned());
+        }
+    }
+    assert!(!names.is_empty(), "{manifest} names no dependency: is it read right?");
+    names
+}
+
+#[test]
+fn what_checks_or_runs_in_the_host_does_not_depend_on_it() {
+    for manifest in [
+        "host/standin/Cargo.toml",
+        "plugin/sdk/Cargo.toml",
+        "plugin/rules/Cargo.toml",
+        "plugin/component/Cargo.toml",
+        "tests/plugins/Cargo.toml",
+    ] {
+        let names = dependencies(manifest);
+        let standin = manifest.starts_with("host/");
+        let bad = |name: &&String| *name == "tandem" || standin && name.starts_with("tandem");
+        assert_eq!(names.iter().filter(bad).collect::<Vec<_>>(), Vec::<&String>::new(), "{manifest}");
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In two parts each, or this file would hold them.
+    let everywhere = ["TO\u{44}O", "FIX\u{4d}E", "todo\u{21}(", "db\u{67}!(", "#[ignor\u{65}"];
+    for file in files("", ".rs") {
+        let bad = file.text.lines().filter(|line| everywhere.iter().any(|text| line.contains(text)));
+        assert_eq!(bad.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", file.path);
+    }
+    for file in shipped() {
+        assert_eq!(holding(&file, &[".unwrap()", "unimplemented!(", "println!(\"DEBUG"]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_module_is_declared_and_in_the_map() {
+    let map = read("ARCHITECTURE.md");
+    for file in host().iter().filter(|file| !["lib", "main"].contains(&file.module())) {
+        let below = file.path.strip_prefix("host/").unwrap_or_default();
+        let path = PathBuf::from(below.trim_end_matches(".rs"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let parent = match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => format!("host/{}.rs", parent.display()),
+            None => "host/lib.rs".to_owned(),
+        };
+        let declared = read(&parent).lines().any(|line| line.trim_start_matches("pub ") == format!("mod {name};"));
+        assert!(declared, "{parent} does not declare {name}");
+        let folder = format!("`{}/", path.parent().map(|parent| parent.display().to_string()).unwrap_or_default());
+        let known = map.contains(&format!("`{below}`")) || map.contains(&folder);
+        assert!(known, "ARCHITECTURE.md does not mention `{below}`");
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    for file in files("", ".rs") {
+        assert!(file.text.starts_with("//! "), "{} does not begin with what it is", file.path);
+    }
+}
+
+#[test]
+fn no_file_is_long() {
+    for file in files("", ".rs") {
+        let lines = file.text.lines().count();
+        let listed = LONGER.contains(&file.path.as_str());
+        assert!(
+            lines <= LINES_MAX || listed,
+            "{} has {lines} lines: make it two, or list it with the reason",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn the_contract_is_what_it_was() {
+    let sha256 = hex::encode(Sha256::digest(read("wit/v0.1/rules.wit")));
+    assert_eq!(sha256, WIT_SHA256, "wit/v0.1/rules.wit has changed: see what stands above WIT_SHA256");
+}
+
+#[test]
+fn no_file_names_a_place_on_somebodys_computer() {
+    // In two parts each, or this file would hold them.
+    let places =
+        [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["/Use", "rs/"], ["C:", "\\"]].map(|parts| parts.concat());
+    for file in files("", "") {
+        let bad = file.text.lines().filter(|line| places.iter().any(|place| line.contains(place)));
+        assert_eq!(bad.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", file.path);
+    }
+}
