@@ -26,6 +26,8 @@ const RESTARTS_MAX: u32 = 20;
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 /// Asks of all tenants at a time. Each takes an instance of the pool and a core.
 const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
+/// Events of a tenant that are in memory to be asked about; a backlog stays on disk.
+const LOADED_MAX: usize = 128;
 /// Tenants whose events are given a lane at a time. Each takes an instance, too.
 const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 
@@ -51,8 +53,10 @@ pub async fn run(
             running: HashMap::new(),
             own_asks: Arc::new(Semaphore::new(asks_max / 2)),
             asks: asks.clone(),
+            loaded: Arc::new(Semaphore::new(LOADED_MAX)),
             keying: keying.clone(),
             inbox: inbox.clone(),
+            stopping: stopping.clone(),
         };
         workers.insert(tenant, inbox);
         tasks.spawn(worker.run(messages, stopping.clone()));
@@ -91,8 +95,11 @@ struct Worker {
     /// would go before any of another's.
     own_asks: Arc<Semaphore>,
     asks: Arc<Semaphore>,
+    /// Held by each event that is in memory, with payload and replies, to be asked about.
+    loaded: Arc<Semaphore>,
     keying: Arc<Semaphore>,
     inbox: UnboundedSender<Message>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// What is known of an event while it runs.
@@ -242,6 +249,8 @@ impl Worker {
         let keyed = loop {
             match self.journal.key(&self.tenant, keys.clone()).await {
                 Ok(keyed) => break keyed,
+                // They are in the journal, and are found there at the next start.
+                Err(_) if *self.stopping.borrow() => return,
                 Err(error) => {
                     tracing::error!(stage = "mapping", tenant = self.tenant, blame = "host", "{error:#}");
                     tokio::time::sleep(JOURNAL_PAUSE).await;
@@ -286,8 +295,10 @@ impl Worker {
         let restarts = self.lanes.restarts(event);
         self.running.entry(event).or_default().restarts = restarts;
         let (journal, plugin, inbox) = (self.journal.clone(), self.plugin.clone(), self.inbox.clone());
-        let (own_asks, asks) = (self.own_asks.clone(), self.asks.clone());
+        let (loaded, own_asks, asks) = (self.loaded.clone(), self.own_asks.clone(), self.asks.clone());
         tokio::spawn(async move {
+            // The semaphores are never closed.
+            let Ok(_loaded) = loaded.acquire_owned().await else { return };
             let begun = match journal.begin(event, lane, plugin.digest()).await {
                 Ok(begun) => begun,
                 Err(error) => return again(&inbox, event, &error).await,
@@ -366,12 +377,16 @@ impl Worker {
         let lane = self.lanes.entity_of(event);
         let version = Some(self.plugin.digest().to_owned());
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
+        let stopping = self.stopping.clone();
         tokio::spawn(async move {
             if outcome.is_dead_letter() {
                 tracing::warn!(stage = "mapping", tenant, event = event.0, blame = blame.map(Blame::name), "{reason}");
             }
             while let Err(error) = journal.close(event, outcome, blame, reason.clone(), version.clone()).await {
                 tracing::error!(stage = "mapping", tenant, event = event.0, blame = "host", "{error:#}");
+                if *stopping.borrow() {
+                    return;
+                }
                 tokio::time::sleep(JOURNAL_PAUSE).await;
             }
             if let Some(entity) = lane {
