@@ -310,6 +310,31 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn nothing_goes_to_a_private_address_that_is_not_allowed_by_name() {
+        let client = Client::new(1_000, vec!["127.0.0.1:1".into()]).unwrap();
+        let request = Request::Rest { method: model::Method::Get, path: "/x".into(), query: vec![], body: None };
+        let call = Call { target: "omneo".into(), request, effect: model::Effect::Read };
+        let send = async |url: &str| {
+            let peer = Peer { url: url.into(), token: "t".into(), webhook_secrets: vec![], per_minute: None };
+            client.send(&peer, &call, "").await
+        };
+        for (url, why) in [
+            ("https://127.0.0.1:2", "is not a public address"),
+            ("https://[::1]:2", "is not a public address"),
+            ("http://shop.test", "is not https"),
+        ] {
+            let outcome = send(url).await;
+            assert!(matches!(&outcome, Outcome::Blocked(said) if said.contains(why)), "{url}: {outcome:?}");
+        }
+        // A name that leads there is found out when it is resolved.
+        let outcome = send("https://localhost:2").await;
+        assert!(matches!(&outcome, Outcome::NotSent(said) if said.contains("no public address")), "{outcome:?}");
+        // Allowed by name, it is tried; nobody listens.
+        let outcome = send("http://127.0.0.1:1").await;
+        assert!(matches!(&outcome, Outcome::NotSent(said) if !said.contains("public")), "{outcome:?}");
+    }
+
     #[test]
     fn retry_after_may_have_a_fraction() {
         assert_eq!(seconds("2.0"), Some(2));
