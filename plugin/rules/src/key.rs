@@ -12,6 +12,10 @@ pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
         (Subject::Person, "shopify") => Ok(Entity::named(customer_name(customer_id(&payload)?))),
         (Subject::Person, _) => Ok(Entity::named(profile_name(profile_id(&payload)?))),
         (Subject::Order, _) => {
+            // An edit names the order that it is about, and has an id of its own.
+            if payload.has("/order_edit") {
+                return Ok(Entity::named(format!("shopify/order/{}", payload.id("/order_edit/order_id")?)));
+            }
             let order = Entity::named(format!("shopify/order/{}", own_id(&payload)?));
             Ok(match payload.get("/customer").map(|customer| own_id(&customer)) {
                 Some(Ok(customer)) => order.after(customer_name(customer)),
@@ -99,6 +103,14 @@ mod tests {
             Ok(order.clone().after("shopify/customer/7"))
         );
         assert_eq!(names(Subject::Order, "shopify", r#"{"id":5,"customer":null}"#), Ok(order));
+    }
+
+    #[test]
+    fn an_edit_is_about_its_order() {
+        let edit = r#"{"order_edit":{"id":9,"order_id":5}}"#;
+        assert_eq!(names(Subject::Order, "shopify", edit), Ok(Entity::named("shopify/order/5")));
+        let nameless = names(Subject::Order, "shopify", r#"{"order_edit":{"id":9}}"#);
+        assert_eq!(nameless, Err("payload at `/order_edit/order_id`: missing".into()));
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum Subject {
 }
 
 /// Every topic that is mapped.
-const TOPICS: [(&str, &str, Subject); 19] = [
+const TOPICS: [(&str, &str, Subject); 22] = [
     ("shopify", "customers/create", Subject::Person),
     ("shopify", "customers/update", Subject::Person),
     ("shopify", "customers/enable", Subject::Person),
@@ -48,8 +48,11 @@ const TOPICS: [(&str, &str, Subject); 19] = [
     ("shopify", "orders/fulfilled", Subject::Order),
     ("shopify", "orders/partially_fulfilled", Subject::Order),
     ("shopify", "orders/cancelled", Subject::Order),
+    ("shopify", "orders/edited", Subject::Order),
+    ("shopify", "orders/delete", Subject::Order),
     ("shopify", "products/create", Subject::Product),
     ("shopify", "products/update", Subject::Product),
+    ("shopify", "products/delete", Subject::Product),
     ("omneo", "profile.created", Subject::Person),
     ("omneo", "profile.updated", Subject::Person),
     ("omneo", "profile-attribute.updated", Subject::Person),
@@ -76,6 +79,7 @@ impl Rules for DefaultRules {
                     "read-orders",
                     "create-orders",
                     "update-orders",
+                    "delete-orders",
                     "create-transactions",
                     "update-transactions",
                     "create-products",

@@ -27,6 +27,11 @@ use refund::Refunds;
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let order = payload.view();
+    match event.topic.as_str() {
+        "orders/edited" => return Ok(skipped("the edited order comes with `orders/updated`")),
+        "orders/delete" => return deleted(cx, settings, order).await,
+        _ => {}
+    }
     if !order.get("/line_items").is_some_and(|lines| lines.value().is_array()) {
         return Ok(invalid("not an order: it has no `line_items`"));
     }
@@ -38,6 +43,9 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let id = own_id(&order)?.to_string();
     let mut memory = Memory::read(cx.memory());
+    if memory.deleted {
+        return Ok(skipped("the order was deleted in Shopify"));
+    }
     let clock = Clock::of(&order, event)?;
     if memory.clock.is_some_and(|known| clock.is_older_than(known)) {
         return Ok(skipped("older than what is known of the order"));
@@ -53,11 +61,23 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     } else {
         job.send(is_same_time.then_some(before)).await
     };
-    // What was sent is remembered even if the event then failed; what was refused at once leaves no trace, so that the
-    // same body counts when it is run again.
+    remembering(job.memory, result)
+}
+
+/// `orders/delete`, whose body may be an id alone: what was sent is made void.
+async fn deleted(cx: &Cx, settings: &Settings, order: View<'_>) -> Ending {
+    let id = own_id(&order)?.to_string();
+    let mut job = Job { cx, settings, order, id, memory: Memory::read(cx.memory()) };
+    let result = job.delete().await;
+    remembering(job.memory, result)
+}
+
+/// What was sent is remembered even if the event then failed; what was refused at once leaves no trace, so that the same
+/// body counts when it is run again.
+fn remembering(memory: Memory, result: Ending) -> Ending {
     match result {
-        Ok(end) => Ok(end.remember(job.memory.text())),
-        Err(end) if job.memory.has_sent() => Err(end.remember(Memory { state: String::new(), ..job.memory }.text())),
+        Ok(end) => Ok(end.remember(memory.text())),
+        Err(end) if memory.has_sent() => Err(end.remember(Memory { state: String::new(), ..memory }.text())),
         Err(end) => Err(end),
     }
 }
@@ -99,6 +119,25 @@ impl Job<'_> {
             (false, _) => done(format!("the order was cancelled: {}", what.join(", "))),
             (true, true) => skipped("cancelled before"),
             (true, false) => skipped("cancelled and never sent"),
+        })
+    }
+
+    /// Deleted once is deleted for good: an order that comes late is not sent again.
+    async fn delete(&mut self) -> Ending {
+        if self.memory.lost {
+            return Ok(refused(
+                "deleted, but what was remembered of the order cannot be read: void it in Omneo if it is there",
+            ));
+        }
+        let mut what = self.void_all().await?;
+        if self.memory.order.is_some() && self.delete_order().await? {
+            what.push("Omneo order deleted".to_owned());
+        }
+        let before = std::mem::replace(&mut self.memory.deleted, true);
+        Ok(match (what.is_empty(), before) {
+            (false, _) => done(format!("the order was deleted: {}", what.join(", "))),
+            (true, true) => skipped("deleted before"),
+            (true, false) => skipped("deleted, and nothing of it stands in Omneo"),
         })
     }
 

@@ -38,6 +38,9 @@ const ACTIVE: &str = "active";
 const DRAFT: &str = "draft";
 const ARCHIVED: &str = "archived";
 
+/// The hash of a product that was deleted: no body's.
+const DELETED: &str = "deleted";
+
 #[derive(Serialize)]
 struct Memory {
     clock: Clock,
@@ -53,10 +56,13 @@ struct Variant {
     keys: Map<String, Value>,
 }
 
-/// `products/create` and `products/update`. The latter comes with every sale too, so an unchanged product is common.
+/// Any topic of a product. `products/update` comes with every sale too, so an unchanged product is common.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let product = payload.view();
+    if event.topic == "products/delete" {
+        return deleted(cx, event, &product).await;
+    }
     let Some(title) = product.opt_text("/title")?.filter(|title| !title.trim().is_empty()) else {
         return Ok(invalid("not a product: it has no `title`"));
     };
@@ -66,6 +72,9 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let id = own_id(&product)?;
     let clock = Clock::of(&product, event)?;
     let (known_clock, known_hash) = remembered(cx.memory());
+    if known_hash.as_deref() == Some(DELETED) {
+        return Ok(skipped("the product was deleted in Shopify"));
+    }
     if known_clock.is_some_and(|known| clock.is_older_than(known)) {
         return Ok(skipped("older than what is known of the product"));
     }
@@ -98,6 +107,24 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     answer.ok("sending the product")?;
     let variants = if count == 1 { "variant" } else { "variants" };
     Ok(done(format!("product `{title}` sent with {count} {variants}")).remember(memory))
+}
+
+/// Archives what was deleted: transactions name it. The body is an id alone. A product that Omneo was never sent is left
+/// alone, since the queue would make it.
+async fn deleted(cx: &Cx, event: &Event, product: &View<'_>) -> Ending {
+    let id = own_id(product)?;
+    let (known_clock, known_hash) = remembered(cx.memory());
+    let clock = Clock::of(product, event)?.or(known_clock);
+    let memory = serde_json::to_string(&Memory { clock, hash: DELETED.to_owned() }).expect("numbers and a text");
+    match known_hash.as_deref() {
+        Some(DELETED) => return Ok(skipped("deleted before")),
+        None => return Ok(skipped("deleted, and never sent").remember(memory)),
+        Some(_) => {}
+    }
+    let body = json!({"external_id": id.to_string(), "status": ARCHIVED});
+    let answer = cx.omneo(post("/products/queue", body).repeatable()).await?;
+    answer.ok("archiving the product")?;
+    Ok(done("the product was deleted: archived in Omneo").remember(memory))
 }
 
 /// The SKU that a variant has in Omneo, for products and for the items of orders alike.

@@ -462,3 +462,66 @@ fn orders_name_themselves_and_wait_for_their_customer() {
     let entity = rules(json!({})).key(&paid(&order())).unwrap();
     assert_eq!((entity.names, entity.after), (vec!["shopify/order/4501".into()], vec!["shopify/customer/7064".into()]));
 }
+
+fn gone() -> Event {
+    shopify("orders/delete", &json!({"id": 4501}))
+}
+
+#[test]
+fn deleted_makes_the_sale_void_and_nothing_brings_it_back() {
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let rules = rules(json!({}));
+    omneo.hear(&rules, &paid(&order()));
+    let run = omneo.hear(&rules, &gone());
+    assert_eq!(run.outcome(), (Outcome::Done, "the order was deleted: sale of 19.90 made void"));
+    assert_eq!(run.bodies, [json!({"external_id": "4501", "is_void": true})]);
+    let late = omneo.hear(&rules, &paid(&at(59, json!({"total_price": "19.90"}))));
+    assert_eq!((late.calls.len(), late.end.reason.as_str()), (0, "the order was deleted in Shopify"));
+    let again = omneo.hear(&rules, &gone());
+    assert_eq!((again.calls.len(), again.end.reason.as_str()), (0, "deleted before"));
+    assert_eq!(omneo.transactions["4501"]["is_void"], json!(true));
+}
+
+#[test]
+fn deleted_takes_the_open_order_out_of_omneo() {
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let rules = rules(json!({}));
+    omneo.hear(&rules, &paid(&but(json!({"financial_status": "pending"}))));
+    assert_eq!(omneo.orders.len(), 1);
+    let run = omneo.hear(&rules, &gone());
+    assert_eq!(run.outcome(), (Outcome::Done, "the order was deleted: Omneo order deleted"));
+    assert!(omneo.orders.is_empty());
+    // What somebody has deleted in Omneo before is as good.
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    omneo.hear(&rules, &paid(&but(json!({"financial_status": "pending"}))));
+    omneo.orders.clear();
+    assert_eq!(omneo.hear(&rules, &gone()).end.outcome, Outcome::Done);
+}
+
+#[test]
+fn deleted_and_never_sent_asks_nobody_and_is_kept_in_mind() {
+    let mut omneo = Omneo::default();
+    let run = omneo.hear(&rules(json!({})), &gone());
+    assert_eq!((run.calls.len(), run.end.reason.as_str()), (0, "deleted, and nothing of it stands in Omneo"));
+    let late = omneo.hear(&rules(json!({})), &paid(&order()));
+    assert_eq!((late.calls.len(), late.end.outcome), (0, Outcome::Skipped));
+    let mut omneo = Omneo { memory: vec!["not JSON".into()], ..Omneo::default() };
+    assert_eq!(omneo.hear(&rules(json!({})), &gone()).end.outcome, Outcome::Refused);
+}
+
+#[test]
+fn a_deletion_that_is_not_answered_is_not_taken_for_done() {
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let rules = rules(json!({}));
+    omneo.hear(&rules, &paid(&order()));
+    omneo.instead.push(("update-create", 403, json!({"message": "no"})));
+    assert_eq!(omneo.hear(&rules, &gone()).end.outcome, Outcome::Refused);
+    assert_eq!(omneo.hear(&rules, &gone()).end.outcome, Outcome::Done);
+}
+
+#[test]
+fn an_edit_comes_with_the_order_itself() {
+    let run =
+        Omneo::default().hear(&rules(json!({})), &shopify("orders/edited", &json!({"order_edit": {"order_id": 4501}})));
+    assert_eq!(run.outcome(), (Outcome::Skipped, "the edited order comes with `orders/updated`"));
+}

@@ -164,3 +164,28 @@ fn published_products_are_queued() {
     eprintln!("{queued} products queued, {invalid} no product");
     assert_eq!((queued, invalid), (54, 1));
 }
+
+#[test]
+fn a_deleted_product_is_archived_once_and_stays_so() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    let gone = shopify("products/delete", &json!({"id": 61}));
+    omneo.hear(&rules, &shopify("products/update", &product()));
+    let run = omneo.hear(&rules, &gone);
+    assert_eq!(run.outcome(), (Outcome::Done, "the product was deleted: archived in Omneo"));
+    assert_eq!(run.bodies, [json!({"external_id": "61", "status": "archived"})]);
+    assert_eq!(omneo.hear(&rules, &gone).calls.len(), 0);
+    let late = omneo.hear(&rules, &shopify("products/update", &but(json!({"title": "Tea, late"}))));
+    assert_eq!((late.calls.len(), late.end.reason.as_str()), (0, "the product was deleted in Shopify"));
+}
+
+#[test]
+fn a_product_that_omneo_never_had_is_not_made_by_its_deletion() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    let run = omneo.hear(&rules, &shopify("products/delete", &json!({"id": 61})));
+    assert_eq!((run.calls.len(), run.end.reason.as_str()), (0, "deleted, and never sent"));
+    assert_eq!(omneo.hear(&rules, &shopify("products/create", &product())).calls.len(), 0);
+    let nameless = omneo.hear(&rules, &shopify("products/delete", &json!({})));
+    assert_eq!(nameless.end.outcome, Outcome::Invalid);
+}

@@ -19,6 +19,9 @@ pub struct Memory {
     /// Once reached, the threshold stays reached: an edit can take a status back.
     pub reached: bool,
     pub cancelled: bool,
+    /// Deleted in Shopify: nothing that comes later counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sale: Option<Sale>,
     /// By the id of the refund.
@@ -75,6 +78,7 @@ impl Memory {
             state: text("/state"),
             reached: is("/reached"),
             cancelled: is("/cancelled"),
+            deleted: is("/deleted"),
             sale: view.get("/sale").and_then(|sale| Sale::read(&sale)),
             returns: returns(&view),
             order: thing("/order").then(|| OmneoOrder {

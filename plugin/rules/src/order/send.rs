@@ -1,7 +1,7 @@
 //! Sends what an order comes to, and keeps in memory what was sent. Knows Omneo's calls for orders and transactions; not
 //! when they are due.
 
-use tandem_sdk::{Answer, CallTo, End, get, json, post, put, segment};
+use tandem_sdk::{Answer, CallTo, End, delete, get, json, post, put, segment};
 
 use super::Job;
 use super::body::{Draft, FULFILLED, OPEN};
@@ -150,6 +150,19 @@ impl Job<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Gives whether there was an order to delete. What was deleted before is as good.
+    pub(super) async fn delete_order(&mut self) -> Result<bool, End> {
+        let found = self.omneo_order().await?;
+        if let Some(id) = &found {
+            let answer = self.cx.omneo(delete(format!("/orders/{}", segment(id)))).await?;
+            if answer.status != 404 {
+                answer.ok("deleting the order")?;
+            }
+        }
+        self.memory.order = None;
+        Ok(found.is_some())
     }
 
     /// Gives whether there was an order to set it on.

@@ -181,6 +181,11 @@ impl Omneo {
                     None => (404, json!({})),
                 }
             }
+            (Method::Delete, ["orders", id]) => {
+                let before = self.orders.len();
+                self.orders.retain(|order| order["id"] != json!(id.parse::<u64>().ok()));
+                (if self.orders.len() < before { 204 } else { 404 }, Value::Null)
+            }
             (Method::Post, ["products", "queue"]) => (200, json!({"data": "queued"})),
             other => panic!("Omneo has no {other:?}"),
         }
