@@ -34,10 +34,12 @@ enum Subject {
 }
 
 /// Every topic that is mapped.
-const TOPICS: [(&str, &str, Subject); 22] = [
+const TOPICS: [(&str, &str, Subject); 25] = [
     ("shopify", "customers/create", Subject::Person),
     ("shopify", "customers/update", Subject::Person),
     ("shopify", "customers/enable", Subject::Person),
+    ("shopify", "customers/disable", Subject::Person),
+    ("shopify", "customers/delete", Subject::Person),
     ("shopify", "customer.tags_added", Subject::Person),
     ("shopify", "customer.tags_removed", Subject::Person),
     ("shopify", "customers_email_marketing_consent/update", Subject::Person),
@@ -55,6 +57,7 @@ const TOPICS: [(&str, &str, Subject); 22] = [
     ("shopify", "products/delete", Subject::Product),
     ("omneo", "profile.created", Subject::Person),
     ("omneo", "profile.updated", Subject::Person),
+    ("omneo", "profile.deleted", Subject::Person),
     ("omneo", "profile-attribute.updated", Subject::Person),
     ("omneo", "identity.created", Subject::Person),
 ];
@@ -75,6 +78,7 @@ impl Rules for DefaultRules {
                     "read-profiles",
                     "create-profiles",
                     "update-profiles",
+                    "delete-profiles",
                     "read-identities",
                     "read-orders",
                     "create-orders",

@@ -6,6 +6,7 @@
 mod born;
 mod comms;
 mod consent;
+mod deleted;
 mod documents;
 mod fields;
 mod mark;
@@ -37,13 +38,19 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     let payload = Json::payload(event)?;
     let body = payload.view();
     let id = key::customer_id(&body)?;
+    if event.topic == "customers/delete" {
+        return deleted::customer(Run::new(cx, settings, event, Side::Shopify), id).await;
+    }
     let news = News::read(&event.topic, &body)?;
     let mut run = Run::new(cx, settings, event, Side::Shopify);
-    if let Some(reason) = news.says_nothing(settings).or_else(|| deleted(&run, id)) {
+    if let Some(reason) = news.says_nothing(settings).or_else(|| known_as_deleted(&run, id)) {
         return Ok(skipped(reason));
     }
     let link = run.memory.link.clone().filter(|link| link.customer == id);
     let Some(link) = link else {
+        if event.topic == "customers/disable" {
+            return Ok(skipped("the customer is not linked to a profile, and a disabled one gets none"));
+        }
         return first_contact_of_customer(run, id, &news).await;
     };
     let over = match &news {
@@ -125,7 +132,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
 }
 
-fn deleted(run: &Run, customer: u64) -> Option<String> {
+fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
     let gone = &run.memory.gone;
     if gone.customer == Some(customer) {
         return Some(format!("customer {customer} is deleted in Shopify"));

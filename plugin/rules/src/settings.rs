@@ -67,6 +67,16 @@ pub struct People {
     pub email_to_accounts: bool,
     /// Whether a person deleted on one side is created there again by the other.
     pub recreate_deleted: bool,
+    pub on_customer_delete: OnCustomerDelete,
+}
+
+/// What a customer's deletion in Shopify does to the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCustomerDelete {
+    /// It loses the customer's identity.
+    Unlink,
+    Delete,
+    Ignore,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +173,7 @@ const KNOWN: &[Known] = &[
     known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
     known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
     known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
+    known("/people/on_customer_delete", MayBe::OneOf(&["unlink", "delete", "ignore"]), || json!("unlink")),
     known("/consent/opt_in_level", MayBe::OneOf(&["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"]), || {
         json!("SINGLE_OPT_IN")
     }),
@@ -259,6 +270,11 @@ impl Settings {
                 exclude_emails: texts("/people/exclude_emails"),
                 email_to_accounts: switch("/people/email_to_accounts"),
                 recreate_deleted: switch("/people/recreate_deleted"),
+                on_customer_delete: match text("/people/on_customer_delete").as_str() {
+                    "delete" => OnCustomerDelete::Delete,
+                    "ignore" => OnCustomerDelete::Ignore,
+                    _ => OnCustomerDelete::Unlink,
+                },
             },
             consent: Consent { opt_in_level: text("/consent/opt_in_level") },
             orders: Orders {

@@ -1,7 +1,9 @@
 //! Omneo's profile: its requests, what they answer, what a webhook shows. Decides nothing about what is written.
 
 use serde_json::Map;
-use tandem_sdk::{Answer, Cx, End, Json, Reply, Value, View, Wrong, get, json, post, put, refused, segment};
+use tandem_sdk::{
+    Answer, Cx, End, Json, Reply, Value, View, Wrong, delete as delete_at, get, json, post, put, refused, segment,
+};
 
 use super::comms::Comms;
 use super::fields::{Field, Fields, Snapshot};
@@ -39,6 +41,13 @@ pub struct Fault {
     pub key: String,
     /// Whether somebody else has the value, as far as the words tell.
     pub is_taken: bool,
+}
+
+/// An identity of a profile: its own id, and the customer it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    pub id: String,
+    pub customer: u64,
 }
 
 /// Who has an address or a number.
@@ -205,6 +214,39 @@ pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<
         return Ok(false);
     }
     answer.ok("adding the identity").map(|_| true)
+}
+
+/// The identities that a profile has under the handle; `None` when there is no such profile any more.
+pub async fn identities(cx: &Cx, id: &str, handle: &str) -> Result<Option<Vec<Identity>>, End> {
+    let answer = cx.omneo(get(format!("/profiles/{}/identities", segment(id)))).await?;
+    if is_missing(&answer) {
+        return Ok(None);
+    }
+    let json = answer.ok("reading the profile's identities")?.json()?;
+    let mut found = vec![];
+    for identity in data(&json).list("")? {
+        let customer = identity.opt_loose("/identifier")?.and_then(|id| id.parse().ok());
+        let is_ours = identity.opt_text("/handle")? == Some(handle);
+        if let (Some(id), Some(customer), true) = (identity.opt_loose("/id")?, customer, is_ours) {
+            found.push(Identity { id, customer });
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Takes an identity from a profile. One that is not there any more is as good.
+pub async fn forget_identity(cx: &Cx, id: &str, identity: &str) -> Result<(), End> {
+    let path = format!("/profiles/{}/identities/id/{}", segment(id), segment(identity));
+    gone(cx.omneo(delete_at(path)).await?, "taking the identity from the profile")
+}
+
+/// Deletes a profile; Omneo can bring it back. One that is not there any more is as good.
+pub async fn delete(cx: &Cx, id: &str) -> Result<(), End> {
+    gone(cx.omneo(delete_at(format!("/profiles/{}", segment(id)))).await?, "deleting the profile")
+}
+
+fn gone(answer: Answer, doing: &str) -> Result<(), End> {
+    if is_missing(&answer) { Ok(()) } else { answer.ok(doing).map(drop) }
 }
 
 /// The key of a field; a phone may have to go elsewhere.

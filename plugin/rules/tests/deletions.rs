@@ -1,0 +1,148 @@
+//! Deletions of people, as conversations: what is taken from whom, and that nothing late brings anybody back.
+
+mod conversation;
+
+use conversation::{Run, rules, run, shopify};
+use tandem_sdk::{Call, Event, Outcome, Value, event, json};
+
+const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
+
+/// The memory of customer 7, linked.
+fn linked() -> Vec<String> {
+    vec![json!({"link": {"customer": 7, "profile": PROFILE}}).to_string()]
+}
+
+fn gone() -> Event {
+    shopify("customers/delete", &json!({"id": 7, "email": null, "addresses": [], "tax_exemptions": []}))
+}
+
+/// An Omneo whose profile has these identities under the handle, the customer of each.
+fn omneo(customers: &'static [u64]) -> impl FnMut(&Call) -> (u16, Value) {
+    move |call| {
+        let line = call.line();
+        let row = |(n, customer): (usize, &u64)| json!({"id": n + 31, "handle": "shopify", "identifier": customer.to_string()});
+        let listed: Vec<_> = customers
+            .iter()
+            .enumerate()
+            .map(row)
+            .chain([json!({"id": 9, "handle": "pos", "identifier": "7"})])
+            .collect();
+        match line.as_str() {
+            "POST omneo /profiles/search-id" if customers.contains(&7) => (200, json!({"data": {"id": PROFILE}})),
+            "POST omneo /profiles/search-id" => (404, json!({})),
+            _ if line.ends_with("/identities") => (200, json!({"data": listed})),
+            _ if line.starts_with("DELETE") => (204, Value::Null),
+            _ => panic!("not expected: {line}"),
+        }
+    }
+}
+
+fn delete_with(setting: &str, memory: &[String], customers: &'static [u64]) -> Run {
+    run(&rules(json!({"people": {"on_customer_delete": setting}})), &gone(), memory, omneo(customers))
+}
+
+#[test]
+fn by_default_the_profile_loses_the_identity_and_stays() {
+    let run = run(&rules(json!({})), &gone(), &linked(), omneo(&[7]));
+    assert_eq!(
+        run.calls,
+        [
+            format!("GET omneo /profiles/{PROFILE}/identities"),
+            format!("DELETE omneo /profiles/{PROFILE}/identities/id/31")
+        ]
+    );
+    assert_eq!(
+        run.outcome(),
+        (
+            Outcome::Done,
+            format!(
+                "customer 7 is deleted in Shopify; to Omneo: the identity of customer 7 taken from profile {PROFILE}"
+            )
+            .as_str()
+        )
+    );
+}
+
+#[test]
+fn a_late_body_of_a_deleted_customer_asks_nobody() {
+    let memory = delete_with("unlink", &linked(), &[7]).memory();
+    let late = shopify("customers/update", &json!({"id": 7, "email": "ada@example.org", "first_name": "Ada"}));
+    let run = run(&rules(json!({})), &late, &memory, |call| panic!("{}", call.line()));
+    assert_eq!(run.outcome(), (Outcome::Skipped, "customer 7 is deleted in Shopify"));
+}
+
+#[test]
+fn the_profile_is_deleted_only_when_told_and_only_when_nobody_else_is_it() {
+    let run = delete_with("delete", &linked(), &[7]);
+    assert_eq!(run.calls[1], format!("DELETE omneo /profiles/{PROFILE}"));
+    assert_eq!(run.end.outcome, Outcome::Done);
+    let run = delete_with("delete", &linked(), &[7, 8]);
+    assert_eq!(run.calls[1], format!("DELETE omneo /profiles/{PROFILE}/identities/id/31"));
+    assert!(run.end.reason.ends_with("which stays customer 8's"), "{}", run.end.reason);
+}
+
+#[test]
+fn ignored_it_is_only_kept_in_mind() {
+    let run = delete_with("ignore", &linked(), &[7]);
+    assert_eq!((run.calls.len(), run.end.outcome), (0, Outcome::Skipped));
+    assert!(run.memory()[0].contains(r#""gone":{"customer":7}"#), "{:?}", run.memory());
+}
+
+#[test]
+fn lost_memory_costs_a_search_and_the_second_time_writes_nothing() {
+    let run = delete_with("unlink", &[], &[7]);
+    assert_eq!(run.calls.len(), 3);
+    assert_eq!(run.end.outcome, Outcome::Done);
+    let again = delete_with("unlink", &run.memory(), &[]);
+    assert_eq!((again.calls.len(), again.end.outcome), (1, Outcome::Skipped));
+    let again = delete_with("unlink", &linked(), &[]);
+    assert_eq!((again.calls.len(), again.end.outcome), (1, Outcome::Skipped));
+}
+
+#[test]
+fn a_profile_that_is_gone_too_is_kept_in_mind() {
+    let run = run(&rules(json!({})), &gone(), &linked(), |_| (404, json!({})));
+    assert_eq!(
+        run.outcome(),
+        (Outcome::Skipped, format!("customer 7 and profile {PROFILE} are both deleted").as_str())
+    );
+    assert!(run.memory()[0].contains(&format!(r#""profile":"{PROFILE}"}}}}"#)), "{:?}", run.memory());
+}
+
+#[test]
+fn a_refusal_of_omneo_is_not_taken_for_success() {
+    let mut inner = omneo(&[7]);
+    let run = run(&rules(json!({})), &gone(), &linked(), |call| match call.line().starts_with("DELETE") {
+        true => (403, json!({"message": "no"})),
+        false => inner(call),
+    });
+    assert_eq!(run.end.outcome, Outcome::Refused);
+}
+
+#[test]
+fn a_disabled_customer_without_a_profile_gets_none() {
+    let body = json!({"id": 7, "email": "ada@example.org", "first_name": "Ada", "state": "disabled"});
+    let run = run(&rules(json!({})), &shopify("customers/disable", &body), &[], |call| panic!("{}", call.line()));
+    assert_eq!(
+        run.outcome(),
+        (Outcome::Skipped, "the customer is not linked to a profile, and a disabled one gets none")
+    );
+}
+
+#[test]
+fn a_deleted_profile_leaves_the_customer_and_is_not_created_again() {
+    let deleted = Event {
+        source: "omneo".into(),
+        topic: "profile.deleted".into(),
+        payload: json!({"id": PROFILE}).to_string(),
+        ..event()
+    };
+    let run_deleted = run(&rules(json!({})), &deleted, &linked(), |call| {
+        assert_eq!(call.line(), format!("GET omneo /profiles/{PROFILE}"));
+        (404, json!({}))
+    });
+    assert_eq!((run_deleted.calls.len(), run_deleted.end.outcome), (1, Outcome::Skipped));
+    let late = shopify("customers/update", &json!({"id": 7, "email": "ada@example.org", "first_name": "Augusta"}));
+    let run = run(&rules(json!({})), &late, &run_deleted.memory(), |call| panic!("{}", call.line()));
+    assert!(run.end.reason.contains("is deleted in Omneo; it is not created again"), "{}", run.end.reason);
+}
