@@ -407,7 +407,7 @@ mod interleavings {
     /// 7: a field of Omneo's, edited in Shopify and a second later in Omneo, Shopify's event first.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_owner_wins_a_field_that_both_changed() {
-        let town = Town::with(&format!("{RULES}[owners]\nfirst_name = \"omneo\"\n")).await;
+        let town = Town::with(&format!("{RULES}[fields.first_name]\nowner = \"omneo\"\n")).await;
         let (customer, profile) = town.ada().await;
         town.by_hand();
         town.playground.shopify.update_customer(customer, json!({"first_name": "Shop"})).unwrap();
@@ -427,7 +427,7 @@ mod interleavings {
     /// 7, the hard half: Omneo's edit falls between our read and our write, which runs over it.
     #[tokio::test(flavor = "multi_thread")]
     async fn an_edit_that_our_write_ran_over_is_put_back() {
-        let town = Town::with(&format!("{RULES}[owners]\nfirst_name = \"omneo\"\n")).await;
+        let town = Town::with(&format!("{RULES}[fields.first_name]\nowner = \"omneo\"\n")).await;
         let (customer, profile) = town.ada().await;
         let (omneo, clock, id) = (town.playground.omneo.clone(), town.clock.clone(), profile.clone());
         town.playground.omneo.faults().before(Rule::path("PUT /profiles"), move || {

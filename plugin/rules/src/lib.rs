@@ -5,8 +5,10 @@
 mod clock;
 mod fingerprint;
 mod key;
+mod mapping;
 mod order;
 mod person;
+mod problems;
 mod product;
 mod settings;
 
@@ -34,7 +36,7 @@ enum Subject {
 }
 
 /// Every topic that is mapped.
-const TOPICS: [(&str, &str, Subject); 25] = [
+const TOPICS: &[(&str, &str, Subject)] = &[
     ("shopify", "customers/create", Subject::Person),
     ("shopify", "customers/update", Subject::Person),
     ("shopify", "customers/enable", Subject::Person),
@@ -60,6 +62,20 @@ const TOPICS: [(&str, &str, Subject); 25] = [
     ("omneo", "profile.deleted", Subject::Person),
     ("omneo", "profile-attribute.updated", Subject::Person),
     ("omneo", "identity.created", Subject::Person),
+    ("omneo", "balance.updated", Subject::Person),
+    ("omneo", "benefit.created", Subject::Person),
+    ("omneo", "benefit.deleted", Subject::Person),
+    ("omneo", "benefit.updated", Subject::Person),
+    ("omneo", "point.created", Subject::Person),
+    ("omneo", "point.deleted", Subject::Person),
+    ("omneo", "point.updated", Subject::Person),
+    ("omneo", "reward.created", Subject::Person),
+    ("omneo", "reward.deleted", Subject::Person),
+    ("omneo", "reward.updated", Subject::Person),
+    ("omneo", "tier.achieved", Subject::Person),
+    ("omneo", "tier.lost", Subject::Person),
+    ("omneo", "tier.maintained", Subject::Person),
+    ("omneo", "tier.progressed", Subject::Person),
 ];
 
 impl Default for DefaultRules {
@@ -95,11 +111,11 @@ impl Rules for DefaultRules {
                 SHOPIFY_API_VERSION,
                 ["read_customers", "write_customers", "read_orders", "read_products"],
             );
-        for (source, topic, _) in TOPICS {
+        for (source, topic, _) in TOPICS.iter().copied() {
             manifest = manifest.listens(source, [topic]);
         }
-        for (at, value, fixed) in Settings::in_force(&self.given) {
-            manifest = manifest.setting(at, value, fixed);
+        for (at, value, fixed) in self.settings.in_force(&self.given) {
+            manifest = manifest.setting(&at, value, fixed);
         }
         manifest
     }

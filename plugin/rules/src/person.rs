@@ -25,7 +25,7 @@ use tandem_sdk::{Cx, Ending, Event, Json, join, skipped};
 
 use crate::key;
 use crate::settings::Settings;
-use fields::{Field, Side, Snapshot};
+use fields::{Core, Side, Snapshot};
 use merge::{Limits, RunOver};
 use news::{Extras, News};
 use omneo::Profile;
@@ -41,7 +41,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     if event.topic == "customers/delete" {
         return deleted::customer(Run::new(cx, settings, event, Side::Shopify), id).await;
     }
-    let news = News::read(&event.topic, &body)?;
+    let news = News::read(&event.topic, &body, settings)?;
     let mut run = Run::new(cx, settings, event, Side::Shopify);
     if let Some(reason) = news.says_nothing(settings).or_else(|| known_as_deleted(&run, id)) {
         return Ok(skipped(reason));
@@ -54,7 +54,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         return first_contact_of_customer(run, id, &news).await;
     };
     let over = match &news {
-        News::Body { snapshot, .. } => merge::run_over(&run.memory, Side::Shopify, snapshot, &settings.owners),
+        News::Body { snapshot, .. } => merge::run_over(&run.memory, Side::Shopify, snapshot, &settings.mapping),
         _ => RunOver::new(),
     };
     let clock = run.memory.clock.merged;
@@ -70,7 +70,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     {
         return from_body(run, &link.profile, id, snapshot).await;
     }
-    let (customer, profile) = join(shopify::person(cx, id), omneo::profile(cx, &link.profile, run.reading())).await;
+    let (customer, profile) = join(shopify::person(&run, id), omneo::profile(cx, &link.profile, run.reading())).await;
     let Some(customer) = customer? else {
         return Err(customer_is_gone(&mut run, id));
     };
@@ -93,7 +93,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     // Only a profile event shows the profile, and its body counts only for what a write of ours may have run over.
     let shown = if event.topic.starts_with("profile.") { Profile::read(&body, run.reading()).ok() } else { None };
     let over = match &shown {
-        Some(shown) => merge::run_over(&run.memory, Side::Omneo, &shown.snapshot, &settings.owners),
+        Some(shown) => merge::run_over(&run.memory, Side::Omneo, &shown.snapshot, &settings.mapping),
         None => RunOver::new(),
     };
     let Some(mut profile) = omneo::profile(cx, id, run.reading()).await? else {
@@ -118,7 +118,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return Err(customer_is_gone(&mut run, link.customer));
     }
     let asked = wanted(&run, &profile);
-    let read = shopify::person_and_owners(cx, link.customer, asked.email.as_deref(), asked.phone.as_deref());
+    let read = shopify::person_and_owners(&run, link.customer, asked.email.as_deref(), asked.phone.as_deref());
     let (customer, owners) = read.await?;
     match customer {
         Some(customer) => in_step(run, Met { customer, profile }, &over, &Asked { owners, ..asked }).await,
@@ -143,7 +143,7 @@ fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
 
 async fn first_contact_of_customer(mut run: Run<'_>, id: u64, news: &News<'_>) -> Ending {
     if let News::Body { snapshot, .. } = news
-        && snapshot.fields.shown(Field::Email).is_none()
+        && snapshot.fields.all().all(|(field, _)| !field.is(Core::Email))
     {
         return Ok(skipped("the body has no `email` key: Shopify keeps protected customer data from this app"));
     }
@@ -167,8 +167,10 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
     let memory = &run.memory;
     let is_held = |consent: &Option<memory::Consent>| consent.as_ref().is_some_and(|consent| consent.held.is_some());
     body.at.is_some_and(|at| at > memory.clock.merged.max(memory.clock.wrote))
-        && memory.knows(Side::Shopify, Field::Email, &body.fields)
-        && memory.knows(Side::Shopify, Field::Phone, &body.fields)
+        && body.fields.all().all(|(field, _)| {
+            !(field.is(Core::Email) || field.is(Core::Phone)) || memory.knows(Side::Shopify, field, &body.fields)
+        })
+        && !run.settings.mapping.needs_the_customer()
         && !memory.held.values().any(|held| held.again)
         && !is_held(&memory.consent.email)
         && !is_held(&memory.consent.sms)
@@ -182,7 +184,7 @@ async fn from_body(mut run: Run<'_>, profile: &str, customer: u64, body: &Snapsh
     };
     let plan = merge::plan(&run, body, &profile.snapshot, &RunOver::new(), Limits::default());
     if merge::writes(&plan, Side::Shopify) {
-        let Some(customer) = shopify::person(run.cx, customer).await? else {
+        let Some(customer) = shopify::person(&run, customer).await? else {
             return Err(customer_is_gone(&mut run, customer));
         };
         return in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await;
@@ -234,10 +236,11 @@ fn is_echo(run: &Run, profile: &Profile) -> bool {
 
 /// What Shopify may have to take over from the profile, to ask in one call who has it.
 fn wanted(run: &Run, profile: &Profile) -> Asked {
-    let wanted = |field: Field| {
-        let fields = &profile.snapshot.fields;
-        let is_new = !run.memory.knows(Side::Omneo, field, fields) || run.memory.held.contains_key(&field);
-        fields.value(field).filter(|_| is_new).map(|value| field.plain(value))
+    let fields = &profile.snapshot.fields;
+    let wanted = |core: Core| {
+        let (field, value) = fields.all().find(|(field, _)| field.is(core))?;
+        let is_new = !run.memory.knows(Side::Omneo, field, fields) || run.memory.held.contains_key(field.name());
+        value.filter(|_| is_new).map(|value| field.plain(value))
     };
-    Asked { email: wanted(Field::Email), phone: wanted(Field::Phone), owners: Default::default() }
+    Asked { email: wanted(Core::Email), phone: wanted(Core::Phone), owners: Default::default() }
 }

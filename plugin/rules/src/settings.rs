@@ -6,6 +6,9 @@
 use serde_json::Map;
 use tandem_sdk::{Problem, Value, json};
 
+use crate::mapping::{self, Mapping};
+use crate::problems::{escaped, nearest, problem, quoted};
+
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -13,7 +16,7 @@ pub struct Settings {
     pub timezone: Option<String>,
     pub identity_handle: String,
     pub sync: Sync,
-    pub owners: Owners,
+    pub mapping: Mapping,
     pub tags: Tags,
     pub people: People,
     pub consent: Consent,
@@ -30,23 +33,6 @@ pub struct Sync {
     pub consent: bool,
     pub orders: bool,
     pub products: bool,
-}
-
-/// Who wins a field that both sides have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    Omneo,
-    Shopify,
-    /// The side whose clock is later.
-    Latest,
-}
-
-#[derive(Clone, Debug)]
-pub struct Owners {
-    pub first_name: Owner,
-    pub last_name: Owner,
-    pub email: Owner,
-    pub phone: Owner,
 }
 
 #[derive(Clone, Debug)]
@@ -142,8 +128,6 @@ enum MayBe {
     OneOf(&'static [&'static str]),
 }
 
-const OWNER: MayBe = MayBe::OneOf(&["omneo", "shopify", "latest"]);
-
 /// Statuses that bodies show but that no order is a transaction at, each with the reason.
 const NEVER_REACHED: [(&str, &str); 6] = [
     ("partially_refunded", "a refunded order has been paid: use `paid`"),
@@ -163,10 +147,6 @@ const KNOWN: &[Known] = &[
     known("/sync/consent", MayBe::Switch, || json!(true)),
     known("/sync/orders", MayBe::Switch, || json!(true)),
     known("/sync/products", MayBe::Switch, || json!(true)),
-    known("/owners/first_name", OWNER, || json!("latest")),
-    known("/owners/last_name", OWNER, || json!("latest")),
-    known("/owners/email", OWNER, || json!("latest")),
-    known("/owners/phone", OWNER, || json!("latest")),
     known("/tags/whitelist", MayBe::Texts, || json!([])),
     known("/tags/prefix", MayBe::Text, || json!("cx-")),
     known("/people/profile_types", MayBe::Texts, || json!(["active"])),
@@ -189,6 +169,9 @@ const KNOWN: &[Known] = &[
     known("/orders/guest", MayBe::OneOf(&["anonymous", "email"]), || json!("anonymous")),
     known("/products/brand", MayBe::Text, || json!("unbranded")),
 ];
+
+/// The table of fields, which has a room of its own.
+const FIELDS: &str = "/fields";
 
 const fn known(at: &'static str, may_be: MayBe, default: fn() -> Value) -> Known {
     Known { at, may_be, default, fixed: false }
@@ -215,6 +198,7 @@ impl Settings {
                 problems.extend(known.may_be.check(known.at, value));
             }
         }
+        problems.extend(mapping::problems(&rules));
         let on = |at| rules.pointer(at).and_then(Value::as_bool).unwrap_or(true);
         if rules.get("timezone").is_none() && on("/sync/orders") && on("/sync/shopify_to_omneo") {
             problems.push(problem(
@@ -227,8 +211,10 @@ impl Settings {
     }
 
     /// Every setting with its value in force: JSON pointer, JSON, and whether a change cuts links.
-    pub fn in_force(rules: &Value) -> impl Iterator<Item = (&'static str, String, bool)> {
-        KNOWN.iter().map(|known| (known.at, known.value(rules).to_string(), known.fixed))
+    pub fn in_force(&self, rules: &Value) -> Vec<(String, String, bool)> {
+        let known = KNOWN.iter().map(|known| (known.at.to_owned(), known.value(rules).to_string(), known.fixed));
+        let field = |field: mapping::Field| (format!("{FIELDS}/{}", field.name()), field.to_json().to_string(), false);
+        known.chain(self.mapping.fields().map(field)).collect()
     }
 
     fn read(rules: &Value) -> Self {
@@ -242,11 +228,6 @@ impl Settings {
             Value::Array(texts) => texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
             _ => vec![],
         };
-        let owner = |at| match text(at).as_str() {
-            "omneo" => Owner::Omneo,
-            "shopify" => Owner::Shopify,
-            _ => Owner::Latest,
-        };
         Self {
             timezone: value("/timezone").as_str().map(str::to_owned),
             identity_handle: text("/identity/handle"),
@@ -258,12 +239,7 @@ impl Settings {
                 orders: switch("/sync/orders"),
                 products: switch("/sync/products"),
             },
-            owners: Owners {
-                first_name: owner("/owners/first_name"),
-                last_name: owner("/owners/last_name"),
-                email: owner("/owners/email"),
-                phone: owner("/owners/phone"),
-            },
+            mapping: mapping::read(rules),
             tags: Tags { whitelist: texts("/tags/whitelist"), prefix: text("/tags/prefix") },
             people: People {
                 profile_types: texts("/people/profile_types"),
@@ -349,8 +325,8 @@ impl MayBe {
 fn check_keys(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
     let empty = Map::new();
     for (key, value) in rules.as_object().unwrap_or(&empty) {
-        let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        if KNOWN.iter().any(|known| known.at == place) {
+        let place = format!("{at}/{}", escaped(key));
+        if place == FIELDS || KNOWN.iter().any(|known| known.at == place) {
             continue;
         }
         let inside = format!("{place}/");
@@ -367,9 +343,10 @@ fn check_keys(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
             continue;
         }
         // The keys that may stand here, and where else this key would be at home.
+        let tables = (at.is_empty()).then_some("fields").into_iter();
         let here = KNOWN.iter().filter_map(|known| known.at.strip_prefix(at)?.strip_prefix('/')?.split('/').next());
         let elsewhere = KNOWN.iter().find(|known| known.at.rsplit('/').next() == Some(key.as_str()));
-        let fix = match (nearest(key, here), elsewhere) {
+        let fix = match (nearest(key, here.chain(tables)), elsewhere) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(known)) => format!("did you mean `{}`?", known.at[1..].replace('/', ".")),
             (None, None) => "remove it".to_owned(),
@@ -385,19 +362,6 @@ fn is_timezone(zone: &str) -> bool {
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
     };
     zone == "UTC" || (zone.contains('/') && zone.split('/').all(word))
-}
-
-fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = among.map(|known| (strsim::damerau_levenshtein(text, known), known));
-    scored.min().filter(|(distance, known)| *distance <= 2.max(known.len() / 3)).map(|(_, known)| known)
-}
-
-fn quoted(texts: &[&str]) -> String {
-    texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
-}
-
-fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> Problem {
-    Problem { at: at.into(), message: message.into(), fix: fix.into() }
 }
 
 #[cfg(test)]

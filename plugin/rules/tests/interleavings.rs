@@ -30,7 +30,8 @@ fn omneo_writes_names_its_own_way_and_nobody_corrects_it() {
 
 #[test]
 fn two_halves_born_at_once_become_one_person() {
-    let mut world = World::new(with_timezone(json!({ "owners": { "first_name": "omneo" } })), 1, Manners::default());
+    let mut world =
+        World::new(with_timezone(json!({ "fields": { "first_name": { "owner": "omneo" } } })), 1, Manners::default());
     world.edit(|world| {
         world.shopify.create(&ADA).unwrap();
         world.omneo.create(&json!({ "first_name": "Adele", "email": "ada@example.org" })).unwrap();
@@ -100,7 +101,7 @@ fn an_answer_to_a_write_makes_no_webhook_stale() {
 
 #[test]
 fn the_owner_wins_whoever_is_heard_first() {
-    let rules = json!({ "owners": { "first_name": "omneo" } });
+    let rules = json!({ "fields": { "first_name": { "owner": "omneo" } } });
     let (mut world, customer, profile) = World::met(rules, &ADA);
     world.held_back = vec!["profile.updated"];
     world.edit(|world| world.shopify.update(customer, &[("first_name", Some("Sophie"))])).unwrap();
@@ -115,7 +116,7 @@ fn the_owner_wins_whoever_is_heard_first() {
 
 #[test]
 fn the_owner_wins_even_when_a_write_runs_over_its_edit() {
-    let rules = json!({ "owners": { "first_name": "omneo" } });
+    let rules = json!({ "fields": { "first_name": { "owner": "omneo" } } });
     let (mut world, customer, profile) = World::met(rules, &ADA);
     let theirs = profile.clone();
     world.before.push((

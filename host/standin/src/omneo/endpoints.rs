@@ -37,6 +37,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/profiles/{id}/identities/id/{identity}", &[]),
     endpoint("GET", "/profiles/{id}/attributes/comms", &[]),
     endpoint("PUT", "/profiles/{id}/attributes/comms", &[]),
+    endpoint("PUT", "/profiles/{id}/attributes/custom/{attribute}", &["type"]),
+    endpoint("DELETE", "/profiles/{id}/attributes/custom/{attribute}", &[]),
     endpoint("GET", "/profiles/{id}/addresses", &[]),
     endpoint("POST", "/profiles/{id}/addresses", ADDRESS_REQUIRED),
     endpoint("POST", "/profiles/{id}/addresses/upsert", ADDRESS_REQUIRED),

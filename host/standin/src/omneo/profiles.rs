@@ -200,6 +200,20 @@ fn custom_attributes(fields: &mut Row, given: &[Value]) {
     }
 }
 
+/// Sets or takes away one custom attribute; whether it was there.
+pub(crate) fn set_attribute(profile: &mut Profile, namespace: &str, handle: &str, attribute: Option<Value>) -> bool {
+    let slot = profile.fields.entry("custom_attributes").or_insert_with(|| json!([]));
+    let Value::Array(known) = slot else { return false };
+    let before = known.len();
+    let is_it = |known: &Value| known["namespace"] == namespace && known["handle"] == handle;
+    match (known.iter().position(is_it), attribute) {
+        (Some(at), Some(attribute)) => known[at] = attribute,
+        (None, Some(attribute)) => known.push(attribute),
+        (_, None) => known.retain(|known| !is_it(known)),
+    }
+    known.len() < before
+}
+
 /// Handle and identifier are unique together, over all profiles, this one included.
 pub(crate) fn add_identity(
     store: &mut Store,

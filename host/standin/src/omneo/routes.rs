@@ -247,6 +247,27 @@ fn one_profile(
             data(json!(saved))
         }
         ("GET", "/attributes/comms") => data(comms::view(store, &profile)),
+        ("PUT" | "DELETE", "/attributes/custom/{attribute}") => {
+            let Some((namespace, handle)) = request.parts[1].split_once(':') else {
+                return Ok(no_model("CustomAttribute"));
+            };
+            let attribute = (route.0 == "PUT").then(|| {
+                let (ty, value) = (request.body.get("type"), request.body.get("value"));
+                json!({ "namespace": namespace, "handle": handle, "type": ty, "value": value })
+            });
+            let was_there = profiles::set_attribute(&mut profile, namespace, handle, attribute.clone());
+            match attribute {
+                None if !was_there => return Ok(no_model("CustomAttribute")),
+                None => {
+                    store.save(profile);
+                    no_content()
+                }
+                Some(attribute) => {
+                    store.save(profile);
+                    data(attribute)
+                }
+            }
+        }
         ("GET", "/transactions") => {
             let mut kept = rows(&store.transactions);
             kept.retain(|row| row["profile_id"] == id);

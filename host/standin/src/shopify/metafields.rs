@@ -14,12 +14,14 @@ const NAMESPACE_CHARS: std::ops::RangeInclusive<usize> = 3..=255;
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 2..=64;
 /// Where an omitted namespace puts a metafield: the app's own corner.
 const APP_NAMESPACE: &str = "app--1";
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 13] = [
     "boolean",
     "date",
     "date_time",
     "id",
     "json",
+    "list.single_line_text_field",
+    "money",
     "multi_line_text_field",
     "number_decimal",
     "number_integer",
@@ -60,6 +62,23 @@ pub(crate) fn set(store: &mut Store, inputs: &[Value]) -> Value {
     drafts.into_iter().for_each(|draft| store.save(draft));
     let views: Vec<_> = written.iter().map(|field| views::metafield(store, field)).collect();
     json!({ "metafields": views, "userErrors": [] })
+}
+
+/// `metafieldsDelete`: what is not there is answered with null (recorded).
+pub(crate) fn delete(store: &mut Store, inputs: &[Value]) -> Value {
+    let mut deleted = vec![];
+    for input in inputs {
+        let owner = views::id_of("Customer", input["ownerId"].as_str().unwrap_or_default());
+        let Some(mut customer) = owner.and_then(|id| store.customers.get(&id)).cloned() else {
+            deleted.push(Value::Null);
+            continue;
+        };
+        let before = customer.metafields.len();
+        customer.metafields.retain(|field| input["namespace"] != field.namespace || input["key"] != field.key);
+        deleted.push(if customer.metafields.len() < before { input.clone() } else { Value::Null });
+        store.save(customer);
+    }
+    json!({ "deletedMetafields": deleted, "userErrors": [] })
 }
 
 /// Writes one metafield into an unsaved customer.
@@ -176,7 +195,7 @@ fn normal(ty: &str, value: &str) -> Result<String, String> {
             "f" | "false" | "0" => Ok("false".to_owned()),
             _ => Err("Value must be true or false.".to_owned()),
         },
-        "json" => serde_json::from_str::<Value>(trimmed)
+        "json" | "list.single_line_text_field" | "money" => serde_json::from_str::<Value>(trimmed)
             .map(|_| trimmed.to_owned())
             .map_err(|_| "Value is invalid JSON.".to_owned()),
         "date" | "date_time" if clock::parse(trimmed).is_none() => {

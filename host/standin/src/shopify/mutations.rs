@@ -24,6 +24,9 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
         "metafieldsSet" => {
             Ok(metafields::set(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
         }
+        "metafieldsDelete" => {
+            Ok(metafields::delete(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
+        }
         "metafieldDefinitionCreate" => {
             Ok(metafields::define(store, arguments["definition"].as_object().unwrap_or(&none)))
         }

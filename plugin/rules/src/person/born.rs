@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 use tandem_sdk::{End, Value, json, refused};
 
-use super::fields::{Field, Side, Snapshot};
+use super::fields::{Core, Field, Side, Snapshot};
 use super::memory::Held;
 use super::omneo::{self, Profile, Reading};
 use super::put::{faults, taken_by};
@@ -32,8 +32,8 @@ pub async fn create_profile(
     let identity = json!({ "handle": run.settings.identity_handle, "identifier": customer.id.to_string() });
     loop {
         let mut body = Map::new();
-        for field in [Field::FirstName, Field::LastName, Field::Email] {
-            body.extend(fields.value(field).map(|value| (omneo::key(field).to_owned(), json!(field.plain(value)))));
+        for field in run.settings.mapping.fields().filter(|field| is_told_at_birth(*field)) {
+            body.extend(fields.value(field).map(|value| (field.omneo.path(), json!(field.plain(value)))));
         }
         let slot = if second { "secondary_phone" } else { "mobile_phone" };
         body.extend(phone.map(|phone| (slot.to_owned(), json!(phone))));
@@ -78,17 +78,21 @@ pub async fn create_customer(
 ) -> Result<Option<Customer>, End> {
     let mut held = BTreeMap::new();
     let mut values = BTreeMap::new();
-    for field in [Field::FirstName, Field::LastName, Field::Email] {
+    for field in run.settings.mapping.fields().filter(|field| is_told_at_birth(*field)) {
         values.extend(profile.snapshot.fields.value(field).map(|value| (field, field.plain(value))));
     }
-    match phone_owner {
-        Some(owner) => drop(held.insert(Field::Phone, taken_by(owner))),
-        None => values.extend(phone.map(|phone| (Field::Phone, phone))),
+    if let Some(field) = run.settings.mapping.fields().find(|field| field.is(Core::Phone)) {
+        match phone_owner {
+            Some(owner) => drop(held.insert(field, taken_by(owner))),
+            None => values.extend(phone.map(|phone| (field, phone))),
+        }
     }
     loop {
-        let input: Map<_, _> =
-            values.iter().map(|(field, value)| (shopify::input_key(*field).to_owned(), json!(value))).collect();
-        match shopify::create(run.cx, &profile.id, Value::Object(input)).await? {
+        let input: Map<_, _> = values
+            .iter()
+            .filter_map(|(field, value)| Some((shopify::input_key(*field)?.to_owned(), json!(value))))
+            .collect();
+        match shopify::create(run, &profile.id, Value::Object(input)).await? {
             shopify::Written::Done(customer) => {
                 born(run, &customer, profile, values.keys().copied().collect(), held);
                 return Ok(Some(*customer));
@@ -96,7 +100,7 @@ pub async fn create_customer(
             shopify::Written::Gone => return Err(refused("creating the customer: Shopify answered that it is gone")),
             shopify::Written::Errors(errors) => {
                 for (field, why) in faults(&errors, &values, "creating the customer")? {
-                    if field == Field::Email {
+                    if field.is(Core::Email) {
                         let refusal = format!("creating the customer: the e-mail was not accepted: {}", why.why);
                         return if why.again { Ok(None) } else { Err(refused(refusal)) };
                     }
@@ -112,13 +116,13 @@ fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Fiel
     run.link(customer.id, &profile.id);
     settle(run, &customer.snapshot, &profile.snapshot);
     // Sent again after a lost answer, the creation shows what the shopper has added since the first time.
-    for field in Field::ALL.into_iter().filter(|field| !written.contains(field)) {
+    for field in run.settings.mapping.fields().filter(|field| !written.contains(field)) {
         if customer.snapshot.fields.value(field).is_some() {
-            run.memory.base.remove(&field);
-            run.memory.held.remove(&field);
+            run.memory.base.remove(field.name());
+            run.memory.held.remove(field.name());
         }
     }
-    run.memory.held.extend(held);
+    run.memory.held.extend(held.into_iter().map(|(field, held)| (field.name().to_owned(), held)));
     // It also runs over what the shopper has changed.
     let created = customer.snapshot.created;
     let before = created.map(|created| created.max(run.now - 1));
@@ -129,9 +133,15 @@ fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Fiel
     run.wrote(Side::Shopify, format!("a new customer {}", customer.id));
 }
 
+/// Names and e-mail. A phone number may be somebody else's and is told apart.
+fn is_told_at_birth(field: Field) -> bool {
+    field.core.is_some() && !field.is(Core::Phone)
+}
+
 /// A creation is a merge: what was read on one side and what the answer shows on the other belong together.
+/// The other fields are merged afterwards, like those of people who have met.
 fn settle(run: &mut Run, shopify: &Snapshot, omneo: &Snapshot) {
-    for field in Field::ALL {
+    for field in run.settings.mapping.fields().filter(|field| field.core.is_some()) {
         let (s, o) = (shopify.fields.value(field), omneo.fields.value(field));
         run.memory.settle(field, s, o);
         let to = match (s, o) {
@@ -140,8 +150,8 @@ fn settle(run: &mut Run, shopify: &Snapshot, omneo: &Snapshot) {
             _ => continue,
         };
         let why = "it is not an international number".to_owned();
-        if field == Field::Phone {
-            run.memory.held.insert(field, Held { to, why, again: false });
+        if field.is(Core::Phone) {
+            run.memory.held.insert(field.name().to_owned(), Held { to, why, again: false });
         }
     }
 }

@@ -188,7 +188,7 @@ async fn to_shopify(
     let at = case.marketing.at.max(case.channel.at).filter(|at| *at <= run.now);
     let level = &run.settings.consent.opt_in_level;
     let decision = Decision { medium: case.medium, subscribed, level, at };
-    match shopify::consent(run.cx, customer, decision).await? {
+    match shopify::consent(run, customer, decision).await? {
         // An answer without an error is not yet a success: the state in it is.
         shopify::Written::Done(after) => {
             let after = if case.medium == Medium::Email { after.email } else { after.sms };

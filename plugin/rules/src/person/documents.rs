@@ -1,49 +1,37 @@
 //! The operations that are sent to Shopify about people. Knows nothing of what is put into them.
 
-/// An operation that reads whole customers.
-macro_rules! document {
-    ($operation:literal) => {
-        concat!(
-            $operation,
-            " fragment Person on Customer { id createdAt updatedAt state firstName lastName tags",
-            " defaultEmailAddress { emailAddress marketingState marketingUpdatedAt }",
-            " defaultPhoneNumber { phoneNumber marketingState marketingUpdatedAt }",
-            " link: metafield(namespace: \"omneo\", key: \"profile_id\") { value } }"
-        )
-    };
+use super::shopify::selection;
+use crate::mapping::Mapping;
+
+/// The document of an operation that reads whole customers, with what the tenant's fields need of them.
+pub fn document(operation: &str, mapping: &Mapping) -> String {
+    format!(
+        "{operation} fragment Person on Customer {{ id createdAt updatedAt state firstName lastName tags \
+         defaultEmailAddress {{ emailAddress marketingState marketingUpdatedAt }} \
+         defaultPhoneNumber {{ phoneNumber marketingState marketingUpdatedAt }} \
+         link: metafield(namespace: \"omneo\", key: \"profile_id\") {{ value }}{} }}",
+        selection(mapping)
+    )
 }
 
-pub const PERSON: &str = document!("query Person($id: ID!) { customer(id: $id) { ...Person } }");
-pub const PERSON_AND_OWNERS: &str = document!(
-    "query PersonAndOwners($id: ID!, $email: CustomerIdentifierInput!, $withEmail: Boolean!, \
+pub const PERSON: &str = "query Person($id: ID!) { customer(id: $id) { ...Person } }";
+pub const PERSON_AND_OWNERS: &str = "query PersonAndOwners($id: ID!, $email: CustomerIdentifierInput!, $withEmail: Boolean!, \
      $phone: CustomerIdentifierInput!, $withPhone: Boolean!) { customer(id: $id) { ...Person } \
      email: customerByIdentifier(identifier: $email) @include(if: $withEmail) { id } \
-     phone: customerByIdentifier(identifier: $phone) @include(if: $withPhone) { id } }"
-);
-pub const FIND_PERSON: &str = document!(
-    "query FindPerson($by: CustomerIdentifierInput!) { customerByIdentifier(identifier: $by) { ...Person } }"
-);
-pub const CREATE_PERSON: &str = document!(
-    "mutation CreatePerson($profileId: String!, $input: CustomerSetInput!) { customerSet(identifier: { customId: \
+     phone: customerByIdentifier(identifier: $phone) @include(if: $withPhone) { id } }";
+pub const FIND_PERSON: &str =
+    "query FindPerson($by: CustomerIdentifierInput!) { customerByIdentifier(identifier: $by) { ...Person } }";
+pub const CREATE_PERSON: &str = "mutation CreatePerson($profileId: String!, $input: CustomerSetInput!) { customerSet(identifier: { customId: \
      { namespace: \"omneo\", key: \"profile_id\", value: $profileId } }, input: $input) \
-     { customer { ...Person } userErrors { field message code } } }"
-);
-pub const UPDATE_PERSON: &str = document!(
-    "mutation UpdatePerson($id: ID!, $input: CustomerSetInput!) { customerSet(identifier: { id: $id }, input: $input) \
-     { customer { ...Person } userErrors { field message code } } }"
-);
-pub const CLEAR_PERSON: &str = document!(
-    "mutation ClearPerson($input: CustomerInput!) { customerUpdate(input: $input) \
-     { customer { ...Person } userErrors { field message } } }"
-);
-pub const EMAIL_CONSENT: &str = document!(
-    "mutation EmailConsent($input: CustomerEmailMarketingConsentUpdateInput!) { \
-     customerEmailMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }"
-);
-pub const SMS_CONSENT: &str = document!(
-    "mutation SmsConsent($input: CustomerSmsMarketingConsentUpdateInput!) { \
-     customerSmsMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }"
-);
+     { customer { ...Person } userErrors { field message code } } }";
+pub const UPDATE_PERSON: &str = "mutation UpdatePerson($id: ID!, $input: CustomerSetInput!) { customerSet(identifier: { id: $id }, input: $input) \
+     { customer { ...Person } userErrors { field message code } } }";
+pub const CLEAR_PERSON: &str = "mutation ClearPerson($input: CustomerInput!) { customerUpdate(input: $input) \
+     { customer { ...Person } userErrors { field message } } }";
+pub const EMAIL_CONSENT: &str = "mutation EmailConsent($input: CustomerEmailMarketingConsentUpdateInput!) { \
+     customerEmailMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }";
+pub const SMS_CONSENT: &str = "mutation SmsConsent($input: CustomerSmsMarketingConsentUpdateInput!) { \
+     customerSmsMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }";
 pub const ADD_TAGS: &str = "mutation AddTags($id: ID!, $tags: [String!]!) { tagsAdd(id: $id, tags: $tags) \
      { userErrors { field message } } }";
 pub const REMOVE_TAGS: &str = "mutation RemoveTags($id: ID!, $tags: [String!]!) { tagsRemove(id: $id, tags: $tags) \
@@ -52,4 +40,6 @@ pub const SWAP_TAGS: &str = "mutation SwapTags($id: ID!, $add: [String!]!, $remo
      add: tagsAdd(id: $id, tags: $add) { userErrors { field message } } \
      remove: tagsRemove(id: $id, tags: $remove) { userErrors { field message } } }";
 pub const LOYALTY: &str = "mutation Loyalty($metafields: [MetafieldsSetInput!]!) { metafieldsSet(metafields: $metafields) \
-     { metafields { key } userErrors { field message code } } }";
+     { metafields { namespace key value } userErrors { field message code } } }";
+pub const CLEAR_METAFIELDS: &str = "mutation ClearMetafields($metafields: [MetafieldIdentifierInput!]!) { \
+     metafieldsDelete(metafields: $metafields) { deletedMetafields { key } userErrors { field message } } }";

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::Field;
 use crate::fingerprint::fingerprint;
 
 /// The mark of a value: equal marks, equal values. Nothing has a mark of its own, and so has a value never taken in.
@@ -12,10 +11,10 @@ pub struct Mark(String);
 
 impl Mark {
     /// The mark depends on whose value it is, so that no list of common values can be compared with it.
-    pub fn of(whose: &str, field: Field, value: Option<&str>) -> Self {
+    pub fn of(whose: &str, field: &str, value: Option<&str>) -> Self {
         match value {
             None => Self(String::new()),
-            Some(value) => Self(fingerprint(format!("{whose}\n{}\n{value}", field.name()))),
+            Some(value) => Self(fingerprint(format!("{whose}\n{field}\n{value}"))),
         }
     }
 

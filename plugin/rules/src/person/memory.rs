@@ -17,13 +17,13 @@ pub struct Memory {
     pub link: Option<Link>,
     /// Per field, the marks of two values that were used together in one merge or one creation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub base: BTreeMap<Field, Base>,
+    pub base: BTreeMap<String, Base>,
     pub clock: Clock,
     /// Whether Shopify's phone number lives in the profile's second slot, because the first is taken by somebody else.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub second_phone: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub held: BTreeMap<Field, Held>,
+    pub held: BTreeMap<String, Held>,
     #[serde(skip_serializing_if = "Windows::is_empty")]
     pub windows: Windows,
     pub tags: Tags,
@@ -71,9 +71,9 @@ pub struct Held {
 #[serde(default)]
 pub struct Windows {
     #[serde(rename = "s", skip_serializing_if = "BTreeMap::is_empty")]
-    pub shopify: BTreeMap<Field, Window>,
+    pub shopify: BTreeMap<String, Window>,
     #[serde(rename = "o", skip_serializing_if = "BTreeMap::is_empty")]
-    pub omneo: BTreeMap<Field, Window>,
+    pub omneo: BTreeMap<String, Window>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -190,25 +190,26 @@ impl Memory {
     /// The mark of what a side shows of a field.
     pub fn mark(&self, field: Field, value: Option<&str>) -> Mark {
         let of = self.link.as_ref().map_or("", |link| &link.profile);
-        Mark::of(of, field, value)
+        Mark::of(of, field.name(), value)
     }
 
     /// Whether every field that is shown is the one last seen on that side.
     pub fn knows_all(&self, side: Side, fields: &Fields) -> bool {
-        Field::ALL.into_iter().all(|field| self.knows(side, field, fields))
+        fields.all().all(|(field, _)| self.knows(side, field, fields))
     }
 
     /// Whether a field, if it is shown, is the one last seen on that side.
     pub fn knows(&self, side: Side, field: Field, fields: &Fields) -> bool {
-        let is_seen = |value| self.base.get(&field).is_some_and(|base| *base.of(side) == self.mark(field, value));
-        fields.shown(field).is_none_or(is_seen)
+        let is_seen = |value| self.base.get(field.name()).is_some_and(|base| *base.of(side) == self.mark(field, value));
+        // What never leaves a side is no news.
+        !field.goes_to(side.other()) || fields.shown(field).is_none_or(is_seen)
     }
 
     /// Remembers two values as used together. What was held or could have been run over is settled with that.
     pub fn settle(&mut self, field: Field, shopify: Option<&str>, omneo: Option<&str>) {
         let base = Base { shopify: self.mark(field, shopify), omneo: self.mark(field, omneo) };
-        self.base.insert(field, base);
-        self.held.remove(&field);
+        self.base.insert(field.name().to_owned(), base);
+        self.held.remove(field.name());
         self.windows.close(field);
     }
 }
@@ -227,14 +228,14 @@ impl Base {
 }
 
 impl Windows {
-    pub fn of(&self, side: Side) -> &BTreeMap<Field, Window> {
+    pub fn of(&self, side: Side) -> &BTreeMap<String, Window> {
         match side {
             Side::Shopify => &self.shopify,
             Side::Omneo => &self.omneo,
         }
     }
 
-    pub fn of_mut(&mut self, side: Side) -> &mut BTreeMap<Field, Window> {
+    pub fn of_mut(&mut self, side: Side) -> &mut BTreeMap<String, Window> {
         match side {
             Side::Shopify => &mut self.shopify,
             Side::Omneo => &mut self.omneo,
@@ -242,8 +243,8 @@ impl Windows {
     }
 
     pub fn close(&mut self, field: Field) {
-        self.shopify.remove(&field);
-        self.omneo.remove(&field);
+        self.shopify.remove(field.name());
+        self.omneo.remove(field.name());
     }
 
     fn is_empty(&self) -> bool {
@@ -269,12 +270,13 @@ mod tests {
     #[test]
     fn no_value_is_remembered() {
         let mut memory = linked();
-        memory.settle(Field::Email, Some("ada@example.org"), None);
+        let email = crate::settings::Settings::default().mapping.named("email").unwrap();
+        memory.settle(email, Some("ada@example.org"), None);
         let text = memory.write();
         assert!(!text.contains("ada"), "{text}");
         let read = Memory::read(&[text]);
         let mut fields = Fields::default();
-        fields.set(Field::Email, Some("ada@example.org".into()));
+        fields.set(email, Some("ada@example.org".into()));
         assert!(read.knows_all(Side::Shopify, &fields) && !read.knows_all(Side::Omneo, &fields));
     }
 

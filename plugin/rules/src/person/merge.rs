@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{Field, Side, Snapshot, is_e164};
+use super::fields::{Core, Field, Side, Snapshot};
 use super::mark::Mark;
 use super::memory::Memory;
 use super::run::Run;
-use crate::settings::{Owner, Owners};
+use crate::mapping::{Mapping, Owner};
 
 /// What happens to one field.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,24 +41,27 @@ pub struct Limits {
 ///
 /// A body from between our read and our write must show what we read or what we wrote. A third value is an edit that we
 /// overwrote without knowing it; it counts if the field's owner lets this side win at all.
-pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, owners: &Owners) -> RunOver {
+pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, mapping: &Mapping) -> RunOver {
     let mut found = RunOver::new();
     let Some(at) = body.at else {
         return found;
     };
-    for (field, window) in memory.windows.of(side) {
-        let Some(value) = body.fields.shown(*field) else {
+    for (name, window) in memory.windows.of(side) {
+        let Some(field) = mapping.named(name).filter(|field| field.goes_to(side.other())) else {
             continue;
         };
-        let mark = folded(memory, *field, value);
+        let Some(value) = body.fields.shown(field) else {
+            continue;
+        };
+        let mark = folded(memory, field, value);
         let is_third = mark != window.read && mark != window.wrote;
-        let wins = match field.owner(owners) {
+        let wins = match field.owner {
             Owner::Latest => true,
             Owner::Shopify => side == Side::Shopify,
             Owner::Omneo => side == Side::Omneo,
         };
         if is_third && wins && window.read_at < at && at <= window.wrote_at {
-            found.insert(*field, value.map(|value| field.plain(value)));
+            found.insert(field, value.map(|value| field.plain(value)));
         }
     }
     found
@@ -66,7 +69,7 @@ pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, owners: &Owners) -
 
 /// The mark of a value without what a side is known to do to it.
 pub fn folded(memory: &Memory, field: Field, value: Option<&str>) -> Mark {
-    memory.mark(field, value.map(|value| field.folded(value)).as_deref())
+    memory.mark(field, value.map(|value| field.format.folded(value)).as_deref())
 }
 
 pub fn plan(run: &Run, shopify: &Snapshot, omneo: &Snapshot, over: &RunOver, limits: Limits) -> Plan {
@@ -77,13 +80,14 @@ pub fn plan(run: &Run, shopify: &Snapshot, omneo: &Snapshot, over: &RunOver, lim
     let windows = run.memory.windows.of(run.source);
     let counts = |field: Field, value: &Option<String>| {
         let shows = folded(&run.memory, field, now.fields.value(field));
-        windows.get(&field).is_some_and(|window| window.wrote == shows) && (value.is_some() || field == Field::Phone)
+        windows.get(field.name()).is_some_and(|window| window.wrote == shows)
+            && (value.is_some() || !field.omneo.is_required())
     };
     let verdict = |field: Field| match over.get(&field) {
         Some(value) if counts(field, value) => Verdict::PutBack { value: value.clone() },
         _ => both.verdict(field),
     };
-    Field::ALL.into_iter().map(|field| (field, limited(run, field, verdict(field), limits))).collect()
+    run.settings.mapping.fields().map(|field| (field, limited(run, field, verdict(field), limits))).collect()
 }
 
 /// Whether the plan would write to this side.
@@ -107,13 +111,16 @@ impl Both<'_> {
         let (Some(s), Some(o)) = (self.shopify.fields.shown(field), self.omneo.fields.shown(field)) else {
             return Verdict::Leave;
         };
-        let base = memory.base.get(&field);
+        let base = memory.base.get(field.name());
         // That nothing is there is news only where a value has been seen: null clears what it is known to have replaced.
         let changed = |side: Side, value: Option<&str>| match base {
             None => true,
             Some(base) => *base.of(side) != memory.mark(field, value) && (value.is_some() || base.of(side).is_value()),
         };
-        let changes = (changed(Side::Shopify, s), changed(Side::Omneo, o));
+        let changes = (
+            field.goes_to(Side::Omneo) && changed(Side::Shopify, s),
+            field.goes_to(Side::Shopify) && changed(Side::Omneo, o),
+        );
         if base.is_some() && changes == (false, false) {
             return self.unchanged(field);
         }
@@ -126,10 +133,15 @@ impl Both<'_> {
         }
     }
 
+    /// Whether a side takes the field over, by its way and by the directions that are on.
+    fn may(&self, field: Field, side: Side) -> bool {
+        field.goes_to(side) && self.run.may_write(side)
+    }
+
     /// Nothing is new; what was held may have become possible.
     fn unchanged(&self, field: Field) -> Verdict {
-        match self.run.memory.held.get(&field) {
-            Some(held) if held.again && self.run.may_write(held.to) => self.to(held.to, field, "it was held"),
+        match self.run.memory.held.get(field.name()) {
+            Some(held) if held.again && self.may(field, held.to) => self.to(held.to, field, "it was held"),
             _ => Verdict::Leave,
         }
     }
@@ -139,11 +151,13 @@ impl Both<'_> {
         let (from, why) = match (s, o) {
             (Some(_), None) => (Side::Shopify, "Omneo had none"),
             (None, _) => (Side::Omneo, "Shopify had none"),
-            _ if !self.run.to_omneo => (Side::Omneo, "nothing goes to Omneo"),
-            _ if !self.run.to_shopify => (Side::Shopify, "nothing goes to Shopify"),
+            _ if !field.goes_to(Side::Omneo) => (Side::Omneo, "it goes to Shopify alone"),
+            _ if !field.goes_to(Side::Shopify) => (Side::Shopify, "it goes to Omneo alone"),
+            _ if !self.may(field, Side::Omneo) => (Side::Omneo, "nothing goes to Omneo"),
+            _ if !self.may(field, Side::Shopify) => (Side::Shopify, "nothing goes to Shopify"),
             _ => self.owner(field),
         };
-        if self.run.may_write(from.other()) {
+        if self.may(field, from.other()) {
             self.to(from.other(), field, why)
         } else {
             Verdict::Ignore { taken: from.other() }
@@ -151,7 +165,8 @@ impl Both<'_> {
     }
 
     fn later(&self, field: Field, changes: (bool, bool)) -> Verdict {
-        let (from, why) = match (changes.0 && self.run.to_omneo, changes.1 && self.run.to_shopify) {
+        let (from, why) = match (changes.0 && self.may(field, Side::Omneo), changes.1 && self.may(field, Side::Shopify))
+        {
             (false, false) => return Verdict::Leave,
             (true, false) => (Side::Shopify, "changed in Shopify"),
             (false, true) => (Side::Omneo, "changed in Omneo"),
@@ -162,7 +177,7 @@ impl Both<'_> {
 
     /// The side that wins a field which both have changed.
     fn owner(&self, field: Field) -> (Side, &'static str) {
-        match field.owner(&self.run.settings.owners) {
+        match field.owner {
             Owner::Shopify => (Side::Shopify, "both changed, and Shopify owns it"),
             Owner::Omneo => (Side::Omneo, "both changed, and Omneo owns it"),
             Owner::Latest => self.latest(),
@@ -195,14 +210,13 @@ fn limited(run: &Run, field: Field, verdict: Verdict, limits: Limits) -> Verdict
     };
     let to = *to;
     let hold = |why, again| Verdict::Hold { to, why, again };
-    match (to, field, value) {
-        (Side::Omneo, Field::FirstName | Field::LastName | Field::Email, None) => {
-            hold("Omneo cannot be without one", false)
-        }
-        (_, Field::Phone, Some(phone)) if !is_e164(phone) => hold("it is not an international number", false),
-        (Side::Shopify, Field::Email, _) if limits.email_is_login && !run.settings.people.email_to_accounts => {
+    let is_login = field.is(Core::Email) && limits.email_is_login && !run.settings.people.email_to_accounts;
+    match value {
+        None if to == Side::Omneo && field.omneo.is_required() => hold("Omneo cannot be without one", false),
+        _ if to == Side::Shopify && is_login => {
             hold("the customer has an account, and `people.email_to_accounts = false`", true)
         }
-        _ => verdict,
+        Some(value) => field.format.wrong(value).map_or(verdict.clone(), |why| hold(why, false)),
+        None => verdict,
     }
 }

@@ -29,7 +29,7 @@ pub struct Extras<'a> {
 }
 
 impl<'a> News<'a> {
-    pub fn read(topic: &str, body: &View<'a>) -> Result<Self, End> {
+    pub fn read(topic: &str, body: &View<'a>, settings: &Settings) -> Result<Self, End> {
         Ok(match topic {
             "customer.tags_added" | "customer.tags_removed" => {
                 let tags = body.list("/tags")?.iter().map(|tag| tag.text("")).collect::<Result<_, _>>()?;
@@ -37,7 +37,7 @@ impl<'a> News<'a> {
             }
             "customers_email_marketing_consent/update" => News::Consent(Said::read(body, Medium::Email)?),
             "customers_marketing_consent/update" => News::Consent(Said::read(body, Medium::Sms)?),
-            _ => News::Body { snapshot: Snapshot::of_body(body)?, extras: Extras::read(body)? },
+            _ => News::Body { snapshot: Snapshot::of_body(body, &settings.mapping)?, extras: Extras::read(body)? },
         })
     }
 
@@ -46,7 +46,10 @@ impl<'a> News<'a> {
     pub fn is_old(&self, run: &mut Run) -> Option<String> {
         match self {
             News::Body { snapshot, extras } => {
-                if run.memory.knows_all(Side::Shopify, &snapshot.fields) && extras.are_as_seen(run) {
+                // Where bodies do not show all that is mapped, one that is newer says only that something may have changed.
+                let is_news = run.settings.mapping.needs_the_customer()
+                    && snapshot.at.is_none_or(|at| at > run.memory.clock.merged);
+                if !is_news && run.memory.knows_all(Side::Shopify, &snapshot.fields) && extras.are_as_seen(run) {
                     let clock = &mut run.memory.clock;
                     clock.merged = clock.merged.max(snapshot.at.unwrap_or(clock.merged));
                     return Some("echo: the customer is as it was last seen".to_owned());
@@ -56,7 +59,7 @@ impl<'a> News<'a> {
                 is_stale.then(|| "stale: a newer state of the customer has been merged".to_owned())
             }
             News::Tags { tags, added } => {
-                let is_echo = tags::are_remembered(&run.settings.tags, &run.memory, tags, *added);
+                let is_echo = tags::are_remembered(run.settings, &run.memory, tags, *added);
                 is_echo.then(|| "echo: the tags are as they were last seen".to_owned())
             }
             News::Consent(said) => {
@@ -73,7 +76,7 @@ impl<'a> News<'a> {
             News::Consent(said) if said.is_none_or(|said| said.decision.is_none()) => {
                 Some("neither subscribed nor unsubscribed: no decision".to_owned())
             }
-            News::Tags { tags, .. } if !tags::are_mapped(&settings.tags, tags) => {
+            News::Tags { tags, .. } if !tags::are_mapped(settings, tags) => {
                 Some("no tag of the whitelist has changed, and none with the prefix".to_owned())
             }
             _ => None,
@@ -93,7 +96,7 @@ impl<'a> Extras<'a> {
     }
 
     pub fn are_as_seen(&self, run: &Run) -> bool {
-        let seen = |tags: &Vec<&str>| tags::as_seen(&run.settings.tags, &run.memory, tags);
+        let seen = |tags: &Vec<&str>| tags::as_seen(run.settings, &run.memory, tags);
         self.tags.as_ref().is_none_or(seen)
             && (!run.settings.sync.consent || self.consents.iter().all(|said| said.is_as_seen(&run.memory)))
     }

@@ -6,8 +6,9 @@ use tandem_sdk::{
 };
 
 use super::comms::Comms;
-use super::fields::{Field, Fields, Snapshot};
+use super::fields::{Core, Field, Fields, Snapshot};
 use super::shopify::seconds;
+use crate::mapping::{Mapping, OmneoPlace};
 
 /// A profile as read.
 #[derive(Clone, Debug)]
@@ -66,6 +67,7 @@ pub struct Reading<'a> {
     pub handle: &'a str,
     /// Whether Shopify's phone number lives in the second slot.
     pub second_phone: bool,
+    pub mapping: &'a Mapping,
 }
 
 impl Profile {
@@ -73,13 +75,12 @@ impl Profile {
     /// is null never erases Shopify's.
     pub fn read(body: &View, reading: Reading) -> Result<Self, Wrong> {
         let mut fields = Fields::default();
-        fields.read(Field::FirstName, body, "/first_name")?;
-        fields.read(Field::LastName, body, "/last_name")?;
-        fields.read(Field::Email, body, "/email")?;
-        if body.has("/mobile_phone") {
-            fields.set(Field::Phone, mobile(body)?);
-            if reading.second_phone && fields.value(Field::Phone).is_none() {
-                fields.set(Field::Phone, body.opt_loose("/secondary_phone")?);
+        for field in reading.mapping.fields() {
+            if let Some(value) = value_of(field, body)? {
+                fields.set(field, value);
+                if field.is(Core::Phone) && reading.second_phone && fields.value(field).is_none() {
+                    fields.set(field, body.opt_loose("/secondary_phone")?);
+                }
             }
         }
         let snapshot = Snapshot { fields, at: seconds(body, "/updated_at")?, created: seconds(body, "/created_at")? };
@@ -121,6 +122,50 @@ impl Profile {
     pub fn is_deleted(&self) -> bool {
         self.kind.as_deref() == Some("deleted")
     }
+}
+
+/// What a profile says of a field; nothing where it does not show it.
+fn value_of(field: Field, body: &View) -> Result<Option<Option<String>>, Wrong> {
+    let shown = |at: &str| body.get(at).map(|value| field.format.of_json(value.value()));
+    Ok(match &field.omneo {
+        OmneoPlace::Key(_) if field.is(Core::Phone) => body.has("/mobile_phone").then(|| mobile(body)).transpose()?,
+        // A place below something that is null is empty, not hidden.
+        OmneoPlace::Key(key) => {
+            let above = key.pointer.rsplit_once('/').map_or("", |(above, _)| above);
+            let is_null = !above.is_empty() && body.get(above).is_some_and(|above| above.value().is_null());
+            if is_null { Some(None) } else { shown(key.pointer) }
+        }
+        OmneoPlace::BirthDate => birth_date(body)?,
+        OmneoPlace::Attribute { namespace, handle } => attribute(field, body, namespace, handle),
+        OmneoPlace::Expression(expression) => {
+            Some(expression.of(body.value()).and_then(|value| field.format.of_json(&value)))
+        }
+    })
+}
+
+fn birth_date(body: &View) -> Result<Option<Option<String>>, Wrong> {
+    if !["/birth_year", "/birth_month", "/birth_day"].iter().all(|at| body.has(at)) {
+        return Ok(None);
+    }
+    let part = |at: &str| Ok::<_, Wrong>(body.opt_loose(at)?.and_then(|part| part.parse::<u32>().ok()));
+    let (year, month, day) = (part("/birth_year")?, part("/birth_month")?, part("/birth_day")?);
+    Ok(Some(match (year, month, day) {
+        (Some(year), Some(month), Some(day)) => Some(format!("{year:04}-{month:02}-{day:02}")),
+        _ => None,
+    }))
+}
+
+/// Custom attributes come as a list, or as a map of maps.
+fn attribute(field: Field, body: &View, namespace: &str, handle: &str) -> Option<Option<String>> {
+    let attributes = body.get("/custom_attributes")?;
+    let value = match attributes.value() {
+        Value::Array(list) => {
+            let found = list.iter().find(|one| one["namespace"] == *namespace && one["handle"] == *handle);
+            found.map(|found| &found["value"])
+        }
+        map => map.get(namespace).and_then(|inside| inside.get(handle)),
+    };
+    Some(value.and_then(|value| field.format.of_json(value)))
 }
 
 /// Older profiles have the mobile number as it was typed, and its international form beside it.
@@ -249,13 +294,32 @@ fn gone(answer: Answer, doing: &str) -> Result<(), End> {
     if is_missing(&answer) { Ok(()) } else { answer.ok(doing).map(drop) }
 }
 
-/// The key of a field; a phone may have to go elsewhere.
-pub fn key(field: Field) -> &'static str {
-    match field {
-        Field::FirstName => "first_name",
-        Field::LastName => "last_name",
-        Field::Email => "email",
-        Field::Phone => "mobile_phone",
+/// Whether a fault that Omneo finds is about the field.
+pub fn is_about(fault: &str, field: Field) -> bool {
+    match &field.omneo {
+        OmneoPlace::Key(key) => fault == key.path || (field.is(Core::Phone) && fault == "secondary_phone"),
+        OmneoPlace::BirthDate => fault.starts_with("birth_"),
+        OmneoPlace::Attribute { .. } | OmneoPlace::Expression(_) => false,
+    }
+}
+
+/// Writes one custom attribute, or takes it away. Gives whether Omneo accepted it.
+///
+/// Each has a call of its own: nothing says whether a list of them in the profile replaces those that it leaves out.
+pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>) -> Result<bool, End> {
+    let OmneoPlace::Attribute { namespace, handle } = &field.omneo else { return Ok(false) };
+    let path = format!("/profiles/{}/attributes/custom/{}:{}", segment(id), segment(namespace), segment(handle));
+    let answer = match value {
+        Some(value) => {
+            let body = json!({ "type": field.format.attribute_type(), "value": field.format.to_json(value) });
+            cx.omneo(put(path, body)).await?
+        }
+        None => cx.omneo(delete_at(path)).await?,
+    };
+    match answer.status {
+        422 => Ok(false),
+        404 if value.is_none() => Ok(true),
+        _ => answer.ok("writing a custom attribute").map(|_| true),
     }
 }
 

@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 use tandem_sdk::{End, GraphqlError, Value, json, refused};
 
-use super::fields::{Field, Side};
+use super::fields::{Core, Field, Side};
 use super::memory::Held;
 use super::omneo::{self, Owner, Profile, Reading};
 use super::run::Run;
 use super::shopify::{self, Customer, Owners};
 use super::write::{customer_is_gone, profile_is_gone};
+use crate::mapping::{OmneoPlace, ShopifyPlace};
+
+/// Metafields that Shopify takes at a time.
+const METAFIELDS_MAX: usize = 25;
 
 /// Fields with the values that they are to have.
 pub type Changes = BTreeMap<Field, Option<String>>;
@@ -47,43 +51,47 @@ pub fn taken_by(customer: u64) -> Held {
 }
 
 /// Availability first; what Omneo refuses all the same is held.
-pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, mut changes: Changes) -> Result<Written<Profile>, End> {
-    let mut held = vec![];
-    let wanted = |changes: &Changes, field| changes.get(&field).cloned().flatten();
-    let (email, phone) = (wanted(&changes, Field::Email), wanted(&changes, Field::Phone));
+pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes) -> Result<Written<Profile>, End> {
+    let mut written = Written { after: None, fields: vec![], held: vec![] };
+    let is_attribute = |field: &Field| matches!(field.omneo, OmneoPlace::Attribute { .. });
+    let (attributes, mut changes): (Changes, Changes) = changes.into_iter().partition(|(field, _)| is_attribute(field));
+    let (email, phone) = (wanted(&changes, Core::Email), wanted(&changes, Core::Phone));
     let (email_owner, phone_owner) = omneo::availability(run.cx, email.as_deref(), phone.as_deref()).await?;
-    if let Some(owner) = somebody_else(&email_owner, &profile.id) {
-        changes.remove(&Field::Email);
-        held.push((Field::Email, taken(Side::Omneo, format!("it belongs to {owner}"))));
+    if let Some(owner) = somebody_else(&email_owner, &profile.id)
+        && let Some(field) = find(&changes, Core::Email)
+    {
+        changes.remove(&field);
+        written.held.push((field, taken(Side::Omneo, format!("it belongs to {owner}"))));
     }
     let mut second = somebody_else(&phone_owner, &profile.id).is_some();
     while !changes.is_empty() {
         let body = body(&changes, second, run.memory.second_phone);
         // A phone that is not written stays in the slot where it is.
-        let slot = if changes.contains_key(&Field::Phone) { second } else { run.memory.second_phone };
+        let slot = if find(&changes, Core::Phone).is_some() { second } else { run.memory.second_phone };
         let reading = Reading { second_phone: slot, ..run.reading() };
         match omneo::update(run.cx, &profile.id, body, reading).await? {
             omneo::Written::Done(mut after) => {
                 run.memory.second_phone = slot;
                 after.complete(profile);
-                return Ok(Written { after: Some(*after), fields: changes.into_keys().collect(), held });
+                written.after = Some(*after);
+                written.fields.extend(std::mem::take(&mut changes).into_keys());
             }
             omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
             omneo::Written::Unknown => return Err(refused("it is not known whether the profile was updated")),
             omneo::Written::Invalid(faults) => {
-                let about = |field: &Field| faults.iter().find(|fault| is_about(&fault.key, *field));
+                let about = |field: &Field| faults.iter().find(|fault| omneo::is_about(&fault.key, *field));
                 let found: Vec<_> = changes.keys().filter_map(|field| Some((*field, about(field)?.is_taken))).collect();
                 if found.is_empty() {
                     let keys = omneo::listed(&faults);
                     return Err(refused(format!("updating the profile: Omneo found fault with {keys}")));
                 }
                 for (field, is_taken) in found {
-                    if field == Field::Phone && !second {
+                    if field.is(Core::Phone) && !second {
                         second = true;
                         continue;
                     }
                     changes.remove(&field);
-                    held.push((
+                    written.held.push((
                         field,
                         match is_taken {
                             true => taken(Side::Omneo, "it belongs to another profile".to_owned()),
@@ -94,11 +102,46 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, mut changes: Chan
             }
         }
     }
-    Ok(Written { after: None, fields: vec![], held })
+    write_attributes(run, profile, attributes, &mut written).await?;
+    Ok(written)
 }
 
-fn is_about(fault: &str, field: Field) -> bool {
-    fault == omneo::key(field) || (field == Field::Phone && fault == "secondary_phone")
+/// The new value of a core field, if it has one.
+fn wanted(changes: &Changes, core: Core) -> Option<String> {
+    find(changes, core).and_then(|field| changes.get(&field).cloned().flatten())
+}
+
+fn find(changes: &Changes, core: Core) -> Option<Field> {
+    changes.keys().find(|field| field.is(core)).copied()
+}
+
+/// Writes custom attributes. What became of them is read: their answers are not documented.
+async fn write_attributes(
+    run: &mut Run<'_>,
+    profile: &Profile,
+    changes: Changes,
+    written: &mut Written<Profile>,
+) -> Result<(), End> {
+    let mut done = vec![];
+    for (field, value) in changes {
+        match omneo::set_attribute(run.cx, &profile.id, field, value.as_deref()).await? {
+            true => done.push(field),
+            false => written.held.push((field, wrong(Side::Omneo, "Omneo did not accept it".to_owned()))),
+        }
+    }
+    if done.is_empty() {
+        return Ok(());
+    }
+    let Some(now) = omneo::profile(run.cx, &profile.id, run.reading()).await? else {
+        return Err(profile_is_gone(run, &profile.id));
+    };
+    // Of the others it may show an edit that no merge has seen.
+    let after = written.after.get_or_insert_with(|| profile.clone());
+    for field in &done {
+        after.snapshot.fields.set(*field, now.snapshot.fields.value(*field).map(str::to_owned));
+    }
+    written.fields.append(&mut done);
+    Ok(())
 }
 
 /// In words, the owner that is not this profile.
@@ -115,9 +158,22 @@ pub fn somebody_else(owner: &Owner, profile: &str) -> Option<String> {
 fn body(changes: &Changes, second: bool, was_second: bool) -> Value {
     let mut body = Map::new();
     for (field, value) in changes {
-        if *field != Field::Phone {
-            body.insert(omneo::key(*field).into(), json!(value));
-            continue;
+        let given = value.as_deref().map(|value| field.format.to_json(value));
+        match &field.omneo {
+            _ if field.is(Core::Phone) => {}
+            OmneoPlace::Key(key) => {
+                body.insert(key.path.into(), json!(given));
+                continue;
+            }
+            OmneoPlace::BirthDate => {
+                let parts: Vec<_> =
+                    value.iter().flat_map(|day| day.split('-')).map(|part| part.parse::<u32>().ok()).collect();
+                for (n, key) in ["birth_year", "birth_month", "birth_day"].into_iter().enumerate() {
+                    body.insert(key.into(), json!(parts.get(n).copied().flatten()));
+                }
+                continue;
+            }
+            OmneoPlace::Attribute { .. } | OmneoPlace::Expression(_) => continue,
         }
         let to_second = second && value.is_some();
         body.insert("mobile_phone".into(), if to_second { Value::Null } else { json!(value) });
@@ -138,24 +194,30 @@ pub async fn write_shopify(
     asked: &Asked,
 ) -> Result<Written<Customer>, End> {
     let mut written = Written { after: None, fields: vec![], held: vec![] };
-    let wanted = |field| changes.get(&field).cloned().flatten();
-    let (email, phone) = (wanted(Field::Email), wanted(Field::Phone));
+    let (email, phone) = (wanted(&changes, Core::Email), wanted(&changes, Core::Phone));
     let is_known = (email.is_none() || email == asked.email) && (phone.is_none() || phone == asked.phone);
     let owners = match is_known {
         true => asked.owners.clone(),
-        false => shopify::person_and_owners(run.cx, customer.id, email.as_deref(), phone.as_deref()).await?.1,
+        false => shopify::person_and_owners(run, customer.id, email.as_deref(), phone.as_deref()).await?.1,
     };
-    for (field, value, owner) in [(Field::Email, email, owners.email), (Field::Phone, phone, owners.phone)] {
-        if let (Some(_), Some(owner)) = (value, owner.filter(|owner| *owner != customer.id)) {
+    for (core, value, owner) in [(Core::Email, email, owners.email), (Core::Phone, phone, owners.phone)] {
+        let field = find(&changes, core);
+        if let (Some(field), Some(_), Some(owner)) = (field, value, owner.filter(|owner| *owner != customer.id)) {
             changes.remove(&field);
             written.held.push((field, taken_by(owner)));
         }
     }
-    let (mut values, cleared): (Changes, Changes) = changes.into_iter().partition(|(_, value)| value.is_some());
+    let (keys, others): (Changes, Changes) =
+        changes.into_iter().partition(|(field, _)| shopify::input_key(*field).is_some());
+    let (metafields, tags): (Changes, Changes) =
+        others.into_iter().partition(|(field, _)| matches!(field.shopify, ShopifyPlace::Metafield { .. }));
+    let (mut values, cleared): (Changes, Changes) = keys.into_iter().partition(|(_, value)| value.is_some());
     while !values.is_empty() {
-        let input: Map<_, _> =
-            values.iter().map(|(field, value)| (shopify::input_key(*field).to_owned(), json!(value))).collect();
-        match shopify::update(run.cx, customer.id, input.into()).await? {
+        let input: Map<_, _> = values
+            .iter()
+            .filter_map(|(field, value)| Some((shopify::input_key(*field)?.to_owned(), json!(value))))
+            .collect();
+        match shopify::update(run, customer.id, input.into()).await? {
             shopify::Written::Done(after) => {
                 written.fields.extend(std::mem::take(&mut values).into_keys());
                 written.after = Some(*after);
@@ -171,7 +233,7 @@ pub async fn write_shopify(
     }
     if !cleared.is_empty() {
         let fields: Vec<_> = cleared.into_keys().collect();
-        match shopify::clear(run.cx, customer.id, &fields).await? {
+        match shopify::clear(run, customer.id, &fields).await? {
             shopify::Written::Done(after) => {
                 written.fields.extend(fields);
                 written.after = Some(*after);
@@ -184,7 +246,93 @@ pub async fn write_shopify(
             }
         }
     }
+    write_metafields(run, customer, metafields, &mut written).await?;
+    write_tags(run, customer, tags, &mut written).await?;
     Ok(written)
+}
+
+async fn write_metafields(
+    run: &mut Run<'_>,
+    customer: &Customer,
+    changes: Changes,
+    written: &mut Written<Customer>,
+) -> Result<(), End> {
+    let (mut values, cleared): (Changes, Changes) = changes.into_iter().partition(|(_, value)| value.is_some());
+    while !values.is_empty() {
+        let some = values.iter().take(METAFIELDS_MAX);
+        let list: Vec<_> = some.filter_map(|(field, value)| Some((*field, value.clone()?))).collect();
+        match shopify::set_metafields(run, customer.id, &list).await? {
+            Ok(shown) => {
+                let after = written.after.get_or_insert_with(|| customer.clone());
+                shown.into_iter().for_each(|(field, value)| after.snapshot.fields.set(field, value));
+                written.fields.extend(list.iter().map(|(field, _)| *field));
+                values.retain(|field, _| !list.iter().any(|(written, _)| written == field));
+            }
+            // Shopify takes all or none, so the others are tried without those that it objects to.
+            Err(errors) => {
+                let at = |error: &GraphqlError| error.field.split('.').nth(1)?.parse::<usize>().ok();
+                let mut faulty: BTreeMap<_, _> = errors
+                    .iter()
+                    .filter_map(|error| Some((list.get(at(error)?)?.0, format!("Shopify says `{}`", error.message))))
+                    .collect();
+                if faulty.is_empty() {
+                    let why = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
+                    faulty = list.iter().map(|(field, _)| (*field, format!("Shopify says `{why}`"))).collect();
+                }
+                for (field, why) in faulty {
+                    values.remove(&field);
+                    written.held.push((field, wrong(Side::Shopify, why)));
+                }
+            }
+        }
+    }
+    if !cleared.is_empty() {
+        let fields: Vec<_> = cleared.into_keys().collect();
+        match shopify::clear_metafields(run, customer.id, &fields).await?.first() {
+            None => {
+                let after = written.after.get_or_insert_with(|| customer.clone());
+                fields.iter().for_each(|field| after.snapshot.fields.set(*field, None));
+                written.fields.extend(fields);
+            }
+            Some(error) => {
+                let held = wrong(Side::Shopify, format!("Shopify says `{}`", error.message));
+                written.held.extend(fields.into_iter().map(|field| (field, held.clone())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fields that are tags: each value is a tag of its own, so the one before it goes.
+async fn write_tags(
+    run: &mut Run<'_>,
+    customer: &Customer,
+    changes: Changes,
+    written: &mut Written<Customer>,
+) -> Result<(), End> {
+    let (mut add, mut remove) = (vec![], vec![]);
+    for (field, value) in &changes {
+        let tag = field.shopify.tag(value.as_deref());
+        let is_it = |other: &String| tag.as_ref().is_some_and(|tag| tag.eq_ignore_ascii_case(other));
+        let ours = customer.tags.iter().filter(|tag| field.shopify.value_of_tag(tag).is_some());
+        remove.extend(ours.filter(|tag| !is_it(tag)).cloned());
+        add.extend(tag);
+    }
+    match shopify::tags(run.cx, customer.id, &add, &remove).await?.first() {
+        None if changes.is_empty() => {}
+        None => {
+            let after = written.after.get_or_insert_with(|| customer.clone());
+            for (field, value) in changes {
+                after.snapshot.fields.set(field, value);
+                written.fields.push(field);
+            }
+        }
+        Some(error) => {
+            let held = wrong(Side::Shopify, format!("Shopify says `{}`", error.message));
+            written.held.extend(changes.into_keys().map(|field| (field, held.clone())));
+        }
+    }
+    Ok(())
 }
 
 /// The fields that the errors are about, each with why it is held. At least one, or the run is over.
@@ -195,7 +343,7 @@ pub fn faults<T>(
 ) -> Result<BTreeMap<Field, Held>, End> {
     let mut found = BTreeMap::new();
     for error in errors {
-        if let Some(field) = shopify::field_of(error).filter(|field| among.contains_key(field)) {
+        if let Some(field) = shopify::field_of(error, among.keys().copied()) {
             found.insert(
                 field,
                 match shopify::is_taken(error) {

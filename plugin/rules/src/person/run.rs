@@ -2,7 +2,7 @@
 
 use tandem_sdk::{Cx, End, Event, Time, done, skipped};
 
-use super::fields::{Field, Side};
+use super::fields::{Core, Side};
 use super::memory::{Link, Memory};
 use super::omneo::{Profile, Reading};
 use crate::key::{customer_name, profile_name};
@@ -46,7 +46,11 @@ impl<'a> Run<'a> {
     }
 
     pub fn reading(&self) -> Reading<'a> {
-        Reading { handle: &self.settings.identity_handle, second_phone: self.memory.second_phone }
+        Reading {
+            handle: &self.settings.identity_handle,
+            second_phone: self.memory.second_phone,
+            mapping: &self.settings.mapping,
+        }
     }
 
     /// Claims both names; everything that is written from here on is written by nobody else at the same time.
@@ -67,7 +71,7 @@ impl<'a> Run<'a> {
         if !people.profile_types.iter().any(|allowed| allowed == kind) {
             return Some(format!("the profile's type is `{kind}`, which is not in `people.profile_types`"));
         }
-        let email = profile.snapshot.fields.value(Field::Email)?;
+        let email = profile.snapshot.fields.core(Core::Email)?;
         let pattern = people.exclude_emails.iter().find(|pattern| matches(pattern, email))?;
         Some(format!("the profile's e-mail is like `{pattern}` in `people.exclude_emails`"))
     }
@@ -93,7 +97,7 @@ impl<'a> Run<'a> {
         }
         let mut held = vec![];
         for (field, why) in &self.memory.held {
-            held.push(format!("{} is held, not written to {}: {}", field.name(), why.to, why.why));
+            held.push(format!("{field} is held, not written to {}: {}", why.to, why.why));
         }
         for (channel, consent) in [("e-mail", &self.memory.consent.email), ("SMS", &self.memory.consent.sms)] {
             if let Some(why) = consent.as_ref().and_then(|consent| consent.held.as_deref()) {

@@ -5,10 +5,12 @@ use tandem_sdk::{
 };
 
 use super::documents::{
-    ADD_TAGS, CLEAR_PERSON, CREATE_PERSON, EMAIL_CONSENT, FIND_PERSON, LOYALTY, PERSON, PERSON_AND_OWNERS, REMOVE_TAGS,
-    SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON,
+    ADD_TAGS, CLEAR_METAFIELDS, CLEAR_PERSON, CREATE_PERSON, EMAIL_CONSENT, FIND_PERSON, LOYALTY, PERSON,
+    PERSON_AND_OWNERS, REMOVE_TAGS, SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON, document,
 };
 use super::fields::{Field, Fields, Medium, Snapshot};
+use super::run::Run;
+use crate::mapping::{Mapping, ShopifyPlace};
 
 /// Where a customer carries the id of its profile. It is of type `id`, hence unique, and a customer can be asked for by it.
 pub const LINK_NAMESPACE: &str = "omneo";
@@ -85,37 +87,84 @@ pub fn decision(state: Option<&str>) -> Option<bool> {
 
 impl Snapshot {
     /// The body of a `customers/*` webhook. Without approval for protected data its keys are absent, not null.
-    pub fn of_body(body: &View) -> Result<Self, Wrong> {
+    pub fn of_body(body: &View, mapping: &Mapping) -> Result<Self, Wrong> {
         let mut fields = Fields::default();
-        fields.read(Field::FirstName, body, "/first_name")?;
-        fields.read(Field::LastName, body, "/last_name")?;
-        fields.read(Field::Email, body, "/email")?;
-        fields.read(Field::Phone, body, "/phone")?;
+        for field in mapping.fields() {
+            if let ShopifyPlace::Key(key) = &field.shopify
+                && body.has(key.pointer)
+            {
+                fields.set(field, body.opt_loose(key.pointer)?);
+            }
+        }
         Ok(Self { fields, at: seconds(body, "/updated_at")?, created: seconds(body, "/created_at")? })
     }
 }
 
 impl Customer {
-    fn read(node: &View) -> Result<Self, Wrong> {
-        let mut fields = Fields::default();
-        fields.read(Field::FirstName, node, "/firstName")?;
-        fields.read(Field::LastName, node, "/lastName")?;
-        fields.set(Field::Email, node.opt_text("/defaultEmailAddress/emailAddress")?.map(str::to_owned));
-        fields.set(Field::Phone, node.opt_text("/defaultPhoneNumber/phoneNumber")?.map(str::to_owned));
-        let snapshot = Snapshot { fields, at: seconds(node, "/updatedAt")?, created: seconds(node, "/createdAt")? };
+    fn read(node: &View, mapping: &Mapping) -> Result<Self, Wrong> {
         let tags: Result<Vec<_>, Wrong> =
             node.list("/tags")?.iter().map(|tag| tag.text("").map(str::to_owned)).collect();
+        let tags = tags?;
+        let mut fields = Fields::default();
+        for field in mapping.fields() {
+            fields.set(field, value_of(field, node, &tags)?);
+        }
+        let has = |at: &str| node.get(at).is_some_and(|found| !found.value().is_null());
+        let snapshot = Snapshot { fields, at: seconds(node, "/updatedAt")?, created: seconds(node, "/createdAt")? };
         Ok(Self {
             id: node.id("/id")?,
-            email: Marketing::read(node, "/defaultEmailAddress", snapshot.fields.value(Field::Email).is_some())?,
-            sms: Marketing::read(node, "/defaultPhoneNumber", snapshot.fields.value(Field::Phone).is_some())?,
+            email: Marketing::read(node, "/defaultEmailAddress", has("/defaultEmailAddress/emailAddress"))?,
+            sms: Marketing::read(node, "/defaultPhoneNumber", has("/defaultPhoneNumber/phoneNumber"))?,
             snapshot,
             has_account: node.opt_text("/state")? == Some("ENABLED"),
-            tags: tags?,
+            tags,
             profile: node.opt_text("/link/value")?.map(str::to_owned),
         })
     }
 }
+
+/// What a customer as read says of a field.
+fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<String>, Wrong> {
+    Ok(match &field.shopify {
+        ShopifyPlace::Key(key) => node.opt_loose(key.node)?,
+        ShopifyPlace::Metafield { .. } => {
+            node.get(&format!("/{}/value", alias(field))).and_then(|value| field.format.of_json(value.value()))
+        }
+        ShopifyPlace::Expression(expression) => {
+            expression.of(node.value()).and_then(|value| field.format.of_json(&value))
+        }
+        place @ ShopifyPlace::Tag { after, .. } => match tags.iter().find_map(|tag| place.value_of_tag(tag)) {
+            // A tag that is not there says no.
+            None if after.is_none() => Some("false".to_owned()),
+            value => value.map(str::to_owned),
+        },
+    })
+}
+
+/// What a mapped metafield is called in a document.
+pub fn alias(field: Field) -> String {
+    format!("field_{}", field.name())
+}
+
+/// What is read of a customer because fields are mapped to it.
+pub fn selection(mapping: &Mapping) -> String {
+    let mut selection = String::new();
+    for field in mapping.fields() {
+        match &field.shopify {
+            ShopifyPlace::Metafield { namespace, key } => {
+                let alias = alias(field);
+                selection += &format!(" {alias}: metafield(namespace: \"{namespace}\", key: \"{key}\") {{ value }}");
+            }
+            ShopifyPlace::Key(key) if field.core.is_none() => selection += &format!(" {}", key.input),
+            ShopifyPlace::Expression(_) if !selection.contains(FOR_EXPRESSIONS) => selection += FOR_EXPRESSIONS,
+            _ => {}
+        }
+    }
+    selection
+}
+
+/// What an expression over a customer can read besides what is always read. Lists would make the query dear.
+const FOR_EXPRESSIONS: &str = " taxExempt verifiedEmail numberOfOrders amountSpent { amount currencyCode }";
 
 impl Marketing {
     fn read(node: &View, at: &str, has_address: bool) -> Result<Self, Wrong> {
@@ -127,20 +176,21 @@ impl Marketing {
     }
 }
 
-pub async fn person(cx: &Cx, customer: u64) -> Result<Option<Customer>, End> {
-    let answer = ask(cx, query(PERSON, json!({ "id": gid(customer) })), "reading the customer").await?;
-    node(&answer, "/data/customer")
+pub async fn person(run: &Run<'_>, customer: u64) -> Result<Option<Customer>, End> {
+    let call = query(&document(PERSON, &run.settings.mapping), json!({ "id": gid(customer) }));
+    let answer = ask(run.cx, call, "reading the customer").await?;
+    node(run, &answer, "/data/customer")
 }
 
 /// The customer, and who has these two: a write of either would be refused if somebody else has it.
 pub async fn person_and_owners(
-    cx: &Cx,
+    run: &Run<'_>,
     customer: u64,
     email: Option<&str>,
     phone: Option<&str>,
 ) -> Result<(Option<Customer>, Owners), End> {
     if email.is_none() && phone.is_none() {
-        return Ok((person(cx, customer).await?, Owners::default()));
+        return Ok((person(run, customer).await?, Owners::default()));
     }
     let id = gid(customer);
     let by = |name: &str, value: Option<&str>| match value {
@@ -153,50 +203,55 @@ pub async fn person_and_owners(
         "email": by("emailAddress", email), "withEmail": email.is_some(),
         "phone": by("phoneNumber", phone), "withPhone": phone.is_some(),
     });
-    let answer = ask(cx, query(PERSON_AND_OWNERS, variables), "reading the customer").await?;
+    let call = query(&document(PERSON_AND_OWNERS, &run.settings.mapping), variables);
+    let answer = ask(run.cx, call, "reading the customer").await?;
     let view = answer.view();
     let owners = Owners { email: view.opt_id("/data/email/id")?, phone: view.opt_id("/data/phone/id")? };
-    Ok((node(&answer, "/data/customer")?, owners))
+    Ok((node(run, &answer, "/data/customer")?, owners))
 }
 
-pub async fn find_by_profile(cx: &Cx, profile: &str) -> Result<Option<Customer>, End> {
-    find(cx, json!({ "customId": { "namespace": LINK_NAMESPACE, "key": LINK_KEY, "value": profile } })).await
+pub async fn find_by_profile(run: &Run<'_>, profile: &str) -> Result<Option<Customer>, End> {
+    find(run, json!({ "customId": { "namespace": LINK_NAMESPACE, "key": LINK_KEY, "value": profile } })).await
 }
 
-pub async fn find_by_email(cx: &Cx, email: &str) -> Result<Option<Customer>, End> {
-    find(cx, json!({ "emailAddress": email })).await
+pub async fn find_by_email(run: &Run<'_>, email: &str) -> Result<Option<Customer>, End> {
+    find(run, json!({ "emailAddress": email })).await
 }
 
-pub async fn find_by_phone(cx: &Cx, phone: &str) -> Result<Option<Customer>, End> {
-    find(cx, json!({ "phoneNumber": phone })).await
+pub async fn find_by_phone(run: &Run<'_>, phone: &str) -> Result<Option<Customer>, End> {
+    find(run, json!({ "phoneNumber": phone })).await
 }
 
-async fn find(cx: &Cx, by: Value) -> Result<Option<Customer>, End> {
-    let answer = ask(cx, query(FIND_PERSON, json!({ "by": by })), "looking for the customer").await?;
-    node(&answer, "/data/customerByIdentifier")
+async fn find(run: &Run<'_>, by: Value) -> Result<Option<Customer>, End> {
+    let call = query(&document(FIND_PERSON, &run.settings.mapping), json!({ "by": by }));
+    let answer = ask(run.cx, call, "looking for the customer").await?;
+    node(run, &answer, "/data/customerByIdentifier")
 }
 
 /// Repeatable: the profile's id is unique among customers, so the second time updates what the first one made.
-pub async fn create(cx: &Cx, profile: &str, input: Value) -> Result<Written, End> {
-    let call = mutation(CREATE_PERSON, json!({ "profileId": profile, "input": input }));
-    write(cx, call, "customerSet", "creating the customer").await
+pub async fn create(run: &Run<'_>, profile: &str, input: Value) -> Result<Written, End> {
+    let call =
+        mutation(&document(CREATE_PERSON, &run.settings.mapping), json!({ "profileId": profile, "input": input }));
+    write(run, call, "customerSet", "creating the customer").await
 }
 
-pub async fn update(cx: &Cx, customer: u64, input: Value) -> Result<Written, End> {
-    let call = mutation(UPDATE_PERSON, json!({ "id": gid(customer), "input": input }));
-    write(cx, call, "customerSet", "updating the customer").await
+pub async fn update(run: &Run<'_>, customer: u64, input: Value) -> Result<Written, End> {
+    let call =
+        mutation(&document(UPDATE_PERSON, &run.settings.mapping), json!({ "id": gid(customer), "input": input }));
+    write(run, call, "customerSet", "updating the customer").await
 }
 
 /// Only `customerUpdate` clears what is given as null.
-pub async fn clear(cx: &Cx, customer: u64, fields: &[Field]) -> Result<Written, End> {
+pub async fn clear(run: &Run<'_>, customer: u64, fields: &[Field]) -> Result<Written, End> {
     let mut input = json!({ "id": gid(customer) });
-    for field in fields {
-        input[input_key(*field)] = Value::Null;
+    for key in fields.iter().filter_map(|field| input_key(*field)) {
+        input[key] = Value::Null;
     }
-    write(cx, mutation(CLEAR_PERSON, json!({ "input": input })), "customerUpdate", "updating the customer").await
+    let call = mutation(&document(CLEAR_PERSON, &run.settings.mapping), json!({ "input": input }));
+    write(run, call, "customerUpdate", "updating the customer").await
 }
 
-pub async fn consent(cx: &Cx, customer: u64, decision: Decision<'_>) -> Result<Written, End> {
+pub async fn consent(run: &Run<'_>, customer: u64, decision: Decision<'_>) -> Result<Written, End> {
     let mut consent = json!({ "marketingState": if decision.subscribed { "SUBSCRIBED" } else { "UNSUBSCRIBED" } });
     if decision.subscribed {
         consent["marketingOptInLevel"] = json!(decision.level);
@@ -204,13 +259,19 @@ pub async fn consent(cx: &Cx, customer: u64, decision: Decision<'_>) -> Result<W
     if let Some(at) = decision.at {
         consent["consentUpdatedAt"] = json!(Time(at * 1000).rfc3339());
     }
-    let (document, key, root) = match decision.medium {
+    let (operation, key, root) = match decision.medium {
         Medium::Email => (EMAIL_CONSENT, "emailMarketingConsent", "customerEmailMarketingConsentUpdate"),
         Medium::Sms => (SMS_CONSENT, "smsMarketingConsent", "customerSmsMarketingConsentUpdate"),
     };
     let mut input = json!({ "customerId": gid(customer) });
     input[key] = consent;
-    write(cx, mutation(document, json!({ "input": input })), root, "writing the consent").await
+    write(
+        run,
+        mutation(&document(operation, &run.settings.mapping), json!({ "input": input })),
+        root,
+        "writing the consent",
+    )
+    .await
 }
 
 /// Adds and removes tags; gives what Shopify objects to.
@@ -235,20 +296,61 @@ pub async fn link(cx: &Cx, customer: u64, profile: &str) -> Result<Vec<GraphqlEr
     Ok(answer.user_errors("metafieldsSet"))
 }
 
+/// Writes mapped metafields; gives each with the value that Shopify then shows, or what it objects to. Shopify takes all
+/// of them or none.
+pub async fn set_metafields(
+    run: &Run<'_>,
+    customer: u64,
+    values: &[(Field, String)],
+) -> Result<Result<Vec<(Field, Option<String>)>, Vec<GraphqlError>>, End> {
+    let input = |(field, value): &(Field, String)| {
+        let ShopifyPlace::Metafield { namespace, key } = &field.shopify else { return None };
+        let (ty, value) = (field.format.metafield_type(), field.format.to_metafield(value));
+        Some(json!({ "ownerId": gid(customer), "namespace": namespace, "key": key, "type": ty, "value": value }))
+    };
+    let inputs: Vec<_> = values.iter().filter_map(input).collect();
+    let answer = ask(run.cx, mutation(LOYALTY, json!({ "metafields": inputs })), "writing metafields").await?;
+    let errors = answer.user_errors("metafieldsSet");
+    if !errors.is_empty() {
+        return Ok(Err(errors));
+    }
+    let mut shown = vec![];
+    for written in answer.view().list("/data/metafieldsSet/metafields")? {
+        let (namespace, key) = (written.text("/namespace")?, written.text("/key")?);
+        let is_it = |(field, _): &&(Field, String)| matches!(&field.shopify, ShopifyPlace::Metafield { namespace: n, key: k } if n == namespace && k == key);
+        if let Some((field, _)) = values.iter().find(is_it) {
+            shown.push((*field, written.get("/value").and_then(|value| field.format.of_json(value.value()))));
+        }
+    }
+    Ok(Ok(shown))
+}
+
+/// Deletes mapped metafields. One that is not there is as good.
+pub async fn clear_metafields(run: &Run<'_>, customer: u64, fields: &[Field]) -> Result<Vec<GraphqlError>, End> {
+    let input = |field: &Field| match &field.shopify {
+        ShopifyPlace::Metafield { namespace, key } => {
+            Some(json!({ "ownerId": gid(customer), "namespace": namespace, "key": key }))
+        }
+        _ => None,
+    };
+    let inputs: Vec<_> = fields.iter().filter_map(input).collect();
+    let answer =
+        ask(run.cx, mutation(CLEAR_METAFIELDS, json!({ "metafields": inputs })), "deleting metafields").await?;
+    Ok(answer.user_errors("metafieldsDelete"))
+}
+
 /// The key of a field in both kinds of input.
-pub fn input_key(field: Field) -> &'static str {
-    match field {
-        Field::FirstName => "firstName",
-        Field::LastName => "lastName",
-        Field::Email => "email",
-        Field::Phone => "phone",
+pub fn input_key(field: Field) -> Option<&'static str> {
+    match &field.shopify {
+        ShopifyPlace::Key(key) => Some(key.input),
+        _ => None,
     }
 }
 
 /// The field that an error is about.
-pub fn field_of(error: &GraphqlError) -> Option<Field> {
+pub fn field_of(error: &GraphqlError, mut among: impl Iterator<Item = Field>) -> Option<Field> {
     let key = error.field.rsplit('.').next().unwrap_or_default();
-    Field::ALL.into_iter().find(|field| input_key(*field) == key)
+    among.find(|field| input_key(*field) == Some(key))
 }
 
 /// Codes are missing where the schema has none, and some answers leave out the one that it has.
@@ -256,8 +358,8 @@ pub fn is_taken(error: &GraphqlError) -> bool {
     error.code == "TAKEN" || error.message.contains("has already been taken")
 }
 
-async fn write(cx: &Cx, call: CallTo, root: &str, doing: &str) -> Result<Written, End> {
-    let answer = ask(cx, call, doing).await?;
+async fn write(run: &Run<'_>, call: CallTo, root: &str, doing: &str) -> Result<Written, End> {
+    let answer = ask(run.cx, call, doing).await?;
     let errors = answer.user_errors(root);
     if errors.iter().any(is_gone) {
         return Ok(Written::Gone);
@@ -265,7 +367,7 @@ async fn write(cx: &Cx, call: CallTo, root: &str, doing: &str) -> Result<Written
     if !errors.is_empty() {
         return Ok(Written::Errors(errors));
     }
-    match node(&answer, &format!("/data/{root}/customer"))? {
+    match node(run, &answer, &format!("/data/{root}/customer"))? {
         Some(customer) => Ok(Written::Done(Box::new(customer))),
         None => Err(refused(format!("{doing}: Shopify answered neither a customer nor an error"))),
     }
@@ -277,9 +379,9 @@ fn is_gone(error: &GraphqlError) -> bool {
             .contains(&error.message.as_str())
 }
 
-fn node(answer: &Json, pointer: &str) -> Result<Option<Customer>, End> {
+fn node(run: &Run, answer: &Json, pointer: &str) -> Result<Option<Customer>, End> {
     match answer.view().get(pointer).filter(|node| !node.value().is_null()) {
-        Some(node) => Ok(Some(Customer::read(&node)?)),
+        Some(node) => Ok(Some(Customer::read(&node, &run.settings.mapping)?)),
         None => Ok(None),
     }
 }

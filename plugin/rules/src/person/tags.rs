@@ -12,7 +12,8 @@ use super::omneo::{self, Profile};
 use super::run::Run;
 use super::shopify::{self, Customer};
 use super::write::profile_is_gone;
-use crate::settings::Tags;
+use crate::mapping::Mapping;
+use crate::settings::{Settings, Tags};
 
 /// Shopify's limits.
 const TAG_CHARS_MAX: usize = 255;
@@ -32,32 +33,44 @@ fn has_prefix(settings: &Tags, tag: &str) -> bool {
     tag.to_lowercase().starts_with(&settings.prefix.to_lowercase())
 }
 
+/// A tag that is a mapped field takes no other way.
+fn of_nobody<'t>(mapping: &Mapping, tags: &'t [String]) -> impl Iterator<Item = &'t String> {
+    tags.iter().filter(move |tag| !mapping.has_tag(tag))
+}
+
 fn is_listed(settings: &Tags, tag: &str) -> bool {
     !has_prefix(settings, tag) && settings.whitelist.iter().any(|listed| folded(listed) == folded(tag))
 }
 
 /// Whether any of these tags goes over.
-pub fn are_mapped(settings: &Tags, tags: &[&str]) -> bool {
-    tags.iter().any(|tag| has_prefix(settings, tag) || is_listed(settings, tag))
+pub fn are_mapped(settings: &Settings, tags: &[&str]) -> bool {
+    let is_mapped =
+        |tag: &&str| settings.mapping.has_tag(tag) || has_prefix(&settings.tags, tag) || is_listed(&settings.tags, tag);
+    tags.iter().any(is_mapped)
 }
 
 /// Whether an event that names added or removed tags says what is remembered. It may be late, so it counts for nothing
 /// else; and any change to what is remembered makes an event that says otherwise.
-pub fn are_remembered(settings: &Tags, memory: &Memory, tags: &[&str], added: bool) -> bool {
+pub fn are_remembered(settings: &Settings, memory: &Memory, tags: &[&str], added: bool) -> bool {
     let Some(prefixed) = &memory.tags.prefixed else {
         return false;
     };
     tags.iter().all(|tag| {
-        if has_prefix(settings, tag) {
+        if settings.mapping.has_tag(tag) {
+            // What a field is remembered as does not name the tag.
+            false
+        } else if has_prefix(&settings.tags, tag) {
             prefixed.contains(&tag.to_lowercase()) == added
         } else {
-            !is_listed(settings, tag) || memory.tags.seen.contains(&folded(tag)) == added
+            !is_listed(&settings.tags, tag) || memory.tags.seen.contains(&folded(tag)) == added
         }
     })
 }
 
 /// Whether a whole list of tags is as last seen, as far as it is mapped.
-pub fn as_seen(settings: &Tags, memory: &Memory, tags: &[&str]) -> bool {
+pub fn as_seen(settings: &Settings, memory: &Memory, tags: &[&str]) -> bool {
+    let tags: Vec<_> = tags.iter().filter(|tag| !settings.mapping.has_tag(tag)).collect();
+    let settings = &settings.tags;
     let listed: BTreeSet<_> = tags.iter().filter(|tag| is_listed(settings, tag)).map(|tag| folded(tag)).collect();
     let prefixed: BTreeSet<_> =
         tags.iter().filter(|tag| has_prefix(settings, tag)).map(|tag| tag.to_lowercase()).collect();
@@ -88,7 +101,7 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
 /// Adds what is new of the whitelist on Shopify, and removes what Shopify had brought and has no longer. What Omneo has
 /// by itself stays, and what was removed there is not added again.
 async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
-    let listed = customer.tags.iter().filter(|tag| is_listed(&run.settings.tags, tag));
+    let listed = of_nobody(&run.settings.mapping, &customer.tags).filter(|tag| is_listed(&run.settings.tags, tag));
     let want: BTreeMap<_, _> = listed.map(|tag| (folded(tag), hyphened(tag))).collect();
     let there: BTreeSet<_> = profile.tags.iter().flatten().map(|tag| folded(tag)).collect();
     let (seen, brought) = (&run.memory.tags.seen, &run.memory.tags.brought);
@@ -123,7 +136,8 @@ async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
 /// Makes Shopify's tags with the prefix those that Omneo has and Shopify did not bring.
 async fn to_shopify(run: &mut Run<'_>, customer: &Customer, tags: &[String]) -> Result<(), End> {
     let settings = &run.settings.tags;
-    let (have, others): (Vec<_>, Vec<_>) = customer.tags.iter().partition(|tag| has_prefix(settings, tag));
+    let (have, others): (Vec<_>, Vec<_>) =
+        of_nobody(&run.settings.mapping, &customer.tags).partition(|tag| has_prefix(settings, tag));
     let have: BTreeMap<_, _> = have.into_iter().map(|tag| (tag.to_lowercase(), tag.clone())).collect();
     let mut expected = BTreeMap::new();
     let mut left_out = 0;

@@ -4,12 +4,13 @@
 use tandem_sdk::{End, join, refused, skipped};
 
 use super::born::{Created, create_customer, create_profile};
-use super::fields::{Field, Side, is_e164};
+use super::fields::{Core, Field, Fields, Side};
 use super::omneo::{self, Owner, Profile};
 use super::put::somebody_else;
 use super::run::Run;
 use super::shopify::{self, Customer};
 use super::write::{customer_is_gone, profile_is_gone};
+use crate::mapping::is_e164;
 
 /// How often a profile is tried to be created: somebody else may create the same person at the same moment, or an answer
 /// may get lost. Each time the next look finds what there is.
@@ -24,7 +25,7 @@ pub struct Met {
 /// The profile of a customer without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
 pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
     let handle = &run.settings.identity_handle;
-    let (customer, found) = join(shopify::person(run.cx, id), omneo::search(run.cx, handle, id)).await;
+    let (customer, found) = join(shopify::person(run, id), omneo::search(run.cx, handle, id)).await;
     let Some(customer) = customer? else {
         return Err(customer_is_gone(run, id));
     };
@@ -39,10 +40,10 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
         }
     }
     let fields = &customer.snapshot.fields;
-    let Some(email) = fields.value(Field::Email).map(|email| Field::Email.plain(email)) else {
+    let Some(email) = plain(fields, Core::Email) else {
         return Err(skipped("the customer has no e-mail, and Omneo requires one; it is tried again when there is one"));
     };
-    let phone = fields.value(Field::Phone).map(|phone| Field::Phone.plain(phone)).filter(|phone| is_e164(phone));
+    let phone = plain(fields, Core::Phone).filter(|phone| is_e164(phone));
     for _ in 0..CREATE_TRIES {
         let (email_owner, phone_owner) = omneo::availability(run.cx, Some(&email), phone.as_deref()).await?;
         match email_owner {
@@ -95,13 +96,20 @@ async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) -> Res
 async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let met = by_identity(run, customer, id).await?;
     // Within a second it can have been edited all the same, so only names may differ: what Omneo does to the others is known.
-    for field in [Field::FirstName, Field::LastName].into_iter().filter(|_| !met.profile.snapshot.is_edited()) {
+    let is_name = |field: &Field| field.is(Core::FirstName) || field.is(Core::LastName);
+    for field in run.settings.mapping.fields().filter(is_name).filter(|_| !met.profile.snapshot.is_edited()) {
         let (s, o) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
         if s.is_some() == o.is_some() {
             run.memory.settle(field, s, o);
         }
     }
     Ok(met)
+}
+
+/// The value of a core field as it is written.
+fn plain(fields: &Fields, core: Core) -> Option<String> {
+    let (field, value) = fields.all().find(|(field, _)| field.is(core))?;
+    value.map(|value| field.plain(value))
 }
 
 /// Whether it can be the id of a profile: anybody may have written it.
@@ -136,24 +144,24 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
 /// The customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
 pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, End> {
     for id in profile.customers.clone() {
-        if let Some(customer) = shopify::person(run.cx, id).await? {
+        if let Some(customer) = shopify::person(run, id).await? {
             run.link(id, &profile.id);
             return Ok(Met { customer, profile });
         }
     }
     let fields = &profile.snapshot.fields;
-    let Some(email) = fields.value(Field::Email).map(|email| Field::Email.plain(email)) else {
+    let Some(email) = plain(fields, Core::Email) else {
         return Err(skipped("the profile has no e-mail"));
     };
-    let phone = fields.value(Field::Phone).map(|phone| Field::Phone.plain(phone)).filter(|phone| is_e164(phone));
+    let phone = plain(fields, Core::Phone).filter(|phone| is_e164(phone));
     let by_phone = async {
         match &phone {
-            Some(phone) => shopify::find_by_phone(run.cx, phone).await,
+            Some(phone) => shopify::find_by_phone(run, phone).await,
             None => Ok(None),
         }
     };
-    let by_others = join(shopify::find_by_email(run.cx, &email), by_phone);
-    let (by_profile, (by_email, by_phone)) = join(shopify::find_by_profile(run.cx, &profile.id), by_others).await;
+    let by_others = join(shopify::find_by_email(run, &email), by_phone);
+    let (by_profile, (by_email, by_phone)) = join(shopify::find_by_profile(run, &profile.id), by_others).await;
     let (by_email, phone_owner) = (by_email?, by_phone?.map(|customer| customer.id));
     if let Some(customer) = by_profile?.or(by_email) {
         return found(run, customer, profile).await;
@@ -167,7 +175,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
             Ok(Met { customer, profile })
         }
         // Somebody else was faster.
-        None => match shopify::find_by_email(run.cx, &email).await? {
+        None => match shopify::find_by_email(run, &email).await? {
             Some(customer) => found(run, customer, profile).await,
             None => {
                 Err(refused("the customer can neither be created nor found: Shopify says that its e-mail is taken"))
@@ -228,7 +236,7 @@ pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile
 
 async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
     for id in customers {
-        if shopify::person(run.cx, *id).await?.is_some() {
+        if shopify::person(run, *id).await?.is_some() {
             return Ok(Some(*id));
         }
     }

@@ -3,7 +3,7 @@
 
 use tandem_sdk::{End, skipped};
 
-use super::fields::{Field, Side, Snapshot, is_e164};
+use super::fields::{Field, Side, Snapshot};
 use super::mark::Mark;
 use super::memory::{Base, Held, Window};
 use super::merge::{Plan, Verdict, folded};
@@ -68,7 +68,8 @@ pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Res
         let o = if in_omneo.fields.contains(field) { o_after } else { &omneo };
         run.memory.settle(*field, s.fields.value(*field), o.fields.value(*field));
     }
-    run.memory.held.extend(in_omneo.held.into_iter().chain(in_shopify.held));
+    let held = in_omneo.held.into_iter().chain(in_shopify.held);
+    run.memory.held.extend(held.map(|(field, held)| (field.name().to_owned(), held)));
     open_windows(run, Side::Omneo, &in_omneo.fields, &omneo, o_after);
     open_windows(run, Side::Shopify, &in_shopify.fields, shopify, s_after);
     report(run, plan, &in_omneo.fields, &in_shopify.fields);
@@ -88,13 +89,15 @@ fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
             Verdict::Agree => run.memory.settle(*field, s, o),
             Verdict::Hold { to, why, again } => {
                 run.memory.settle(*field, s, o);
-                run.memory.held.insert(*field, Held { to: *to, why: (*why).to_owned(), again: *again });
+                run.memory
+                    .held
+                    .insert(field.name().to_owned(), Held { to: *to, why: (*why).to_owned(), again: *again });
             }
             Verdict::Ignore { taken } => {
                 let mark =
                     |side, value| if side == *taken { run.memory.mark(*field, value) } else { Mark::never_taken() };
                 let base = Base { shopify: mark(Side::Shopify, s), omneo: mark(Side::Omneo, o) };
-                run.memory.base.insert(*field, base);
+                run.memory.base.insert(field.name().to_owned(), base);
             }
             Verdict::Leave | Verdict::Write { .. } | Verdict::PutBack { .. } => {}
         }
@@ -107,7 +110,11 @@ fn changes(run: &Run, plan: &Plan, to: Side, now: &Snapshot) -> Changes {
     for (field, verdict) in plan {
         let value = match verdict {
             Verdict::Write { to: side, value, .. } if *side == to => value,
-            Verdict::PutBack { value } if run.may_write(to) && can_travel(*field, value.as_deref()) => value,
+            Verdict::PutBack { value }
+                if run.may_write(to) && field.goes_to(to) && can_travel(*field, value.as_deref()) =>
+            {
+                value
+            }
             _ => continue,
         };
         if !field.same(now.fields.value(*field), value.as_deref()) {
@@ -118,7 +125,7 @@ fn changes(run: &Run, plan: &Plan, to: Side, now: &Snapshot) -> Changes {
 }
 
 fn can_travel(field: Field, value: Option<&str>) -> bool {
-    field != Field::Phone || value.is_none_or(is_e164)
+    value.is_none_or(|value| field.format.wrong(value).is_none())
 }
 
 /// A write opens a window from the read before it to its answer; without both times nothing can be said to lie inside.
@@ -129,7 +136,7 @@ pub fn open_windows(run: &mut Run, side: Side, fields: &[Field], read: &Snapshot
     for field in fields {
         let mark = |of: &Snapshot| folded(&run.memory, *field, of.fields.value(*field));
         let window = Window { read_at, wrote_at, read: mark(read), wrote: mark(wrote) };
-        run.memory.windows.of_mut(side).insert(*field, window);
+        run.memory.windows.of_mut(side).insert(field.name().to_owned(), window);
     }
 }
 

@@ -117,7 +117,7 @@ pub fn live(seed: u64, without_claims: bool, is_traced: bool) -> Life {
     let owner = dice.pick(&["shopify", "omneo"]);
     let rules = json!({
         "timezone": "UTC", "tags": { "whitelist": WHITELIST }, "people": { "email_to_accounts": dice.percent(50) },
-        "owners": { "last_name": owner },
+        "fields": { "last_name": { "owner": owner } },
     });
     let manners = Manners { is_wild: true, without_claims, is_omneo_silent: dice.percent(25) };
     let mut world = World::new(rules, seed, manners);

@@ -1,0 +1,278 @@
+//! Field mapping: which value of a profile is which value of a customer, in what format, and who owns it. One table, read
+//! in both directions. Knows neither events nor calls.
+
+mod check;
+mod expression;
+mod format;
+mod place;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tandem_sdk::{Value, json};
+
+pub use check::{problems, read};
+pub use format::{Format, is_e164};
+pub use place::{OmneoPlace, ShopifyPlace};
+
+use place::{OMNEO_KEYS, SHOPIFY_KEYS};
+
+/// One of the two systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Shopify,
+    Omneo,
+}
+
+/// Who wins a field that both sides have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Omneo,
+    Shopify,
+    /// The side whose clock is later.
+    Latest,
+}
+
+/// Where a field goes. What changes on the other side of a one-way field is neither taken over nor put right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Both,
+    ToOmneo,
+    ToShopify,
+}
+
+/// The fields by which the two halves of a person find each other: their places are not an author's to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    FirstName,
+    LastName,
+    Email,
+    Phone,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// What the rules file, memory and reasons call it.
+    pub name: String,
+    pub core: Option<Core>,
+    pub omneo: OmneoPlace,
+    pub shopify: ShopifyPlace,
+    pub format: Format,
+    pub owner: Owner,
+    pub way: Way,
+    /// Where it stands in the table.
+    rank: usize,
+}
+
+/// A line of the table, handed around. Rules are configured once and live as long as the program, and so do their lines.
+#[derive(Clone, Copy)]
+pub struct Field(&'static Entry);
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    fields: Vec<Field>,
+}
+
+impl Mapping {
+    fn new(entries: Vec<Entry>) -> Self {
+        let ranked = entries.into_iter().enumerate().map(|(rank, entry)| Entry { rank, ..entry });
+        Self { fields: ranked.map(|entry| Field(Box::leak(Box::new(entry)))).collect() }
+    }
+
+    pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        self.fields.iter().copied()
+    }
+
+    pub fn named(&self, name: &str) -> Option<Field> {
+        self.fields().find(|field| field.name() == name)
+    }
+
+    /// Whether something may go over from Shopify that no body of a webhook shows.
+    pub fn needs_the_customer(&self) -> bool {
+        self.fields().any(|field| field.goes_to(Side::Omneo) && !field.shopify.is_in_bodies())
+    }
+
+    /// Whether a tag is a field's: it takes no other way then.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.fields().any(|field| field.shopify.value_of_tag(tag).is_some())
+    }
+}
+
+impl std::ops::Deref for Field {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        self.0
+    }
+}
+
+impl Field {
+    /// The name that settings, memory and reasons use.
+    pub fn name(self) -> &'static str {
+        &self.0.name
+    }
+
+    /// Whether this side takes the field over from the other.
+    pub fn goes_to(self, side: Side) -> bool {
+        match self.way {
+            Way::Both => true,
+            Way::ToOmneo => side == Side::Omneo,
+            Way::ToShopify => side == Side::Shopify,
+        }
+    }
+
+    pub fn is(self, core: Core) -> bool {
+        self.core == Some(core)
+    }
+
+    pub fn plain(self, value: &str) -> String {
+        self.format.plain(value)
+    }
+
+    pub fn same(self, a: Option<&str>, b: Option<&str>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => a == b || self.format.folded(a) == self.format.folded(b),
+            (a, b) => a == b,
+        }
+    }
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Field {}
+
+impl PartialOrd for Field {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Field {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.rank, self.name()).cmp(&(other.rank, other.name()))
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Side {
+    pub fn other(self) -> Side {
+        match self {
+            Side::Shopify => Side::Omneo,
+            Side::Omneo => Side::Shopify,
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Side::Shopify => "Shopify",
+            Side::Omneo => "Omneo",
+        })
+    }
+}
+
+impl Owner {
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "omneo" => Self::Omneo,
+            "shopify" => Self::Shopify,
+            "latest" => Self::Latest,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Omneo => "omneo",
+            Self::Shopify => "shopify",
+            Self::Latest => "latest",
+        }
+    }
+}
+
+impl Way {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "both" => Self::Both,
+            "to_omneo" => Self::ToOmneo,
+            "to_shopify" => Self::ToShopify,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::ToOmneo => "to_omneo",
+            Self::ToShopify => "to_shopify",
+        }
+    }
+}
+
+impl Entry {
+    /// As the manifest lists it.
+    pub fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "omneo": self.omneo.path(), "shopify": self.shopify.path(), "format": self.format.name(), "way": self.way.name(),
+        });
+        if self.way == Way::Both {
+            entry["owner"] = json!(self.owner.name());
+        }
+        if let ShopifyPlace::Metafield { .. } = self.shopify {
+            entry["type"] = json!(self.format.metafield_type());
+        }
+        entry
+    }
+}
+
+/// The table that every tenant begins with.
+fn defaults() -> Vec<Entry> {
+    let core = |core, omneo: &str, shopify: &str, format| {
+        let omneo = OMNEO_KEYS.iter().find(|key| key.path == omneo).map(OmneoPlace::Key);
+        let shopify_key = SHOPIFY_KEYS.iter().find(|key| key.path == shopify).map(ShopifyPlace::Key);
+        let (Some(omneo), Some(place)) = (omneo, shopify_key) else { return None };
+        let entry = Entry {
+            name: shopify.to_owned(),
+            core: Some(core),
+            omneo,
+            shopify: place,
+            format,
+            owner: Owner::Latest,
+            way: Way::Both,
+            rank: 0,
+        };
+        Some(entry)
+    };
+    // What a theme shows to a shopper: Liquid reads `customer.metafields.omneo.points`.
+    let loyalty = |name: &str, omneo: &str, key: &str, format| {
+        let omneo = OMNEO_KEYS.iter().find(|key| key.path == omneo).map(OmneoPlace::Key)?;
+        let shopify = ShopifyPlace::Metafield { namespace: "omneo".to_owned(), key: key.to_owned() };
+        let (owner, way) = (Owner::Omneo, Way::ToShopify);
+        Some(Entry { name: name.to_owned(), core: None, omneo, shopify, format, owner, way, rank: 0 })
+    };
+    let all = [
+        core(Core::FirstName, "first_name", "first_name", Format::Name),
+        core(Core::LastName, "last_name", "last_name", Format::Name),
+        core(Core::Email, "email", "email", Format::Email),
+        core(Core::Phone, "mobile_phone", "phone", Format::Phone),
+        loyalty("tier", "tier.handle", "tier", Format::Text),
+        loyalty("tier_name", "tier.name", "tier_name", Format::Text),
+        loyalty("points", "point_balance", "points", Format::Integer),
+        loyalty("reward_balance", "reward_balance", "reward_balance", Format::Number),
+    ];
+    all.into_iter().flatten().collect()
+}

@@ -1,0 +1,526 @@
+//! Reads the table of the rules file, `[fields.NAME]`, and finds every mistake in it. Knows no other setting.
+
+use serde_json::Map;
+use tandem_sdk::{Problem, Value};
+
+use super::expression::Expression;
+use super::format::{self, Format};
+use super::place::{ATTRIBUTE, METAFIELD, OMNEO_KEYS, OmneoPlace, SHOPIFY_KEYS, ShopifyPlace, TAG};
+use super::{Entry, Mapping, Owner, Way, defaults};
+use crate::problems::{escaped, nearest, problem, quoted};
+
+const KEYS: [&str; 7] = ["omneo", "shopify", "format", "owner", "way", "expression", "currency"];
+/// All that a core field leaves to an author.
+const CORE_KEYS: [&str; 2] = ["owner", "way"];
+const NAME_CHARS_MAX: usize = 64;
+/// Each metafield makes every read of a customer dearer.
+const FIELDS_MAX: usize = 64;
+
+/// The table in force, given a rules file without mistakes in it.
+pub fn read(rules: &Value) -> Mapping {
+    let (entries, _) = table(rules);
+    Mapping::new(entries)
+}
+
+/// Every mistake in the table of a rules file.
+pub fn problems(rules: &Value) -> Vec<Problem> {
+    let (entries, mut problems) = table(rules);
+    problems.extend(doubled(&entries));
+    if entries.len() > FIELDS_MAX {
+        let many = format!("{} fields are more than {FIELDS_MAX}", entries.len());
+        problems.push(problem("/fields", many, "map fewer"));
+    }
+    problems
+}
+
+/// The defaults, changed and added to by what is written.
+fn table(rules: &Value) -> (Vec<Entry>, Vec<Problem>) {
+    let (mut entries, mut problems) = (defaults(), vec![]);
+    let none = Map::new();
+    let written = match rules.get("fields") {
+        None => &none,
+        Some(Value::Object(fields)) => fields,
+        Some(_) => {
+            problems.push(problem("/fields", "`fields` is a table", "write `[fields.NAME]` and its keys below it"));
+            &none
+        }
+    };
+    for (name, given) in written {
+        let at = format!("/fields/{}", escaped(name));
+        let known = entries.iter().position(|entry| entry.name == *name);
+        let result = match (given, known) {
+            (Value::Bool(false), Some(n)) if entries[n].name == "email" => Err(vec![problem(
+                &at,
+                "`email` cannot be left out: Omneo has no profile without one",
+                "remove this line",
+            )]),
+            (Value::Bool(false), Some(n)) => {
+                entries.remove(n);
+                continue;
+            }
+            (Value::Bool(false), None) => {
+                let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+                let fix = nearest(name, names.iter().copied()).map_or_else(
+                    || format!("the defaults are {}", names.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                Err(vec![problem(&at, format!("there is no default field `{name}` to leave out"), fix)])
+            }
+            (Value::Object(keys), Some(n)) if entries[n].core.is_some() => core(&at, keys, &mut entries[n]),
+            (Value::Object(keys), _) => match entry(&at, name, keys) {
+                Ok(entry) => {
+                    match known {
+                        Some(n) => entries[n] = entry,
+                        None => entries.push(entry),
+                    }
+                    Ok(())
+                }
+                Err(found) => Err(found),
+            },
+            _ => {
+                let fix =
+                    format!("write `[fields.{name}]` and its keys below it, or `{name} = false` under `[fields]`");
+                Err(vec![problem(&at, format!("`{name}` is neither a table nor `false`"), fix)])
+            }
+        };
+        problems.extend(result.err().unwrap_or_default());
+    }
+    (entries, problems)
+}
+
+/// What may be said of a core field.
+fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Vec<Problem>> {
+    let mut read = Keys { at, keys, problems: vec![] };
+    for key in keys.keys().filter(|key| !CORE_KEYS.contains(&key.as_str())) {
+        let message = format!("`{key}` of `{}` is not to be chosen: by it the two systems find each other", entry.name);
+        let fix = format!("remove it; {} can be set, and other fields have names of their own", quoted(&CORE_KEYS));
+        read.problems.push(problem(&read.place(key), message, fix));
+    }
+    let way = read.way();
+    let owner = read.owner(way.unwrap_or(Way::Both));
+    (entry.way, entry.owner) = (way.unwrap_or(entry.way), owner.unwrap_or(entry.owner));
+    if read.problems.is_empty() { Ok(()) } else { Err(read.problems) }
+}
+
+/// A field of the tenant's own.
+fn entry(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Entry, Vec<Problem>> {
+    let mut read = Keys { at, keys, problems: vec![] };
+    if name.chars().count() > NAME_CHARS_MAX
+        || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        || name.is_empty()
+    {
+        let fix = format!("use up to {NAME_CHARS_MAX} letters, digits and `_`");
+        read.problems.push(problem(at, format!("`{name}` is no name for a field"), fix));
+    }
+    read.unknown();
+    let (omneo, shopify) = read.places();
+    let format = read.format();
+    let wanted_way = read.way();
+    let (Some(omneo), Some(shopify), Some(format)) = (omneo, shopify, format) else {
+        return Err(read.problems);
+    };
+    let possible = possible_way(&omneo, &shopify);
+    let way = wanted_way.unwrap_or(possible);
+    if possible != Way::Both && way != possible {
+        let why = match (&omneo, &shopify) {
+            (OmneoPlace::Expression(_), _) | (_, ShopifyPlace::Expression(_)) => {
+                "an expression can only be read".to_owned()
+            }
+            _ => format!("Omneo works out `{}` itself", omneo.path()),
+        };
+        let message = format!("the field cannot go `{}`: {why}", way.name());
+        read.problems.push(problem(&read.place("way"), message, format!("write `way = \"{}\"`", possible.name())));
+    }
+    let owner = read.owner(way).unwrap_or(if way == Way::ToShopify { Owner::Omneo } else { Owner::Latest });
+    for (key, path, suits) in
+        [("omneo", omneo.path(), omneo.suits(&format)), ("shopify", shopify.path(), shopify.suits(&format))]
+    {
+        if !suits {
+            let message = format!("`{path}` cannot be read as `{}`", format.name());
+            let fix = match &shopify {
+                ShopifyPlace::Tag { after: None, .. } if key == "shopify" => {
+                    "a tag is there or not: write `format = \"boolean\"`, or `tags.BEFORE*` for a value"
+                }
+                _ => "choose another `format`",
+            };
+            read.problems.push(problem(
+                &read.place(if keys.contains_key("format") { "format" } else { key }),
+                message,
+                fix,
+            ));
+        }
+    }
+    if read.problems.is_empty() {
+        Ok(Entry { name: name.to_owned(), core: None, omneo, shopify, format, owner, way, rank: 0 })
+    } else {
+        Err(read.problems)
+    }
+}
+
+fn possible_way(omneo: &OmneoPlace, shopify: &ShopifyPlace) -> Way {
+    match (omneo.is_writable(), shopify) {
+        (_, ShopifyPlace::Expression(_)) => Way::ToOmneo,
+        (false, _) => Way::ToShopify,
+        (true, _) => Way::Both,
+    }
+}
+
+/// Two entries that write to one place would do so in turn, for ever.
+fn doubled(entries: &[Entry]) -> Vec<Problem> {
+    let mut found = vec![];
+    for (n, entry) in entries.iter().enumerate() {
+        for earlier in &entries[..n] {
+            let to_omneo = |entry: &Entry| entry.way != Way::ToShopify;
+            let to_shopify = |entry: &Entry| entry.way != Way::ToOmneo;
+            let both = |goes: fn(&Entry) -> bool, a: String, b: String| {
+                goes(entry) && goes(earlier) && a.eq_ignore_ascii_case(&b)
+            };
+            let places = [
+                (both(to_omneo, entry.omneo.path(), earlier.omneo.path()), entry.omneo.path(), "Omneo"),
+                (both(to_shopify, entry.shopify.path(), earlier.shopify.path()), entry.shopify.path(), "Shopify"),
+            ];
+            for (_, path, side) in places.into_iter().filter(|(both, ..)| *both) {
+                let message = format!("`{}` and `{}` both write `{path}` in {side}", earlier.name, entry.name);
+                let fix = format!(
+                    "give one of them `way = \"{}\"`, or leave it out",
+                    if side == "Omneo" { "to_shopify" } else { "to_omneo" }
+                );
+                found.push(problem(&format!("/fields/{}", entry.name), message, fix));
+            }
+        }
+    }
+    found
+}
+
+/// The keys of one entry, read one by one.
+struct Keys<'a> {
+    at: &'a str,
+    keys: &'a Map<String, Value>,
+    problems: Vec<Problem>,
+}
+
+impl Keys<'_> {
+    fn place(&self, key: &str) -> String {
+        if self.keys.contains_key(key) { format!("{}/{}", self.at, escaped(key)) } else { self.at.to_owned() }
+    }
+
+    fn wrong(&mut self, key: &str, message: impl Into<String>, fix: impl Into<String>) {
+        let at = self.place(key);
+        self.problems.push(problem(&at, message, fix));
+    }
+
+    fn unknown(&mut self) {
+        let keys = self.keys;
+        for key in keys.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+            let fix = nearest(key, KEYS.into_iter())
+                .map_or_else(|| format!("a field has {}", quoted(&KEYS)), |near| format!("did you mean `{near}`?"));
+            self.wrong(key, format!("unknown key `{key}`"), fix);
+        }
+    }
+
+    /// A text; anything else is a mistake.
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.keys.get(key) {
+            None => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => {
+                self.wrong(key, format!("expected a text, found `{other}`"), format!("write `{key} = \"…\"`"));
+                None
+            }
+        }
+    }
+
+    /// Where both sides have it: two paths, or a path and an expression over the other side.
+    fn places(&mut self) -> (Option<OmneoPlace>, Option<ShopifyPlace>) {
+        let (has_omneo, has_shopify) = (self.keys.contains_key("omneo"), self.keys.contains_key("shopify"));
+        let has_expression = self.keys.contains_key("expression");
+        match (has_omneo, has_shopify, has_expression) {
+            (true, true, true) => {
+                self.wrong(
+                    "expression",
+                    "an expression stands in place of a path, and both paths are there",
+                    "remove it, or the path of the side that it reads",
+                );
+            }
+            (false, false, _) => {
+                self.wrong("", "neither `omneo` nor `shopify` says where the field is", "write both paths")
+            }
+            (true, false, false) => {
+                self.wrong(
+                    "",
+                    "`shopify` is missing",
+                    "write its path in Shopify, or an `expression` over the customer",
+                );
+            }
+            (false, true, false) => {
+                self.wrong("", "`omneo` is missing", "write its path in Omneo, or an `expression` over the profile");
+            }
+            _ => {}
+        }
+        let omneo = self.text("omneo").and_then(|path| match OmneoPlace::parse(&path) {
+            Ok(place) => Some(place),
+            Err(why) => self.no_place("omneo", &path, why),
+        });
+        let shopify = self.text("shopify").and_then(|path| match ShopifyPlace::parse(&path) {
+            Ok(place) => Some(place),
+            Err(why) => self.no_place("shopify", &path, why),
+        });
+        let expression = self.text("expression").and_then(|text| match Expression::new(&text) {
+            Ok(expression) => Some(expression),
+            Err(why) => {
+                self.wrong("expression", why, "see https://jmespath.org/specification.html");
+                None
+            }
+        });
+        match (has_omneo, has_shopify) {
+            (false, true) => (expression.map(OmneoPlace::Expression), shopify),
+            (true, false) => (omneo, expression.map(ShopifyPlace::Expression)),
+            _ => (omneo, shopify),
+        }
+    }
+
+    fn no_place<T>(&mut self, key: &str, path: &str, why: String) -> Option<T> {
+        let (known, others): (Vec<&str>, _) = match key {
+            "omneo" => {
+                let known = OMNEO_KEYS.iter().map(|key| key.path).chain(["birth_date"]);
+                (known.collect(), format!("{ATTRIBUTE}NAMESPACE.HANDLE"))
+            }
+            _ => {
+                let known = SHOPIFY_KEYS.iter().map(|key| key.path);
+                (known.collect(), format!("{METAFIELD}NAMESPACE.KEY` or `{TAG}NAME"))
+            }
+        };
+        let fix = match nearest(path, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use one of {}, or `{others}`", known.join(", ")),
+        };
+        self.wrong(key, why, fix);
+        None
+    }
+
+    fn format(&mut self) -> Option<Format> {
+        let currency = self.text("currency");
+        let is_code = |code: &&String| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
+        if let Some(code) = currency.as_ref().filter(|code| !is_code(code)) {
+            self.wrong(
+                "currency",
+                format!("`{code}` is no currency"),
+                "write the three capital letters of ISO 4217: `currency = \"AUD\"`",
+            );
+            return None;
+        }
+        let name = match self.keys.get("format") {
+            None => "text".to_owned(),
+            Some(_) => self.text("format")?,
+        };
+        if name != "money" && currency.is_some() {
+            self.wrong(
+                "currency",
+                "only `format = \"money\"` has a currency",
+                "remove it, or write `format = \"money\"`",
+            );
+        }
+        let format = Format::named(&name, currency.as_deref());
+        if format.is_none() {
+            let (message, fix) = match nearest(&name, format::NAMES.into_iter()) {
+                _ if name == "money" => ("money needs a currency".to_owned(), "add `currency = \"AUD\"`".to_owned()),
+                Some(near) => (format!("there is no format `{name}`"), format!("did you mean \"{near}\"?")),
+                None => (format!("there is no format `{name}`"), format!("use one of {}", quoted(&format::NAMES))),
+            };
+            self.wrong("format", message, fix);
+        }
+        format
+    }
+
+    fn way(&mut self) -> Option<Way> {
+        let name = self.text("way")?;
+        let way = Way::named(&name);
+        if way.is_none() {
+            self.wrong("way", format!("there is no way `{name}`"), "use one of \"both\", \"to_omneo\", \"to_shopify\"");
+        }
+        way
+    }
+
+    fn owner(&mut self, way: Way) -> Option<Owner> {
+        let name = self.text("owner")?;
+        let owner = Owner::named(&name);
+        if owner.is_none() {
+            self.wrong("owner", format!("there is no owner `{name}`"), "use one of \"omneo\", \"shopify\", \"latest\"");
+        } else if way != Way::Both {
+            self.wrong(
+                "owner",
+                "an owner decides between two sides, and this field goes one way",
+                "remove it, or write `way = \"both\"`",
+            );
+        }
+        owner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_sdk::json;
+
+    fn found(fields: Value) -> Vec<String> {
+        let mut found: Vec<_> = problems(&json!({ "fields": fields }))
+            .iter()
+            .map(|problem| format!("{}: {}; {}", problem.at, problem.message, problem.fix))
+            .collect();
+        found.sort();
+        found
+    }
+
+    fn names(fields: Value) -> Vec<String> {
+        let rules = json!({ "fields": fields });
+        assert_eq!(problems(&rules), vec![]);
+        read(&rules).fields().map(|field| format!("{} {:?}", field.name(), field.way)).collect()
+    }
+
+    #[test]
+    fn the_defaults_can_be_changed_left_out_and_added_to() {
+        let defaults = names(json!({}));
+        assert_eq!(defaults.len(), 8);
+        let changed = names(json!({
+            "last_name": false,
+            "first_name": {"owner": "omneo"},
+            "phone": {"way": "to_omneo"},
+            "points": {"omneo": "point_balance", "shopify": "metafields.loyalty.points", "format": "number"},
+            "birthday": {"omneo": "birth_date", "shopify": "metafields.facts.birth_date", "format": "date"},
+            "greeting": {"shopify": "note", "expression": "first_name"},
+            "vip": {"omneo": "custom_attributes.shop.vip", "shopify": "tags.vip", "format": "boolean", "way": "to_omneo"},
+        }));
+        assert_eq!(
+            changed,
+            [
+                "first_name Both",
+                "email Both",
+                "phone ToOmneo",
+                "tier ToShopify",
+                "tier_name ToShopify",
+                "points ToShopify",
+                "reward_balance ToShopify",
+                "birthday Both",
+                "greeting ToShopify",
+                "vip ToOmneo"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_fix() {
+        let cases = [
+            (
+                json!({"a": {"omneo": "compny", "shopify": "note"}}),
+                "/fields/a/omneo: there is no `compny` in an Omneo profile; did you mean `company`?",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "zzzzzzzzz"}}),
+                "/fields/a/shopify: there is no `zzzzzzzzz` in a Shopify customer; use one of first_name, last_name, email, phone, note, locale, or `metafields.NAMESPACE.KEY` or `tags.NAME`",
+            ),
+            (
+                json!({"a": {"omneo": "company"}}),
+                "/fields/a: `shopify` is missing; write its path in Shopify, or an `expression` over the customer",
+            ),
+            (json!({"a": {}}), "/fields/a: neither `omneo` nor `shopify` says where the field is; write both paths"),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "fromat": "text"}}),
+                "/fields/a/fromat: unknown key `fromat`; did you mean `format`?",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "format": "dat"}}),
+                "/fields/a/format: there is no format `dat`; did you mean \"date\"?",
+            ),
+            (
+                json!({"a": {"omneo": "birth_date", "shopify": "note", "format": "number"}}),
+                "/fields/a/format: `birth_date` cannot be read as `number`; choose another `format`",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "tags.vip"}}),
+                "/fields/a/shopify: `tags.vip` cannot be read as `text`; a tag is there or not: write `format = \"boolean\"`, or `tags.BEFORE*` for a value",
+            ),
+            (
+                json!({"a": {"omneo": "tier.name", "shopify": "note", "way": "both"}}),
+                "/fields/a/way: the field cannot go `both`: Omneo works out `tier.name` itself; write `way = \"to_shopify\"`",
+            ),
+            (
+                json!({"a": {"omneo": "company", "expression": "note", "way": "to_shopify"}}),
+                "/fields/a/way: the field cannot go `to_shopify`: an expression can only be read; write `way = \"to_omneo\"`",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "expression": "x"}}),
+                "/fields/a/expression: an expression stands in place of a path, and both paths are there; remove it, or the path of the side that it reads",
+            ),
+            (
+                json!({"a": {"shopify": "note", "expression": "upper(x)"}}),
+                "/fields/a/expression: there is no function `upper` (character 6); see https://jmespath.org/specification.html",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note"}, "b": {"omneo": "title", "shopify": "note"}}),
+                "/fields/b: `a` and `b` both write `note` in Shopify; give one of them `way = \"to_omneo\"`, or leave it out",
+            ),
+            (
+                json!({"a": {"omneo": "email", "shopify": "note"}}),
+                "/fields/a: `email` and `a` both write `email` in Omneo; give one of them `way = \"to_shopify\"`, or leave it out",
+            ),
+            (
+                json!({"email": false}),
+                "/fields/email: `email` cannot be left out: Omneo has no profile without one; remove this line",
+            ),
+            (
+                json!({"emial": false}),
+                "/fields/emial: there is no default field `emial` to leave out; did you mean `email`?",
+            ),
+            (
+                json!({"email": {"omneo": "title"}}),
+                "/fields/email/omneo: `omneo` of `email` is not to be chosen: by it the two systems find each other; remove it; \"owner\", \"way\" can be set, and other fields have names of their own",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "owner": "me"}}),
+                "/fields/a/owner: there is no owner `me`; use one of \"omneo\", \"shopify\", \"latest\"",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "owner": "omneo", "way": "to_omneo"}}),
+                "/fields/a/owner: an owner decides between two sides, and this field goes one way; remove it, or write `way = \"both\"`",
+            ),
+            (
+                json!({"a": {"omneo": "point_balance", "shopify": "metafields.omneo.money", "format": "money"}}),
+                "/fields/a/format: money needs a currency; add `currency = \"AUD\"`",
+            ),
+            (
+                json!({"a": {"omneo": "point_balance", "shopify": "metafields.omneo.money", "format": "money", "currency": "dollars"}}),
+                "/fields/a/currency: `dollars` is no currency; write the three capital letters of ISO 4217: `currency = \"AUD\"`",
+            ),
+            (
+                json!({"a": {"omneo": "company", "shopify": "note", "currency": "AUD"}}),
+                "/fields/a/currency: only `format = \"money\"` has a currency; remove it, or write `format = \"money\"`",
+            ),
+            (
+                json!({"a": {"omneo": 3, "shopify": "note"}}),
+                "/fields/a/omneo: expected a text, found `3`; write `omneo = \"…\"`",
+            ),
+            (
+                json!({"a": true}),
+                "/fields/a: `a` is neither a table nor `false`; write `[fields.a]` and its keys below it, or `a = false` under `[fields]`",
+            ),
+            (
+                json!({"a-b": {"omneo": "company", "shopify": "note"}}),
+                "/fields/a-b: `a-b` is no name for a field; use up to 64 letters, digits and `_`",
+            ),
+            (json!(3), "/fields: `fields` is a table; write `[fields.NAME]` and its keys below it"),
+            (
+                json!({"a": {"omneo": "company", "shopify": "metafields.omneo.profile_id"}}),
+                "/fields/a/shopify: the metafield `omneo.profile_id` links a customer to its profile; use one of first_name, last_name, email, phone, note, locale, or `metafields.NAMESPACE.KEY` or `tags.NAME`",
+            ),
+        ];
+        for (fields, expected) in cases {
+            assert_eq!(found(fields.clone()), [expected], "{fields}");
+        }
+    }
+
+    #[test]
+    fn several_mistakes_are_all_found() {
+        let found = found(json!({"a": {"omneo": "compny", "shopify": "nte", "format": "dat", "way": "up"}, "b": 1}));
+        assert_eq!(found.len(), 5, "{found:#?}");
+    }
+}
