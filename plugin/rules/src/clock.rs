@@ -4,7 +4,7 @@ use serde::Serialize;
 use tandem_sdk::{Event, Time, View, Wrong};
 
 /// When a body was true: first by its own clock of whole seconds, then by when Shopify sent it off. In milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Clock {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,

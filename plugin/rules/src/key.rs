@@ -11,18 +11,29 @@ pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
     match (subject, event.source.as_str()) {
         (Subject::Person, "shopify") => Ok(Entity::named(customer_name(customer_id(&payload)?))),
         (Subject::Person, _) => Ok(Entity::named(profile_name(profile_id(&payload)?))),
+        (Subject::Refund | Subject::PartOfOrder, _) => part_of_order(&payload).map(Entity::named),
         (Subject::Order, _) => {
-            // An edit names the order that it is about, and has an id of its own.
-            if payload.has("/order_edit") {
-                return Ok(Entity::named(format!("shopify/order/{}", payload.id("/order_edit/order_id")?)));
-            }
             let order = Entity::named(format!("shopify/order/{}", own_id(&payload)?));
             Ok(match payload.get("/customer").map(|customer| own_id(&customer)) {
                 Some(Ok(customer)) => order.after(customer_name(customer)),
                 _ => order,
             })
         }
+        (Subject::Location, _) => Ok(Entity::named(format!("shopify/location/{}", own_id(&payload)?))),
         (Subject::Product, _) => Ok(Entity::named(format!("shopify/product/{}", own_id(&payload)?))),
+    }
+}
+
+/// The order of what is a part of one and has an id of its own. An update of a return names no order, only itself.
+fn part_of_order(part: &View) -> Result<String, Wrong> {
+    if let Some(order) = part.get("/order").filter(|order| order.value().is_object()) {
+        return Ok(format!("shopify/order/{}", own_id(&order)?));
+    }
+    let at = if part.has("/order_edit") { "/order_edit/order_id" } else { "/order_id" };
+    let itself = part.opt_text("/admin_graphql_api_id")?.filter(|gid| gid.starts_with("gid://shopify/Return/"));
+    match itself.filter(|_| !part.has(at)) {
+        Some(_) => Ok(format!("shopify/return/{}", own_id(part)?)),
+        None => Ok(format!("shopify/order/{}", part.id(at)?)),
     }
 }
 
@@ -106,11 +117,20 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_about_its_order() {
-        let edit = r#"{"order_edit":{"id":9,"order_id":5}}"#;
-        assert_eq!(names(Subject::Order, "shopify", edit), Ok(Entity::named("shopify/order/5")));
-        let nameless = names(Subject::Order, "shopify", r#"{"order_edit":{"id":9}}"#);
-        assert_eq!(nameless, Err("payload at `/order_edit/order_id`: missing".into()));
+    fn a_part_of_an_order_is_about_the_order() {
+        let named = |payload: &str| names(Subject::PartOfOrder, "shopify", payload);
+        for part in [
+            r#"{"order_edit":{"id":9,"order_id":5}}"#,
+            r#"{"id":9,"order_id":5,"kind":"sale"}"#,
+            r#"{"id":9,"order":{"id":4,"admin_graphql_api_id":"gid://shopify/Order/5"}}"#,
+            r#"{"id":9,"admin_graphql_api_id":"gid://shopify/Return/9","order_id":5}"#,
+        ] {
+            assert_eq!(named(part), Ok(Entity::named("shopify/order/5")), "{part}");
+        }
+        let update = r#"{"admin_graphql_api_id":"gid://shopify/Return/9"}"#;
+        assert_eq!(named(update), Ok(Entity::named("shopify/return/9")));
+        assert_eq!(named(r#"{"order_edit":{"id":9}}"#), Err("payload at `/order_edit/order_id`: missing".into()));
+        assert_eq!(named(r#"{"id":9}"#), Err("payload at `/order_id`: missing".into()));
     }
 
     #[test]

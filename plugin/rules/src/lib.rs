@@ -5,6 +5,7 @@
 mod clock;
 mod fingerprint;
 mod key;
+mod location;
 mod mapping;
 mod order;
 mod person;
@@ -32,7 +33,11 @@ pub struct DefaultRules {
 enum Subject {
     Person,
     Order,
+    Refund,
+    /// What an order's own body carries, so that nothing is done about it.
+    PartOfOrder,
     Product,
+    Location,
 }
 
 /// Every topic that is mapped.
@@ -52,8 +57,25 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("shopify", "orders/fulfilled", Subject::Order),
     ("shopify", "orders/partially_fulfilled", Subject::Order),
     ("shopify", "orders/cancelled", Subject::Order),
-    ("shopify", "orders/edited", Subject::Order),
     ("shopify", "orders/delete", Subject::Order),
+    ("shopify", "refunds/create", Subject::Refund),
+    ("shopify", "orders/edited", Subject::PartOfOrder),
+    ("shopify", "order_transactions/create", Subject::PartOfOrder),
+    ("shopify", "fulfillments/create", Subject::PartOfOrder),
+    ("shopify", "fulfillments/update", Subject::PartOfOrder),
+    ("shopify", "returns/request", Subject::PartOfOrder),
+    ("shopify", "returns/approve", Subject::PartOfOrder),
+    ("shopify", "returns/decline", Subject::PartOfOrder),
+    ("shopify", "returns/cancel", Subject::PartOfOrder),
+    ("shopify", "returns/process", Subject::PartOfOrder),
+    ("shopify", "returns/close", Subject::PartOfOrder),
+    ("shopify", "returns/reopen", Subject::PartOfOrder),
+    ("shopify", "returns/update", Subject::PartOfOrder),
+    ("shopify", "locations/create", Subject::Location),
+    ("shopify", "locations/update", Subject::Location),
+    ("shopify", "locations/activate", Subject::Location),
+    ("shopify", "locations/deactivate", Subject::Location),
+    ("shopify", "locations/delete", Subject::Location),
     ("shopify", "products/create", Subject::Product),
     ("shopify", "products/update", Subject::Product),
     ("shopify", "products/delete", Subject::Product),
@@ -104,15 +126,20 @@ impl Rules for DefaultRules {
                     "update-transactions",
                     "create-products",
                     "update-products",
+                    "read-locations",
+                    "create-locations",
+                    "update-locations",
+                    "delete-locations",
                 ],
             )
             .target(
                 "shopify",
                 SHOPIFY_API_VERSION,
-                ["read_customers", "write_customers", "read_orders", "read_products"],
+                ["read_customers", "write_customers", "read_orders", "read_products", "read_locations"],
             );
-        for (source, topic, _) in TOPICS.iter().copied() {
-            manifest = manifest.listens(source, [topic]);
+        // What an order carries anyway is not worth a subscription of its own, let alone a scope.
+        for (source, topic, _) in TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder) {
+            manifest = manifest.listens(source, [*topic]);
         }
         for (at, value, fixed) in self.settings.in_force(&self.given) {
             manifest = manifest.setting(&at, value, fixed);
@@ -145,14 +172,17 @@ impl Rules for DefaultRules {
                 true => person::from_shopify(cx, &self.settings, event).await,
                 false => person::from_omneo(cx, &self.settings, event).await,
             },
-            Some(Subject::Order) if sync.orders => order::handle(cx, &self.settings, event).await,
+            Some(Subject::Order | Subject::Refund) if sync.orders => order::handle(cx, &self.settings, event).await,
+            Some(Subject::PartOfOrder) if sync.orders => Ok(skipped("`orders/updated` carries it")),
             Some(Subject::Product) if sync.products => product::handle(cx, &self.settings, event).await,
+            Some(Subject::Location) if sync.locations => location::handle(cx, &self.settings, event).await,
             Some(subject) => Ok(skipped(format!(
                 "switched off: `sync.{} = false`",
                 match subject {
                     Subject::Person => "profiles",
-                    Subject::Order => "orders",
+                    Subject::Order | Subject::Refund | Subject::PartOfOrder => "orders",
                     Subject::Product => "products",
+                    Subject::Location => "locations",
                 }
             ))),
             None => Ok(skipped(format!("topic `{}` of {} is not mapped", event.topic, event.source))),

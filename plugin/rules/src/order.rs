@@ -1,6 +1,7 @@
 //! Sends orders to Omneo: as Omneo orders below the threshold, as transactions from there on. The state of a body
 //! decides, never its topic. Knows the order of the tests; nothing of how amounts add up or who is a profile.
 
+mod alone;
 mod amount;
 mod body;
 mod item;
@@ -12,24 +13,26 @@ mod send;
 mod status;
 mod sum;
 
-use tandem_sdk::{Cx, End, Ending, Event, Json, View, done, invalid, refused, skipped};
+use serde_json::Map;
+use tandem_sdk::{Cx, End, Ending, Event, Json, Value, View, done, invalid, refused, skipped};
 
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
 use crate::key::own_id;
-use crate::settings::Settings;
+use crate::settings::{OnRefund, Settings};
 use body::{CANCELLED, Draft};
 use item::Lines;
-use memory::{Memory, return_id};
+use memory::{Memory, head, return_id};
 use refund::Refunds;
+use sum::{Kind, Sum};
 
 /// Any topic of an order.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let order = payload.view();
     match event.topic.as_str() {
-        "orders/edited" => return Ok(skipped("the edited order comes with `orders/updated`")),
         "orders/delete" => return deleted(cx, settings, order).await,
+        "refunds/create" => return alone::handle(cx, settings, order).await,
         _ => {}
     }
     if !order.get("/line_items").is_some_and(|lines| lines.value().is_array()) {
@@ -48,7 +51,12 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let clock = Clock::of(&order, event)?;
     if memory.clock.is_some_and(|known| clock.is_older_than(known)) {
-        return Ok(skipped("older than what is known of the order"));
+        let stale = skipped("older than what is known of the order");
+        // Reached once is reached for good, though the body that showed it comes late: the next one is a sale.
+        if memory.reached || memory.lost || !status::is_reached(&order, settings.orders.transaction_status)? {
+            return Ok(stale);
+        }
+        return Ok(stale.remember(Memory { reached: true, state: String::new(), ..memory }.text()));
     }
     let is_same_time = memory.clock == Some(clock);
     memory.clock = Some(clock.or(memory.clock));
@@ -98,6 +106,16 @@ struct Plan {
     drafts: Vec<(String, Draft)>,
     notes: Vec<String>,
     wrong: Vec<String>,
+    /// What a refund of the sale that comes alone needs; empty when the sale is what refunds have left.
+    head: Map<String, Value>,
+}
+
+/// An order whose lines sum, before they are drafted.
+struct Settled<'a> {
+    sum: Sum<'a>,
+    refunds: Refunds<'a>,
+    /// The sale is what refunds have left of it.
+    is_left: bool,
 }
 
 impl Job<'_> {
@@ -154,7 +172,7 @@ impl Job<'_> {
         let threshold = self.settings.orders.transaction_status;
         let sold = self.memory.sale.as_ref().is_some_and(|sale| !sale.void);
         let reached = self.memory.reached || sold || status::is_reached(&self.order, threshold)?;
-        let Plan { drafts, notes, wrong } = self.plan()?;
+        let Plan { drafts, notes, wrong, head } = self.plan()?;
         let state = self.state(&drafts, reached)?;
         if before.as_ref() == Some(&state) {
             self.memory.state = state;
@@ -165,7 +183,10 @@ impl Job<'_> {
         }
         let who = profile::find(self.cx, self.settings, &self.order, self.memory.profile.as_ref()).await?;
         let mut what = match reached {
-            true => self.send_sale(drafts, who).await?,
+            true => {
+                self.memory.head = head;
+                self.send_sale(drafts, who).await?
+            }
             false => self.send_order(drafts, who, &status::below(&self.order, threshold)?).await?,
         };
         if !wrong.is_empty() {
@@ -183,8 +204,8 @@ impl Job<'_> {
 
     fn plan(&self) -> Result<Plan, End> {
         let order = &self.order;
-        let mut sum = sum::sum(order)?;
-        let Refunds { returns, notes, mut wrong } = refund::take(order, &mut sum)?;
+        let Settled { sum, refunds, is_left } = self.settle()?;
+        let Refunds { returns, notes, mut wrong } = refunds;
         let sale = Lines { order, id: &self.id, sum: &sum, is_return: false };
         let mut drafts = vec![(String::new(), body::draft(sale, None, self.settings)?)];
         for refund in returns {
@@ -196,7 +217,53 @@ impl Job<'_> {
                 Err(end) => wrong.push(format!("refund {refund_id} not sent: {}", end.reason)),
             }
         }
-        Ok(Plan { drafts, notes, wrong })
+        let head = if is_left { Map::new() } else { head(order, sum.purse.scale) };
+        Ok(Plan { drafts, notes, wrong, head })
+    }
+
+    /// The lines of the sale, and its refunds.
+    fn settle(&self) -> Result<Settled<'_>, End> {
+        let (order, on_refund) = (&self.order, self.settings.orders.refunds);
+        let mut sum = match sum::sum(order, self.settings.orders.money) {
+            Ok(sum) => sum,
+            Err(why) => return self.what_is_left(why),
+        };
+        let refunds = refund::take(order, &mut sum, on_refund)?;
+        let is_left = on_refund == OnRefund::Update;
+        // Differences and roundings are not known to be in Shopify's current total.
+        let is_plain = |kind: Kind| !matches!(kind, Kind::Discrepancy | Kind::Rounding);
+        let is_whole = refunds.notes.is_empty() && refunds.wrong.is_empty();
+        if is_left && is_whole && sum.lines.iter().all(|line| is_plain(line.kind)) {
+            let current = sum::current_total(order, sum.purse)?;
+            if let Some(current) = current.filter(|current| *current != sum.total) {
+                let (left, current) = (sum.purse.decimal(sum.total), sum.purse.decimal(current));
+                return Err(refused(format!(
+                    "{left} is left of the sale after its refunds, but the current total is {current}"
+                )));
+            }
+        }
+        Ok(Settled { sum, refunds, is_left })
+    }
+
+    /// The lines of an exchange may not sum to what was first paid. What its refunds have left of them may sum to the
+    /// current total: then that is the sale, unless a return was sent, which it would count once more.
+    fn what_is_left(&self, why: End) -> Result<Settled<'_>, End> {
+        let order = &self.order;
+        if order.list("/refunds")?.is_empty() {
+            return Err(why);
+        }
+        if self.memory.returns.values().any(|sent| !sent.void) {
+            return Err(refused(format!("{}; the current total cannot be sent beside a return", why.reason)));
+        }
+        let mut left = sum::unsettled(order, self.settings.orders.money)?;
+        let refunds = refund::take(order, &mut left, OnRefund::Update)?;
+        if !refunds.notes.is_empty() || !refunds.wrong.is_empty() {
+            return Err(why);
+        }
+        match sum::current(order, left) {
+            Ok(Some(sum)) => Ok(Settled { sum, refunds, is_left: true }),
+            _ => Err(why),
+        }
     }
 
     /// The mark of all that decides what is sent.

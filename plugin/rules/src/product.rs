@@ -1,4 +1,7 @@
-//! Sends products to Omneo's queue, whole. Knows Shopify's products and Omneo's; nothing of stock.
+//! Sends products to Omneo's queue: whole, or a product for each variant. Knows Shopify's products and Omneo's; nothing
+//! of stock.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Map;
@@ -9,10 +12,17 @@ use tandem_sdk::{
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint_json;
 use crate::key::own_id;
-use crate::settings::Settings;
+use crate::settings::{Level, Products, Settings};
 
 /// A body holds a hundred variants and names the others; these are read so many at a time.
 const NODES_MAX: usize = 250;
+/// So many variants a body holds; one that names no more by `variant_gids` may have lost the rest.
+const LISTED_MAX: usize = 100;
+/// So many products are sent at once.
+const AT_ONCE: usize = 50;
+
+/// The title of the one variant of a product without options.
+const NO_TITLE: &str = "Default Title";
 
 const VARIANTS: &str = "\
 query Variants($ids: [ID!]!) {
@@ -44,7 +54,10 @@ const DELETED: &str = "deleted";
 #[derive(Serialize)]
 struct Memory {
     clock: Clock,
+    /// The mark of the body that was dealt with.
     hash: String,
+    /// What of it stands in Omneo, by external id, each with its mark.
+    sent: BTreeMap<String, String>,
 }
 
 /// A variant, from whichever side of Shopify's API.
@@ -71,11 +84,11 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let id = own_id(&product)?;
     let clock = Clock::of(&product, event)?;
-    let (known_clock, known_hash) = remembered(cx.memory());
-    if known_hash.as_deref() == Some(DELETED) {
+    let known = remembered(cx.memory(), id);
+    if known.hash == DELETED {
         return Ok(skipped("the product was deleted in Shopify"));
     }
-    if known_clock.is_some_and(|known| clock.is_older_than(known)) {
+    if clock.is_older_than(known.clock) {
         return Ok(skipped("older than what is known of the product"));
     }
     let options = product.list("/options")?;
@@ -84,46 +97,118 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         variants.push(of_body(&variant, &options)?);
     }
     let missing = missing(&product, &variants)?;
-    let mut body = Value::Object(header(&product, id, title, settings)?);
-    let listed = variants_json(&mut variants);
-    let gids = product.get("/variant_gids").filter(|_| !missing.is_empty());
-    let hash = fingerprint_json([&body, &listed].into_iter().chain(gids.as_ref().map(View::value)));
-    let memory = serde_json::to_string(&Memory { clock: clock.or(known_clock), hash: hash.clone() })
-        .expect("numbers and a text");
-    if known_hash.as_deref() == Some(&hash) {
-        return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory));
+    let is_whole = product.has("/variant_gids") || variants.len() < LISTED_MAX;
+    let head = header(&product, id, title, &settings.products)?;
+    let hash = mark(&product, &head, &variants_json(&mut variants), !missing.is_empty(), settings.products.level);
+    let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent };
+    if memory.hash == known.hash {
+        return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory.text()));
     }
-    let all = match missing.is_empty() {
-        true => listed,
-        false => {
-            variants.extend(read(cx, &missing).await?);
-            variants_json(&mut variants)
+    variants.extend(read(cx, &missing).await?);
+    let all = variants_json(&mut variants);
+    let bodies = match settings.products.level {
+        Level::Header => {
+            let mut body = head;
+            body.insert("variants".to_owned(), Value::Array(all));
+            vec![body]
         }
+        Level::Variant => all.iter().map(|variant| single(&head, variant)).collect(),
     };
-    let count = variants.len();
-    body["variants"] = all;
-    // The queue looks products up by external id and variants by SKU, so the same again changes nothing.
-    let answer = cx.omneo(post("/products/queue", body).repeatable()).await?;
-    answer.ok("sending the product")?;
-    let variants = if count == 1 { "variant" } else { "variants" };
-    Ok(done(format!("product `{title}` sent with {count} {variants}")).remember(memory))
+    let (mut fresh, mut calls) = (BTreeMap::new(), vec![]);
+    for body in bodies {
+        let (body, id) = (Value::Object(body.clone()), body["external_id"].as_str().unwrap_or_default().to_owned());
+        let hash = fingerprint_json([&body]);
+        if memory.sent.get(&id) != Some(&hash) {
+            calls.push(body);
+        }
+        fresh.insert(id, hash);
+    }
+    let sent = calls.len();
+    let gone: Vec<_> = memory.sent.keys().filter(|id| !fresh.contains_key(*id)).cloned().collect();
+    if is_whole {
+        calls.extend(gone.iter().map(|id| archived(id)));
+        memory.sent = fresh;
+    } else {
+        memory.sent.extend(fresh);
+    }
+    let archived = calls.len() - sent;
+    queue(cx, calls, "sending the product").await?;
+    Ok(said(title, variants.len(), sent, archived, settings.products.level).remember(memory.text()))
+}
+
+fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level) -> End {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut what = match (level, sent) {
+        (_, 0) => vec![],
+        (Level::Header, _) => vec![format!("product `{title}` sent with {}", count(variants, "variant"))],
+        (Level::Variant, _) => vec![format!("{} of product `{title}` sent", count(sent, "variant"))],
+    };
+    if archived > 0 {
+        what.push(format!("{} no longer there: archived in Omneo", count(archived, "product")));
+    }
+    match what.is_empty() {
+        true => skipped("nothing of the product that Omneo keeps has changed"),
+        false => done(what.join("; ")),
+    }
+}
+
+/// The mark of a body, before what it only names is read: the names say when each was changed.
+fn mark(product: &View, head: &Map<String, Value>, listed: &[Value], names_more: bool, level: Level) -> String {
+    let (head, listed) = (Value::Object(head.clone()), Value::Array(listed.to_vec()));
+    let gids = product.get("/variant_gids").filter(|_| names_more);
+    let level = (level == Level::Variant).then(|| json!("variant"));
+    fingerprint_json([&head, &listed].into_iter().chain(gids.as_ref().map(View::value)).chain(&level))
+}
+
+/// The product that a single variant is. Its title and handle are inferred: Omneo's app does not show its own.
+fn single(head: &Map<String, Value>, variant: &Value) -> Map<String, Value> {
+    let mut body = head.clone();
+    let text = |of: Option<&Value>| of.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (id, title) = (text(variant.get("external_id")), text(variant.get("title")));
+    if !title.is_empty() && title != NO_TITLE {
+        body["title"] = json!(format!("{} - {title}", text(head.get("title"))));
+    }
+    if let Some(handle) = head.get("handle") {
+        body.insert("handle".to_owned(), json!(format!("{}-{id}", text(Some(handle)))));
+    }
+    body.insert("external_id".to_owned(), json!(id));
+    body.insert("variants".to_owned(), json!([variant]));
+    body
+}
+
+/// Sends products, some at once. The queue looks products up by external id and variants by SKU, so the same again
+/// changes nothing.
+async fn queue(cx: &Cx, bodies: Vec<Value>, doing: &str) -> Result<(), End> {
+    let mut bodies = bodies.into_iter();
+    loop {
+        let calls: Vec<_> = bodies.by_ref().take(AT_ONCE).collect();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        for answer in join_all(calls.into_iter().map(|body| cx.omneo(post("/products/queue", body).repeatable()))).await
+        {
+            answer?.ok(doing)?;
+        }
+    }
+}
+
+fn archived(external_id: &str) -> Value {
+    json!({"external_id": external_id, "status": ARCHIVED})
 }
 
 /// Archives what was deleted: transactions name it. The body is an id alone. A product that Omneo was never sent is left
 /// alone, since the queue would make it.
 async fn deleted(cx: &Cx, event: &Event, product: &View<'_>) -> Ending {
-    let id = own_id(product)?;
-    let (known_clock, known_hash) = remembered(cx.memory());
-    let clock = Clock::of(product, event)?.or(known_clock);
-    let memory = serde_json::to_string(&Memory { clock, hash: DELETED.to_owned() }).expect("numbers and a text");
-    match known_hash.as_deref() {
-        Some(DELETED) => return Ok(skipped("deleted before")),
-        None => return Ok(skipped("deleted, and never sent").remember(memory)),
-        Some(_) => {}
+    let known = remembered(cx.memory(), own_id(product)?);
+    let clock = Clock::of(product, event)?.or(Some(known.clock));
+    if known.hash == DELETED {
+        return Ok(skipped("deleted before"));
     }
-    let body = json!({"external_id": id.to_string(), "status": ARCHIVED});
-    let answer = cx.omneo(post("/products/queue", body).repeatable()).await?;
-    answer.ok("archiving the product")?;
+    let memory = Memory { clock, hash: DELETED.to_owned(), sent: BTreeMap::new() }.text();
+    if known.sent.is_empty() {
+        return Ok(skipped("deleted, and never sent").remember(memory));
+    }
+    queue(cx, known.sent.keys().map(|id| archived(id)).collect(), "archiving the product").await?;
     Ok(done("the product was deleted: archived in Omneo").remember(memory))
 }
 
@@ -135,20 +220,37 @@ pub fn sku(sku: Option<&str>, variant: Option<u64>) -> Option<String> {
     }
 }
 
-fn remembered(memory: &[String]) -> (Option<Clock>, Option<String>) {
-    let Some(Ok(memory)) = memory.first().map(|text| Json::memory(text)) else { return (None, None) };
-    let memory = memory.view();
-    (Clock::read(&memory), memory.opt_text("/hash").ok().flatten().map(str::to_owned))
+impl Memory {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts")
+    }
 }
 
-fn header(product: &View, id: u64, title: &str, settings: &Settings) -> Result<Map<String, Value>, End> {
+/// What is known of a product. A memory that does not say what was sent is of the time when that was the product.
+fn remembered(memory: &[String], id: u64) -> Memory {
+    let nothing = Memory { clock: Clock::default(), hash: String::new(), sent: BTreeMap::new() };
+    let Some(Ok(memory)) = memory.first().map(|text| Json::memory(text)) else { return nothing };
+    let memory = memory.view();
+    let hash = memory.opt_text("/hash").ok().flatten().unwrap_or_default().to_owned();
+    let sent = match memory.get("/sent").and_then(|sent| sent.value().as_object()) {
+        Some(sent) => {
+            let text = |(id, hash): (&String, &Value)| (id.clone(), hash.as_str().unwrap_or_default().to_owned());
+            sent.iter().map(text).collect()
+        }
+        None if hash.is_empty() || hash == DELETED => BTreeMap::new(),
+        None => BTreeMap::from([(id.to_string(), String::new())]),
+    };
+    Memory { clock: Clock::read(&memory).unwrap_or_default(), hash, sent }
+}
+
+fn header(product: &View, id: u64, title: &str, settings: &Products) -> Result<Map<String, Value>, End> {
     let vendor = product.opt_text("/vendor")?.map(str::trim).filter(|vendor| !vendor.is_empty());
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
     put("external_id", json!(id.to_string()));
     put("title", json!(title));
-    put("brand", json!(vendor.unwrap_or(&settings.products.brand)));
-    put("status", json!(status(product)?));
+    put("brand", json!(vendor.unwrap_or(&settings.brand)));
+    put("status", json!(status(product, settings.archive_unpublished)?));
     for (key, at) in [("handle", "/handle"), ("description", "/body_html")] {
         if let Some(text) = product.opt_text(at)? {
             put(key, json!(text));
@@ -170,13 +272,15 @@ fn header(product: &View, id: u64, title: &str, settings: &Settings) -> Result<M
     Ok(body)
 }
 
-/// Archived stays archived; what is not published is a draft; everything else is on sale, unlisted or not.
-fn status(product: &View) -> Result<&'static str, End> {
+/// Archived stays archived; what is not published is a draft, or archived too; everything else is on sale, unlisted or
+/// not.
+fn status(product: &View, archive_unpublished: bool) -> Result<&'static str, End> {
     let is_unpublished = product.get("/published_at").is_some_and(|at| at.value().is_null());
+    let off_sale = if archive_unpublished { ARCHIVED } else { DRAFT };
     Ok(match product.opt_text("/status")? {
         Some("archived") => ARCHIVED,
-        Some("draft") => DRAFT,
-        _ if is_unpublished => DRAFT,
+        Some("draft") => off_sale,
+        _ if is_unpublished => off_sale,
         _ => ACTIVE,
     })
 }
@@ -257,7 +361,7 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
 
 /// The variants by position, each with a SKU of its own: the first that has it keeps it, and another gets one made of
 /// its id. Nothing is archived, so a variant that is not among them stays as it is.
-fn variants_json(variants: &mut [Variant]) -> Value {
+fn variants_json(variants: &mut [Variant]) -> Vec<Value> {
     variants.sort_by_key(|variant| (variant.position.unwrap_or(u64::MAX), variant.id));
     let mut taken: Vec<String> = vec![];
     let listed = variants.iter().enumerate().map(|(n, variant)| {
@@ -270,5 +374,5 @@ fn variants_json(variants: &mut [Variant]) -> Value {
         keys.insert("position".to_owned(), json!(variant.position.unwrap_or(n as u64 + 1)));
         Value::Object(keys)
     });
-    Value::Array(listed.collect())
+    listed.collect()
 }

@@ -22,6 +22,7 @@ pub struct Settings {
     pub consent: Consent,
     pub orders: Orders,
     pub products: Products,
+    pub locations: Locations,
 }
 
 /// Which directions and resources are on.
@@ -33,6 +34,7 @@ pub struct Sync {
     pub consent: bool,
     pub orders: bool,
     pub products: bool,
+    pub locations: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +84,28 @@ pub struct Orders {
     pub gift_cards: bool,
     /// Whether a guest's order is linked by e-mail to a profile that exists.
     pub guest_by_email: bool,
+    pub refunds: OnRefund,
+    pub money: Money,
+}
+
+/// What a refund that moved money is for Omneo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRefund {
+    /// A transaction of its own, with negative quantities.
+    Return,
+    /// Less of the sale, which is sent again as what is left of it.
+    Update,
+    /// Nothing: the sale stays as it was bought.
+    Ignore,
+}
+
+/// Whose money an order's amounts are read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Money {
+    /// The shop's.
+    Shop,
+    /// What the shopper was shown.
+    Presentment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +130,26 @@ pub enum ItemPrice {
 pub struct Products {
     /// The brand of a product without a vendor: Omneo requires one.
     pub brand: String,
+    pub level: Level,
+    /// Whether what is taken out of sale is archived in Omneo; a draft otherwise.
+    pub archive_unpublished: bool,
+}
+
+/// What of Shopify a product of Omneo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A product with all its variants.
+    Header,
+    /// A single variant.
+    Variant,
+}
+
+#[derive(Clone, Debug)]
+pub struct Locations {
+    /// The number of a location that has none in Shopify: Omneo requires one.
+    pub phone: Option<String>,
+    /// The Shopify id of the location that takes over from one that is deleted.
+    pub fallback: Option<String>,
 }
 
 /// One line of the table.
@@ -147,6 +191,7 @@ const KNOWN: &[Known] = &[
     known("/sync/consent", MayBe::Switch, || json!(true)),
     known("/sync/orders", MayBe::Switch, || json!(true)),
     known("/sync/products", MayBe::Switch, || json!(true)),
+    known("/sync/locations", MayBe::Switch, || json!(true)),
     known("/tags/whitelist", MayBe::Texts, || json!([])),
     known("/tags/prefix", MayBe::Text, || json!("cx-")),
     known("/people/profile_types", MayBe::Texts, || json!(["active"])),
@@ -167,7 +212,13 @@ const KNOWN: &[Known] = &[
     known("/orders/charges", MayBe::OneOf(&["items", "meta"]), || json!("items")),
     known("/orders/gift_cards", MayBe::OneOf(&["include", "exclude"]), || json!("include")),
     known("/orders/guest", MayBe::OneOf(&["anonymous", "email"]), || json!("anonymous")),
+    known("/orders/refunds", MayBe::OneOf(&["return", "update", "ignore"]), || json!("return")),
+    known("/orders/money", MayBe::OneOf(&["shop", "presentment"]), || json!("shop")),
     known("/products/brand", MayBe::Text, || json!("unbranded")),
+    known("/products/level", MayBe::OneOf(&["header", "variant"]), || json!("header")),
+    known("/products/on_unpublish", MayBe::OneOf(&["draft", "archive"]), || json!("draft")),
+    known("/locations/phone", MayBe::Text, || Value::Null),
+    known("/locations/fallback", MayBe::Text, || Value::Null),
 ];
 
 /// The table of fields, which has a room of its own.
@@ -238,6 +289,7 @@ impl Settings {
                 consent: switch("/sync/consent"),
                 orders: switch("/sync/orders"),
                 products: switch("/sync/products"),
+                locations: switch("/sync/locations"),
             },
             mapping: mapping::read(rules),
             tags: Tags { whitelist: texts("/tags/whitelist"), prefix: text("/tags/prefix") },
@@ -271,8 +323,25 @@ impl Settings {
                 charges_as_items: text("/orders/charges") == "items",
                 gift_cards: text("/orders/gift_cards") == "include",
                 guest_by_email: text("/orders/guest") == "email",
+                refunds: match text("/orders/refunds").as_str() {
+                    "update" => OnRefund::Update,
+                    "ignore" => OnRefund::Ignore,
+                    _ => OnRefund::Return,
+                },
+                money: match text("/orders/money").as_str() {
+                    "presentment" => Money::Presentment,
+                    _ => Money::Shop,
+                },
             },
-            products: Products { brand: text("/products/brand") },
+            products: Products {
+                brand: text("/products/brand"),
+                level: if text("/products/level") == "variant" { Level::Variant } else { Level::Header },
+                archive_unpublished: text("/products/on_unpublish") == "archive",
+            },
+            locations: Locations {
+                phone: value("/locations/phone").as_str().map(str::to_owned),
+                fallback: value("/locations/fallback").as_str().map(str::to_owned),
+            },
         }
     }
 }

@@ -520,8 +520,12 @@ fn a_deletion_that_is_not_answered_is_not_taken_for_done() {
 }
 
 #[test]
-fn an_edit_comes_with_the_order_itself() {
-    let run =
-        Omneo::default().hear(&rules(json!({})), &shopify("orders/edited", &json!({"order_edit": {"order_id": 4501}})));
-    assert_eq!(run.outcome(), (Outcome::Skipped, "the edited order comes with `orders/updated`"));
+fn a_threshold_that_a_late_body_shows_is_reached() {
+    let rules = rules(json!({"orders": {"transaction_status": "fulfilled"}}));
+    let mut omneo = Omneo::default();
+    omneo.hear(&rules, &paid(&at(9, json!({}))));
+    let late = omneo.hear(&rules, &paid(&at(5, json!({"fulfillment_status": "fulfilled"}))));
+    assert_eq!((late.calls.len(), late.end.reason.as_str()), (0, "older than what is known of the order"));
+    let run = omneo.hear(&rules, &paid(&at(10, json!({}))));
+    assert_eq!((run.end.outcome, omneo.transactions.len()), (Outcome::Done, 1));
 }

@@ -189,3 +189,122 @@ fn a_product_that_omneo_never_had_is_not_made_by_its_deletion() {
     let nameless = omneo.hear(&rules, &shopify("products/delete", &json!({})));
     assert_eq!(nameless.end.outcome, Outcome::Invalid);
 }
+
+fn gid(id: u64) -> Value {
+    json!({"admin_graphql_api_id": format!("gid://shopify/ProductVariant/{id}"), "updated_at": "x"})
+}
+
+#[test]
+fn each_variant_can_be_a_product() {
+    let rules = rules(json!({"products": {"level": "variant"}}));
+    let mut omneo = Omneo::default();
+    let mut body = but(json!({"variant_gids": [gid(91), gid(92), gid(93)]}));
+    let run = omneo.hear(&rules, &shopify("products/update", &body));
+    assert_eq!(run.outcome(), (Outcome::Done, "3 variants of product `Tea` sent"));
+    assert_eq!(omneo.products.keys().collect::<Vec<_>>(), ["91", "92", "93"]);
+    let small = &omneo.products["91"];
+    assert_eq!(
+        (&small["title"], &small["handle"], &small["brand"]),
+        (&json!("Tea - Small"), &json!("tea-91"), &json!("Leaf"))
+    );
+    assert_eq!(small["variants"].as_array().unwrap().len(), 1);
+    // The SKU is the one that the header level gives, and that the items of orders have.
+    let skus: Vec<_> = omneo.products.values().map(|product| product["variants"][0]["sku"].clone()).collect();
+    assert_eq!(skus, ["TEA", "shopify-92", "shopify-93"]);
+    // Only what has changed is sent again, and what is gone is archived.
+    body["variants"][0]["price"] = json!("31.00");
+    body["variants"].as_array_mut().unwrap().pop();
+    body["variant_gids"] = json!([gid(91), gid(92)]);
+    let run = omneo.hear(&rules, &shopify("products/update", &body));
+    assert_eq!(run.end.reason, "1 variant of product `Tea` sent; 1 product no longer there: archived in Omneo");
+    assert_eq!(run.bodies.iter().map(|body| &body["external_id"]).collect::<Vec<_>>(), ["92", "93"]);
+    assert_eq!(run.bodies[1], json!({"external_id": "93", "status": "archived"}));
+    let run = omneo.hear(&rules, &shopify("products/delete", &json!({"id": 61})));
+    assert_eq!(run.bodies.len(), 2);
+    assert!(omneo.products.values().all(|product| product["status"] == "archived"), "{:?}", omneo.products);
+}
+
+#[test]
+fn a_product_without_options_keeps_its_title_as_a_variant() {
+    let rules = rules(json!({"products": {"level": "variant"}}));
+    let mut omneo = Omneo::default();
+    let one = json!([{"id": 91, "title": "Default Title", "sku": "TEA", "price": "1.00"}]);
+    omneo.hear(&rules, &shopify("products/update", &but(json!({"variants": one}))));
+    assert_eq!(omneo.products["91"]["title"], "Tea");
+}
+
+#[test]
+fn a_list_that_may_not_be_whole_archives_nothing() {
+    let rules = rules(json!({"products": {"level": "variant"}}));
+    let variants = |ids: std::ops::Range<u64>| -> Value {
+        let one = |id| json!({"id": id, "title": format!("No. {id}"), "sku": null, "price": "1.00", "position": id});
+        ids.map(one).collect()
+    };
+    let mut omneo = Omneo::default();
+    omneo.hear(&rules, &shopify("products/update", &but(json!({"variants": variants(100..150)}))));
+    let run = omneo.hear(&rules, &shopify("products/update", &but(json!({"variants": variants(140..240)}))));
+    assert_eq!(run.end.reason, "90 variants of product `Tea` sent");
+    let run = omneo.hear(&rules, &shopify("products/update", &but(json!({"variants": variants(140..239)}))));
+    assert_eq!(run.end.reason, "41 products no longer there: archived in Omneo");
+}
+
+#[test]
+fn variants_that_the_body_only_names_are_products_too() {
+    let rules = rules(json!({"products": {"level": "variant"}}));
+    let body = but(json!({"variant_gids": (91..=593).map(gid).collect::<Vec<_>>()}));
+    let mut omneo = Omneo::default();
+    let mut hear = |body: &Value, memory: &[String], missing: &str| {
+        let answer = |call: &Call| match call.target.as_str() {
+            "shopify" => {
+                let ids = conversation::body_of(call)["ids"].as_array().unwrap().clone();
+                assert!(ids.len() <= 250);
+                let node = |id: &Value| match id.as_str().unwrap() {
+                    id if id.ends_with(missing) => Value::Null,
+                    id => json!({"id": id, "title": "More", "sku": null, "price": "1.50", "selectedOptions": []}),
+                };
+                (200, json!({"data": {"nodes": ids.iter().map(node).collect::<Value>()}}))
+            }
+            _ => omneo.answer(call),
+        };
+        run(&rules, &shopify("products/update", body), memory, answer)
+    };
+    let first = hear(&body, &[], "/none");
+    assert_eq!(first.end.reason, "503 variants of product `Tea` sent");
+    let mut changed = body.clone();
+    changed["variant_gids"][9]["updated_at"] = json!("y");
+    let again = hear(&changed, &first.memory(), "/none");
+    assert_eq!((again.calls.len(), again.end.outcome), (2, Outcome::Skipped));
+    changed["variant_gids"][9]["updated_at"] = json!("z");
+    let gone = hear(&changed, &again.memory(), "/100");
+    assert_eq!(gone.bodies.last(), Some(&json!({"external_id": "100", "status": "archived"})));
+}
+
+#[test]
+fn another_level_archives_what_the_first_has_made() {
+    let (header, variant) = (rules(json!({})), rules(json!({"products": {"level": "variant"}})));
+    let event = shopify("products/update", &product());
+    let mut omneo = Omneo::default();
+    let archived = |omneo: &Omneo| {
+        let is_archived = |(id, product): (&String, &Value)| (product["status"] == "archived").then(|| id.clone());
+        omneo.products.iter().filter_map(is_archived).collect::<Vec<_>>()
+    };
+    omneo.hear(&header, &event);
+    omneo.hear(&variant, &event);
+    assert_eq!(archived(&omneo), ["61"]);
+    omneo.hear(&header, &event);
+    assert_eq!(archived(&omneo), ["91", "92", "93"]);
+}
+
+#[test]
+fn what_is_taken_out_of_sale_can_be_archived() {
+    for (set, expected) in [("draft", "draft"), ("archive", "archived")] {
+        let rules = rules(json!({"products": {"on_unpublish": set}}));
+        for body in [but(json!({"published_at": null})), but(json!({"status": "draft"}))] {
+            let mut omneo = Omneo::default();
+            omneo.hear(&rules, &shopify("products/update", &product()));
+            assert_eq!(omneo.products["61"]["status"], "active");
+            omneo.hear(&rules, &shopify("products/update", &body));
+            assert_eq!(omneo.products["61"]["status"], expected);
+        }
+    }
+}

@@ -182,3 +182,118 @@ fn two_bodies_of_one_second_leave_one_sale_and_one_return() {
         assert_eq!(omneo.transactions.keys().collect::<Vec<_>>(), ["4501", "4501-R55"]);
     }
 }
+
+#[test]
+fn a_refund_can_lower_the_sale_or_be_left_alone() {
+    let events = [event(&order(1, json!([]))), event(&order(2, json!([refund(json!({}))])))];
+    let hear = |omneo: &mut Omneo, setting: &str| {
+        let rules = rules(json!({"orders": {"refunds": setting}}));
+        events.iter().map(|event| omneo.hear(&rules, event)).last().unwrap()
+    };
+    let mut omneo = Omneo::default();
+    let run = hear(&mut omneo, "update");
+    assert_eq!(run.end.reason, "sale of 55.00 AUD sent without a profile (guest)");
+    assert_eq!(omneo.transactions.keys().collect::<Vec<_>>(), ["4501"]);
+    let items = omneo.transactions["4501"]["items"].as_array().unwrap();
+    assert_eq!((&items[0]["quantity"], items[0]["price_sell"].to_string()), (&json!(1), "11.00".into()));
+    let mut omneo = Omneo::default();
+    let run = hear(&mut omneo, "ignore");
+    assert_eq!(run.end.outcome, Outcome::Skipped);
+    assert_eq!((omneo.transactions.len(), omneo.transactions["4501"]["total"].to_string()), (1, "77.00".into()));
+}
+
+#[test]
+fn a_sale_that_is_lowered_has_each_charge_once() {
+    let back = |id: u64, goods: Value, shipping: &str, money: &str| {
+        json!({
+            "id": id, "created_at": "2026-03-05T10:00:00Z", "refund_line_items": goods,
+            "order_adjustments": [{"kind": "shipping_refund", "amount": shipping}],
+            "transactions": [{"kind": "refund", "status": "success", "amount": money}],
+        })
+    };
+    let pot = json!([{"id": 552, "line_item_id": 82, "quantity": 1, "subtotal": 35.0, "total_tax": 3.50}]);
+    let refunds = json!([back(55, json!([]), "-2.00", "2.00"), back(56, pot, "-1.00", "39.50")]);
+    let mut omneo = Omneo::default();
+    let settings = json!({"orders": {"refunds": "update"}});
+    omneo.hear(&rules(settings), &event(&order(1, refunds)));
+    let sale = &omneo.transactions["4501"];
+    let items = sale["items"].as_array().unwrap().iter();
+    let items: Vec<_> = items.map(|item| format!("{} {}", item["external_id"], item["price_sell"])).collect();
+    assert_eq!(sale["total"].to_string(), "35.50");
+    assert_eq!(items, [r#""81" 11.00"#, r#""shipping:5" 5.50"#, r#""4501:shipping" -3.00"#]);
+}
+
+#[test]
+fn what_is_left_is_checked_against_the_current_total() {
+    let settings = json!({"orders": {"refunds": "update"}});
+    for (current, outcome) in [("55.00", Outcome::Done), ("54.99", Outcome::Refused)] {
+        let mut body = order(1, json!([refund(json!({}))]));
+        body["current_total_price"] = json!(current);
+        let run = Omneo::default().hear(&rules(settings.clone()), &event(&body));
+        assert_eq!(run.end.outcome, outcome, "{}", run.end.reason);
+        if outcome == Outcome::Refused {
+            let why = "55.00 is left of the sale after its refunds, but the current total is 54.99";
+            assert_eq!(run.end.reason, why);
+        }
+    }
+}
+
+#[test]
+fn another_setting_makes_returns_void_that_the_sale_now_counts() {
+    let mut omneo = Omneo::default();
+    let with = |second| event(&order(second, json!([refund(json!({}))])));
+    omneo.hear(&rules(json!({})), &with(1));
+    let run = omneo.hear(&rules(json!({"orders": {"refunds": "update"}})), &with(2));
+    assert_eq!(run.end.reason, "return of 22.00 made void; sale of 55.00 AUD sent without a profile (guest)");
+    let run = omneo.hear(&rules(json!({})), &with(3));
+    assert_eq!(run.end.reason, "sale of 77.00 AUD sent without a profile (guest); return of 22.00 AUD sent");
+    assert_eq!(omneo.transactions["4501-R55"]["is_void"], false);
+}
+
+/// The pot goes back for a kettle of 40.00 with tax, and the difference is paid: the first total knows the pot alone.
+fn exchange(second: u32) -> Value {
+    let pot = json!([{"id": 552, "line_item_id": 82, "quantity": 1, "subtotal": 35.0, "total_tax": 3.50}]);
+    let mut body = order(second, json!([refund(json!({"refund_line_items": pot, "transactions": []}))]));
+    let kettle = json!({
+        "id": 83, "name": "Kettle", "price": "36.00", "quantity": 1, "sku": "KETTLE", "tax_lines": [{"price": "4.00"}]
+    });
+    body["line_items"].as_array_mut().unwrap().push(kettle);
+    for (key, amount) in
+        [("current_total_price", "78.50"), ("current_total_tax", "7.50"), ("current_total_discounts", "0")]
+    {
+        body[key] = json!(amount);
+    }
+    body
+}
+
+#[test]
+fn an_exchange_is_what_is_left_of_it() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    omneo.hear(&rules, &event(&order(1, json!([]))));
+    let run = omneo.hear(&rules, &event(&exchange(2)));
+    assert_eq!(run.end.reason, "sale of 78.50 AUD sent without a profile (guest)");
+    let items = omneo.transactions["4501"]["items"].as_array().unwrap().iter();
+    let items: Vec<_> = items.map(|item| item["external_id"].as_str().unwrap()).collect();
+    assert_eq!(items, ["81", "83", "shipping:5"]);
+    let alone = shopify("refunds/create", &json!({"id": 55, "order_id": 4501}));
+    assert_eq!(omneo.hear(&rules, &alone).end.reason, "the order's own body carries the refund");
+}
+
+#[test]
+fn an_exchange_beside_a_return_or_off_by_a_cent_is_refused() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    omneo.hear(&rules, &event(&order(1, json!([refund(json!({}))]))));
+    let run = omneo.hear(&rules, &event(&exchange(2)));
+    assert_eq!(run.end.outcome, Outcome::Refused);
+    assert!(run.end.reason.ends_with("the current total cannot be sent beside a return"), "{}", run.end.reason);
+    let mut short = exchange(2);
+    short["current_total_price"] = json!("78.49");
+    let run = Omneo::default().hear(&rules, &event(&short));
+    assert!(
+        run.end.reason.starts_with("the lines sum to 117.00 but the total is 77.00: 40.00 unexplained"),
+        "{}",
+        run.end.reason
+    );
+}

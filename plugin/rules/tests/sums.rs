@@ -305,6 +305,80 @@ fn no_amount_makes_the_rules_stumble() {
     assert_eq!(send(&shared, "unit").end.outcome, Outcome::Refused);
 }
 
+/// In every body the shop's money is hidden behind a currency of its own, so that only the presentment money counts.
+#[test]
+fn published_orders_sum_in_presentment_money_too() {
+    let Some(files) = published(|topic| topic.starts_with("orders-")) else { return };
+    let (mut orders, mut exact, mut refused) = (0, 0, vec![]);
+    let rules = rules(json!({"orders": {"money": "presentment", "include_test": true}}));
+    for (path, body) in files {
+        let is_order = body["line_items"].is_array() && !body["total_price"].is_null();
+        if !is_order || body["presentment_currency"].is_null() || body["total_price_set"].is_null() {
+            continue;
+        }
+        orders += 1;
+        let hidden = json!({"financial_status": "paid", "cancelled_at": null, "currency": "XTS", "refunds": []});
+        let run = Omneo::default().hear(&rules, &shopify("orders/updated", &with(body, hidden)));
+        match run.bodies.iter().find(|body| body.get("delete_existing_items").is_some()) {
+            Some(sale) => {
+                items(sale, "unit");
+                exact += 1;
+            }
+            None => refused.push(format!("{}: {}", path.file_name().unwrap().display(), run.end.reason)),
+        }
+    }
+    eprintln!("{exact} of {orders} sum in presentment money; refused: {refused:?}");
+    assert_eq!((orders, exact), (103, 101));
+    assert!(refused.iter().all(|why| why.starts_with("webhookdb")), "{refused:?}");
+}
+
+#[test]
+fn the_shopper_may_have_seen_another_money() {
+    let money =
+        |shop: &str, shown: &str| json!({"shop_money": {"amount": shop}, "presentment_money": {"amount": shown}});
+    let mut body = with(
+        order("AUD", "20.00", &[("10.00", 2, &[], &[])]),
+        json!({"presentment_currency": "JPY", "total_price_set": money("20.00", "1901")}),
+    );
+    body["line_items"][0]["price_set"] = money("10.00", "951");
+    body["line_items"][0]["discount_allocations"] = json!([{"amount": "0.00", "amount_set": money("0.00", "1")}]);
+    body["refunds"] = json!([{
+        "id": 55, "created_at": "2026-03-05T10:00:00Z",
+        "refund_line_items": [{
+            "id": 551, "line_item_id": 1, "quantity": 1, "subtotal": 10.0, "total_tax": 0.0,
+            "subtotal_set": money("10.00", "951"), "total_tax_set": money("0.00", "0")
+        }],
+        "transactions": [{"kind": "refund", "status": "success", "amount": "951", "currency": "JPY"}],
+    }]);
+    let sent = |money: &str, body: &Value| {
+        let rules = rules(json!({"orders": {"money": money}}));
+        let mut omneo = Omneo::default();
+        let run = omneo.hear(&rules, &shopify("orders/updated", body));
+        let sent: Vec<_> =
+            omneo.transactions.values().map(|sent| format!("{} {}", sent["total"], sent["currency"])).collect();
+        (sent.join(", "), run.end.reason)
+    };
+    // The money went back in what the shopper saw; in the shop's it is what the goods are worth.
+    assert_eq!(sent("shop", &body).0, r#"20.00 "AUD", -10.00 "AUD""#);
+    assert_eq!(sent("presentment", &body).0, r#"1901 "JPY", -951 "JPY""#);
+    let mut unbalanced = body.clone();
+    unbalanced["refunds"][0]["transactions"][0]["amount"] = json!("950");
+    for money in ["shop", "presentment"] {
+        let (_, why) = sent(money, &unbalanced);
+        assert!(why.ends_with("goods of 951 less differences of 0 are not the 950 paid back"), "{why}");
+    }
+    // An amount that is only in the shop's money is not taken for the other.
+    body["line_items"][0].as_object_mut().unwrap().remove("price_set");
+    let (none, why) = sent("presentment", &body);
+    assert_eq!(
+        (none.as_str(), why.as_str()),
+        ("", "payload at `/line_items/0/price_set`: it has no presentment money")
+    );
+    // With one currency there is but one money.
+    let one = with(order("AUD", "20.00", &[("10.00", 2, &[], &[])]), json!({"presentment_currency": "AUD"}));
+    assert_eq!(sent("presentment", &one).0, r#"20.00 "AUD""#);
+}
+
 /// Each published body is made a paid order, so that its amounts count whatever became of it.
 #[test]
 fn published_orders_sum_as_often_as_they_can() {

@@ -3,13 +3,15 @@
 //! An amount is a whole number of millionths in 128 bits. With the bounds below, nothing that is added or multiplied
 //! here can overflow or round.
 
-use tandem_sdk::{Decimal, End, Value, View, number, refused};
+use tandem_sdk::{Decimal, End, Value, View, Wrong, number, refused};
+
+use crate::settings::Money;
 
 /// A millionth of the currency.
 pub type Micros = i128;
 
 /// Decimals that an amount may have.
-const DECIMALS_MAX: u32 = 6;
+pub const DECIMALS_MAX: u32 = 6;
 /// Amounts from here on are refused: no shop takes them, and arithmetic stays far from its limits.
 const AMOUNT_MAX: Micros = 10_i128.pow(15 + DECIMALS_MAX);
 const QUANTITY_MAX: i128 = 1_000_000;
@@ -19,21 +21,39 @@ const NO_DECIMALS: [&str; 16] =
     ["JPY", "KRW", "VND", "CLP", "PYG", "UGX", "XAF", "XOF", "XPF", "RWF", "ISK", "KMF", "GNF", "DJF", "BIF", "VUV"];
 const THREE_DECIMALS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 
-/// Reads amounts in the shop's money and keeps track of the decimals that they need.
+/// Reads amounts in one money and keeps track of the decimals that they need.
 #[derive(Clone, Copy, Debug)]
-pub struct Purse {
+pub struct Purse<'a> {
     /// The decimals of the minor unit: those of the currency, or of the finest amount read so far.
     pub scale: u32,
+    pub currency: Option<&'a str>,
+    /// The currency of the order's other money, if it has two.
+    other: Option<&'a str>,
+    money: Money,
 }
 
-impl Purse {
-    pub fn of(currency: &str) -> Self {
-        let scale = match currency {
-            code if NO_DECIMALS.contains(&code) => 0,
-            code if THREE_DECIMALS.contains(&code) => 3,
-            _ => 2,
+impl<'a> Purse<'a> {
+    /// For the amounts of an order. One whose two currencies are the same, or that names one alone, has the shop's money
+    /// in its flat keys, and these are read whatever is wanted.
+    pub fn of(order: &View<'a>, money: Money) -> Result<Self, Wrong> {
+        let shop = order.opt_text("/currency")?;
+        let shown = order.opt_text("/presentment_currency")?.filter(|shown| Some(*shown) != shop);
+        let in_shop_money = Self { scale: scale(shop), currency: shop, other: shown, money: Money::Shop };
+        Ok(if money == Money::Presentment && shown.is_some() { in_shop_money.turned() } else { in_shop_money })
+    }
+
+    /// The purse for the same amounts in the order's other money.
+    pub fn turned(self) -> Self {
+        let money = match self.money {
+            Money::Shop => Money::Presentment,
+            Money::Presentment => Money::Shop,
         };
-        Self { scale }
+        Self { scale: scale(self.other), currency: self.other, other: self.currency, money }
+    }
+
+    /// Whether an amount in this currency belongs into the purse of the other money.
+    pub fn is_other(&self, currency: Option<&str>) -> bool {
+        self.other.is_some() && currency == self.other
     }
 
     /// The minor unit.
@@ -56,25 +76,53 @@ impl Purse {
         }
     }
 
-    /// An amount in the shop's money: from the flat key, else from the set; nothing is nought.
+    /// An amount: in the shop's money from the flat key, else from the set; nothing is nought.
     pub fn money(&mut self, view: &View, flat: &str, set: &str) -> Result<Micros, End> {
-        match self.read(view, flat)? {
+        let own = if self.money == Money::Shop { self.read(view, flat)? } else { None };
+        match own {
             Some(micros) => Ok(micros),
-            None => Ok(self.of_set(view, set)?.unwrap_or(0)),
+            None => Ok(self.set_or_flat(view, flat, set)?.unwrap_or(0)),
         }
     }
 
-    /// The shop's money of a set of two currencies. One published sample wraps the set in itself once more.
+    /// An amount from the set, else from the flat key, which holds the shop's money: it says nothing of the other but
+    /// that there is none.
+    pub fn set_or_flat(&mut self, view: &View, flat: &str, set: &str) -> Result<Option<Micros>, End> {
+        if let Some(micros) = self.of_set(view, set)? {
+            return Ok(Some(micros));
+        }
+        match (self.money, Self { ..*self }.read(view, flat)?) {
+            (Money::Presentment, Some(micros)) if micros != 0 => {
+                Err(refused(view.wrong(set, "it has no presentment money").to_string()))
+            }
+            (Money::Presentment, nothing) => Ok(nothing),
+            (Money::Shop, _) => self.read(view, flat),
+        }
+    }
+
+    /// An amount that a body gives in the shop's money alone.
+    pub fn shop_only(&mut self, view: &View, flat: &str) -> Result<Option<Micros>, End> {
+        if self.money == Money::Shop { self.read(view, flat) } else { Ok(None) }
+    }
+
+    /// The money of a set of two currencies. One published sample wraps the set in itself once more.
     pub fn of_set(&mut self, view: &View, set: &str) -> Result<Option<Micros>, End> {
         let Some(mut set) = view.get(set) else { return Ok(None) };
         if let Some(members) = set.value().as_object()
             && members.len() == 1
-            && !set.has("/shop_money")
+            && !set.has(self.of_sets())
             && let Some(inner) = members.keys().next().and_then(|key| set.get(&format!("/{key}")))
         {
             set = inner;
         }
-        self.read(&set, "/shop_money/amount")
+        self.read(&set, &format!("{}/amount", self.of_sets()))
+    }
+
+    fn of_sets(&self) -> &'static str {
+        match self.money {
+            Money::Shop => "/shop_money",
+            Money::Presentment => "/presentment_money",
+        }
     }
 
     /// The amount with the decimals of the minor unit.
@@ -86,6 +134,14 @@ impl Purse {
     /// The amount as a JSON number.
     pub fn number(self, micros: Micros) -> Value {
         number(self.decimal(micros))
+    }
+}
+
+fn scale(currency: Option<&str>) -> u32 {
+    match currency {
+        Some(code) if NO_DECIMALS.contains(&code) => 0,
+        Some(code) if THREE_DECIMALS.contains(&code) => 3,
+        _ => 2,
     }
 }
 
@@ -113,7 +169,7 @@ mod tests {
 
     fn read(text: &str) -> Result<(Micros, u32), String> {
         let json: Json = format!(r#"{{"a":{text}}}"#).parse().unwrap();
-        let mut purse = Purse::of("AUD");
+        let mut purse = Purse::of(&json.view(), Money::Shop).unwrap();
         let micros = purse.read(&json.view(), "/a").map_err(|end| end.reason)?;
         Ok((micros.unwrap_or(0), purse.scale))
     }
@@ -123,7 +179,8 @@ mod tests {
         assert_eq!(read(r#""19.90""#), Ok((19_900_000, 2)));
         assert_eq!(read("127342.560001"), Ok((127_342_560_001, 6)));
         assert_eq!(read(r#""""#), Ok((0, 2)));
-        let mut purse = Purse::of("KWD");
+        let json: Json = r#"{"currency":"KWD"}"#.parse().unwrap();
+        let mut purse = Purse::of(&json.view(), Money::Shop).unwrap();
         assert_eq!(purse.number(3_332_000).to_string(), "3.332");
         purse.scale = 0;
         assert_eq!(purse.number(-2_999_000_000).to_string(), "-2999");

@@ -19,7 +19,7 @@ const SYSTEM_POS: &str = "pos";
 const SYSTEM_WEB: &str = "web";
 
 /// A purchase or a return, without who it is of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     body: Value,
     pub total: Decimal,
@@ -37,7 +37,7 @@ pub fn draft(lines: Lines, refund: Option<&View>, settings: &Settings) -> Result
     };
     let Lines { order, sum, id, .. } = lines;
     let made = items(lines, &settings.orders)?;
-    let currency = order.opt_text("/currency")?;
+    let currency = sum.purse.currency;
     let total = sum.purse.decimal(lines.sign() * made.total);
     let amount = currency.map_or_else(|| total.abs().to_string(), |currency| format!("{} {currency}", total.abs()));
     let is_pos = order.opt_text("/source_name")? == Some("pos");

@@ -104,7 +104,8 @@ impl Lines<'_> {
         put("price_sell", amount(piece.sell));
         put("price_tax", amount(piece.tax));
         if piece.list > piece.sell {
-            let reason = discount_reason(self.order, line)?;
+            let reason = if self.is_return { String::new() } else { discount_reason(self.order, line)? };
+            let reason = if reason.is_empty() { "Discount".to_owned() } else { reason };
             put("discounts", json!([{"amount": amount(piece.list - piece.sell), "reason_desc": reason}]));
         }
         match &line.view {
@@ -123,7 +124,8 @@ impl Lines<'_> {
     }
 }
 
-/// The titles or codes of the line's discounts.
+/// The titles or codes of the line's discounts. A return goes without: it must be the same whether its refund came with
+/// its order or alone.
 fn discount_reason(order: &View, line: &Line) -> Result<String, End> {
     let mut reasons: Vec<&str> = vec![];
     let allocations = line.view.as_ref().map_or(Ok(vec![]), |view| view.list("/discount_allocations"))?;
@@ -139,7 +141,7 @@ fn discount_reason(order: &View, line: &Line) -> Result<String, End> {
             }
         }
     }
-    Ok(if reasons.is_empty() { "Discount".to_owned() } else { reasons.join(", ") })
+    Ok(reasons.join(", "))
 }
 
 fn name(line: &Line) -> Result<String, End> {

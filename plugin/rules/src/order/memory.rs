@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tandem_sdk::{Json, View};
+use serde_json::Map;
+use tandem_sdk::{Json, Value, View};
 
 use crate::clock::Clock;
 
@@ -31,6 +32,9 @@ pub struct Memory {
     pub order: Option<OmneoOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Link>,
+    /// What of a sold order a refund that comes alone needs: see [`head`].
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub head: Map<String, Value>,
     /// Something was remembered that cannot be read, so that more may have been sent than this says.
     #[serde(skip)]
     pub lost: bool,
@@ -89,6 +93,7 @@ impl Memory {
             profile: Some(text("/profile/id"))
                 .filter(|id| !id.is_empty())
                 .map(|id| Link { customer: view.opt_id("/profile/customer").ok().flatten(), id }),
+            head: view.get("/head").and_then(|head| head.value().as_object().cloned()).unwrap_or_default(),
             lost: false,
         }
     }
@@ -108,6 +113,27 @@ impl Memory {
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("it is made of texts, numbers and booleans")
     }
+}
+
+/// The keys of an order that its returns are written with; none of them says anything of a person.
+const HEAD: [&str; 9] = [
+    "name",
+    "currency",
+    "presentment_currency",
+    "taxes_included",
+    "created_at",
+    "processed_at",
+    "source_name",
+    "location_id",
+    "payment_gateway_names",
+];
+/// The decimals that the order's amounts need.
+pub const SCALE: &str = "scale";
+
+/// The head of an order, to be remembered.
+pub fn head(order: &View, scale: u32) -> Map<String, Value> {
+    let keys = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), order.value().get(key)?.clone())));
+    keys.filter(|(_, value)| !value.is_null()).chain([(SCALE.to_owned(), scale.into())]).collect()
 }
 
 /// The external id of the transaction that a refund becomes.

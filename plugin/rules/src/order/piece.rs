@@ -56,7 +56,17 @@ mod tests {
     use crate::order::sum::Kind;
 
     fn line(quantity: i128, net: Micros, discount: Micros) -> Line<'static> {
-        Line { kind: Kind::Goods, id: None, view: None, quantity, gross: net + discount, discount, tax: 0, net }
+        Line {
+            kind: Kind::Goods,
+            id: None,
+            of: None,
+            view: None,
+            quantity,
+            gross: net + discount,
+            discount,
+            tax: 0,
+            net,
+        }
     }
 
     fn sold(line: &Line, reading: ItemPrice) -> Vec<(i128, Micros, Micros)> {

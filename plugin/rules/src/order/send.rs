@@ -8,19 +8,26 @@ use super::body::{Draft, FULFILLED, OPEN};
 use super::memory::{OmneoOrder, Sale};
 use super::profile::{self, Who};
 use crate::fingerprint::fingerprint;
+use crate::settings::OnRefund;
 
 /// Where a draft goes.
-enum Place {
-    /// The sale is 0, returns follow.
-    Transaction(usize),
+pub(super) enum Place {
+    Transaction,
     NewOrder,
     Order(String),
 }
 
 impl Job<'_> {
     pub(super) async fn void_all(&mut self) -> Result<Vec<String>, End> {
+        self.void(true).await
+    }
+
+    async fn void(&mut self, with_sale: bool) -> Result<Vec<String>, End> {
         let mut what = vec![];
         for (id, sent) in self.memory.live(&self.id) {
+            if id == self.id && !with_sale {
+                continue;
+            }
             let body = json!({"external_id": id, "is_void": true});
             let answer = self.cx.omneo(post("/transactions/update-create", body).repeatable()).await?;
             answer.ok("making a transaction void")?;
@@ -35,6 +42,10 @@ impl Job<'_> {
     pub(super) async fn send_sale(&mut self, drafts: Vec<(String, Draft)>, mut who: Who) -> Result<Vec<String>, End> {
         self.memory.reached = true;
         let mut what = vec![];
+        if self.settings.orders.refunds == OnRefund::Update {
+            // Sent under another setting: the sale that is lowered counts them already.
+            what.extend(self.void(false).await?);
+        }
         for (n, (refund, draft)) in drafts.into_iter().enumerate() {
             let (amount, total) = (draft.amount.clone(), draft.total.abs().to_string());
             let (_, hash) = self.buyer(&draft, &who)?;
@@ -42,7 +53,7 @@ impl Job<'_> {
             if known.is_some_and(|known| !known.void && known.hash == hash) {
                 continue;
             }
-            let (answer, hash, whose) = self.deliver(Place::Transaction(n), draft, who).await?;
+            let (answer, hash, whose) = self.deliver(Place::Transaction, draft, who).await?;
             who = whose;
             answer.ok(if n == 0 { "sending the sale" } else { "sending a return" })?;
             let sent = Sale { hash, total, void: false };
@@ -93,16 +104,19 @@ impl Job<'_> {
 
     /// Sends a draft and remembers the profile it went to. A remembered profile may be gone or merged by now: when it
     /// is declined, the customer's profile is looked up again, once.
-    async fn deliver(&mut self, place: Place, draft: Draft, mut who: Who) -> Result<(Answer, String, Who), End> {
+    pub(super) async fn deliver(
+        &mut self,
+        place: Place,
+        draft: Draft,
+        mut who: Who,
+    ) -> Result<(Answer, String, Who), End> {
         let (buyer, mut hash) = self.buyer(&draft, &who)?;
-        let mut answer = self.cx.omneo(self.call(&place, draft, buyer)?).await?;
+        let mut answer = self.cx.omneo(self.call(&place, draft.clone(), buyer)?).await?;
         let remembered = matches!((&who, &self.memory.profile), (Who::Profile(link), Some(known)) if link == known);
         if remembered && matches!(answer.status, 404 | 422) {
             let found = profile::find(self.cx, self.settings, &self.order, None).await?;
             if found != who {
                 who = found;
-                let n = if let Place::Transaction(n) = place { n } else { 0 };
-                let (_, draft) = self.plan()?.drafts.swap_remove(n);
                 let buyer = self.buyer(&draft, &who)?;
                 hash = buyer.1;
                 answer = self.cx.omneo(self.call(&place, draft, buyer.0)?).await?;
@@ -127,7 +141,7 @@ impl Job<'_> {
     fn call(&self, place: &Place, draft: Draft, who: (&str, &str)) -> Result<CallTo, End> {
         let number = self.order.opt_loose("/order_number")?;
         Ok(match place {
-            Place::Transaction(_) => post("/transactions/update-create", draft.transaction(&self.id, who)).repeatable(),
+            Place::Transaction => post("/transactions/update-create", draft.transaction(&self.id, who)).repeatable(),
             Place::NewOrder => post("/orders", draft.order(number, who)),
             Place::Order(id) => put(format!("/orders/{}", segment(id)), draft.order(number, who)),
         })

@@ -4,6 +4,7 @@
 use tandem_sdk::{End, View, refused};
 
 use super::amount::{Micros, Purse, quantity};
+use crate::settings::Money;
 
 /// An order whose lines sum to its total.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub struct Sum<'a> {
     pub total: Micros,
     /// Cash rounding that the total does not contain.
     pub rounding: Micros,
-    pub purse: Purse,
+    pub purse: Purse<'a>,
 }
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Line<'a> {
     pub kind: Kind,
     /// Its own id, if it has one.
     pub id: Option<String>,
+    /// The line item that it is, or that came back.
+    pub of: Option<u64>,
     /// Where it stands in the order; a charge that is only in the header has no place.
     pub view: Option<View<'a>>,
     pub quantity: i128,
@@ -54,18 +57,79 @@ struct Candidate {
     amount: Micros,
 }
 
+/// Where the header has the amounts that lines may lack: a flat key and a set, or a set alone.
+struct Header {
+    total: (&'static str, &'static str),
+    discounts: (&'static str, &'static str),
+    tax: (&'static str, &'static str),
+    duties: &'static str,
+    fees: &'static str,
+}
+
+/// As it was bought.
+const ORIGINAL: Header = Header {
+    total: ("/total_price", "/total_price_set"),
+    discounts: ("/total_discounts", "/total_discounts_set"),
+    tax: ("/total_tax", "/total_tax_set"),
+    duties: "/original_total_duties_set",
+    fees: "/original_total_additional_fees_set",
+};
+
+/// As it is after edits and refunds.
+const CURRENT: Header = Header {
+    total: ("/current_total_price", "/current_total_price_set"),
+    discounts: ("/current_total_discounts", "/current_total_discounts_set"),
+    tax: ("/current_total_tax", "/current_total_tax_set"),
+    duties: "/current_total_duties_set",
+    fees: "/current_total_additional_fees_set",
+};
+
 impl Line<'_> {
     /// An amount that is no line of the order.
-    pub fn charge(kind: Kind, amount: Micros) -> Self {
-        Self { kind, id: None, view: None, quantity: 1, gross: amount, discount: 0, tax: 0, net: amount }
+    fn charge(kind: Kind, amount: Micros) -> Self {
+        Self { kind, id: None, of: None, view: None, quantity: 1, gross: amount, discount: 0, tax: 0, net: amount }
+    }
+
+    pub fn is_charge(&self) -> bool {
+        self.id.is_none() && self.view.is_none() && self.kind != Kind::Goods
+    }
+}
+
+impl Sum<'_> {
+    /// Adds to the charge of a kind, of which there is one at most: its item is known by its kind.
+    pub fn charge(&mut self, kind: Kind, amount: Micros) {
+        let is_it = |line: &&mut Line| line.kind == kind && line.is_charge();
+        match self.lines.iter_mut().find(is_it) {
+            Some(line) => (line.gross, line.net) = (line.gross + amount, line.net + amount),
+            None => self.lines.push(Line::charge(kind, amount)),
+        }
+        self.lines.retain(|line| !line.is_charge() || line.net != 0);
     }
 }
 
 /// `price × quantity − discounts + taxes on top`, for each line and each shipping line, must give `total_price`, if need
 /// be with amounts that stand only in the header. Everything else that an order calls a total contradicts the total of
 /// some order.
-pub fn sum<'a>(order: &View<'a>) -> Result<Sum<'a>, End> {
-    let mut purse = Purse::of(order.opt_text("/currency")?.unwrap_or_default());
+pub fn sum<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
+    settle(order, unsettled(order, money)?, &ORIGINAL)
+}
+
+/// Settles what refunds and edits have left of an order against its current total; `None` if the body has none.
+pub fn current<'a>(order: &View<'a>, left: Sum<'a>) -> Result<Option<Sum<'a>>, End> {
+    Ok(match current_total(order, left.purse)? {
+        Some(_) => Some(settle(order, left, &CURRENT)?),
+        None => None,
+    })
+}
+
+pub fn current_total(order: &View, mut purse: Purse) -> Result<Option<Micros>, End> {
+    let (flat, set) = CURRENT.total;
+    purse.set_or_flat(order, flat, set)
+}
+
+/// The lines as they stand there, and no total yet.
+pub fn unsettled<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
+    let mut purse = Purse::of(order, money)?;
     let taxes_included = order.opt_bool("/taxes_included")?.unwrap_or(false);
     let mut lines = vec![];
     for view in order.list("/line_items")? {
@@ -74,28 +138,31 @@ pub fn sum<'a>(order: &View<'a>) -> Result<Sum<'a>, End> {
     for view in order.list("/shipping_lines")? {
         lines.push(line(&mut purse, view, Some(Kind::Shipping), taxes_included)?);
     }
-    let total = purse.money(order, "/total_price", "/total_price_set")?;
-    let candidates = candidates(&mut purse, order, &lines, taxes_included)?;
-    let net: Micros = lines.iter().map(|line| line.net).sum();
-    let used = match explain(total - net, &candidates) {
+    Ok(Sum { lines, total: 0, rounding: 0, purse })
+}
+
+fn settle<'a>(order: &View<'a>, mut sum: Sum<'a>, header: &Header) -> Result<Sum<'a>, End> {
+    sum.total = sum.purse.money(order, header.total.0, header.total.1)?;
+    let candidates = candidates(order, &mut sum, header)?;
+    let net: Micros = sum.lines.iter().map(|line| line.net).sum();
+    let used = match explain(sum.total - net, &candidates) {
         Some(used) => used,
-        None => return Err(unexplained(net, total, &candidates, purse)),
+        None => return Err(unexplained(net, sum.total, &candidates, sum.purse)),
     };
-    let mut rounding = 0;
     for (candidate, used) in candidates.iter().zip(used) {
         match (used, candidate.kind) {
-            (true, Some(kind)) => lines.push(Line::charge(kind, candidate.amount)),
-            (true, None) => share_out(&mut lines, -candidate.amount, purse)?,
-            (false, Some(Kind::Rounding)) => rounding = candidate.amount,
+            (true, Some(kind)) => sum.charge(kind, candidate.amount),
+            (true, None) => share_out(&mut sum.lines, -candidate.amount, sum.purse)?,
+            (false, Some(Kind::Rounding)) => sum.rounding = candidate.amount,
             (false, _) => {}
         }
     }
     let without_pieces = |line: &&Line| line.quantity == 0 && line.net != 0;
-    if let Some(view) = lines.iter().find(without_pieces).and_then(|line| line.view.as_ref()) {
+    if let Some(view) = sum.lines.iter().find(without_pieces).and_then(|line| line.view.as_ref()) {
         return Err(refused(view.wrong("", "a line without pieces has a price").to_string()));
     }
-    lines.retain(|line| line.quantity > 0);
-    Ok(Sum { lines, total, rounding, purse })
+    sum.lines.retain(|line| line.quantity > 0);
+    Ok(sum)
 }
 
 fn line<'a>(purse: &mut Purse, view: View<'a>, kind: Option<Kind>, taxes_included: bool) -> Result<Line<'a>, End> {
@@ -112,7 +179,8 @@ fn line<'a>(purse: &mut Purse, view: View<'a>, kind: Option<Kind>, taxes_include
         tax += purse.money(&part, "/price", "/price_set")?;
     }
     let net = gross - discount + if taxes_included { 0 } else { tax };
-    Ok(Line { kind, id, view: Some(view), quantity, gross, discount, tax, net })
+    let of = if kind == Kind::Shipping { None } else { view.opt_id("/id").ok().flatten() };
+    Ok(Line { kind, id, of, view: Some(view), quantity, gross, discount, tax, net })
 }
 
 /// What a line item is.
@@ -133,26 +201,27 @@ fn is_tip(line: &View) -> bool {
 }
 
 /// The closed list, without what is nought.
-fn candidates(purse: &mut Purse, order: &View, lines: &[Line], taxes_included: bool) -> Result<Vec<Candidate>, End> {
+fn candidates(order: &View, sum: &mut Sum, header: &Header) -> Result<Vec<Candidate>, End> {
+    let Sum { lines, purse, .. } = sum;
     let allocated: Micros = lines.iter().map(|line| line.discount).sum();
-    let unallocated = purse.money(order, "/total_discounts", "/total_discounts_set")? - allocated;
+    let unallocated = purse.money(order, header.discounts.0, header.discounts.1)? - allocated;
     let tip = match lines.iter().any(|line| line.kind == Kind::Tip) {
         true => 0,
-        false => purse.read(order, "/total_tip_received")?.unwrap_or(0),
+        false => purse.shop_only(order, "/total_tip_received")?.unwrap_or(0),
     };
     let duties = match order.opt_bool("/duties_included")? {
         Some(true) => 0,
-        _ => match purse.of_set(order, "/original_total_duties_set")? {
+        _ => match purse.of_set(order, header.duties)? {
             Some(duties) => duties,
             None => duties_of_lines(purse, order)?,
         },
     };
-    let fees = purse.of_set(order, "/original_total_additional_fees_set")?.unwrap_or(0);
-    let tax = match taxes_included {
-        true => 0,
-        false => {
+    let fees = purse.of_set(order, header.fees)?.unwrap_or(0);
+    let tax = match order.opt_bool("/taxes_included")? {
+        Some(true) => 0,
+        _ => {
             let known: Micros = lines.iter().map(|line| line.tax).sum();
-            purse.money(order, "/total_tax", "/total_tax_set")? - known
+            purse.money(order, header.tax.0, header.tax.1)? - known
         }
     };
     let rounding = purse.of_set(order, "/total_cash_rounding_payment_adjustment_set")?.unwrap_or(0);

@@ -101,6 +101,9 @@ pub struct Omneo {
     pub profiles: BTreeMap<String, (String, Vec<String>)>,
     pub transactions: BTreeMap<String, Value>,
     pub orders: Vec<Value>,
+    /// What was put into the queue, by external id.
+    pub products: BTreeMap<String, Value>,
+    pub locations: Vec<Value>,
     pub memory: Vec<String>,
     /// Answers to give instead, once each, by what a call's line contains.
     pub instead: Vec<(&'static str, u16, Value)>,
@@ -186,7 +189,27 @@ impl Omneo {
                 self.orders.retain(|order| order["id"] != json!(id.parse::<u64>().ok()));
                 (if self.orders.len() < before { 204 } else { 404 }, Value::Null)
             }
-            (Method::Post, ["products", "queue"]) => (200, json!({"data": "queued"})),
+            (Method::Post, ["products", "queue"]) => {
+                merge(self.products.entry(text("/external_id")).or_insert_with(|| json!({})), &body);
+                (200, json!({"data": "queued"}))
+            }
+            (Method::Get, ["locations"]) => (200, json!({"data": self.locations})),
+            (Method::Post, ["locations"]) => {
+                let mut location = json!({"id": 300 + self.locations.len()});
+                merge(&mut location, &body);
+                self.locations.push(location.clone());
+                (201, json!({"data": location}))
+            }
+            (Method::Put, ["locations", id]) => {
+                let found = self.locations.iter_mut().find(|row| row["id"] == json!(id.parse::<u64>().ok()));
+                let Some(location) = found else { return (404, json!({})) };
+                merge(location, &body);
+                (200, json!({"data": location}))
+            }
+            (Method::Delete, ["locations", id]) => {
+                self.locations.retain(|row| row["id"] != json!(id.parse::<u64>().ok()));
+                (204, Value::Null)
+            }
             other => panic!("Omneo has no {other:?}"),
         }
     }

@@ -1,0 +1,86 @@
+//! Takes a refund that comes alone, before the order that carries it: `refunds/create`. Knows what is remembered of the
+//! order; nothing of its lines, and nothing of its buyer but the ids.
+//!
+//! The event comes once, when the refund is made. So whatever is known of that refund already is at least as new, and a
+//! refund whose money is still on its way comes again with its order.
+
+use serde_json::{Map, Value};
+use tandem_sdk::{Cx, End, Ending, Json, View, done, json, refused, skipped};
+
+use super::amount::{DECIMALS_MAX, Purse};
+use super::body;
+use super::item::Lines;
+use super::memory::{Memory, SCALE, Sale, return_id};
+use super::profile::Who;
+use super::refund::{Meaning, meaning};
+use super::send::Place;
+use super::sum::Sum;
+use super::{Job, remembering};
+use crate::key::own_id;
+use crate::settings::{OnRefund, Settings};
+
+pub async fn handle(cx: &Cx, settings: &Settings, refund: View<'_>) -> Ending {
+    let (id, order) = (own_id(&refund)?.to_string(), refund.id("/order_id")?.to_string());
+    let memory = Memory::read(cx.memory());
+    if let Some(why) = not_now(&memory, settings, &id) {
+        return Ok(skipped(why));
+    }
+    let head: Json = order_of(&memory).to_string().parse()?;
+    let mut job = Job { cx, settings, order: head.view(), id: order, memory };
+    let result = job.send_return(&id, &refund).await;
+    remembering(job.memory, result)
+}
+
+/// Why nothing is to be sent for a refund, whatever it says.
+fn not_now(memory: &Memory, settings: &Settings, refund: &str) -> Option<&'static str> {
+    let is_sold = memory.sale.as_ref().is_some_and(|sale| !sale.void);
+    Some(match settings.orders.refunds {
+        _ if memory.deleted => "the order was deleted in Shopify",
+        _ if memory.cancelled => "the order was cancelled",
+        _ if memory.returns.contains_key(refund) => "the refund was sent before",
+        OnRefund::Ignore => "refunds are left alone: `orders.refunds = \"ignore\"`",
+        OnRefund::Update => "the order's own body lowers the sale: `orders.refunds = \"update\"`",
+        OnRefund::Return if !is_sold => "the order is not sold yet: its own body carries the refund",
+        OnRefund::Return if memory.head.is_empty() => "the order's own body carries the refund",
+        OnRefund::Return => return None,
+    })
+}
+
+/// The order, as far as it is remembered.
+fn order_of(memory: &Memory) -> Value {
+    let customer = memory.profile.as_ref().and_then(|link| link.customer);
+    let customer = customer.map(|id| ("customer".to_owned(), json!({ "id": id })));
+    Value::Object(memory.head.clone().into_iter().chain(customer).collect::<Map<_, _>>())
+}
+
+impl Job<'_> {
+    async fn send_return(&mut self, refund_id: &str, refund: &View<'_>) -> Ending {
+        let mut purse = Purse::of(&self.order, self.settings.orders.money)?;
+        let scale = self.order.opt_id(&format!("/{SCALE}"))?.and_then(|scale| u32::try_from(scale).ok());
+        purse.scale = purse.scale.max(scale.unwrap_or(0)).min(DECIMALS_MAX);
+        let sum = match meaning(&self.order, refund, purse) {
+            Ok(Meaning::Back(sum)) => sum,
+            Ok(Meaning::Removed(_)) => return Ok(skipped("no money went back: the order's own body lowers the sale")),
+            Ok(Meaning::Nothing(why)) => return Ok(skipped(format!("the refund {why}"))),
+            Err(why) => return Err(refused(format!("refund {refund_id} not sent: {why}"))),
+        };
+        let draft = self.draft(refund_id, refund, &sum)?;
+        if !draft.has_items {
+            return Ok(skipped("nothing of the refund is an item for Omneo"));
+        }
+        let who = match &self.memory.profile {
+            Some(link) => Who::Profile(link.clone()),
+            None => Who::Nobody(String::new()),
+        };
+        let (amount, total) = (draft.amount.clone(), draft.total.abs().to_string());
+        let (answer, hash, _) = self.deliver(Place::Transaction, draft, who).await?;
+        answer.ok("sending a return")?;
+        self.memory.returns.insert(refund_id.to_owned(), Sale { hash, total, void: false });
+        Ok(done(format!("return of {amount} sent")))
+    }
+
+    fn draft(&self, refund_id: &str, refund: &View, sum: &Sum) -> Result<body::Draft, End> {
+        let id = return_id(&self.id, refund_id);
+        body::draft(Lines { order: &self.order, id: &id, sum, is_return: true }, Some(refund), self.settings)
+    }
+}
