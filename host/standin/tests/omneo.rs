@@ -218,6 +218,27 @@ async fn orders_products_and_locations() {
 }
 
 #[tokio::test]
+async fn what_was_sold_at_a_deleted_location_goes_to_its_heir() {
+    let (omneo, _) = tenant().await;
+    let sale = json!({ "external_id": "4501", "total": 5, "transacted_at": "2026-06-30 10:00:00", "timezone": "UTC", "location_id": "L9",
+        "items": [{ "name": "Hat", "quantity": 1, "price_current": 5, "price_sell": 5 }] });
+    let made = rest(&omneo, "POST /transactions/update-create", sale).await;
+    let old = made.body["data"]["location"]["id"].clone();
+    let nameless = rest(&omneo, "POST /locations", json!({ "name": "Fitzroy" })).await;
+    assert_eq!(nameless.body, invalid("phone", "The phone field is required."));
+    let heir = json!({ "name": "Fitzroy", "phone": "+61390000000", "external_id": "L10" });
+    let heir = rest(&omneo, "POST /locations", heir).await.body["data"]["id"].clone();
+    let unknown = rest(&omneo, &format!("DELETE /locations/{old}?fallback_location_id={old}"), Value::Null).await;
+    assert_eq!(unknown.status, 422);
+    let gone = rest(&omneo, &format!("DELETE /locations/{old}?fallback_location_id={heir}"), Value::Null).await;
+    assert_eq!(gone.status, 204);
+    let moved = rest(&omneo, "GET /transactions/external/4501", Value::Null).await;
+    assert_eq!(moved.body["data"]["location"]["external_id"], "L10");
+    let again = rest(&omneo, &format!("DELETE /locations/{old}"), Value::Null).await;
+    assert_eq!(again.status, 404);
+}
+
+#[tokio::test]
 async fn doors_limits_and_the_table_of_endpoints() {
     let (omneo, clock) = tenant_with(|options| options.per_minute = Some(3)).await;
     let wrong = http(omneo.address(), "GET /api/v3/profiles", &[("authorization", "Bearer x")], None).await.unwrap();

@@ -269,11 +269,15 @@ impl Settings {
     }
 
     fn read(rules: &Value) -> Self {
-        let value = |at| {
+        let value = |at: &str| {
             let known = KNOWN.iter().find(|known| known.at == at);
             known.expect("what is read stands in the table").value(rules)
         };
-        let text = |at| value(at).as_str().unwrap_or_default().to_owned();
+        let text = |at: &str| match value(at) {
+            Value::String(text) => text,
+            Value::Bool(switch) => switch.to_string(),
+            _ => String::new(),
+        };
         let switch = |at| value(at) == json!(true);
         let texts = |at| match value(at) {
             Value::Array(texts) => texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
@@ -305,34 +309,7 @@ impl Settings {
                 },
             },
             consent: Consent { opt_in_level: text("/consent/opt_in_level") },
-            orders: Orders {
-                transaction_status: match text("/orders/transaction_status").as_str() {
-                    "pending" => Threshold::Pending,
-                    "authorized" => Threshold::Authorized,
-                    "partially_paid" => Threshold::PartiallyPaid,
-                    "partial" => Threshold::Partial,
-                    "fulfilled" => Threshold::Fulfilled,
-                    _ => Threshold::Paid,
-                },
-                include_test: switch("/orders/include_test"),
-                item_price: match text("/orders/item_price").as_str() {
-                    "line" => ItemPrice::Line,
-                    "each" => ItemPrice::Each,
-                    _ => ItemPrice::Unit,
-                },
-                charges_as_items: text("/orders/charges") == "items",
-                gift_cards: text("/orders/gift_cards") == "include",
-                guest_by_email: text("/orders/guest") == "email",
-                refunds: match text("/orders/refunds").as_str() {
-                    "update" => OnRefund::Update,
-                    "ignore" => OnRefund::Ignore,
-                    _ => OnRefund::Return,
-                },
-                money: match text("/orders/money").as_str() {
-                    "presentment" => Money::Presentment,
-                    _ => Money::Shop,
-                },
-            },
+            orders: read_orders(&text),
             products: Products {
                 brand: text("/products/brand"),
                 level: if text("/products/level") == "variant" { Level::Variant } else { Level::Header },
@@ -343,6 +320,38 @@ impl Settings {
                 fallback: value("/locations/fallback").as_str().map(str::to_owned),
             },
         }
+    }
+}
+
+/// Each setting as text: a switch reads `true` or `false`.
+fn read_orders(text: &dyn Fn(&str) -> String) -> Orders {
+    Orders {
+        transaction_status: match text("/orders/transaction_status").as_str() {
+            "pending" => Threshold::Pending,
+            "authorized" => Threshold::Authorized,
+            "partially_paid" => Threshold::PartiallyPaid,
+            "partial" => Threshold::Partial,
+            "fulfilled" => Threshold::Fulfilled,
+            _ => Threshold::Paid,
+        },
+        include_test: text("/orders/include_test") == "true",
+        item_price: match text("/orders/item_price").as_str() {
+            "line" => ItemPrice::Line,
+            "each" => ItemPrice::Each,
+            _ => ItemPrice::Unit,
+        },
+        charges_as_items: text("/orders/charges") == "items",
+        gift_cards: text("/orders/gift_cards") == "include",
+        guest_by_email: text("/orders/guest") == "email",
+        refunds: match text("/orders/refunds").as_str() {
+            "update" => OnRefund::Update,
+            "ignore" => OnRefund::Ignore,
+            _ => OnRefund::Return,
+        },
+        money: match text("/orders/money").as_str() {
+            "presentment" => Money::Presentment,
+            _ => Money::Shop,
+        },
     }
 }
 
@@ -448,7 +457,7 @@ mod tests {
     fn everything_is_on_by_default() {
         let settings = Settings::default();
         assert!(settings.sync.shopify_to_omneo && settings.sync.omneo_to_shopify && settings.sync.profiles);
-        assert!(settings.sync.consent && settings.sync.orders && settings.sync.products);
+        assert!(settings.sync.consent && settings.sync.orders && settings.sync.products && settings.sync.locations);
         assert_eq!((settings.identity_handle.as_str(), settings.tags.prefix.as_str()), ("shopify", "cx-"));
         assert_eq!(settings.orders.transaction_status, Threshold::Paid);
     }

@@ -158,6 +158,11 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
         ("POST", "/orders") => created(commerce::sale(store, Kind::Order, None, body)?),
         ("POST", "/transactions") => created(commerce::sale(store, Kind::Transaction, None, body)?),
         ("POST", "/locations") => created(catalogue::put_location(store, None, body)),
+        ("DELETE", "/locations/{id}") => {
+            let heir = call.query.iter().find(|(key, _)| key == "fallback_location_id").map(|(_, id)| id.as_str());
+            let id = request.number().unwrap_or_default();
+            if catalogue::delete_location(store, id, heir)? { no_content() } else { no_model("Location") }
+        }
         ("POST", "/webhooks") => {
             let id = store.next_id();
             let mut row = body.clone();

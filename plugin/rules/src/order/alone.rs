@@ -40,6 +40,7 @@ fn not_now(memory: &Memory, settings: &Settings, refund: &str) -> Option<&'stati
         _ if memory.returns.contains_key(refund) => "the refund was sent before",
         OnRefund::Ignore => "refunds are left alone: `orders.refunds = \"ignore\"`",
         OnRefund::Update => "the order's own body lowers the sale: `orders.refunds = \"update\"`",
+        OnRefund::Return if !memory.has_sent() => "the order was not seen yet: its own body carries the refund",
         OnRefund::Return if !is_sold => "the order is not sold yet: its own body carries the refund",
         OnRefund::Return if memory.head.is_empty() => "the order's own body carries the refund",
         OnRefund::Return => return None,
