@@ -3,12 +3,29 @@
 use tandem_sdk::{Entity, Event, Json, View, Wrong};
 
 use crate::Subject;
+use crate::fingerprint::fingerprint;
+
+/// Where `customers/merge` names the two.
+pub const CUSTOMER_KEPT: &str = "/admin_graphql_api_customer_kept_id";
+pub const CUSTOMER_DELETED: &str = "/admin_graphql_api_customer_deleted_id";
+/// Where a body of `profile.merged` may name the profile that is no more. None was ever seen: inferred from the keys of
+/// Omneo's own requests and of its identities.
+const PROFILE_GONE: [&str; 2] = ["/source_profile_id", "/loser_id"];
 
 /// The names an event shows. An order is named by itself, never by its customer, and comes after that customer's events.
 pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
     let payload = Json::payload(event)?;
     let payload = payload.view();
     match (subject, event.source.as_str()) {
+        (Subject::Person, "shopify") if event.topic == "customers/merge" => merged_customers(&payload),
+        // Some hold only an e-mail, which is nobody's name.
+        (Subject::Person, "shopify") if event.topic == "customers/redact" => {
+            Ok(match payload.opt_id("/customer/id")? {
+                Some(customer) => Entity::named(customer_name(customer)),
+                None => Entity::named(format!("shopify/redaction/{}", fingerprint(&event.payload))),
+            })
+        }
+        (Subject::Person, "omneo") if event.topic == "profile.merged" => merged_profiles(&payload),
         (Subject::Person, "shopify") => Ok(Entity::named(customer_name(customer_id(&payload)?))),
         (Subject::Person, _) => Ok(Entity::named(profile_name(profile_id(&payload)?))),
         (Subject::Refund | Subject::PartOfOrder, _) => part_of_order(&payload).map(Entity::named),
@@ -35,6 +52,34 @@ fn part_of_order(part: &View) -> Result<String, Wrong> {
         Some(_) => Ok(format!("shopify/return/{}", own_id(part)?)),
         None => Ok(format!("shopify/order/{}", part.id(at)?)),
     }
+}
+
+/// A merge that has failed makes nobody one. One under way is taken for done, so that what is remembered of both is at
+/// hand when it is: should it fail, two customers share a lane, which costs look-ups and nothing else.
+fn merged_customers(payload: &View) -> Result<Entity, Wrong> {
+    let (kept, deleted) = (payload.id(CUSTOMER_KEPT)?, payload.id(CUSTOMER_DELETED)?);
+    let mut entity = Entity::named(customer_name(kept));
+    if matches!(payload.opt_text("/status")?, Some("completed" | "requested" | "in_progress")) && deleted != kept {
+        entity.names.push(customer_name(deleted));
+    }
+    Ok(entity)
+}
+
+/// The profile that is left, and those that its body says went into it.
+fn merged_profiles(payload: &View) -> Result<Entity, Wrong> {
+    let left = profile_id(payload)?;
+    let identities = payload.list("/identities")?;
+    let from = identities.iter().map(|identity| (identity, "/merged_from"));
+    let mut entity = Entity::named(profile_name(left));
+    for (view, at) in PROFILE_GONE.into_iter().map(|at| (payload, at)).chain(from) {
+        if let Some(gone) = view.opt_loose(at)?.filter(|gone| is_uuid(gone) && gone != left) {
+            let name = profile_name(&gone);
+            if !entity.names.contains(&name) {
+                entity.names.push(name);
+            }
+        }
+    }
+    Ok(entity)
 }
 
 pub fn customer_name(id: u64) -> String {

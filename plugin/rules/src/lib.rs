@@ -15,7 +15,7 @@ mod settings;
 
 use tandem_sdk::{Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, json, skipped};
 
-use settings::Settings;
+use settings::{OnProfileMerge, Settings};
 
 /// The version of Shopify's Admin API that every document here is written for.
 const SHOPIFY_API_VERSION: &str = "2026-07";
@@ -40,6 +40,9 @@ enum Subject {
     Location,
 }
 
+/// The topic that is listened to only if the settings have the profile purged.
+const REDACT: &str = "customers/redact";
+
 /// Every topic that is mapped.
 const TOPICS: &[(&str, &str, Subject)] = &[
     ("shopify", "customers/create", Subject::Person),
@@ -47,6 +50,8 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("shopify", "customers/enable", Subject::Person),
     ("shopify", "customers/disable", Subject::Person),
     ("shopify", "customers/delete", Subject::Person),
+    ("shopify", "customers/merge", Subject::Person),
+    ("shopify", REDACT, Subject::Person),
     ("shopify", "customer.tags_added", Subject::Person),
     ("shopify", "customer.tags_removed", Subject::Person),
     ("shopify", "customers_email_marketing_consent/update", Subject::Person),
@@ -81,6 +86,7 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("shopify", "products/delete", Subject::Product),
     ("omneo", "profile.created", Subject::Person),
     ("omneo", "profile.updated", Subject::Person),
+    ("omneo", "profile.merged", Subject::Person),
     ("omneo", "profile.deleted", Subject::Person),
     ("omneo", "profile-attribute.updated", Subject::Person),
     ("omneo", "identity.created", Subject::Person),
@@ -108,6 +114,10 @@ impl Default for DefaultRules {
 
 impl Rules for DefaultRules {
     fn describe(&self) -> Manifest {
+        let mut of_shopify = vec!["read_customers", "write_customers", "read_orders", "read_products"];
+        if self.settings.people.on_profile_merge == OnProfileMerge::Merge {
+            of_shopify.push("write_customer_merge");
+        }
         let mut manifest = Manifest::new("tandem-default", env!("CARGO_PKG_VERSION"))
             .target(
                 "omneo",
@@ -132,13 +142,11 @@ impl Rules for DefaultRules {
                     "delete-locations",
                 ],
             )
-            .target(
-                "shopify",
-                SHOPIFY_API_VERSION,
-                ["read_customers", "write_customers", "read_orders", "read_products", "read_locations"],
-            );
+            .target("shopify", SHOPIFY_API_VERSION, of_shopify);
+        let is_heard = |topic: &str| topic != REDACT || self.settings.people.purge_redacted;
         // What an order carries anyway is not worth a subscription of its own, let alone a scope.
-        for (source, topic, _) in TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder) {
+        let topics = TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder);
+        for (source, topic, _) in topics.filter(|(_, topic, _)| is_heard(topic)) {
             manifest = manifest.listens(source, [*topic]);
         }
         for (at, value, fixed) in self.settings.in_force(&self.given) {
@@ -168,6 +176,9 @@ impl Rules for DefaultRules {
             return Ok(skipped(format!("switched off: `sync.{name} = false`")));
         }
         match subject(event) {
+            Some(_) if event.topic == REDACT && !self.settings.people.purge_redacted => {
+                Ok(skipped("the profile is left as it is: `people.on_redact = \"ignore\"`"))
+            }
             Some(Subject::Person) if sync.profiles => match from_shopify {
                 true => person::from_shopify(cx, &self.settings, event).await,
                 false => person::from_omneo(cx, &self.settings, event).await,

@@ -12,16 +12,18 @@ mod fields;
 mod mark;
 mod memory;
 mod merge;
+mod merged;
 mod news;
 mod omneo;
 mod put;
+mod redacted;
 mod run;
 mod shopify;
 mod tags;
 mod who;
 mod write;
 
-use tandem_sdk::{Cx, Ending, Event, Json, join, skipped};
+use tandem_sdk::{Cx, End, Ending, Event, Json, join, skipped};
 
 use crate::key;
 use crate::settings::Settings;
@@ -37,12 +39,18 @@ use write::{Merged, Pair, customer_is_gone, profile_is_gone};
 pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let body = payload.view();
+    let started = || Run::new(cx, settings, event, Side::Shopify);
+    match event.topic.as_str() {
+        "customers/merge" => return merged::customers(started(), &body).await,
+        "customers/redact" => return redacted::customer(started(), &body).await,
+        _ => {}
+    }
     let id = key::customer_id(&body)?;
     if event.topic == "customers/delete" {
-        return deleted::customer(Run::new(cx, settings, event, Side::Shopify), id).await;
+        return deleted::customer(started(), id).await;
     }
     let news = News::read(&event.topic, &body, settings)?;
-    let mut run = Run::new(cx, settings, event, Side::Shopify);
+    let mut run = started();
     if let Some(reason) = news.says_nothing(settings).or_else(|| known_as_deleted(&run, id)) {
         return Ok(skipped(reason));
     }
@@ -90,6 +98,15 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return Ok(skipped(format!("the identity's handle is `{handle}`, not `{}`", settings.identity_handle)));
     }
     let mut run = Run::new(cx, settings, event, Side::Omneo);
+    let is_merge = event.topic == "profile.merged";
+    if is_merge {
+        // What is remembered of the other half of the merge has no say.
+        run.memory = memory::Memory::read_of(cx.memory(), |link| link.profile == id);
+    } else if run.memory.merged.profiles.contains(id) {
+        return Ok(skipped(format!(
+            "profile {id} was linked to a customer who was merged into one with another profile (`people.on_merge`)"
+        )));
+    }
     // Only a profile event shows the profile, and its body counts only for what a write of ours may have run over.
     let shown = if event.topic.starts_with("profile.") { Profile::read(&body, run.reading()).ok() } else { None };
     let over = match &shown {
@@ -97,14 +114,17 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         None => RunOver::new(),
     };
     let Some(mut profile) = omneo::profile(cx, id, run.reading()).await? else {
-        return Err(profile_is_gone(&mut run, id));
+        return deleted::profile(run, id, event.topic == "profile.deleted").await;
     };
-    let was_gone = run.memory.gone.profile.take().is_some();
+    let was_gone = run.memory.gone.profile.take_if(|gone| gone.as_str() == id).is_some();
     if settings.sync.consent && profile.comms.is_none() {
         profile.comms = Some(omneo::comms(cx, id).await?);
     }
     if let Some(reason) = run.kept_from_shopify(&profile) {
         return Ok(skipped(reason));
+    }
+    if is_merge {
+        return merged::profiles(run, profile).await;
     }
     let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
         let met = who::of_profile(&mut run, profile).await?;
@@ -137,7 +157,13 @@ fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
     if gone.customer == Some(customer) {
         return Some(format!("customer {customer} is deleted in Shopify"));
     }
-    let profile = gone.profile.as_ref().filter(|_| !run.settings.people.recreate_deleted)?;
+    if run.memory.merged.customers.contains(&customer) {
+        return Some(format!("customer {customer} was merged into another one in Shopify"));
+    }
+    // A person who was merged may have had a second profile, which is not this customer's.
+    let is_own = |profile: &String| run.memory.link.as_ref().is_none_or(|link| link.profile == *profile);
+    let recreates = run.settings.people.recreate_deleted;
+    let profile = gone.profile.as_ref().filter(|profile| is_own(profile) && !recreates)?;
     Some(format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)"))
 }
 
@@ -151,9 +177,10 @@ async fn first_contact_of_customer(mut run: Run<'_>, id: u64, news: &News<'_>) -
     in_step(run, met, &RunOver::new(), &Asked::default()).await
 }
 
-/// The linked profile is deleted.
+/// The linked profile is deleted, unless it went into another one: then that has the customer's identity.
 async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending {
-    if !run.settings.people.recreate_deleted {
+    let now = omneo::search(run.cx, &run.settings.identity_handle, customer).await?;
+    if now.is_none_or(|now| now == profile) && !run.settings.people.recreate_deleted {
         return Err(profile_is_gone(&mut run, profile));
     }
     run.memory = memory::Memory::default();
@@ -197,26 +224,30 @@ async fn from_body(mut run: Run<'_>, profile: &str, customer: u64, body: &Snapsh
 
 /// Brings two halves in step, once both have been read.
 async fn in_step(mut run: Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Ending {
+    agree(&mut run, met, over, asked).await?;
+    Ok(run.end("nothing to do: both sides agree"))
+}
+
+async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Result<(), End> {
     let Met { customer, mut profile } = met;
     if run.kept_from_shopify(&profile).is_some() {
         run.to_shopify = false;
     }
     let body = customer.snapshot.clone();
     let limits = Limits { email_is_login: customer.has_account };
-    let plan = merge::plan(&run, &body, &profile.snapshot, over, limits);
+    let plan = merge::plan(run, &body, &profile.snapshot, over, limits);
     if profile.shows_identities {
-        who::identify(&mut run, &customer, &mut profile).await?;
+        who::identify(run, &customer, &mut profile).await?;
     }
     let merged = Merged { plan: &plan, shopify: &body, asked };
-    let pair = write::apply(&mut run, merged, Pair { customer: Some(customer), profile }).await?;
-    advance(&mut run, &body);
+    let pair = write::apply(run, merged, Pair { customer: Some(customer), profile }).await?;
+    advance(run, &body);
     let Pair { customer: Some(customer), mut profile } = pair else {
-        return Ok(run.end("nothing to do: both sides agree"));
+        return Ok(());
     };
-    tags::sync(&mut run, &customer, &mut profile).await?;
-    consent::sync(&mut run, &customer, &profile).await?;
-    who::link_back(&mut run, &customer, &profile).await?;
-    Ok(run.end("nothing to do: both sides agree"))
+    tags::sync(run, &customer, &mut profile).await?;
+    consent::sync(run, &customer, &profile).await?;
+    who::link_back(run, &customer, &profile).await
 }
 
 /// The clock moves to what was merged and never back.

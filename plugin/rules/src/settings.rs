@@ -43,6 +43,8 @@ pub struct Tags {
     pub whitelist: Vec<String>,
     /// What an Omneo tag has in front of it in Shopify.
     pub prefix: String,
+    /// Whether a tag that Shopify brought to Omneo comes back with the prefix.
+    pub mirror_whitelisted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +58,12 @@ pub struct People {
     /// Whether a person deleted on one side is created there again by the other.
     pub recreate_deleted: bool,
     pub on_customer_delete: OnCustomerDelete,
+    pub on_profile_delete: OnProfileDelete,
+    pub on_merge: OnMerge,
+    pub on_profile_merge: OnProfileMerge,
+    /// Whether the profile of a customer that Shopify has redacted is purged in Omneo, for good; otherwise the rules do
+    /// not listen to `customers/redact`.
+    pub purge_redacted: bool,
 }
 
 /// What a customer's deletion in Shopify does to the profile.
@@ -65,6 +73,35 @@ pub enum OnCustomerDelete {
     Unlink,
     Delete,
     Ignore,
+}
+
+/// What a profile's deletion in Omneo does to the customer, who is never deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnProfileDelete {
+    /// Nothing: the two are not kept in step any more.
+    Unlink,
+    /// The tags with the prefix and the metafields of these rules are removed.
+    Clean,
+}
+
+/// What becomes of two profiles when their customers were merged in Shopify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMerge {
+    /// Both stay, and the kept customer's is kept in step.
+    Link,
+    /// They are merged in Omneo, which cannot be undone.
+    Merge,
+    /// The event is refused, so that a person looks.
+    Ask,
+}
+
+/// What becomes of two customers when their profiles were merged in Omneo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnProfileMerge {
+    /// Both stay, and one of them speaks for the profile.
+    Note,
+    /// They are merged in Shopify, which cannot be undone.
+    Merge,
 }
 
 #[derive(Clone, Debug)]
@@ -194,11 +231,16 @@ const KNOWN: &[Known] = &[
     known("/sync/locations", MayBe::Switch, || json!(true)),
     known("/tags/whitelist", MayBe::Texts, || json!([])),
     known("/tags/prefix", MayBe::Text, || json!("cx-")),
+    known("/tags/mirror_whitelisted", MayBe::Switch, || json!(false)),
     known("/people/profile_types", MayBe::Texts, || json!(["active"])),
     known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
     known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
     known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
     known("/people/on_customer_delete", MayBe::OneOf(&["unlink", "delete", "ignore"]), || json!("unlink")),
+    known("/people/on_profile_delete", MayBe::OneOf(&["unlink", "clean"]), || json!("unlink")),
+    known("/people/on_merge", MayBe::OneOf(&["link", "merge", "ask"]), || json!("link")),
+    known("/people/on_profile_merge", MayBe::OneOf(&["note", "merge"]), || json!("note")),
+    known("/people/on_redact", MayBe::OneOf(&["ignore", "purge"]), || json!("ignore")),
     known("/consent/opt_in_level", MayBe::OneOf(&["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"]), || {
         json!("SINGLE_OPT_IN")
     }),
@@ -296,7 +338,11 @@ impl Settings {
                 locations: switch("/sync/locations"),
             },
             mapping: mapping::read(rules),
-            tags: Tags { whitelist: texts("/tags/whitelist"), prefix: text("/tags/prefix") },
+            tags: Tags {
+                whitelist: texts("/tags/whitelist"),
+                prefix: text("/tags/prefix"),
+                mirror_whitelisted: switch("/tags/mirror_whitelisted"),
+            },
             people: People {
                 profile_types: texts("/people/profile_types"),
                 exclude_emails: texts("/people/exclude_emails"),
@@ -307,6 +353,20 @@ impl Settings {
                     "ignore" => OnCustomerDelete::Ignore,
                     _ => OnCustomerDelete::Unlink,
                 },
+                on_profile_delete: match text("/people/on_profile_delete").as_str() {
+                    "clean" => OnProfileDelete::Clean,
+                    _ => OnProfileDelete::Unlink,
+                },
+                on_merge: match text("/people/on_merge").as_str() {
+                    "merge" => OnMerge::Merge,
+                    "ask" => OnMerge::Ask,
+                    _ => OnMerge::Link,
+                },
+                on_profile_merge: match text("/people/on_profile_merge").as_str() {
+                    "merge" => OnProfileMerge::Merge,
+                    _ => OnProfileMerge::Note,
+                },
+                purge_redacted: text("/people/on_redact") == "purge",
             },
             consent: Consent { opt_in_level: text("/consent/opt_in_level") },
             orders: read_orders(&text),

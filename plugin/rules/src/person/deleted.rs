@@ -1,12 +1,14 @@
-//! What a customer's deletion in Shopify does to the profile. The customer stays known as deleted, so that nothing late
-//! brings it back. Knows nothing of deletions in Omneo.
+//! What a deletion on one side does to the other half. Who is deleted stays known, so that nothing late brings anybody back.
 
 use tandem_sdk::{End, Ending, done, skipped};
 
 use super::fields::Side;
 use super::omneo::{self, Identity};
 use super::run::Run;
-use crate::settings::OnCustomerDelete;
+use super::shopify;
+use super::tags;
+use super::write::profile_is_gone;
+use crate::settings::{OnCustomerDelete, OnProfileDelete};
 
 /// `customers/delete`, whose body says nothing but who it was.
 pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
@@ -52,6 +54,41 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
     };
     let reason = format!("customer {customer} is deleted in Shopify; to {}: {what}", Side::Omneo);
     Ok(done(reason).remember(run.memory.write()))
+}
+
+/// A profile that is gone. Its customer is never deleted; when the settings want it, it loses what came from the profile,
+/// if the event says itself that the profile was deleted.
+pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool) -> Ending {
+    let end = profile_is_gone(&mut run, profile);
+    if !is_told || !run.to_shopify || run.settings.people.on_profile_delete != OnProfileDelete::Clean {
+        return Err(end);
+    }
+    let customer = match run.memory.link.clone().filter(|link| link.profile == profile) {
+        Some(link) => shopify::person(&run, link.customer).await?,
+        None => shopify::find_by_profile(&run, profile).await?,
+    };
+    // A customer that names another profile by now is that one's.
+    let Some(customer) = customer.filter(|customer| customer.profile.as_deref().is_none_or(|other| other == profile))
+    else {
+        return Err(end);
+    };
+    let ours = |tag: &&String| tags::has_prefix(&run.settings.tags, tag);
+    let remove: Vec<_> = customer.tags.iter().filter(ours).cloned().collect();
+    let mut errors = shopify::tags(run.cx, customer.id, &[], &remove).await?;
+    let has_link = customer.profile.is_some();
+    if has_link {
+        errors.extend(shopify::clear_ours(&run, customer.id).await?);
+    }
+    match errors.first() {
+        Some(error) => run.note(format!("Shopify did not accept all of it: `{}`", error.message)),
+        None if has_link || !remove.is_empty() => {
+            run.wrote(Side::Shopify, format!("customer {} cleaned of tags and metafields", customer.id));
+        }
+        None => {}
+    }
+    run.memory.tags.prefixed = None;
+    run.note(format!("profile {profile} is deleted in Omneo (`people.on_profile_delete = \"clean\"`)"));
+    Ok(run.end(&format!("nothing of Omneo's is left on customer {}", customer.id)))
 }
 
 fn left(run: &Run, reason: &str) -> End {

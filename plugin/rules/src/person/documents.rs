@@ -32,6 +32,11 @@ pub const EMAIL_CONSENT: &str = "mutation EmailConsent($input: CustomerEmailMark
      customerEmailMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }";
 pub const SMS_CONSENT: &str = "mutation SmsConsent($input: CustomerSmsMarketingConsentUpdateInput!) { \
      customerSmsMarketingConsentUpdate(input: $input) { customer { ...Person } userErrors { field message code } } }";
+pub const MERGE_PERSONS: &str = "mutation MergePersons($one: ID!, $two: ID!, $fields: CustomerMergeOverrideFields) { \
+     customerMerge(customerOneId: $one, customerTwoId: $two, overrideFields: $fields) \
+     { resultingCustomerId job { id done } userErrors { field message code } } }";
+pub const MERGE_STATUS: &str = "query MergeStatus($jobId: ID!) { customerMergeJobStatus(jobId: $jobId) \
+     { jobId resultingCustomerId status customerMergeErrors { errorFields message } } }";
 pub const ADD_TAGS: &str = "mutation AddTags($id: ID!, $tags: [String!]!) { tagsAdd(id: $id, tags: $tags) \
      { userErrors { field message } } }";
 pub const REMOVE_TAGS: &str = "mutation RemoveTags($id: ID!, $tags: [String!]!) { tagsRemove(id: $id, tags: $tags) \

@@ -1,7 +1,7 @@
 //! What is remembered of a person: marks of the values last seen on each side, ids, clocks and the names of tags.
 //! Holds no value of a field, and knows nothing of how any of it is used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tandem_sdk::Value;
@@ -30,6 +30,8 @@ pub struct Memory {
     pub consent: Consents,
     #[serde(skip_serializing_if = "Gone::is_empty")]
     pub gone: Gone,
+    #[serde(skip_serializing_if = "MergedInto::is_empty")]
+    pub merged: MergedInto,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,18 +142,43 @@ pub struct Gone {
     pub profile: Option<String>,
 }
 
+/// Who else this person was, before a merge in Shopify.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MergedInto {
+    /// Customers that are deleted now.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub customers: BTreeSet<u64>,
+    /// Profiles of theirs that stay by themselves.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub profiles: BTreeSet<String>,
+}
+
 impl Memory {
     /// Takes the newest text that has a link, or else the newest; from the others, who is gone.
     pub fn read(texts: &[String]) -> Self {
+        Self::read_of(texts, |_| true)
+    }
+
+    /// The links of all texts, the newest first.
+    pub fn links(texts: &[String]) -> Vec<Link> {
+        texts.iter().filter_map(|text| Self::parse(text).link).collect()
+    }
+
+    /// As [`Memory::read`], where one link is meant.
+    pub fn read_of(texts: &[String], is_meant: impl Fn(&Link) -> bool) -> Self {
         let mut all: Vec<_> = texts.iter().map(|text| Self::parse(text)).collect();
         if all.is_empty() {
             return Self::default();
         }
-        let best = all.iter().position(|memory| memory.link.is_some()).unwrap_or(0);
-        let mut memory = all.swap_remove(best);
+        let is_best = |memory: &Self| memory.link.as_ref().is_some_and(&is_meant);
+        let best = all.iter().position(is_best).or_else(|| all.iter().position(|memory| memory.link.is_some()));
+        let mut memory = all.swap_remove(best.unwrap_or(0));
         for other in all {
             memory.gone.customer = memory.gone.customer.or(other.gone.customer);
             memory.gone.profile = memory.gone.profile.or(other.gone.profile);
+            memory.merged.customers.extend(other.merged.customers);
+            memory.merged.profiles.extend(other.merged.profiles);
         }
         memory
     }
@@ -175,6 +202,7 @@ impl Memory {
             tags: part(parts, "tags"),
             consent: part(parts, "consent"),
             gone: part(parts, "gone"),
+            merged: part(parts, "merged"),
         }
     }
 
@@ -182,9 +210,10 @@ impl Memory {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Forgets everything about the two of a link but who is gone.
+    /// Forgets everything about the two of a link but who is gone and who was merged.
     pub fn forget(&mut self) {
-        *self = Self { gone: std::mem::take(&mut self.gone), ..Self::default() };
+        let (gone, merged) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.merged));
+        *self = Self { gone, merged, ..Self::default() };
     }
 
     /// The mark of what a side shows of a field.
@@ -255,6 +284,12 @@ impl Windows {
 impl Gone {
     fn is_empty(&self) -> bool {
         self.customer.is_none() && self.profile.is_none()
+    }
+}
+
+impl MergedInto {
+    fn is_empty(&self) -> bool {
+        self.customers.is_empty() && self.profiles.is_empty()
     }
 }
 

@@ -290,6 +290,23 @@ pub async fn delete(cx: &Cx, id: &str) -> Result<(), End> {
     gone(cx.omneo(delete_at(format!("/profiles/{}", segment(id)))).await?, "deleting the profile")
 }
 
+/// Purges a profile: everything about the person is erased for good. One that is not there any more is as good.
+pub async fn purge(cx: &Cx, id: &str) -> Result<(), End> {
+    // Omneo's guide shows a POST here, its own client a DELETE: which of them a tenant's Omneo takes is inferred.
+    gone(cx.omneo(delete_at(format!("/profiles/{}/purge", segment(id)))).await?, "purging the profile")
+}
+
+/// Whether Omneo says that the source was merged into the destination, which cannot be undone. If it does not, it may
+/// have been all the same.
+pub async fn merge(cx: &Cx, source: &str, destination: &str) -> Result<bool, End> {
+    let body = json!({ "source_profile_id": source, "destination_profile_id": destination });
+    match cx.call(post("/profiles/merge", body).to("omneo")).await {
+        Reply::Answer(answer) if is_missing(&answer) || matches!(answer.status, 409 | 422) => Ok(false),
+        Reply::Answer(answer) => answer.ok("merging the profiles").map(|_| true),
+        Reply::Unknown(_) => Ok(false),
+    }
+}
+
 fn gone(answer: Answer, doing: &str) -> Result<(), End> {
     if is_missing(&answer) { Ok(()) } else { answer.ok(doing).map(drop) }
 }

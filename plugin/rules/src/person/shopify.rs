@@ -1,14 +1,14 @@
 //! Shopify's customer: what is asked, what is answered, what a webhook shows. Decides nothing about what is written.
 
 use tandem_sdk::{
-    Answer, CallTo, Cx, End, GraphqlError, Json, Time, Value, View, Wrong, json, mutation, query, refused,
+    Answer, CallTo, Cx, End, GraphqlError, Json, Time, Value, View, Wrong, graphql, json, mutation, query, refused,
 };
 
 use super::documents::{
-    ADD_TAGS, CLEAR_METAFIELDS, CLEAR_PERSON, CREATE_PERSON, EMAIL_CONSENT, FIND_PERSON, LOYALTY, PERSON,
-    PERSON_AND_OWNERS, REMOVE_TAGS, SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON, document,
+    ADD_TAGS, CLEAR_METAFIELDS, CLEAR_PERSON, CREATE_PERSON, EMAIL_CONSENT, FIND_PERSON, LOYALTY, MERGE_PERSONS,
+    MERGE_STATUS, PERSON, PERSON_AND_OWNERS, REMOVE_TAGS, SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON, document,
 };
-use super::fields::{Field, Fields, Medium, Snapshot};
+use super::fields::{Field, Fields, Medium, Side, Snapshot};
 use super::run::Run;
 use crate::mapping::{Mapping, ShopifyPlace};
 
@@ -64,6 +64,15 @@ pub enum Written {
 pub struct Owners {
     pub email: Option<u64>,
     pub phone: Option<u64>,
+}
+
+/// Two customers to be merged.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeRequest {
+    pub gone: u64,
+    pub kept: u64,
+    /// Whether the kept one has an e-mail: Shopify keeps the customer whose e-mail is kept, and nothing else decides it.
+    pub by_email: bool,
 }
 
 pub fn gid(customer: u64) -> String {
@@ -337,6 +346,42 @@ pub async fn clear_metafields(run: &Run<'_>, customer: u64, fields: &[Field]) ->
     let answer =
         ask(run.cx, mutation(CLEAR_METAFIELDS, json!({ "metafields": inputs })), "deleting metafields").await?;
     Ok(answer.user_errors("metafieldsDelete"))
+}
+
+/// Removes what only these rules write: the link, and every metafield that goes to Shopify alone. One that is not there is
+/// no objection.
+pub async fn clear_ours(run: &Run<'_>, customer: u64) -> Result<Vec<GraphqlError>, End> {
+    let owner = gid(customer);
+    let mut metafields = vec![json!({ "ownerId": owner, "namespace": LINK_NAMESPACE, "key": LINK_KEY })];
+    for field in run.settings.mapping.fields().filter(|field| !field.goes_to(Side::Omneo)) {
+        if let ShopifyPlace::Metafield { namespace, key } = &field.shopify {
+            metafields.push(json!({ "ownerId": owner, "namespace": namespace, "key": key }));
+        }
+    }
+    let call = mutation(CLEAR_METAFIELDS, json!({ "metafields": metafields }));
+    Ok(ask(run.cx, call, "removing the metafields").await?.user_errors("metafieldsDelete"))
+}
+
+/// Asks for two customers to be merged, for good; gives the job, or why not.
+pub async fn merge(cx: &Cx, wanted: MergeRequest) -> Result<Result<Option<String>, String>, End> {
+    let MergeRequest { gone, kept, by_email } = wanted;
+    let fields = if by_email { json!({ "customerIdOfEmailToKeep": gid(kept) }) } else { Value::Null };
+    let variables = json!({ "one": gid(gone), "two": gid(kept), "fields": fields });
+    let answer = ask(cx, graphql(MERGE_PERSONS, variables), "merging the customers").await?;
+    if let Some(error) = answer.user_errors("customerMerge").first() {
+        return Ok(Err(error.message.clone()));
+    }
+    Ok(Ok(answer.view().opt_text("/data/customerMerge/job/id")?.map(str::to_owned)))
+}
+
+/// The status of a merge and the customer that it keeps; `None` for a job that Shopify does not know.
+pub async fn merge_status(cx: &Cx, job: &str) -> Result<Option<(String, Option<u64>)>, End> {
+    let answer = ask(cx, query(MERGE_STATUS, json!({ "jobId": job })), "asking how the merge stands").await?;
+    let Some(found) = answer.view().get("/data/customerMergeJobStatus").filter(|found| found.value().is_object())
+    else {
+        return Ok(None);
+    };
+    Ok(Some((found.text("/status")?.to_owned(), found.opt_id("/resultingCustomerId")?)))
 }
 
 /// The key of a field in both kinds of input.

@@ -29,7 +29,7 @@ fn folded(tag: &str) -> String {
     hyphened(tag).to_lowercase()
 }
 
-fn has_prefix(settings: &Tags, tag: &str) -> bool {
+pub fn has_prefix(settings: &Tags, tag: &str) -> bool {
     tag.to_lowercase().starts_with(&settings.prefix.to_lowercase())
 }
 
@@ -133,7 +133,8 @@ async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
     Ok(())
 }
 
-/// Makes Shopify's tags with the prefix those that Omneo has and Shopify did not bring.
+/// Makes Shopify's tags with the prefix those that Omneo has, without those that Shopify brought unless the settings
+/// want them mirrored.
 async fn to_shopify(run: &mut Run<'_>, customer: &Customer, tags: &[String]) -> Result<(), End> {
     let settings = &run.settings.tags;
     let (have, others): (Vec<_>, Vec<_>) =
@@ -141,7 +142,8 @@ async fn to_shopify(run: &mut Run<'_>, customer: &Customer, tags: &[String]) -> 
     let have: BTreeMap<_, _> = have.into_iter().map(|tag| (tag.to_lowercase(), tag.clone())).collect();
     let mut expected = BTreeMap::new();
     let mut left_out = 0;
-    for tag in tags.iter().filter(|tag| !run.memory.tags.brought.contains(&folded(tag))) {
+    let is_sent = |tag: &&String| settings.mirror_whitelisted || !run.memory.tags.brought.contains(&folded(tag));
+    for tag in tags.iter().filter(is_sent) {
         let name = format!("{}{tag}", settings.prefix);
         if has_prefix(settings, tag) || tag.contains(',') || name.chars().count() > TAG_CHARS_MAX {
             left_out += 1;

@@ -82,7 +82,7 @@ async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Resul
 }
 
 /// One customer speaks for a profile: the linked one while it lives, and else the first of these that does.
-async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) -> Result<(), End> {
+pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) -> Result<(), End> {
     let linked = run.memory.link.iter().filter(|link| link.profile == profile).map(|link| link.customer);
     let others: Vec<_> = linked.chain(others.iter().copied()).collect();
     match first_living(run, &others).await? {
@@ -234,7 +234,8 @@ pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile
     Ok(())
 }
 
-async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
+/// The first of these customers that is not deleted.
+pub async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
     for id in customers {
         if shopify::person(run, *id).await?.is_some() {
             return Ok(Some(*id));

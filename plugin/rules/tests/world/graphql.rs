@@ -66,6 +66,25 @@ impl Shopify {
                 };
                 json!({ "metafieldsSet": { "metafields": [], "userErrors": errors } })
             }
+            "ClearLoyalty" => {
+                let owner = variables["metafields"][0]["ownerId"].as_str().unwrap_or_default();
+                if let Some(customer) = self.customers.get_mut(&tail(owner)) {
+                    customer.profile = None;
+                }
+                json!({ "metafieldsDelete": { "deletedMetafields": [], "userErrors": [] } })
+            }
+            "MergeStatus" => {
+                let found = self.merge_status.map(|(status, kept)| {
+                    json!({ "status": status, "resultingCustomerId": format!("gid://shopify/Customer/{kept}") })
+                });
+                json!({ "customerMergeJobStatus": found })
+            }
+            "MergePersons" => {
+                assert_eq!(variables["fields"]["customerIdOfEmailToKeep"], variables["two"]);
+                self.merge(id("/two"), id("/one"));
+                let job = json!({ "id": "gid://shopify/Job/1", "done": false });
+                json!({ "customerMerge": { "resultingCustomerId": variables["two"], "job": job, "userErrors": [] } })
+            }
             other => panic!("Shopify does not know `{other}`"),
         };
         json!({ "data": data })
@@ -109,6 +128,7 @@ impl Shopify {
             Some("UNSUBSCRIBED") => "unsubscribed",
             _ => panic!("no such consent: {consent}"),
         };
+        self.opt_in_levels.extend(consent["marketingOptInLevel"].as_str().map(str::to_owned));
         self.consent(id, medium, state, Some(at.unwrap_or(self.now)));
         self.written(root, Ok(id))
     }

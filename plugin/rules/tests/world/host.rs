@@ -94,6 +94,17 @@ impl Host {
     /// Makes two entities one.
     fn join(&mut self, into: u64, from: u64) -> Result<(), String> {
         self.may_have(into, &self.entities[&from].names)?;
+        self.unite(into, from);
+        Ok(())
+    }
+
+    fn unite(&mut self, into: u64, from: u64) {
+        let rivals = (self.entities[&into].running, self.entities[&from].running);
+        if let (Some(a), Some(b)) = rivals {
+            let (first, second) = (&self.runs[&a], &self.runs[&b]);
+            let a_loses = second.has_written && (!first.has_written || first.queued.arrival > second.queued.arrival);
+            self.restart(if a_loses { a } else { b });
+        }
         let other = self.entities.remove(&from).expect("it is there");
         self.names.values_mut().filter(|entity| **entity == from).for_each(|entity| *entity = into);
         let running = other.running;
@@ -107,7 +118,6 @@ impl Host {
         for run in self.runs.values_mut().filter(|run| run.entity == from) {
             run.entity = into;
         }
-        Ok(())
     }
 
     /// Puts an event back to where it came from.
@@ -159,6 +169,13 @@ impl World {
         };
         let host = &mut self.host;
         let entity = host.entity(&names[0]);
+        for name in &names[1..] {
+            // What an event declares is one, whatever names it has.
+            let other = host.entity(name);
+            if other != entity {
+                host.unite(entity, other);
+            }
+        }
         host.count += 1;
         let queued = Queued { event, arrival: host.count, once: vec![] };
         host.entities.get_mut(&entity).expect("it is there").queue.push_back(queued);

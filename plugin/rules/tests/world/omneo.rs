@@ -12,6 +12,8 @@ pub struct Omneo {
     pub hooks: Vec<Hook>,
     /// Seconds.
     pub now: i64,
+    /// Whether no profiles are merged.
+    pub refuses_merges: bool,
     count: u64,
 }
 
@@ -144,6 +146,26 @@ impl Omneo {
         self.profiles.remove(id);
     }
 
+    /// Deletes a profile and says so.
+    pub fn delete(&mut self, id: &str) {
+        if let Some(profile) = self.profiles.remove(id) {
+            self.hooks.push(("profile.deleted", profile.json()));
+        }
+    }
+
+    /// What hangs on the source goes to the destination, and the source is deleted.
+    pub fn merge(&mut self, source: &str, destination: &str) {
+        let source = self.profiles.remove(source).expect("it is there");
+        let winner = self.profiles.get_mut(destination).expect("it is there");
+        winner.identities.extend(source.identities);
+        winner.at = self.now;
+        let mut body = winner.json();
+        for identity in body["identities"].as_array_mut().expect("a list") {
+            identity["merged_from"] = json!(source.id);
+        }
+        self.hooks.push(("profile.merged", body));
+    }
+
     fn check(&self, profile: &Profile) -> Result<(), &'static str> {
         for other in self.profiles.values().filter(|other| other.id != profile.id) {
             if other.email == profile.email {
@@ -172,6 +194,18 @@ impl Omneo {
                 })
             }
             (Method::Post, ["profiles", "availability"]) => (200, self.availability(&body)),
+            (Method::Post, ["profiles", "merge"]) => {
+                let id = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+                let (source, destination) = (id("source_profile_id"), id("destination_profile_id"));
+                if self.refuses_merges {
+                    return invalid("source_profile_id");
+                }
+                if !self.profiles.contains_key(&source) || !self.profiles.contains_key(&destination) {
+                    return (404, json!({ "message": "Not found" }));
+                }
+                self.merge(&source, &destination);
+                (200, json!({ "data": self.profiles[&destination].json() }))
+            }
             (Method::Post, ["profiles"]) => match self.create(&body) {
                 Ok(id) => (201, json!({ "data": self.profiles[&id].json() })),
                 Err(key) => invalid(key),
@@ -185,6 +219,18 @@ impl Omneo {
             (Method::Put, ["profiles", id, "attributes", "comms"]) => {
                 self.comms(id, &body);
                 (200, json!({ "data": self.profiles[*id].json()["attributes"]["comms"] }))
+            }
+            (Method::Delete, ["profiles", id, "purge"]) => {
+                self.purge(id);
+                (204, Value::Null)
+            }
+            (Method::Get, ["profiles", id, "identities"]) => {
+                (200, json!({ "data": self.profiles[*id].json()["identities"] }))
+            }
+            (Method::Delete, ["profiles", id, "identities", "id", n]) => {
+                let n: usize = n.parse().expect("a number");
+                self.profiles.get_mut(*id).expect("it is there").identities.remove(n);
+                (204, Value::Null)
             }
             (Method::Post, ["profiles", id, "identities"]) => self.identify(id, &body),
             other => panic!("Omneo does not know {other:?}"),

@@ -16,6 +16,10 @@ pub struct Shopify {
     pub is_chatty: bool,
     /// Whether bodies carry tags and consent, as they did before 2025.
     pub has_old_bodies: bool,
+    /// The level of each subscription that was written.
+    pub opt_in_levels: Vec<String>,
+    /// What a merge that is asked about has come to, and whom it keeps.
+    pub merge_status: Option<(&'static str, u64)>,
     count: u64,
 }
 
@@ -108,6 +112,18 @@ impl Shopify {
 
     pub fn delete(&mut self, id: u64) {
         self.customers.remove(&id);
+    }
+
+    /// One stays as it is; the other is deleted, which both topics tell, in this order.
+    pub fn merge(&mut self, kept: u64, gone: u64) {
+        self.delete(gone);
+        self.hooks.push(("customers/delete", json!({ "id": gone, "phone": null, "addresses": [] })));
+        let gid = |id: u64| format!("gid://shopify/Customer/{id}");
+        let body = json!({
+            "admin_graphql_api_customer_kept_id": gid(kept), "admin_graphql_api_customer_deleted_id": gid(gone),
+            "admin_graphql_api_job_id": null, "status": "completed", "errors": [],
+        });
+        self.hooks.push(("customers/merge", body));
     }
 
     /// The customer with these values as Shopify stores them, or the field that somebody else has.

@@ -1,0 +1,50 @@
+//! What a customer's erasure in Shopify does to the profile, when the settings want it to do anything. The host redacts
+//! what it holds itself, whatever happens here.
+
+use tandem_sdk::{Ending, View, done, refused, skipped};
+
+use super::memory::{Gone, Memory};
+use super::omneo::{self, Owner};
+use super::run::Run;
+use super::who;
+use crate::key::profile_name;
+
+/// `customers/redact`, when `people.on_redact = "purge"`. Purging is for good: a profile that a living customer has too
+/// is left to a person.
+pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
+    let id = body.opt_id("/customer/id")?;
+    let email = body.opt_text("/customer/email")?.map(str::trim).filter(|email| !email.is_empty());
+    let linked = run.memory.link.as_ref().filter(|link| Some(link.customer) == id).map(|link| link.profile.clone());
+    let handle = &run.settings.identity_handle;
+    let mut profile = match (linked, id) {
+        (Some(profile), _) => Some(profile),
+        (None, Some(id)) => omneo::search(run.cx, handle, id).await?,
+        (None, None) => None,
+    };
+    if let (None, Some(email)) = (&profile, email)
+        && let (Owner::Profile(owner), _) = omneo::availability(run.cx, Some(email), None).await?
+    {
+        profile = Some(owner);
+    }
+    let merged = std::mem::take(&mut run.memory.merged);
+    let gone = |profile| Memory { gone: Gone { customer: id, profile }, ..Memory::default() }.write();
+    let Some(profile) = profile else {
+        return Ok(skipped("the redacted customer has no profile").remember(gone(None)));
+    };
+    let Some(identities) = omneo::identities(run.cx, &profile, handle).await? else {
+        let reason = format!("the redacted customer's profile {profile} is deleted already");
+        return Ok(skipped(reason).remember(gone(Some(profile))));
+    };
+    let others = identities.iter().map(|identity| identity.customer);
+    let others: Vec<_> = others.filter(|other| Some(*other) != id && !merged.customers.contains(other)).collect();
+    if let Some(other) = who::first_living(&run, &others).await? {
+        return Err(refused(format!(
+            "profile {profile} of the redacted customer is also customer {other}'s, so it is not purged \
+             (`people.on_redact`); erase in Omneo what is the redacted customer's"
+        )));
+    }
+    run.cx.learn(profile_name(&profile));
+    omneo::purge(run.cx, &profile).await?;
+    let reason = format!("to Omneo: profile {profile} purged (`people.on_redact = \"purge\"`)");
+    Ok(done(reason).remember(gone(Some(profile))))
+}
