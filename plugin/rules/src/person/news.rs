@@ -26,6 +26,8 @@ pub enum News<'a> {
 pub struct Extras<'a> {
     tags: Option<Vec<&'a str>>,
     consents: Vec<Said>,
+    /// What the oldest bodies say of e-mail, where they have no consent object: no is also what nobody ever decided.
+    accepts: Option<bool>,
 }
 
 impl<'a> News<'a> {
@@ -92,12 +94,22 @@ impl<'a> Extras<'a> {
         for medium in [Medium::Email, Medium::Sms] {
             consents.extend(Said::read(body, medium)?.filter(|said| said.decision.is_some()));
         }
-        Ok(Self { tags, consents })
+        let has_object = body.get("/email_marketing_consent").is_some_and(|consent| consent.value().is_object());
+        let accepts = if has_object { None } else { body.opt_bool("/accepts_marketing")? };
+        Ok(Self { tags, consents, accepts })
+    }
+
+    fn accepts_as_seen(&self, run: &Run) -> bool {
+        let seen = run.memory.consent.email.as_ref();
+        let is_held = seen.is_some_and(|seen| seen.held.is_some());
+        let subscribed = seen.is_some_and(|seen| seen.shopify == Some(true));
+        self.accepts.is_none_or(|accepts| accepts == subscribed && !is_held)
     }
 
     pub fn are_as_seen(&self, run: &Run) -> bool {
         let seen = |tags: &Vec<&str>| tags::as_seen(run.settings, &run.memory, tags);
         self.tags.as_ref().is_none_or(seen)
-            && (!run.settings.sync.consent || self.consents.iter().all(|said| said.is_as_seen(&run.memory)))
+            && (!run.settings.sync.consent
+                || (self.consents.iter().all(|said| said.is_as_seen(&run.memory)) && self.accepts_as_seen(run)))
     }
 }
