@@ -39,6 +39,8 @@ struct Run {
     entity: u64,
     memory: Vec<String>,
     replies: Vec<Vec<Reply>>,
+    /// The calls of each send.
+    sent: Vec<Vec<Call>>,
     /// Those of the send that is out.
     calls: Vec<Call>,
     open: Vec<Option<Reply>>,
@@ -49,6 +51,8 @@ struct Run {
 pub struct Ended {
     pub event: Event,
     pub memory: Vec<String>,
+    /// The calls of each send, with the replies to them.
+    pub sent: Vec<Vec<Call>>,
     pub replies: Vec<Vec<Reply>>,
     pub end: End,
 }
@@ -129,6 +133,15 @@ impl Host {
         self.restarts += 1;
     }
 
+    /// Stops in the middle, as a host that is killed: whatever runs begins anew, behind what has arrived meanwhile.
+    pub fn kill(&mut self) {
+        for (_, run) in std::mem::take(&mut self.runs) {
+            let entity = self.entities.get_mut(&run.entity).expect("it is there");
+            entity.queue.push_back(run.queued);
+            entity.running = None;
+        }
+    }
+
     /// Claims names for a run. Gives false if the run has to start again.
     fn claim(&mut self, run: u64, names: &[String]) -> Result<bool, String> {
         for name in names {
@@ -198,6 +211,7 @@ impl World {
                     entity: *id,
                     memory,
                     replies: vec![],
+                    sent: vec![],
                     calls: vec![],
                     open: vec![],
                     has_written: false,
@@ -231,11 +245,16 @@ impl World {
         let run = self.host.runs.get_mut(&id).expect("it is there");
         run.has_written |= calls.iter().any(|call| call.effect != Effect::Read);
         run.open = vec![None; calls.len()];
+        run.sent.push(calls.clone());
         run.calls = calls;
         for n in 0..run.calls.len() {
             let delay = if self.manners.is_wild { self.random.pick(&[1, 20, 150, 700]) } else { 10 };
             self.after(delay, move |world| world.reply(id, n, false));
         }
+    }
+
+    pub fn go_on(&mut self) {
+        self.begin();
     }
 
     fn reply(&mut self, id: u64, n: usize, is_again: bool) {
@@ -285,12 +304,12 @@ impl World {
         let run = self.host.runs.remove(&id).expect("it is there");
         let entity = self.host.entities.get_mut(&run.entity).expect("it is there");
         entity.running = None;
-        if let Some(memory) = end.memory.take() {
+        if let Some(memory) = end.memory.clone() {
             self.host.count += 1;
             entity.memory = if memory.is_empty() { vec![] } else { vec![(self.host.count, memory)] };
         }
-        let Run { queued, memory, replies, .. } = run;
-        self.host.ended.push(Ended { event: queued.event, memory, replies, end });
+        let Run { queued, memory, sent, replies, .. } = run;
+        self.host.ended.push(Ended { event: queued.event, memory, sent, replies, end });
         self.begin();
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod edits;
 mod graphql;
 mod host;
+pub mod invariants;
 mod omneo;
 pub mod scenario;
 mod shopify;

@@ -149,6 +149,7 @@ pub fn live(seed: u64, without_claims: bool, is_traced: bool) -> Life {
         bad.push(format!("echo storm: {calls} calls for {edits} edits"));
     }
     bad.extend(check(&world, plot, owner));
+    bad.extend(super::invariants::broken(&world));
     bad.extend(replay(&mut world));
     bad.extend(check(&world, Plot::Busy, owner).into_iter().map(|bad| format!("after replay: {bad}")));
     Life { world, bad, edits, calls }
