@@ -8,6 +8,7 @@ mod connections;
 mod customer;
 mod edits;
 mod graphql;
+mod merges;
 mod metafields;
 mod mutations;
 mod queries;

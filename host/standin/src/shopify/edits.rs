@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::store::{Customer, Store};
-use super::{Shopify, customer, mutations, webhooks};
+use super::{Shopify, customer, merges, mutations, webhooks};
 use crate::clock;
 
 impl Shopify {
@@ -62,28 +62,7 @@ impl Shopify {
 
     /// Merges as the admin does: `kept` stays and gains what it lacks, `gone` is deleted, customers/merge tells of both.
     pub fn merge_customers(&self, kept: u64, gone: u64) -> Result<(), Vec<String>> {
-        self.core.with(|store| {
-            let missing = |id| vec![format!("no customer {id}")];
-            let mut new = store.customers.get(&kept).cloned().ok_or_else(|| missing(kept))?;
-            let old = store.customers.get(&gone).cloned().ok_or_else(|| missing(gone))?;
-            store.delete(gone);
-            new.email = new.email.or(old.email);
-            new.phone = new.phone.or(old.phone);
-            new.addresses.extend(old.addresses);
-            new.default_address = new.default_address.or(old.default_address);
-            new.tags = customer::with_tags(&new.tags, old.tags.iter().map(String::as_str))
-                .map_err(|problem| vec![problem.message])?;
-            store.save(new);
-            let body = json!({
-                "admin_graphql_api_customer_kept_id": webhooks::gid("Customer", kept),
-                "admin_graphql_api_customer_deleted_id": webhooks::gid("Customer", gone),
-                "admin_graphql_api_job_id": null,
-                "status": "completed",
-                "errors": [],
-            });
-            store.events.push(("customers/merge".to_owned(), body));
-            Ok(())
-        })
+        self.core.with(|store| merges::merge(store, kept, gone, None).map_err(|message| vec![message]))
     }
 
     /// The webhook body plus `tags`, `locale`, both consents (null without address or number) and `metafields` by `namespace.key`.

@@ -64,19 +64,19 @@ pub(crate) fn set(store: &mut Store, inputs: &[Value]) -> Value {
     json!({ "metafields": views, "userErrors": [] })
 }
 
-/// `metafieldsDelete`: what is not there is answered with null (recorded).
-pub(crate) fn delete(store: &mut Store, inputs: &[Value]) -> Value {
+/// `metafieldsDelete`: null for what was not there, whoever it should have belonged to (recorded answer).
+pub(crate) fn delete(store: &mut Store, inputs: &Value) -> Value {
     let mut deleted = vec![];
-    for input in inputs {
+    for input in inputs.as_array().into_iter().flatten() {
         let owner = views::id_of("Customer", input["ownerId"].as_str().unwrap_or_default());
-        let Some(mut customer) = owner.and_then(|id| store.customers.get(&id)).cloned() else {
+        let Some(mut new) = owner.and_then(|id| store.customers.get(&id)).cloned() else {
             deleted.push(Value::Null);
             continue;
         };
-        let before = customer.metafields.len();
-        customer.metafields.retain(|field| input["namespace"] != field.namespace || input["key"] != field.key);
-        deleted.push(if customer.metafields.len() < before { input.clone() } else { Value::Null });
-        store.save(customer);
+        let before = new.metafields.len();
+        new.metafields.retain(|field| input["namespace"] != *field.namespace || input["key"] != *field.key);
+        deleted.push(if new.metafields.len() < before { input.clone() } else { Value::Null });
+        store.save(new);
     }
     json!({ "deletedMetafields": deleted, "userErrors": [] })
 }

@@ -7,7 +7,7 @@ use super::customer::{self, Problem};
 use super::graphql::Failed;
 use super::metafields::{self, user_error};
 use super::store::{Consent, Customer, Store};
-use super::{addresses, queries, views};
+use super::{addresses, merges, queries, views};
 use crate::clock;
 
 pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
@@ -18,15 +18,14 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
         "customerUpdate" => Ok(customer_update(store, input)),
         "customerCreate" => Ok(customer_create(store, input)),
         "customerDelete" => Ok(customer_delete(store, input)),
+        "customerMerge" => Ok(merges::customers(store, arguments)),
         "customerEmailMarketingConsentUpdate" => consent(store, input, "emailMarketingConsent"),
         "customerSmsMarketingConsentUpdate" => consent(store, input, "smsMarketingConsent"),
         "tagsAdd" | "tagsRemove" => Ok(tags(store, arguments, field == "tagsAdd")),
         "metafieldsSet" => {
             Ok(metafields::set(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
         }
-        "metafieldsDelete" => {
-            Ok(metafields::delete(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
-        }
+        "metafieldsDelete" => Ok(metafields::delete(store, &arguments["metafields"])),
         "metafieldDefinitionCreate" => {
             Ok(metafields::define(store, arguments["definition"].as_object().unwrap_or(&none)))
         }

@@ -7,7 +7,7 @@ use super::connections::ITEMS;
 use super::customer::{clean_email, normal_phone};
 use super::graphql::Failed;
 use super::store::{Customer, Store};
-use super::views;
+use super::{merges, views};
 
 /// Recorded answer, for reading and for `customerSet` alike.
 const NO_DEFINITION: &str = "Metafield definition of type 'id' is required when using custom ids.";
@@ -28,6 +28,7 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
             let found = by_identifier(store, &arguments["identifier"])?;
             found.map(|customer| views::customer(store, customer)).into()
         }
+        "customerMergeJobStatus" => merges::status(store, text("jobId").unwrap_or_default()),
         "customers" => {
             let query = text("query").unwrap_or_default();
             items(

@@ -115,6 +115,8 @@ pub(crate) struct Store {
     pub locations: Vec<Value>,
     pub definitions: Vec<Definition>,
     pub subscriptions: Vec<Value>,
+    /// The customer that each merge has kept, by its job.
+    pub merges: BTreeMap<String, String>,
     /// The time of the request or edit under way.
     pub now_ms: i64,
     /// Topic and body of webhooks to send when the request or edit is done.
@@ -135,6 +137,7 @@ impl Store {
             locations: Vec::new(),
             definitions: Vec::new(),
             subscriptions: Vec::new(),
+            merges: BTreeMap::new(),
             now_ms: 0,
             events: Vec::new(),
             next_customer: first + spread,
