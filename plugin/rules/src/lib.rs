@@ -104,6 +104,9 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "tier.lost", Subject::Person),
     ("omneo", "tier.maintained", Subject::Person),
     ("omneo", "tier.progressed", Subject::Person),
+    ("omneo", "profile.address.created", Subject::Person),
+    ("omneo", "profile.address.updated", Subject::Person),
+    ("omneo", "profile.address.deleted", Subject::Person),
 ];
 
 impl Default for DefaultRules {

@@ -4,6 +4,7 @@
 mod check;
 mod expression;
 mod format;
+mod phone;
 mod place;
 
 use std::cmp::Ordering;
@@ -14,6 +15,7 @@ use tandem_sdk::{Value, json};
 
 pub use check::{problems, read};
 pub use format::{Format, is_e164};
+pub use phone::is_known as is_known_country;
 pub use place::{OmneoPlace, ShopifyPlace};
 
 use place::{OMNEO_KEYS, SHOPIFY_KEYS};
@@ -239,8 +241,8 @@ impl Entry {
     }
 }
 
-/// The table that every tenant begins with.
-fn defaults() -> Vec<Entry> {
+/// The table that every tenant begins with; phone numbers without `+` are of the default country.
+fn defaults(default_country: Option<&str>) -> Vec<Entry> {
     let core = |core, omneo: &str, shopify: &str, format| {
         let omneo = OMNEO_KEYS.iter().find(|key| key.path == omneo).map(OmneoPlace::Key);
         let shopify_key = SHOPIFY_KEYS.iter().find(|key| key.path == shopify).map(ShopifyPlace::Key);
@@ -268,7 +270,7 @@ fn defaults() -> Vec<Entry> {
         core(Core::FirstName, "first_name", "first_name", Format::Name),
         core(Core::LastName, "last_name", "last_name", Format::Name),
         core(Core::Email, "email", "email", Format::Email),
-        core(Core::Phone, "mobile_phone", "phone", Format::Phone),
+        core(Core::Phone, "mobile_phone", "phone", Format::Phone(default_country.map(str::to_owned))),
         loyalty("tier", "tier.handle", "tier", Format::Text),
         loyalty("tier_name", "tier.name", "tier_name", Format::Text),
         loyalty("points", "point_balance", "points", Format::Integer),

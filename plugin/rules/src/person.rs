@@ -3,6 +3,7 @@
 //! An event is only a hint that somebody changed. What both sides show is compared with what was last seen on each, and
 //! only what one of them changed goes to the other. Knows nothing of orders.
 
+mod addresses;
 mod born;
 mod comms;
 mod consent;
@@ -55,6 +56,11 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         return Ok(skipped(reason));
     }
     let link = run.memory.link.clone().filter(|link| link.customer == id);
+    // ADDRESSES: only a whole body shows them; the first contact out of another topic has to look.
+    run.addresses_due = match &news {
+        News::Body { .. } => settings.sync.addresses && !addresses::are_as_seen(&run.memory, &body)?,
+        _ => link.is_none(),
+    };
     let Some(link) = link else {
         if event.topic == "customers/disable" {
             return Ok(skipped("the customer is not linked to a profile, and a disabled one gets none"));
@@ -99,6 +105,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let mut run = Run::new(cx, settings, event, Side::Omneo);
     let is_merge = event.topic == "profile.merged";
+    let about_address = event.topic.starts_with("profile.address.");
     if is_merge {
         // What is remembered of the other half of the merge has no say.
         run.memory = memory::Memory::read_of(cx.memory(), |link| link.profile == id);
@@ -107,8 +114,20 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
             "profile {id} was linked to a customer who was merged into one with another profile (`people.on_merge`)"
         )));
     }
+    // The event has the address as its body; what is read says what became of it.
+    if about_address {
+        if !settings.sync.addresses {
+            return Ok(skipped("switched off: `sync.addresses = false`"));
+        }
+        run.addresses_due = true;
+        run.address_deleted = body.opt_loose("/id")?.filter(|_| event.topic == "profile.address.deleted");
+    }
     // Only a profile event shows the profile, and its body counts only for what a write of ours may have run over.
-    let shown = if event.topic.starts_with("profile.") { Profile::read(&body, run.reading()).ok() } else { None };
+    let shown = if event.topic.starts_with("profile.") && !about_address {
+        Profile::read(&body, run.reading()).ok()
+    } else {
+        None
+    };
     let over = match &shown {
         Some(shown) => merge::run_over(&run.memory, Side::Omneo, &shown.snapshot, &settings.mapping),
         None => RunOver::new(),
@@ -127,11 +146,19 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return merged::profiles(run, profile).await;
     }
     let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
+        // ADDRESSES: a new customer has none, and one that was found may have some.
+        let has_addresses = profile.has_addresses;
         let met = who::of_profile(&mut run, profile).await?;
+        run.addresses_due |= has_addresses || !run.has_written(Side::Shopify);
         return in_step(run, met, &RunOver::new(), &Asked::default()).await;
     };
-    if over.is_empty() && is_echo(&run, &profile) {
-        let end = skipped("echo: the profile is as it was last seen");
+    // ADDRESSES
+    if about_address && addresses::omneo_as_seen(&run, id).await? {
+        run.addresses_due = false;
+    }
+    if over.is_empty() && !run.addresses_due && is_echo(&run, &profile) {
+        let what = if about_address { "addresses are as they were" } else { "profile is as it was" };
+        let end = skipped(format!("echo: the {what} last seen"));
         return Ok(if was_gone { end.remember(run.memory.write()) } else { end });
     }
     if run.memory.gone.customer == Some(link.customer) && !settings.people.recreate_deleted {
@@ -174,6 +201,7 @@ async fn first_contact_of_customer(mut run: Run<'_>, id: u64, news: &News<'_>) -
         return Ok(skipped("the body has no `email` key: Shopify keeps protected customer data from this app"));
     }
     let met = who::of_customer(&mut run, id).await?;
+    run.addresses_due |= met.profile.has_addresses;
     in_step(run, met, &RunOver::new(), &Asked::default()).await
 }
 
@@ -201,6 +229,7 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
         && !memory.held.values().any(|held| held.again)
         && !is_held(&memory.consent.email)
         && !is_held(&memory.consent.sms)
+        && !run.addresses_due
         && extras.are_as_seen(run)
 }
 
@@ -247,7 +276,8 @@ async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Re
     };
     tags::sync(run, &customer, &mut profile).await?;
     consent::sync(run, &customer, &profile).await?;
-    who::link_back(run, &customer, &profile).await
+    who::link_back(run, &customer, &profile).await?;
+    addresses::sync(run, customer.id, &profile.id).await
 }
 
 /// The clock moves to what was merged and never back.

@@ -6,7 +6,7 @@
 use serde_json::Map;
 use tandem_sdk::{Problem, Value, json};
 
-use crate::mapping::{self, Mapping};
+use crate::mapping::{self, Mapping, Owner};
 use crate::problems::{escaped, nearest, problem, quoted};
 
 /// The settings in force.
@@ -17,6 +17,9 @@ pub struct Settings {
     pub identity_handle: String,
     pub sync: Sync,
     pub mapping: Mapping,
+    /// Of every address as a whole. Shopify's addresses have no clock, so `latest` compares Omneo's clock of the address
+    /// with Shopify's of the customer, which every change moves: in doubt it is Shopify's, where shoppers edit.
+    pub addresses_owner: Owner,
     pub tags: Tags,
     pub people: People,
     pub consent: Consent,
@@ -31,6 +34,7 @@ pub struct Sync {
     pub shopify_to_omneo: bool,
     pub omneo_to_shopify: bool,
     pub profiles: bool,
+    pub addresses: bool,
     pub consent: bool,
     pub orders: bool,
     pub products: bool,
@@ -204,6 +208,8 @@ enum MayBe {
     /// A text that is not empty.
     Text,
     Texts,
+    /// A country whose national phone numbers are known.
+    Country,
     /// `Area/City`, or `UTC`.
     Timezone,
     OneOf(&'static [&'static str]),
@@ -225,10 +231,12 @@ const KNOWN: &[Known] = &[
     known("/sync/shopify_to_omneo", MayBe::Switch, || json!(true)),
     known("/sync/omneo_to_shopify", MayBe::Switch, || json!(true)),
     known("/sync/profiles", MayBe::Switch, || json!(true)),
+    known("/sync/addresses", MayBe::Switch, || json!(true)),
     known("/sync/consent", MayBe::Switch, || json!(true)),
     known("/sync/orders", MayBe::Switch, || json!(true)),
     known("/sync/products", MayBe::Switch, || json!(true)),
     known("/sync/locations", MayBe::Switch, || json!(true)),
+    known("/addresses/owner", MayBe::OneOf(&["latest", "omneo", "shopify"]), || json!("latest")),
     known("/tags/whitelist", MayBe::Texts, || json!([])),
     known("/tags/prefix", MayBe::Text, || json!("cx-")),
     known("/tags/mirror_whitelisted", MayBe::Switch, || json!(false)),
@@ -236,6 +244,7 @@ const KNOWN: &[Known] = &[
     known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
     known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
     known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
+    known("/people/default_country", MayBe::Country, || Value::Null),
     known("/people/on_customer_delete", MayBe::OneOf(&["unlink", "delete", "ignore"]), || json!("unlink")),
     known("/people/on_profile_delete", MayBe::OneOf(&["unlink", "clean"]), || json!("unlink")),
     known("/people/on_merge", MayBe::OneOf(&["link", "merge", "ask"]), || json!("link")),
@@ -332,12 +341,14 @@ impl Settings {
                 shopify_to_omneo: switch("/sync/shopify_to_omneo"),
                 omneo_to_shopify: switch("/sync/omneo_to_shopify"),
                 profiles: switch("/sync/profiles"),
+                addresses: switch("/sync/addresses"),
                 consent: switch("/sync/consent"),
                 orders: switch("/sync/orders"),
                 products: switch("/sync/products"),
                 locations: switch("/sync/locations"),
             },
             mapping: mapping::read(rules),
+            addresses_owner: Owner::named(&text("/addresses/owner")).unwrap_or(Owner::Latest),
             tags: Tags {
                 whitelist: texts("/tags/whitelist"),
                 prefix: text("/tags/prefix"),
@@ -431,6 +442,8 @@ impl MayBe {
             (Self::Text, _) => expected("a text that is not empty"),
             (Self::Texts, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
             (Self::Texts, _) => expected("a list of texts"),
+            (Self::Country, Value::String(country)) if mapping::is_known_country(country) => None,
+            (Self::Country, _) => expected("the two capital letters of a country whose phone numbers are known"),
             (Self::Timezone, Value::String(zone)) if is_timezone(zone) => None,
             (Self::Timezone, _) => expected("the IANA name of a time zone"),
             (Self::OneOf(allowed), Value::String(text)) if allowed.contains(&text.as_str()) => None,
@@ -455,6 +468,7 @@ impl MayBe {
             Self::Text => format!("write `{key} = \"…\"`"),
             Self::Texts => format!("write `{key} = [\"…\", \"…\"]`"),
             Self::Timezone => format!("write `{key} = \"Australia/Melbourne\"`"),
+            Self::Country => format!("write `{key} = \"AU\"`, or leave it out"),
             Self::OneOf(allowed) => format!("use one of {}", quoted(allowed)),
         }
     }

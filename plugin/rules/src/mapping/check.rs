@@ -35,7 +35,8 @@ pub fn problems(rules: &Value) -> Vec<Problem> {
 
 /// The defaults, changed and added to by what is written.
 fn table(rules: &Value) -> (Vec<Entry>, Vec<Problem>) {
-    let (mut entries, mut problems) = (defaults(), vec![]);
+    let default_country = rules.pointer("/people/default_country").and_then(Value::as_str);
+    let (mut entries, mut problems) = (defaults(default_country), vec![]);
     let none = Map::new();
     let written = match rules.get("fields") {
         None => &none,

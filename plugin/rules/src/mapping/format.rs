@@ -6,13 +6,16 @@
 use rust_decimal::Decimal;
 use tandem_sdk::{Time, Value, json, number};
 
+use super::phone::international;
+
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     /// A person's name: compared without case, since Omneo changes it; `Unknown` is none.
     Name,
     Email,
-    Phone,
+    /// A number in its international form; one without `+` is of this country, if there is one.
+    Phone(Option<String>),
     Text,
     /// A day, `1990-12-31`.
     Date,
@@ -50,7 +53,7 @@ impl Format {
         match self {
             Self::Name => "name",
             Self::Email => "email",
-            Self::Phone => "phone",
+            Self::Phone(_) => "phone",
             Self::Text => "text",
             Self::Date => "date",
             Self::Time => "time",
@@ -92,7 +95,8 @@ impl Format {
         match self {
             Self::Name | Self::Text => value.trim().to_owned(),
             Self::Email => value.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect(),
-            Self::Phone => value.chars().filter(|c| !c.is_whitespace() && !"-().".contains(*c)).collect(),
+            Self::Phone(country) => international(value, country.as_deref())
+                .unwrap_or_else(|| value.chars().filter(|c| !c.is_whitespace() && !"-().".contains(*c)).collect()),
             _ => self.exact(value).unwrap_or_else(|| value.to_owned()),
         }
     }
@@ -101,7 +105,7 @@ impl Format {
     pub fn folded(&self, value: &str) -> String {
         match self {
             Self::Name => value.trim().to_lowercase(),
-            Self::Phone => value.chars().filter(char::is_ascii_digit).collect(),
+            Self::Phone(_) => self.plain(value).chars().filter(char::is_ascii_digit).collect(),
             _ => self.plain(value),
         }
     }
@@ -110,7 +114,7 @@ impl Format {
     pub fn wrong(&self, value: &str) -> Option<&'static str> {
         let why = match self {
             Self::Name | Self::Email | Self::Text => return None,
-            Self::Phone => return (!is_e164(&self.plain(value))).then_some("it is not an international number"),
+            Self::Phone(_) => return (!is_e164(&self.plain(value))).then_some("it is not an international number"),
             Self::Date => "it is not a date",
             Self::Time => "it is not a time",
             Self::Number | Self::Money(_) => "it is not a number",
@@ -151,7 +155,7 @@ impl Format {
                 let list: Vec<_> = list.into_iter().filter(|text| !text.trim().is_empty()).collect();
                 Some(json!(list).to_string())
             }
-            Self::Name | Self::Email | Self::Phone | Self::Text => Some(value.to_owned()),
+            Self::Name | Self::Email | Self::Phone(_) | Self::Text => Some(value.to_owned()),
         }
     }
 
@@ -186,7 +190,7 @@ impl Format {
             Self::Boolean => "boolean",
             Self::List => "list.single_line_text_field",
             Self::Money(_) => "money",
-            Self::Name | Self::Email | Self::Phone | Self::Text => "single_line_text_field",
+            Self::Name | Self::Email | Self::Phone(_) | Self::Text => "single_line_text_field",
         }
     }
 
@@ -259,7 +263,7 @@ mod tests {
             (Format::Boolean, "maybe"),
             (Format::List, "[1,2"),
             (money(), "$5"),
-            (Format::Phone, "0400 000 001"),
+            (Format::Phone(None), "0400 000 001"),
         ];
         for (format, given) in cases {
             assert!(format.wrong(given).is_some(), "{format:?} {given}");
@@ -284,6 +288,13 @@ mod tests {
         for phone in ["0400000001", "61400000001", "+0400", "+61400000001x2", "+"] {
             assert!(!is_e164(phone), "{phone}");
         }
+    }
+
+    #[test]
+    fn a_national_number_equals_its_international_form() {
+        let phone = Format::Phone(Some("AU".into()));
+        assert_eq!((phone.plain("0400 000 001").as_str(), phone.wrong("0400 000 001")), ("+61400000001", None));
+        assert_eq!(phone.folded("0400 000 001"), phone.folded("+61 400 000 001"));
     }
 
     #[test]

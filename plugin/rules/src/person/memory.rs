@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tandem_sdk::Value;
 
+use super::addresses::Addresses;
 use super::fields::{Field, Fields, Side};
 use super::mark::Mark;
 
@@ -28,6 +29,8 @@ pub struct Memory {
     pub windows: Windows,
     pub tags: Tags,
     pub consent: Consents,
+    #[serde(skip_serializing_if = "Addresses::is_empty")]
+    pub addresses: Addresses,
     #[serde(skip_serializing_if = "Gone::is_empty")]
     pub gone: Gone,
     #[serde(skip_serializing_if = "MergedInto::is_empty")]
@@ -201,6 +204,7 @@ impl Memory {
             windows: part(parts, "windows"),
             tags: part(parts, "tags"),
             consent: part(parts, "consent"),
+            addresses: part(parts, "addresses"),
             gone: part(parts, "gone"),
             merged: part(parts, "merged"),
         }

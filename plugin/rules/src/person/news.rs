@@ -51,7 +51,11 @@ impl<'a> News<'a> {
                 // Where bodies do not show all that is mapped, one that is newer says only that something may have changed.
                 let is_news = run.settings.mapping.needs_the_customer()
                     && snapshot.at.is_none_or(|at| at > run.memory.clock.merged);
-                if !is_news && run.memory.knows_all(Side::Shopify, &snapshot.fields) && extras.are_as_seen(run) {
+                if !is_news
+                    && run.memory.knows_all(Side::Shopify, &snapshot.fields)
+                    && extras.are_as_seen(run)
+                    && !run.addresses_due
+                {
                     let clock = &mut run.memory.clock;
                     clock.merged = clock.merged.max(snapshot.at.unwrap_or(clock.merged));
                     return Some("echo: the customer is as it was last seen".to_owned());

@@ -24,6 +24,8 @@ pub struct Profile {
     /// Absent where the answer does not show them.
     pub tags: Option<Vec<String>>,
     pub comms: Option<Comms>,
+    /// Whether the answer shows any address; some profiles do not show all, and some answers none.
+    pub has_addresses: bool,
 }
 
 /// How a write of a profile went.
@@ -102,7 +104,17 @@ impl Profile {
         };
         let kind = body.opt_text("/profile_type")?.map(str::to_owned);
         let shows_identities = body.has("/identities");
-        Ok(Self { id: body.text("/id")?.to_owned(), snapshot, kind, customers, shows_identities, tags, comms })
+        let has_addresses = !body.list("/addresses")?.is_empty();
+        Ok(Self {
+            id: body.text("/id")?.to_owned(),
+            snapshot,
+            kind,
+            customers,
+            shows_identities,
+            tags,
+            comms,
+            has_addresses,
+        })
     }
 
     /// Takes what a write's answer does not show from the read before it.

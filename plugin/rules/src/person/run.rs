@@ -19,6 +19,10 @@ pub struct Run<'a> {
     /// Whether Omneo, and whether Shopify, may be written.
     pub to_omneo: bool,
     pub to_shopify: bool,
+    /// Whether anything says that the addresses may not be as last seen.
+    pub addresses_due: bool,
+    /// Omneo's address that the event says is deleted.
+    pub address_deleted: Option<String>,
     wrote: Vec<(Side, String)>,
     notes: Vec<String>,
 }
@@ -33,6 +37,8 @@ impl<'a> Run<'a> {
             now: Time::parse(&event.received_at).map_or(i64::MAX, Time::seconds),
             to_omneo: settings.sync.shopify_to_omneo,
             to_shopify: settings.sync.omneo_to_shopify,
+            addresses_due: false,
+            address_deleted: None,
             wrote: vec![],
             notes: vec![],
         }
@@ -79,6 +85,10 @@ impl<'a> Run<'a> {
     /// Says what was written.
     pub fn wrote(&mut self, side: Side, what: impl Into<String>) {
         self.wrote.push((side, what.into()));
+    }
+
+    pub fn has_written(&self, side: Side) -> bool {
+        self.wrote.iter().any(|(to, _)| *to == side)
     }
 
     /// Adds to the reason.

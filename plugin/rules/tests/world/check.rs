@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use tandem_sdk::{Outcome, Value};
 
-use super::World;
 use super::scenario::{Edit, FIELDS, History, Plot, WHITELIST, Who, history, same, shown};
+use super::{World, omneo_name};
 
 pub fn check(world: &World, plot: Plot, owner: &str) -> Vec<String> {
     let mut bad = vec![];
@@ -27,6 +27,7 @@ pub fn check(world: &World, plot: Plot, owner: &str) -> Vec<String> {
         }
         bad.extend(check_tags(world, customer, profile, &memory));
         bad.extend(check_consent(world, customer, profile));
+        bad.extend(check_addresses(world, customer, profile, &memory));
     }
     bad.extend(check_everybody(world));
     bad
@@ -129,6 +130,35 @@ fn check_consent(world: &World, customer: u64, profile: &str) -> Vec<String> {
         {
             bad.push(format!("{medium} consent differs: {s} / {o}"));
         }
+    }
+    bad
+}
+
+/// Every pair says the same, up to Omneo's manner of names; nothing that one side made is missing on the other, unless it was
+/// deleted there; and no address is there twice.
+fn check_addresses(world: &World, customer: u64, profile: &str, memory: &Value) -> Vec<String> {
+    let (customer, profile) = (&world.shopify.customers[&customer], &world.omneo.profiles[profile]);
+    let mut bad = vec![];
+    let entries = memory["addresses"]["entries"].as_array().cloned().unwrap_or_default();
+    for address in &customer.addresses {
+        let id = address["id"].to_string();
+        let rows: Vec<_> = profile.addresses.iter().filter(|row| row["external_id"].as_str() == Some(&id)).collect();
+        let is_gone = entries.iter().any(|entry| entry["s"] == id && entry["gone"] == true);
+        match rows[..] {
+            [] if is_gone => {}
+            [row] => {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                for (s, o) in [("address1", "address_line_1"), ("zip", "postcode"), ("city", "city")] {
+                    if omneo_name(&text(&address[s])).to_lowercase() != omneo_name(&text(&row[o])).to_lowercase() {
+                        bad.push(format!("address {id}: {} / {}", address[s], row[o]));
+                    }
+                }
+            }
+            _ => bad.push(format!("address {id} is {} times in Omneo: {memory}", rows.len())),
+        }
+    }
+    for row in profile.addresses.iter().filter(|row| !row["external_id"].is_string()) {
+        bad.push(format!("address {row} never went to Shopify"));
     }
     bad
 }

@@ -52,9 +52,43 @@ pub fn edit(world: &mut World) {
             };
             set(world, &who, field, value.filter(|_| who.0 == "shopify").or(value));
         }
+        55..70 if world.has_addresses => edit_address(world, &who),
         55..80 => edit_tags(world, &who),
         _ => edit_consent(world, &who),
     }
+}
+
+fn edit_address(world: &mut World, who: &Who) {
+    history(|history| history.count += 1);
+    let (city, company) =
+        (world.random.pick(&["melbourne", "Perth", "mcKinnon"]), world.random.pick(&[Some("Acme"), None]));
+    let (line, dice) = (format!("{} High St", world.random.below(1000)), world.random.below(100));
+    world.say(|| format!("EDIT {who:?} address {line} {dice}"));
+    world.edit(|world| {
+        if who.0 == "shopify" {
+            let id = who.1.parse().expect("an id");
+            let ids: Vec<_> =
+                world.shopify.customers[&id].addresses.iter().filter_map(|one| one["id"].as_u64()).collect();
+            let one = (!ids.is_empty()).then(|| world.random.pick(&ids));
+            let new = json!({ "address1": line, "city": city, "zip": "3000", "countryCode": "AU", "company": company });
+            return match (dice, one) {
+                (0..30, _) | (_, None) => drop(world.shopify.address(id, None, &new)),
+                (30..70, Some(_)) => drop(world.shopify.address(id, one, &json!({ "city": city, "company": company }))),
+                (70..85, Some(one)) => world.shopify.prefer(id, one),
+                (_, Some(one)) => world.shopify.drop_address(id, one),
+            };
+        }
+        let rows: Vec<_> = world.omneo.profiles[&who.1].addresses.iter().map(|row| row["id"].clone()).collect();
+        let one = (!rows.is_empty()).then(|| world.random.pick(&rows));
+        let new =
+            json!({ "address_line_1": line, "city": city, "postcode": "3000", "country": "AU", "company": company });
+        match (dice, one) {
+            (0..30, _) | (_, None) => drop(world.omneo.address(&who.1, None, &new)),
+            (30..70, one) => drop(world.omneo.address(&who.1, one, &json!({ "city": city, "company": company }))),
+            (70..85, one) => drop(world.omneo.address(&who.1, one, &json!({ "is_default": true }))),
+            _ => world.omneo.drop_address(&who.1, rows.len() - 1),
+        }
+    });
 }
 
 fn edit_tags(world: &mut World, who: &Who) {

@@ -32,6 +32,33 @@ impl Shopify {
             }
             "UpdatePerson" => self.set("customerSet", id("/id"), &variables["input"]),
             "ClearPerson" => self.set("customerUpdate", id("/input/id"), &variables["input"]),
+            "Addresses" => {
+                let node = self.customers.get(&id("/id")).map(|customer| {
+                    let nodes: Vec<_> = customer.addresses.iter().map(Customer::address_node).collect();
+                    let default = customer.default_address.map(|id| json!({ "id": format!("gid://shopify/MailingAddress/{id}?x=y") }));
+                    json!({ "updatedAt": Time(customer.at * 1000).rfc3339(), "defaultAddress": default, "addressesV2": { "nodes": nodes } })
+                });
+                json!({ "customer": node })
+            }
+            "AddAddress" | "ChangeAddress" => {
+                let known = (operation == "ChangeAddress").then(|| id("/addressId"));
+                let root = if known.is_some() { "customerAddressUpdate" } else { "customerAddressCreate" };
+                match self.address(id("/id"), known, &variables["address"]) {
+                    Some(address) => json!({ root: { "address": Customer::address_node(&address), "userErrors": [] } }),
+                    None => {
+                        let error = json!({ "message": "Invalid id", "extensions": { "code": "RESOURCE_NOT_FOUND" } });
+                        return json!({ "data": { root: null }, "errors": [error] });
+                    }
+                }
+            }
+            "DropAddress" => {
+                self.drop_address(id("/id"), id("/addressId"));
+                json!({ "customerAddressDelete": { "deletedAddressId": variables["addressId"], "userErrors": [] } })
+            }
+            "PreferAddress" => {
+                self.prefer(id("/id"), id("/addressId"));
+                json!({ "customerUpdateDefaultAddress": { "customer": { "id": variables["id"] }, "userErrors": [] } })
+            }
             "EmailConsent" | "SmsConsent" => self.set_consent(operation, &variables["input"]),
             "AddTags" | "RemoveTags" | "SwapTags" => {
                 let list = |at: &str| -> Vec<&str> {
@@ -151,5 +178,5 @@ fn inputs(input: &Value) -> Vec<(&str, Option<&str>)> {
 }
 
 fn tail(gid: &str) -> u64 {
-    gid.rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default()
+    gid.rsplit('/').next().and_then(|id| id.split('?').next()).and_then(|id| id.parse().ok()).unwrap_or_default()
 }

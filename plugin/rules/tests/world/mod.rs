@@ -49,6 +49,8 @@ pub struct World {
     /// Every event that was delivered.
     pub delivered: Vec<Event>,
     pub is_traced: bool,
+    /// Whether people edit addresses too.
+    pub has_addresses: bool,
     /// Calls that were carried out and are due again, because their answers got lost.
     pub unanswered: usize,
     /// What to do just before a call whose line contains this text, once.
@@ -104,6 +106,7 @@ impl World {
             writes: vec![],
             delivered: vec![],
             is_traced: false,
+            has_addresses: false,
             unanswered: 0,
             before: vec![],
             lost: vec![],

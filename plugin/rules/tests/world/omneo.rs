@@ -33,6 +33,7 @@ pub struct Profile {
     pub comms: BTreeMap<String, Value>,
     pub created: i64,
     pub at: i64,
+    pub addresses: Vec<Value>,
 }
 
 /// What Omneo makes of a name: every word with a capital, without the accents it cannot hold, and never none.
@@ -66,7 +67,7 @@ impl Profile {
         json!({
             "id": self.id, "first_name": self.first_name, "last_name": self.last_name, "email": self.email,
             "mobile_phone": self.mobile_phone, "secondary_phone": self.secondary_phone,
-            "profile_type": self.profile_type, "tags": self.tags, "attributes": { "comms": comms },
+            "profile_type": self.profile_type, "addresses": self.addresses, "tags": self.tags, "attributes": { "comms": comms },
             "identities": identities.map(|(n, id)| json!({ "id": n, "handle": "shopify", "identifier": id })).collect::<Vec<_>>(),
             "created_at": time(self.created), "updated_at": time(self.at),
         })
@@ -140,6 +141,52 @@ impl Omneo {
         if profile.comms != before {
             self.hooks.push(("profile-attribute.updated", json!({ "id": 31, "profile_id": id })));
         }
+    }
+
+    /// Creates an address or changes one, with a city in the manner of names.
+    pub fn address(&mut self, profile: &str, id: Option<Value>, body: &Value) -> Value {
+        self.count += 1;
+        let (new, now) = (json!(self.count), Time(self.now * 1000).plain());
+        let all = &mut self.profiles.get_mut(profile).expect("it is there").addresses;
+        let at = id.and_then(|id| all.iter().position(|row| row["id"] == id));
+        let is_first = all.is_empty();
+        let mut row = at.map_or_else(|| json!({ "id": new, "is_default": is_first }), |at| all[at].clone());
+        let before = row.clone();
+        for (key, value) in body.as_object().into_iter().flatten() {
+            row[key] = match key.as_str() {
+                "city" => json!(omneo_name(value.as_str().expect("Omneo requires a city"))),
+                "address_line_1" | "postcode" | "country" if !value.is_string() => panic!("Omneo requires {key}"),
+                _ => value.clone(),
+            };
+        }
+        if row == before {
+            return row;
+        }
+        row["updated_at"] = json!(now);
+        if body["is_default"] == json!(true) {
+            all.iter_mut().for_each(|other| other["is_default"] = json!(false));
+        }
+        match at {
+            Some(at) => all[at] = row.clone(),
+            None => all.push(row.clone()),
+        }
+        self.say_address(
+            profile,
+            if at.is_some() { "profile.address.updated" } else { "profile.address.created" },
+            &row,
+        );
+        row
+    }
+
+    pub fn drop_address(&mut self, profile: &str, at: usize) {
+        let row = self.profiles.get_mut(profile).expect("it is there").addresses.remove(at);
+        self.say_address(profile, "profile.address.deleted", &row);
+    }
+
+    fn say_address(&mut self, profile: &str, topic: &'static str, row: &Value) {
+        let mut body = row.clone();
+        body["resource_owner_id"] = json!(profile);
+        self.hooks.push((topic, body));
     }
 
     pub fn purge(&mut self, id: &str) {
@@ -231,6 +278,20 @@ impl Omneo {
                 let n: usize = n.parse().expect("a number");
                 self.profiles.get_mut(*id).expect("it is there").identities.remove(n);
                 (204, Value::Null)
+            }
+            (Method::Get, ["profiles", id, "addresses"]) => (200, json!({ "data": self.profiles[*id].addresses })),
+            (Method::Post, ["profiles", id, "addresses", "upsert"]) => {
+                let external = &body["external_id"];
+                let known = self.profiles[*id].addresses.iter().find(|row| row["external_id"] == *external);
+                let known = known.map(|row| row["id"].clone());
+                (200, json!({ "data": self.address(id, known, &body) }))
+            }
+            (Method::Put, ["profiles", id, "addresses", row]) => {
+                let row = json!(row.parse::<u64>().expect("a number"));
+                match self.profiles[*id].addresses.iter().any(|known| known["id"] == row) {
+                    true => (200, json!({ "data": self.address(id, Some(row), &body) })),
+                    false => (404, json!({ "message": "Not found" })),
+                }
             }
             (Method::Post, ["profiles", id, "identities"]) => self.identify(id, &body),
             other => panic!("Omneo does not know {other:?}"),

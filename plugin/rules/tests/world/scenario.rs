@@ -122,6 +122,7 @@ pub fn live(seed: u64, without_claims: bool, is_traced: bool) -> Life {
     let manners = Manners { is_wild: true, without_claims, is_omneo_silent: dice.percent(25) };
     let mut world = World::new(rules, seed, manners);
     world.is_traced = is_traced;
+    world.has_addresses = dice.percent(50);
     world.shopify.is_chatty = dice.percent(40);
     world.shopify.has_old_bodies = dice.percent(25);
     history(|history| *history = History::default());

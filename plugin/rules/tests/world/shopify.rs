@@ -38,6 +38,9 @@ pub struct Customer {
     pub profile: Option<String>,
     pub created: i64,
     pub at: i64,
+    /// Each with its id and its keys as GraphQL has them.
+    pub addresses: Vec<Value>,
+    pub default_address: Option<u64>,
 }
 
 impl Customer {
@@ -48,6 +51,23 @@ impl Customer {
             "email" => &self.email,
             _ => &self.phone,
         }
+    }
+
+    fn body_addresses(&self) -> Vec<Value> {
+        let one = |address: &Value| {
+            json!({
+                "id": address["id"], "address1": address["address1"], "city": address["city"], "zip": address["zip"],
+                "company": address["company"], "country_code": address["countryCodeV2"],
+                "default": address["id"].as_u64() == self.default_address,
+            })
+        };
+        self.addresses.iter().map(one).collect()
+    }
+
+    pub fn address_node(address: &Value) -> Value {
+        let mut node = address.clone();
+        node["id"] = json!(format!("gid://shopify/MailingAddress/{}?model_name=CustomerAddress", address["id"]));
+        node
     }
 
     fn slot(&mut self, field: &str) -> &mut Option<String> {
@@ -144,6 +164,58 @@ impl Shopify {
         Ok(customer)
     }
 
+    /// Creates an address or changes one; `None` when it is not there.
+    pub fn address(&mut self, customer: u64, id: Option<u64>, input: &Value) -> Option<Value> {
+        self.count += 1;
+        let new = 50_000 + self.count;
+        let now = self.now;
+        let customer = self.customers.get_mut(&customer).expect("it is there");
+        let at = match id {
+            Some(id) => Some(customer.addresses.iter().position(|address| address["id"] == json!(id))?),
+            None => None,
+        };
+        let mut address = at.map_or_else(|| json!({ "id": new }), |at| customer.addresses[at].clone());
+        let before = address.clone();
+        for (key, value) in input.as_object().into_iter().flatten() {
+            let key = if key == "countryCode" { "countryCodeV2" } else { key };
+            address[key] = value.as_str().map(str::trim).filter(|value| !value.is_empty()).into();
+        }
+        if address != before {
+            customer.at = now;
+            match at {
+                Some(at) => customer.addresses[at] = address.clone(),
+                None => customer.addresses.push(address.clone()),
+            }
+            customer.default_address = customer.default_address.or(Some(new));
+            let customer = customer.clone();
+            self.hook("customers/update", &customer);
+        }
+        Some(address)
+    }
+
+    pub fn drop_address(&mut self, customer: u64, id: u64) {
+        let now = self.now;
+        let customer = self.customers.get_mut(&customer).expect("it is there");
+        customer.addresses.retain(|address| address["id"] != json!(id));
+        if customer.default_address == Some(id) {
+            customer.default_address = customer.addresses.first().and_then(|address| address["id"].as_u64());
+        }
+        customer.at = now;
+        let customer = customer.clone();
+        self.hook("customers/update", &customer);
+    }
+
+    pub fn prefer(&mut self, customer: u64, id: u64) {
+        let now = self.now;
+        let customer = self.customers.get_mut(&customer).expect("it is there");
+        if customer.default_address != Some(id) && customer.addresses.iter().any(|one| one["id"] == json!(id)) {
+            customer.default_address = Some(id);
+            customer.at = now;
+            let customer = customer.clone();
+            self.hook("customers/update", &customer);
+        }
+    }
+
     pub fn tag(&mut self, id: u64, add: &[&str], remove: &[&str]) {
         let customer = self.customers.get_mut(&id).expect("it is there");
         let (mut added, mut removed) = (vec![], vec![]);
@@ -209,7 +281,7 @@ impl Shopify {
             "first_name": customer.first_name, "last_name": customer.last_name,
             "email": customer.email, "phone": customer.phone,
             "state": if customer.has_account { "enabled" } else { "disabled" },
-            "created_at": time(customer.created), "updated_at": time(customer.at), "addresses": [],
+            "created_at": time(customer.created), "updated_at": time(customer.at), "addresses": customer.body_addresses(),
         });
         if self.has_old_bodies {
             let consent =

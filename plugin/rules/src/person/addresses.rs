@@ -1,0 +1,410 @@
+//! Addresses, both ways: a list on each side, matched by Omneo's external id, each address merged as a whole. The parts of an
+//! address belong together, so that half of one edit and half of another never make a place that does not exist.
+//!
+//! Absence deletes nothing: an address that one side lacks stays on the other. Does not know which fields a person has.
+
+mod address;
+mod sides;
+
+use serde::{Deserialize, Serialize};
+use tandem_sdk::{End, View, Wrong, join, json};
+
+use super::fields::Side;
+use super::mark::Mark;
+use super::memory::{Base, Memory};
+use super::run::Run;
+use crate::mapping::Owner;
+use address::Address;
+use sides::{List, Written};
+
+/// How often both sides are read again in one event, after a write whose end is not known.
+const PASSES_MAX: usize = 3;
+
+/// What is remembered of a person's addresses: ids and marks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Addresses {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entries: Vec<Entry>,
+    /// The defaults last seen on both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<(Option<String>, Option<String>)>,
+}
+
+/// One address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Entry {
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    shopify: Option<String>,
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    omneo: Option<String>,
+    /// Marks of what was last seen on each side, used together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<Base>,
+    /// Which parts each side had then: only those are cleared.
+    had: (u16, u16),
+    /// Whether Shopify's was made by these rules: then it goes when Omneo's goes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ours: bool,
+    /// Deleted in Omneo: it is not made there again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    gone: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+}
+
+impl Addresses {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.default.is_none()
+    }
+}
+
+/// Whether a body of Shopify shows no address that is not as last seen. Some bodies have the default only beside an empty
+/// list, so both count.
+pub fn are_as_seen(memory: &Memory, body: &View) -> Result<bool, Wrong> {
+    let mut shown = if body.get("/addresses").is_some_and(|list| list.value().is_array()) {
+        body.list("/addresses")?
+    } else {
+        vec![]
+    };
+    shown.extend(body.get("/default_address").filter(|default| default.value().is_object()));
+    for one in shown {
+        let Some(address) = Address::of_body(&one)? else { continue };
+        if !is_seen(memory, Side::Shopify, &address) {
+            return Ok(false);
+        }
+        let default = memory.addresses.default.as_ref().and_then(|default| default.0.as_ref());
+        if address.is_default && default != Some(&address.id) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether Omneo's addresses are all as last seen.
+pub async fn omneo_as_seen(run: &Run<'_>, profile: &str) -> Result<bool, End> {
+    let Some(list) = sides::omneo(run.cx, profile).await? else {
+        return Ok(true);
+    };
+    let memory = &run.memory;
+    let default = memory.addresses.default.as_ref().and_then(|default| default.1.as_deref());
+    // Of another system, or of an address that Shopify has no more.
+    let is_left =
+        |address: &Address| address.external.is_some() && entry_of(memory, Side::Omneo, &address.id).is_none();
+    let is_there = |entry: &Entry| entry.gone || entry.omneo.as_ref().is_none_or(|id| list.find(id).is_some());
+    Ok(list.all.iter().all(|address| is_left(address) || is_seen(memory, Side::Omneo, address))
+        && memory.addresses.entries.iter().all(is_there)
+        && list.default() == default)
+}
+
+fn entry_of<'a>(memory: &'a Memory, side: Side, id: &str) -> Option<&'a Entry> {
+    memory.addresses.entries.iter().find(|entry| entry.id(side).is_some_and(|known| known == id))
+}
+
+fn is_seen(memory: &Memory, side: Side, address: &Address) -> bool {
+    let base = entry_of(memory, side, &address.id).and_then(|entry| entry.base.as_ref());
+    base.is_some_and(|base| *base.of(side) == mark(memory, address))
+}
+
+fn mark(memory: &Memory, address: &Address) -> Mark {
+    address.mark(memory.link.as_ref().map_or("", |link| &link.profile))
+}
+
+impl Entry {
+    fn id(&self, side: Side) -> Option<&String> {
+        match side {
+            Side::Shopify => self.shopify.as_ref(),
+            Side::Omneo => self.omneo.as_ref(),
+        }
+    }
+}
+
+/// Reads the addresses of both sides and brings them in step, if anything says that they may not be.
+pub async fn sync(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(), End> {
+    if !run.addresses_due || !run.settings.sync.addresses {
+        return Ok(());
+    }
+    for _ in 0..PASSES_MAX {
+        let (s, o) = join(sides::shopify(run.cx, customer), sides::omneo(run.cx, profile)).await;
+        let (Some(s), Some(o)) = (s?, o?) else {
+            return Ok(());
+        };
+        let mut pass = Pass { run, customer, profile, s, o };
+        if pass.run().await? {
+            return Ok(());
+        }
+    }
+    run.note("what became of an address is not known; its next event looks again");
+    Ok(())
+}
+
+/// One look at both sides.
+struct Pass<'r, 'a> {
+    run: &'r mut Run<'a>,
+    customer: u64,
+    profile: &'r str,
+    s: List,
+    o: List,
+}
+
+impl Pass<'_, '_> {
+    /// Whether every write's end is known.
+    async fn run(&mut self) -> Result<bool, End> {
+        let mut entries = std::mem::take(&mut self.run.memory.addresses.entries);
+        pair_up(&mut entries, &self.s, &self.o);
+        let mut is_over = true;
+        for entry in &mut entries {
+            is_over &= self.one(entry).await?;
+        }
+        let is_left = |id: &Option<String>, list: &List| id.as_ref().is_some_and(|id| list.find(id).is_some());
+        entries.retain(|entry| is_left(&entry.shopify, &self.s) || is_left(&entry.omneo, &self.o));
+        for entry in &entries {
+            if let Some(why) = &entry.held {
+                let id = entry.shopify.as_ref().or(entry.omneo.as_ref()).map_or("", String::as_str);
+                self.run.note(format!("address {id} is held: {why}"));
+            }
+        }
+        self.run.memory.addresses.entries = entries;
+        if is_over {
+            self.default().await?;
+        }
+        Ok(is_over)
+    }
+
+    async fn one(&mut self, entry: &mut Entry) -> Result<bool, End> {
+        let find = |id: &Option<String>, list: &List| id.as_ref().and_then(|id| list.find(id)).cloned();
+        let (s, o) = (find(&entry.shopify, &self.s), find(&entry.omneo, &self.o));
+        let is_new = |side: Side, address: &Address| {
+            entry.base.as_ref().is_none_or(|base| *base.of(side) != mark(&self.run.memory, address))
+        };
+        match (s, o) {
+            (Some(s), Some(o)) => self.both(entry, &s, &o).await,
+            (Some(s), None) => {
+                let is_new = is_new(Side::Shopify, &s);
+                if entry.omneo.is_some() && entry.omneo == self.run.address_deleted && !entry.gone {
+                    entry.gone = true;
+                    if entry.ours && !is_new && self.run.to_shopify {
+                        sides::drop_address(self.run.cx, self.customer, &s.id).await?;
+                        self.s.all.retain(|other| other.id != s.id);
+                        self.run.wrote(Side::Shopify, format!("address {} deleted", s.id));
+                    }
+                    return Ok(true);
+                }
+                if entry.gone || !is_new || !self.run.to_omneo {
+                    Ok(true)
+                } else {
+                    self.write_omneo(entry, &s, None).await
+                }
+            }
+            // Shopify's was deleted: it is not made again.
+            (None, Some(_)) if entry.shopify.is_some() => Ok(true),
+            (None, Some(o)) if is_new(Side::Omneo, &o) && self.run.to_shopify => {
+                self.write_shopify(entry, None, &o).await
+            }
+            _ => Ok(true),
+        }
+    }
+
+    async fn both(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
+        let memory = &self.run.memory;
+        let changed = |side: Side, address: &Address| {
+            entry.base.as_ref().is_none_or(|base| *base.of(side) != mark(memory, address))
+        };
+        let changes = (changed(Side::Shopify, s), changed(Side::Omneo, o));
+        let is_named = o.external.as_deref() == Some(&s.id);
+        if changes == (false, false) && is_named {
+            return Ok(true);
+        }
+        if s.same(o) || changes == (false, false) {
+            self.settle(entry, Some(s), Some(o));
+            return if is_named { Ok(true) } else { self.name(entry, s, o).await };
+        }
+        let from = match (changes.0 && self.run.to_omneo, changes.1 && self.run.to_shopify) {
+            (true, false) => Side::Shopify,
+            (false, true) => Side::Omneo,
+            (true, true) => self.owner(o),
+            (false, false) => return Ok(true),
+        };
+        match from {
+            Side::Shopify => self.write_omneo(entry, s, Some(o)).await,
+            Side::Omneo => self.write_shopify(entry, Some(s), o).await,
+        }
+    }
+
+    /// Who wins an address that both have changed. Shopify's addresses have no clock, so `latest` compares Omneo's clock of
+    /// the address with Shopify's of the customer, which every change moves: in doubt it is Shopify's, where shoppers edit.
+    fn owner(&self, o: &Address) -> Side {
+        match self.run.settings.addresses_owner {
+            Owner::Shopify => Side::Shopify,
+            Owner::Omneo => Side::Omneo,
+            Owner::Latest if o.at > self.s.at => Side::Omneo,
+            Owner::Latest => Side::Shopify,
+        }
+    }
+
+    async fn write_omneo(&mut self, entry: &mut Entry, s: &Address, o: Option<&Address>) -> Result<bool, End> {
+        if let Some(why) = s.lacks() {
+            return Ok(self.hold(entry, Some(s), o, why));
+        }
+        let mut body = s.for_omneo(entry.had.0);
+        body.insert("external_id".into(), json!(s.id));
+        let written = match o.filter(|o| o.external.as_deref() != Some(&s.id)) {
+            Some(o) => sides::change_row(self.run.cx, self.profile, &o.id, body).await?,
+            None => sides::upsert(self.run.cx, self.profile, body).await?,
+        };
+        match written {
+            Written::Done(after) => {
+                entry.omneo = Some(after.id.clone());
+                self.settle(entry, Some(s), Some(&after));
+                self.o.put(*after);
+                self.run.wrote(Side::Omneo, format!("address {}", s.id));
+                Ok(true)
+            }
+            Written::Held(why) => Ok(self.hold(entry, Some(s), o, why)),
+            Written::Again => Ok(false),
+        }
+    }
+
+    async fn write_shopify(&mut self, entry: &mut Entry, s: Option<&Address>, o: &Address) -> Result<bool, End> {
+        let input = o.for_shopify(s, entry.had.1);
+        if input.is_empty() {
+            self.settle(entry, s, Some(o));
+            return Ok(true);
+        }
+        let written = match s {
+            Some(s) => sides::change(self.run.cx, self.customer, &s.id, input).await?,
+            None => sides::add(self.run.cx, self.customer, input).await?,
+        };
+        match written {
+            Written::Done(mut after) => {
+                after.is_default = s.is_some_and(|s| s.is_default) || self.s.all.is_empty();
+                entry.ours |= s.is_none();
+                entry.shopify = Some(after.id.clone());
+                self.settle(entry, Some(&after), Some(o));
+                self.run.wrote(Side::Shopify, format!("address {}", after.id));
+                self.s.put((*after).clone());
+                if o.external.as_deref() == Some(&after.id) { Ok(true) } else { self.name(entry, &after, o).await }
+            }
+            Written::Held(why) => Ok(self.hold(entry, s, Some(o), why)),
+            Written::Again => Ok(false),
+        }
+    }
+
+    /// Writes Shopify's id into Omneo's address, which says that the two are one. The id of another system stays.
+    async fn name(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
+        if !self.run.to_omneo && !self.run.to_shopify {
+            return Ok(true);
+        }
+        let body = [("external_id".to_owned(), json!(s.id))].into_iter().collect();
+        match sides::change_row(self.run.cx, self.profile, &o.id, body).await? {
+            Written::Done(after) => {
+                // Only the id was written: an edit that the answer shows has its own event.
+                let mut now = o.clone();
+                (now.external, now.is_default) = (after.external, after.is_default);
+                self.o.put(now);
+                self.run.wrote(Side::Omneo, format!("the id of address {}", s.id));
+                Ok(true)
+            }
+            Written::Held(why) => Ok(self.hold(entry, Some(s), Some(o), why)),
+            Written::Again => Ok(false),
+        }
+    }
+
+    /// One default on each side, merged as one more value.
+    async fn default(&mut self) -> Result<(), End> {
+        let (s, o) = (self.s.default().map(str::to_owned), self.o.default().map(str::to_owned));
+        let base = self.run.memory.addresses.default.clone();
+        let pair = |side: Side, id: &Option<String>| {
+            let entries = &self.run.memory.addresses.entries;
+            let entry = entries.iter().find(|entry| entry.id(side).is_some() && entry.id(side) == id.as_ref())?;
+            Some((entry.shopify.clone()?, entry.omneo.clone()?))
+        };
+        let changes = match &base {
+            None => (s.is_some(), o.is_some() && s.is_none()),
+            Some((was_s, was_o)) => (*was_s != s, *was_o != o),
+        };
+        let from = match (changes.0 && self.run.to_omneo, changes.1 && self.run.to_shopify) {
+            (false, false) => None,
+            (true, false) => Some(Side::Shopify),
+            (false, true) => Some(Side::Omneo),
+            (true, true) if self.run.settings.addresses_owner == Owner::Omneo => Some(Side::Omneo),
+            (true, true) => Some(Side::Shopify),
+        };
+        let now = match from {
+            Some(Side::Shopify) => {
+                match pair(Side::Shopify, &s).filter(|(_, id)| o.as_ref() != Some(id) && self.o.find(id).is_some()) {
+                    Some((_, id)) => {
+                        let body = [("is_default".to_owned(), json!(true))].into_iter().collect();
+                        let done = sides::change_row(self.run.cx, self.profile, &id, body).await?;
+                        self.run.wrote(Side::Omneo, "the default address");
+                        if matches!(done, Written::Done(_)) { (s, Some(id)) } else { (s, o) }
+                    }
+                    None => (s, o),
+                }
+            }
+            Some(Side::Omneo) => {
+                match pair(Side::Omneo, &o).filter(|(id, _)| s.as_ref() != Some(id) && self.s.find(id).is_some()) {
+                    Some((id, _)) if sides::prefer(self.run.cx, self.customer, &id).await? => {
+                        self.run.wrote(Side::Shopify, "the default address");
+                        (Some(id), o)
+                    }
+                    _ => (s, o),
+                }
+            }
+            None => (s, o),
+        };
+        self.run.memory.addresses.default = (now != (None, None)).then_some(now);
+        Ok(())
+    }
+
+    /// Remembers two values as used together.
+    fn settle(&self, entry: &mut Entry, s: Option<&Address>, o: Option<&Address>) {
+        let of = |address: Option<&Address>| address.map_or_else(Mark::never_taken, |one| mark(&self.run.memory, one));
+        entry.base = Some(Base { shopify: of(s), omneo: of(o) });
+        entry.had = (s.map_or(0, Address::parts), o.map_or(0, Address::parts));
+        entry.held = None;
+    }
+
+    /// It is tried again when either side changes.
+    fn hold(&self, entry: &mut Entry, s: Option<&Address>, o: Option<&Address>, why: String) -> bool {
+        self.settle(entry, s, o);
+        entry.held = Some(why);
+        true
+    }
+}
+
+/// Gives every address an entry, and finds the two that are one: by what is remembered, by the external id, or by saying the
+/// same, which is how one is found again whose creation was answered by nobody. An address of Omneo's whose external id is
+/// no address of this customer's is another system's, or one that Shopify has deleted: it is left alone.
+fn pair_up(entries: &mut Vec<Entry>, s: &List, o: &List) {
+    for address in &s.all {
+        if !entries.iter().any(|entry| entry.shopify.as_ref() == Some(&address.id)) {
+            entries.push(Entry { shopify: Some(address.id.clone()), ..Entry::default() });
+        }
+    }
+    for address in &s.all {
+        let is_paired = |id: &String| entries.iter().any(|e| e.shopify.is_some() && e.omneo.as_ref() == Some(id));
+        let at = entries.iter().position(|entry| entry.shopify.as_ref() == Some(&address.id));
+        let Some(at) =
+            at.filter(|at| !entries[*at].gone && entries[*at].omneo.as_ref().is_none_or(|id| o.find(id).is_none()))
+        else {
+            continue;
+        };
+        let free = || o.all.iter().filter(|row| !is_paired(&row.id));
+        let by_name = free().find(|row| row.external.as_ref() == Some(&address.id));
+        let found = by_name.or_else(|| free().find(|row| row.external.is_none() && row.same(address)));
+        let Some(id) = found.map(|row| row.id.clone()) else { continue };
+        let is_new = entries[at].omneo.is_none();
+        entries[at].omneo = Some(id.clone());
+        if is_new {
+            entries[at].base = None;
+        }
+        entries.retain(|entry| entry.shopify.is_some() || entry.omneo.as_ref() != Some(&id));
+    }
+    for row in o.all.iter().filter(|row| row.external.is_none()) {
+        if !entries.iter().any(|entry| entry.omneo.as_ref() == Some(&row.id)) {
+            entries.push(Entry { omneo: Some(row.id.clone()), ..Entry::default() });
+        }
+    }
+}
