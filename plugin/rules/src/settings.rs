@@ -562,6 +562,19 @@ mod tests {
     }
 
     #[test]
+    fn a_default_country_is_one_whose_numbers_are_known() {
+        let with = |country: Value| problems(json!({"timezone": "UTC", "people": {"default_country": country}}));
+        assert_eq!(with(json!("AU")), Vec::<String>::new());
+        assert_eq!(
+            with(json!("Australia")),
+            [
+                "/people/default_country: expected the two capital letters of a country whose phone numbers are known, found `\"Australia\"`; write `default_country = \"AU\"`, or leave it out"
+            ]
+        );
+        assert_eq!(Settings::default().people.default_country, None);
+    }
+
+    #[test]
     fn a_time_zone_is_needed_only_for_orders() {
         assert_eq!(problems(json!({})).len(), 1);
         assert_eq!(problems(json!({"sync": {"orders": false}})).len(), 0);

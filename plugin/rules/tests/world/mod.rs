@@ -55,7 +55,7 @@ pub struct World {
     pub unanswered: usize,
     /// What to do just before a call whose line contains this text, once.
     pub before: Vec<(&'static str, Action)>,
-    /// Calls whose line contains this text are carried out, once, without an answer: after five seconds they come again.
+    /// Calls whose line contains this text are carried out, once, without an answer: after five seconds they come again, if they may.
     pub lost: Vec<&'static str>,
     /// Webhooks whose topic and payload contain these texts wait until they are let go.
     pub held_back: Vec<&'static str>,
@@ -210,6 +210,10 @@ impl World {
         self.unanswered -= usize::from(is_again);
         if let Some(at) = self.lost.iter().position(|text| line.contains(text)) {
             self.lost.remove(at);
+            if call.effect == Effect::Once {
+                self.execute(call);
+                return Some(Reply::Unknown("no answer came".into()));
+            }
             self.unanswered += 1;
             self.execute(call);
             return None;

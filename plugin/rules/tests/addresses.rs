@@ -1,0 +1,204 @@
+//! Addresses of people: what goes over, what is left, what is held, in a world that keeps its manners.
+
+mod world;
+
+use tandem_sdk::{Value, json};
+use world::World;
+
+const EMAIL: (&str, Option<&str>) = ("email", Some("ada@example.org"));
+
+fn met(rules: Value) -> (World, u64, String) {
+    World::met(rules, &[EMAIL])
+}
+
+fn street(city: &str) -> Value {
+    json!({ "address1": "1 High St", "city": city, "zip": "3000", "countryCode": "AU" })
+}
+
+fn row(city: &str) -> Value {
+    json!({ "address_line_1": "2 Low St", "city": city, "postcode": "3000", "country": "AU" })
+}
+
+fn writes(world: &World) -> Vec<String> {
+    world.writes.iter().map(|line| line.replace("/profiles/00000000-0000-4000-8000-000000000001", "")).collect()
+}
+
+/// Delivers everything once more; nothing may be written.
+fn is_at_rest(world: &mut World) {
+    world.clean_slate();
+    for event in std::mem::take(&mut world.delivered) {
+        world.send(1, event);
+        assert!(world.rest());
+    }
+    assert_eq!(world.writes, Vec::<String>::new());
+}
+
+#[test]
+fn an_address_of_shopify_goes_over_once_and_its_echo_stops() {
+    let (mut world, id, profile) = met(json!({}));
+    let address = world.edit(|world| world.shopify.address(id, None, &street("mcKinnon"))).unwrap();
+    assert!(world.rest());
+    assert_eq!(writes(&world), ["POST omneo /addresses/upsert"]);
+    let rows = &world.omneo.profiles[&profile].addresses;
+    assert_eq!((rows.len(), &rows[0]["external_id"]), (1, &json!(address["id"].to_string())));
+    // Omneo's own way to write it is not corrected on either side.
+    assert_eq!(
+        (&rows[0]["city"], &world.shopify.customers[&id].addresses[0]["city"]),
+        (&json!("Mckinnon"), &json!("mcKinnon"))
+    );
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn an_address_of_omneo_goes_over_and_gets_the_id_of_shopifys() {
+    let (mut world, id, profile) = met(json!({}));
+    world.edit(|world| world.omneo.address(&profile, None, &row("Perth")));
+    assert!(world.rest());
+    assert_eq!(writes(&world), ["GRAPHQL shopify AddAddress", "PUT omneo /addresses/2"]);
+    let address = &world.shopify.customers[&id].addresses[0];
+    assert_eq!(world.omneo.profiles[&profile].addresses[0]["external_id"], json!(address["id"].to_string()));
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn a_lost_answer_to_an_address_makes_no_second_one() {
+    let (mut world, id, profile) = met(json!({}));
+    world.lost.push("AddAddress");
+    world.edit(|world| world.omneo.address(&profile, None, &row("Perth")));
+    assert!(world.rest());
+    assert_eq!((world.shopify.customers[&id].addresses.len(), world.count("AddAddress")), (1, 1));
+    assert!(world.omneo.profiles[&profile].addresses[0]["external_id"].is_string());
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn what_omneo_requires_holds_one_address_and_no_other() {
+    let (mut world, id, profile) = met(json!({}));
+    world.edit(|world| world.shopify.address(id, None, &json!({ "address1": "1 High St", "countryCode": "AU" })));
+    world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles[&profile].addresses.len(), 1);
+    let held = world.reasons().join("\n");
+    assert!(held.contains("is held: Omneo requires city, postcode, which Shopify's does not have"), "{held}");
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn only_what_was_made_here_is_deleted_there() {
+    let (mut world, id, profile) = met(json!({}));
+    world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+    assert!(world.rest());
+    world.edit(|world| world.omneo.address(&profile, None, &row("Perth")));
+    assert!(world.rest());
+    assert_eq!(world.shopify.customers[&id].addresses.len(), 2);
+    for _ in 0..2 {
+        world.edit(|world| world.omneo.drop_address(&profile, 0));
+        assert!(world.rest());
+    }
+    // The shopper's own stays, and Omneo, which deleted it, does not get it again.
+    let left: Vec<_> = world.shopify.customers[&id].addresses.iter().map(|one| one["address1"].clone()).collect();
+    assert_eq!((left, world.omneo.profiles[&profile].addresses.len()), (vec![json!("1 High St")], 0));
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn absence_in_shopify_deletes_nothing() {
+    let (mut world, id, profile) = met(json!({}));
+    let address = world.edit(|world| world.shopify.address(id, None, &street("Perth"))).unwrap();
+    assert!(world.rest());
+    world.edit(|world| world.shopify.drop_address(id, address["id"].as_u64().unwrap()));
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles[&profile].addresses.len(), 1);
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn the_owner_decides_an_address_that_both_have_changed() {
+    for (owner, expected) in [("shopify", "Perth"), ("omneo", "Hobart"), ("latest", "Hobart")] {
+        let (mut world, id, profile) = met(json!({ "owners": { "addresses": owner } }));
+        let address = world.edit(|world| world.shopify.address(id, None, &street("Melbourne"))).unwrap();
+        assert!(world.rest());
+        let number = address["id"].as_u64();
+        world.held_back = vec!["customers/update", "profile.address"];
+        world.now += 10_000;
+        world.edit(|world| world.shopify.address(id, number, &json!({ "city": "Perth" })));
+        world.now += 10_000;
+        let row = world.omneo.profiles[&profile].addresses[0]["id"].clone();
+        world.edit(|world| world.omneo.address(&profile, Some(row), &json!({ "city": "Hobart" })));
+        world.held_back.clear();
+        world.let_go(|_| {});
+        assert!(world.rest());
+        let s = world.shopify.customers[&id].addresses[0]["city"].clone();
+        let o = world.omneo.profiles[&profile].addresses[0]["city"].clone();
+        assert_eq!((s, o), (json!(expected), json!(expected)), "{owner}");
+        is_at_rest(&mut world);
+    }
+}
+
+#[test]
+fn null_clears_what_was_there_and_nothing_else() {
+    let (mut world, id, profile) = met(json!({}));
+    let mut with_company = street("Perth");
+    with_company["company"] = json!("Acme");
+    let address = world.edit(|world| world.shopify.address(id, None, &with_company)).unwrap();
+    assert!(world.rest());
+    let row = world.omneo.profiles[&profile].addresses[0]["id"].clone();
+    world.edit(|world| world.omneo.address(&profile, Some(row), &json!({ "notes": "ring twice" })));
+    world.edit(|world| world.shopify.address(id, address["id"].as_u64(), &json!({ "company": null })));
+    assert!(world.rest());
+    let row = &world.omneo.profiles[&profile].addresses[0];
+    assert_eq!((&row["company"], &row["notes"]), (&Value::Null, &json!("ring twice")));
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn the_default_follows() {
+    let (mut world, id, profile) = met(json!({}));
+    world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+    let second =
+        world.edit(|world| world.shopify.address(id, None, &street("Hobart"))).unwrap()["id"].as_u64().unwrap();
+    assert!(world.rest());
+    world.now += 60_000;
+    world.edit(|world| world.shopify.prefer(id, second));
+    assert!(world.rest());
+    let rows = world.omneo.profiles[&profile].addresses.clone();
+    let default: Vec<_> = rows.iter().filter(|row| row["is_default"] == true).collect();
+    assert_eq!((default.len(), &default[0]["city"]), (1, &json!("Hobart")));
+    world.now += 60_000;
+    let other = rows.iter().find(|row| row["is_default"] == false).map(|row| row["id"].clone());
+    world.edit(|world| world.omneo.address(&profile, other, &json!({ "is_default": true })));
+    assert!(world.rest());
+    assert_ne!(world.shopify.customers[&id].default_address, Some(second));
+    is_at_rest(&mut world);
+}
+
+#[test]
+fn switched_off_nothing_goes() {
+    let (mut world, id, profile) = met(json!({ "sync": { "addresses": false } }));
+    world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+    world.edit(|world| world.omneo.address(&profile, None, &row("Perth")));
+    assert!(world.rest());
+    assert_eq!(world.writes, Vec::<String>::new());
+    assert!(world.reasons().iter().any(|reason| reason.contains("`sync.addresses = false`")), "{:?}", world.reasons());
+}
+
+#[test]
+fn the_id_of_another_system_stays() {
+    let (mut world, id, profile) = met(json!({}));
+    let mut foreign = row("Perth");
+    foreign["external_id"] = json!("pos-77");
+    world.edit(|world| world.omneo.address(&profile, None, &foreign));
+    assert!(world.rest());
+    assert_eq!((world.writes.len(), world.shopify.customers[&id].addresses.len()), (0, 0));
+    assert_eq!(world.omneo.profiles[&profile].addresses[0]["external_id"], json!("pos-77"));
+}
+
+#[test]
+fn lost_memory_writes_nothing() {
+    let (mut world, id, profile) = met(json!({}));
+    world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+    world.edit(|world| world.omneo.address(&profile, None, &row("Hobart")));
+    assert!(world.rest());
+    world.host.forget();
+    is_at_rest(&mut world);
+}
