@@ -61,7 +61,8 @@ impl<'a> News<'a> {
                     return Some("echo: the customer is as it was last seen".to_owned());
                 }
                 let merged = run.memory.clock.merged;
-                let is_stale = snapshot.at.is_some_and(|at| at < merged);
+                // The clock is of fields alone: an address that was never seen is news, however old the body.
+                let is_stale = !run.addresses_due && snapshot.at.is_some_and(|at| at < merged);
                 is_stale.then(|| "stale: a newer state of the customer has been merged".to_owned())
             }
             News::Tags { tags, added } => {
