@@ -56,7 +56,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         return Ok(skipped(reason));
     }
     let link = run.memory.link.clone().filter(|link| link.customer == id);
-    // ADDRESSES: only a whole body shows them; the first contact out of another topic has to look.
+    // only a whole body shows them; the first contact out of another topic has to look.
     run.addresses_due = match &news {
         News::Body { .. } => settings.sync.addresses && !addresses::are_as_seen(&run.memory, &body)?,
         _ => link.is_none(),
@@ -146,13 +146,12 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return merged::profiles(run, profile).await;
     }
     let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
-        // ADDRESSES: a new customer has none, and one that was found may have some.
+        // A new customer has none, and one that was found may have some.
         let has_addresses = profile.has_addresses;
         let met = who::of_profile(&mut run, profile).await?;
         run.addresses_due |= has_addresses || !run.has_written(Side::Shopify);
         return in_step(run, met, &RunOver::new(), &Asked::default()).await;
     };
-    // ADDRESSES
     if about_address && addresses::omneo_as_seen(&run, id).await? {
         run.addresses_due = false;
     }

@@ -115,7 +115,7 @@ fn absence_in_shopify_deletes_nothing() {
 #[test]
 fn the_owner_decides_an_address_that_both_have_changed() {
     for (owner, expected) in [("shopify", "Perth"), ("omneo", "Hobart"), ("latest", "Hobart")] {
-        let (mut world, id, profile) = met(json!({ "owners": { "addresses": owner } }));
+        let (mut world, id, profile) = met(json!({ "addresses": { "owner": owner } }));
         let address = world.edit(|world| world.shopify.address(id, None, &street("Melbourne"))).unwrap();
         assert!(world.rest());
         let number = address["id"].as_u64();

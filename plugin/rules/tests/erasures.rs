@@ -36,7 +36,7 @@ fn clean(setting: &str, memory: &[String], customer: &Value) -> Run {
             "GRAPHQL shopify Person" => (200, json!({"data": {"customer": customer}})),
             "GRAPHQL shopify FindPerson" => (200, json!({"data": {"customerByIdentifier": customer}})),
             "GRAPHQL shopify RemoveTags" => (200, json!({"data": {"tagsRemove": none}})),
-            "GRAPHQL shopify ClearLoyalty" => (200, json!({"data": {"metafieldsDelete": none}})),
+            "GRAPHQL shopify ClearMetafields" => (200, json!({"data": {"metafieldsDelete": none}})),
             line if line == format!("GET omneo /profiles/{PROFILE}") => (404, json!({})),
             line => panic!("not expected: {line}"),
         }
@@ -50,7 +50,7 @@ fn a_deleted_profile_takes_its_tags_and_metafields_along_only_when_told() {
     assert_eq!((run.calls.len(), run.end.outcome), (1, Outcome::Skipped));
     for memory in [linked(), vec![]] {
         let run = clean("clean", &memory, &ada);
-        assert_eq!(run.calls[2..], ["GRAPHQL shopify RemoveTags", "GRAPHQL shopify ClearLoyalty"]);
+        assert_eq!(run.calls[2..], ["GRAPHQL shopify RemoveTags", "GRAPHQL shopify ClearMetafields"]);
         assert_eq!(run.bodies[2]["tags"], json!(["cx-gold", "CX-Silver"]));
         let keys: Vec<_> = run.bodies[3]["metafields"].as_array().unwrap().iter().map(|m| &m["key"]).collect();
         assert_eq!(keys, ["profile_id", "tier", "tier_name", "points", "reward_balance"]);

@@ -40,7 +40,7 @@ fn a_purged_profile_is_not_brought_back_by_an_old_event() {
 
 #[test]
 fn edits_made_while_the_sync_was_paused_count_as_made_at_once() {
-    let rules = json!({ "owners": { "first_name": "omneo", "last_name": "shopify" } });
+    let rules = json!({ "fields": { "first_name": { "owner": "omneo" }, "last_name": { "owner": "shopify" } } });
     let (mut world, customer, profile) = World::met(rules, &ADA);
     // Held on both sides, as while Shopify may not be written.
     world.held_back = vec!["customers/update", "profile.updated"];
