@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
-use crate::journal::{Filter, Reader};
+use crate::journal::{Filter, Journal, Reader};
 use crate::model::EventId;
 use crate::paint::Paint;
 use crate::rules::Plugin;
 use crate::serve::{Server, stop_signal};
-use crate::{bake, config, demo, engine, events, inspect};
+use crate::{bake, compliance, config, demo, engine, events, inspect};
 
 /// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
 #[derive(Parser)]
@@ -53,16 +53,30 @@ enum Command {
         /// A component, or a core module that carries the plugin world.
         component: PathBuf,
     },
+    /// Write what is held on the person of a `customers/data_request` event, as JSON.
+    DataRequest {
+        /// The number of that event.
+        event: i64,
+        /// Where to write it; without this, to standard output.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let a target take calls again that was paused because the app was uninstalled.
+    Resume {
+        tenant: String,
+        #[arg(value_parser = ["shopify", "omneo"])]
+        target: String,
+        #[command(flatten)]
+        place: Place,
+    },
     /// List journalled events, or show one with its payload, calls, attempts and replies.
     Events {
         /// The number of an event to show.
         event: Option<i64>,
-        /// The journal; without it, the one of the configuration.
-        #[arg(long)]
-        journal: Option<PathBuf>,
-        /// The configuration that names the journal.
-        #[arg(long, default_value = "tandem.toml", conflicts_with = "journal")]
-        config: PathBuf,
+        #[command(flatten)]
+        place: Place,
         /// Only this tenant's.
         #[arg(long)]
         tenant: Option<String>,
@@ -76,6 +90,26 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+}
+
+/// Where the journal is.
+#[derive(clap::Args)]
+struct Place {
+    /// The journal; without it, the one of the configuration.
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// The configuration that names the journal.
+    #[arg(long, default_value = "tandem.toml", conflicts_with = "journal")]
+    config: PathBuf,
+}
+
+impl Place {
+    fn path(self) -> anyhow::Result<PathBuf> {
+        match self.journal {
+            Some(journal) => Ok(journal),
+            None => config::journal_path(&self.config),
+        }
+    }
 }
 
 /// Runs the command that the arguments name.
@@ -106,11 +140,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             print!("{}", inspect::report(&plugin));
             Ok(())
         }
-        Command::Events { event, journal, config, tenant, outcome, topic, limit } => {
-            let path = match journal {
-                Some(journal) => journal,
-                None => config::journal_path(&config)?,
-            };
+        Command::DataRequest { event, output, place } => {
+            data_request(&place.path()?, EventId(event), output.as_deref())
+        }
+        Command::Resume { tenant, target, place } => runtime()?.block_on(resume(&place.path()?, &tenant, &target)),
+        Command::Events { event, place, tenant, outcome, topic, limit } => {
+            let path = place.path()?;
             let reader = Reader::open(&path)?;
             let paint = Paint::for_stdout(config::no_color());
             match event {
@@ -126,6 +161,35 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+fn data_request(journal: &Path, event: EventId, output: Option<&Path>) -> anyhow::Result<()> {
+    let document = compliance::document(&Reader::open(journal)?, event)?;
+    let text = format!("{document:#}\n");
+    let Some(output) = output else {
+        print!("{text}");
+        return Ok(());
+    };
+    std::fs::write(output, text).with_context(|| format!("writing `{}`", output.display()))?;
+    let events = document["events"].as_array().map_or(0, Vec::len);
+    println!("{}: {events} events; delete it when it has been handed over", output.display());
+    Ok(())
+}
+
+async fn resume(path: &Path, tenant: &str, target: &str) -> anyhow::Result<()> {
+    // Made here it would be another.
+    drop(Reader::open(path)?);
+    let (journal, feeds, thread) = Journal::open(path)?;
+    let resumed = journal.resume(tenant, target).await;
+    drop((journal, feeds));
+    if thread.join().is_err() {
+        bail!("the journal's thread ended in a panic");
+    }
+    if !resumed? {
+        bail!("{target} of `{tenant}` is not paused in `{}`", path.display());
+    }
+    println!("{target} of {tenant} takes calls again from the next start of `tandem serve`");
+    Ok(())
 }
 
 async fn serve(config: &Path) -> anyhow::Result<()> {

@@ -20,6 +20,11 @@ pub fn rfc3339(at: Millis) -> String {
     moment(at).format(format).unwrap_or_default()
 }
 
+/// `2026-01-02`, for people.
+pub fn date(at: Millis) -> String {
+    moment(at).format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
+}
+
 /// `03:04:05`, for people.
 pub fn time_of_day(at: Millis) -> String {
     moment(at).format(format_description!("[hour]:[minute]:[second]")).unwrap_or_default()

@@ -16,7 +16,7 @@ use crate::budget::Bucket;
 use crate::client::Client;
 use crate::clock;
 use crate::config::{self, Peer, Tenant};
-use crate::journal::{Due, Journal};
+use crate::journal::{Due, Journal, Paused};
 use crate::model::{Blame, Failure, Reply, Request};
 use crate::retry::{self, Decision, Outcome};
 
@@ -76,12 +76,15 @@ impl Delivery {
     }
 
     /// Sends what is due until told to stop; then lets attempts under way end.
-    pub async fn run(self: Arc<Self>, mut due: UnboundedReceiver<Due>) {
+    pub async fn run(self: Arc<Self>, mut due: UnboundedReceiver<Due>, mut pauses: UnboundedReceiver<Paused>) {
         let mut under_way = JoinSet::new();
         let mut stopping = self.stopping.clone();
         loop {
             tokio::select! {
+                // In this order: what is paused at start is known before the first call is sent.
+                biased;
                 _ = stopping.wait_for(|stopping| *stopping) => break,
+                Some(paused) = pauses.recv() => self.set(paused),
                 next = due.recv() => match next {
                     Some(due) => { under_way.spawn(self.clone().deliver(due)); }
                     None => break,
@@ -92,10 +95,12 @@ impl Delivery {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Takes calls to a target again, as after its credentials were changed.
-    pub fn resume(&self, tenant: &str, target: &str) {
-        if let Some(target) = self.targets.get(&(tenant.to_owned(), target.to_owned())) {
-            target.paused.send_replace(None);
+    fn set(&self, Paused { tenant, target, reason }: Paused) {
+        if let Some(reason) = &reason {
+            tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`: {reason}");
+        }
+        if let Some(target) = self.targets.get(&(tenant, target)) {
+            target.paused.send_replace(reason);
         }
     }
 

@@ -40,8 +40,18 @@ pub fn line(event: &EventRow, paint: Paint) -> String {
         paint.dim(format!("{:<24}", short(event.names.first().map_or("", String::as_str)))),
         paint.outcome(outcome, format!("{:<8}", outcome.unwrap_or("waiting"))),
         calls,
-        harmless(event.reason.as_deref().unwrap_or_default())
+        harmless(&reason(event))
     )
+}
+
+/// Why an event ended as it did, or that this is not known any more.
+fn reason(event: &EventRow) -> String {
+    match (&event.reason, event.redacted_at) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some(at)) if event.outcome.is_some() => format!("redacted on {}", clock::date(at)),
+        (None, Some(_)) => "is redacted when it is over".into(),
+        (None, None) => String::new(),
+    }
 }
 
 /// A name without its source, and a UUID by its first part.
@@ -73,7 +83,10 @@ pub fn show(event: &EventRow, runs: &[RunRow], paint: Paint) -> String {
     field("blame", event.blame.as_deref().unwrap_or_default());
     field("reason", event.reason.as_deref().unwrap_or_default());
     field("ended", &event.ended_at.map(clock::rfc3339).unwrap_or_default());
-    let _ = writeln!(text, "\n{}\n{}", paint.bold("payload"), json(&webhook.payload, ""));
+    field("redacted", &event.redacted_at.map(clock::rfc3339).unwrap_or_default());
+    if !webhook.payload.is_empty() {
+        let _ = writeln!(text, "\n{}\n{}", paint.bold("payload"), json(&webhook.payload, ""));
+    }
     for (n, run) in runs.iter().enumerate() {
         let version: String = run.version.chars().take(12).collect();
         let _ = writeln!(

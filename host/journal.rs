@@ -17,12 +17,17 @@ use crate::model::{
 };
 
 mod names;
+mod paused;
 mod reader;
+mod redact;
 mod runs;
+mod schema;
 mod writer;
 
 pub use names::Joined;
+pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
+pub use redact::{Redacted, Texts};
 use writer::Writer;
 
 /// Milliseconds that a connection waits for another process' write.
@@ -41,12 +46,14 @@ pub struct Feeds {
     pub events: UnboundedReceiver<Arrived>,
     pub calls: UnboundedReceiver<Due>,
     pub replies: UnboundedReceiver<Answered>,
+    pub pauses: UnboundedReceiver<Paused>,
 }
 
 struct Senders {
     events: UnboundedSender<Arrived>,
     calls: UnboundedSender<Due>,
     replies: UnboundedSender<Answered>,
+    pauses: UnboundedSender<Paused>,
 }
 
 /// An event to be handled.
@@ -115,26 +122,33 @@ impl Journal {
     /// Opens a journal, made if there is none. The thread ends when the last handle is dropped.
     pub fn open(path: &Path) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
         let what = || format!("opening the journal `{}`", path.display());
-        let connection = Connection::open(path).with_context(what)?;
+        let mut connection = Connection::open(path).with_context(what)?;
         connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).with_context(what)?;
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;",
+                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA secure_delete = ON;",
             )
             .with_context(what)?;
-        connection.execute_batch(include_str!("journal/schema.sql")).with_context(what)?;
+        schema::prepare(&mut connection, path).with_context(what)?;
+        // A crash may have left in it what was redacted.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
         connection.set_prepared_statement_cache_capacity(64);
         let (writer, thread) = Writer::start(connection)?;
         let (events, events_feed) = unbounded_channel();
         let (calls, calls_feed) = unbounded_channel();
         let (replies, replies_feed) = unbounded_channel();
+        let (pauses, pauses_feed) = unbounded_channel();
         let journal = Self {
             writer,
             readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }),
-            feeds: Arc::new(Senders { events, calls, replies }),
+            feeds: Arc::new(Senders { events, calls, replies, pauses }),
         };
         journal.read(|reader| {
+            for (paused, _) in reader.paused()? {
+                let _ = journal.feeds.pauses.send(paused);
+            }
             for arrived in reader.unfinished()? {
                 let _ = journal.feeds.events.send(arrived);
             }
@@ -143,7 +157,8 @@ impl Journal {
             }
             Ok(())
         })?;
-        Ok((journal, Feeds { events: events_feed, calls: calls_feed, replies: replies_feed }, thread))
+        let feeds = Feeds { events: events_feed, calls: calls_feed, replies: replies_feed, pauses: pauses_feed };
+        Ok((journal, feeds, thread))
     }
 
     /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.
@@ -186,11 +201,14 @@ impl Journal {
             .await
     }
 
-    /// Records what events are about, in this order, and finds the lane of each.
+    /// Records what events are about, in this order, and finds the lane of each that is not over.
     pub async fn key(&self, tenant: &str, keys: Vec<(EventId, Entity)>) -> anyhow::Result<Vec<Keyed>> {
         let tenant = tenant.to_owned();
         self.writer
-            .write_soon(move |tx| keys.into_iter().map(|(event, entity)| key(tx, &tenant, event, &entity)).collect())
+            .write_soon(move |tx| {
+                let keyed = keys.into_iter().map(|(event, entity)| key(tx, &tenant, event, &entity));
+                keyed.filter_map(Result::transpose).collect()
+            })
             .await
     }
 
@@ -205,8 +223,9 @@ impl Journal {
         self.writer.write_soon(move |tx| names::learn(tx, &tenant, lane, &names)).await
     }
 
-    /// Opens a run of an event, or goes on with the open one if neither version nor memory have changed since.
-    pub async fn begin(&self, event: EventId, lane: EntityId, version: &str) -> anyhow::Result<Begun> {
+    /// Opens a run of an event, or goes on with the open one if neither version nor memory have changed since. `None`:
+    /// the event is over.
+    pub async fn begin(&self, event: EventId, lane: EntityId, version: &str) -> anyhow::Result<Option<Begun>> {
         let version = version.to_owned();
         self.writer.write_soon(move |tx| runs::begin(tx, event, lane, &version)).await
     }
@@ -230,8 +249,12 @@ impl Journal {
         self.writer
             .write(
                 move |tx| {
-                    record_ask(tx, run, &asked)?;
-                    runs::send(tx, run, event, &tenant, &calls)
+                    // Without that, what another stage has ended meanwhile would go on.
+                    if record_ask(tx, run, &asked)? {
+                        runs::send(tx, run, event, &tenant, &calls)
+                    } else {
+                        Ok((vec![], None))
+                    }
                 },
                 move |(due, answered)| {
                     for due in due {
@@ -280,7 +303,9 @@ impl Journal {
             if let Some((attempt, outcome)) = attempt {
                 end_attempt(tx, attempt, &outcome, now)?;
             }
-            tx.prepare_cached("UPDATE calls SET reply = ? WHERE id = ?")?.execute(params![to_json(&reply)?, call.0])?;
+            // What is redacted stays so, whoever answers now.
+            tx.prepare_cached("UPDATE calls SET reply = ? WHERE id = ? AND call <> ''")?
+                .execute(params![to_json(&reply)?, call.0])?;
             let waiting: bool = tx
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM calls WHERE run = ? AND reply IS NULL)")?
                 .query_row([run.0], |row| row.get(0))?;
@@ -303,7 +328,7 @@ impl Journal {
 
     /// Records what an ask used and logged that no pass of calls and no end came of.
     pub async fn asked(&self, run: RunId, asked: Asked) -> anyhow::Result<()> {
-        self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await
+        self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await.map(drop)
     }
 
     /// Ends an event by its rules' word. Gives the lanes it turned out to share, if its names are its own.
@@ -317,30 +342,35 @@ impl Journal {
         asked: Asked,
     ) -> anyhow::Result<Joined> {
         let tenant = tenant.to_owned();
-        self.writer
-            .write(
-                move |tx| {
-                    record_ask(tx, run, &asked)?;
-                    let version: String =
-                        tx.query_row("SELECT version FROM runs WHERE id = ?", [run.0], |row| row.get(0))?;
-                    let learned = names::learn(tx, &tenant, lane, &end.names)?;
-                    let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
-                    if let Some(memory) = &end.memory {
-                        remember(tx, joined.entity, event, memory)?;
-                    }
-                    let (outcome, blame, reason) = match learned {
-                        Ok(_) => (end.outcome, blame_of(end.outcome), end.reason),
-                        Err(two) => {
-                            (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason))
-                        }
-                    };
-                    tx.prepare_cached("UPDATE runs SET state = 'ended' WHERE id = ?")?.execute([run.0])?;
-                    finish(tx, event, outcome, blame, &reason, Some(&version))?;
-                    Ok(joined)
-                },
-                |_| (),
-            )
-            .await
+        let end = move |tx: &Transaction| {
+            if !record_ask(tx, run, &asked)? {
+                return Ok((Joined { entity: lane, from: vec![] }, false));
+            }
+            let version: String = tx.query_row("SELECT version FROM runs WHERE id = ?", [run.0], |row| row.get(0))?;
+            let learned = names::learn(tx, &tenant, lane, &end.names)?;
+            let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
+            if let Some(memory) = &end.memory {
+                remember(tx, joined.entity, event, memory)?;
+            }
+            let (outcome, blame, reason) = match learned {
+                Ok(_) => (end.outcome, blame_of(end.outcome), end.reason),
+                Err(two) => {
+                    (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason))
+                }
+            };
+            tx.prepare_cached("UPDATE runs SET state = 'ended' WHERE id = ?")?.execute([run.0])?;
+            let redacted_by = finish(tx, event, outcome, blame, &reason, Some(&version))?;
+            // In the end only: the rules may have been asked with what they remembered until now.
+            if redacted_by == Some(event) {
+                redact::forget(tx, joined.entity, event)?;
+            }
+            Ok((joined, redacted_by.is_some()))
+        };
+        let (joined, redacted) = self.writer.write(end, |_| ()).await?;
+        if redacted {
+            self.empty_log().await?;
+        }
+        Ok(joined)
     }
 
     /// Ends an event without its rules: it is skipped, or has failed.
@@ -352,19 +382,23 @@ impl Journal {
         reason: String,
         version: Option<String>,
     ) -> anyhow::Result<()> {
-        self.writer
-            .write(
-                move |tx| {
-                    drop_open_runs(tx, event)?;
-                    finish(tx, event, outcome, blame, &reason, version.as_deref())
-                },
-                |_| (),
-            )
-            .await
+        let close = move |tx: &Transaction| {
+            drop_open_runs(tx, event)?;
+            finish(tx, event, outcome, blame, &reason, version.as_deref())
+        };
+        if self.writer.write(close, |_| ()).await?.is_some() {
+            self.empty_log().await?;
+        }
+        Ok(())
     }
 
-    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none.
+    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
+    /// taken up: nothing is left of it.
     pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
+        let redacted = self.read(|reader| Ok(reader.show(event)?.and_then(|(event, _)| event.redacted_at)))?;
+        if let Some(at) = redacted {
+            anyhow::bail!("event {event} was redacted on {}: nothing is left to run", clock::date(at));
+        }
         let feeds = self.feeds.clone();
         let tenant = self
             .writer
@@ -372,7 +406,7 @@ impl Journal {
                 move |tx| {
                     tx.query_row(
                         "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
-                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') RETURNING tenant",
+                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL RETURNING tenant",
                         [event.0],
                         |row| row.get::<_, String>(0),
                     )
@@ -422,14 +456,19 @@ fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<Appended> {
     )
 }
 
-fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusqlite::Result<Keyed> {
-    tx.prepare_cached("UPDATE events SET entity = ? WHERE id = ?")?.execute(params![to_json(entity)?, event.0])?;
+fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusqlite::Result<Option<Keyed>> {
+    let waits = tx
+        .prepare_cached("UPDATE events SET entity = ? WHERE id = ? AND outcome IS NULL")?
+        .execute(params![to_json(entity)?, event.0])?;
+    if waits == 0 {
+        return Ok(None);
+    }
     let lane = names::declare(tx, tenant, EntityId(event.0), &entity.names)?;
     let mut after = vec![];
     for name in &entity.after {
         after.extend(names::find(tx, tenant, name)?.filter(|other| *other != lane.entity));
     }
-    Ok(Keyed { event, lane, after })
+    Ok(Some(Keyed { event, lane, after }))
 }
 
 fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) -> rusqlite::Result<()> {
@@ -441,6 +480,7 @@ fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) ->
     Ok(())
 }
 
+/// Ends an event, unless it is over. Gives the event that has it redacted now that it is.
 fn finish(
     tx: &Transaction,
     event: EventId,
@@ -448,12 +488,22 @@ fn finish(
     blame: Option<Blame>,
     reason: &str,
     version: Option<&str>,
-) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "UPDATE events SET outcome = ?, blame = ?, reason = ?, version = ?, ended_at = ? WHERE id = ? AND outcome IS NULL",
-    )?
-    .execute(params![outcome.name(), blame.map(Blame::name), reason, version, clock::now(), event.0])?;
-    Ok(())
+) -> rusqlite::Result<Option<EventId>> {
+    let redacted_by = tx
+        .prepare_cached(
+            "UPDATE events SET outcome = ?, blame = ?, reason = ?, version = ?, ended_at = ?
+             WHERE id = ? AND outcome IS NULL RETURNING redacted_by",
+        )?
+        .query_row(params![outcome.name(), blame.map(Blame::name), reason, version, clock::now(), event.0], |row| {
+            row.get::<_, Option<i64>>(0)
+        })
+        .optional()?
+        .flatten()
+        .map(EventId);
+    if redacted_by.is_some() {
+        redact::scrub(tx, event)?;
+    }
+    Ok(redacted_by)
 }
 
 fn blame_of(outcome: Outcome) -> Option<Blame> {
@@ -471,21 +521,23 @@ fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
 }
 
 fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, now: Millis) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE attempts SET ended_at = ?, outcome = ? WHERE id = ?")?
+    tx.prepare_cached("UPDATE attempts SET ended_at = ?, outcome = ? WHERE id = ? AND outcome IS NOT 'redacted'")?
         .execute(params![now, outcome, attempt])?;
     Ok(())
 }
 
-fn record_ask(tx: &Transaction, run: RunId, asked: &Asked) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE runs SET asks = asks + 1, fuel = fuel + ? WHERE id = ?")?
+/// Records what an ask used and logged. `false`: its run is not open any more, and what came of the ask does not count.
+fn record_ask(tx: &Transaction, run: RunId, asked: &Asked) -> rusqlite::Result<bool> {
+    let open = tx
+        .prepare_cached("UPDATE runs SET asks = asks + 1, fuel = fuel + ? WHERE id = ? AND state = 'open'")?
         .execute(params![asked.usage.fuel as i64, run.0])?;
-    if !asked.log.is_empty() {
+    if open == 1 && !asked.log.is_empty() {
         tx.prepare_cached(
             "INSERT INTO log (run, lines) VALUES (?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines",
         )?
         .execute(params![run.0, asked.log.join("\n")])?;
     }
-    Ok(())
+    Ok(open == 1)
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {

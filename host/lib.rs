@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod compliance;
 pub mod config;
 pub mod delivery;
 pub mod demo;

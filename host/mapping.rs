@@ -12,10 +12,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::check::{self, Key, checked};
+use crate::compliance::{self, Duty};
 use crate::engine;
 use crate::journal::{Answered, Arrived, Asked, Begun, Journal};
 use crate::lanes::Lanes;
-use crate::model::{Blame, Call, Effect, End, EntityId, EventId, Failure, Next, Outcome, RunId};
+use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Next, Outcome, RunId};
 use crate::rules::Plugin;
 
 /// Events whose lane is found in one write.
@@ -130,7 +131,11 @@ enum Message {
         run: RunId,
         next: Result<Next, Failure>,
         asked: Asked,
+        /// What the host has to do itself when the rules are done.
+        duty: Option<Box<(Duty, Event)>>,
     },
+    /// Events were ended that may be in any lane, running or not.
+    Over(Vec<EventId>),
     /// The event is over, in a lane made of these.
     Ended {
         event: EventId,
@@ -187,14 +192,14 @@ impl Worker {
                     }
                 }
             }
-            Message::Asked { event, restarts, run, next, asked } => {
+            Message::Asked { event, restarts, run, next, asked, duty } => {
                 let Some(running) = self.running.get_mut(&event).filter(|running| running.restarts == restarts) else {
                     return;
                 };
                 running.run = Some(run);
                 match next {
                     Ok(Next::Send { calls, names }) => self.send(event, run, calls, names, asked).await,
-                    Ok(Next::End(end)) => self.end(event, run, end, asked),
+                    Ok(Next::End(end)) => self.end(event, run, end, asked, duty),
                     Err(failure) => {
                         // What the rules logged may explain it.
                         if let Err(error) = self.journal.asked(run, asked).await {
@@ -208,6 +213,12 @@ impl Worker {
                 self.join(entity, &from).await;
                 self.running.remove(&event);
                 self.lanes.finish(event);
+            }
+            Message::Over(events) => {
+                for event in events {
+                    self.running.remove(&event);
+                    self.lanes.finish(event);
+                }
             }
             Message::Again(event) => {
                 self.running.remove(&event);
@@ -300,7 +311,8 @@ impl Worker {
             // The semaphores are never closed.
             let Ok(_loaded) = loaded.acquire_owned().await else { return };
             let begun = match journal.begin(event, lane, plugin.digest()).await {
-                Ok(begun) => begun,
+                Ok(Some(begun)) => begun,
+                Ok(None) => return drop(inbox.send(Message::Over(vec![event]))),
                 Err(error) => return again(&inbox, event, &error).await,
             };
             let Begun { run, event: webhook, memory, replies } = begun;
@@ -308,6 +320,14 @@ impl Worker {
                 let _ = inbox.send(Message::Waits { event, restarts, run });
                 return;
             };
+            let duty = compliance::duty(&webhook.webhook);
+            if let Some(duty) = duty.filter(|duty| !compliance::is_asked(*duty, plugin.manifest())) {
+                let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: vec![] };
+                let (next, duty) = (Ok(Next::End(end)), Some(Box::new((duty, webhook))));
+                let _ = inbox.send(Message::Asked { event, restarts, run, next, asked: Asked::default(), duty });
+                return;
+            }
+            let duty = duty.map(|duty| Box::new((duty, webhook.clone())));
             let Ok(own_permit) = own_asks.acquire_owned().await else { return };
             let Ok(permit) = asks.acquire_owned().await else { return };
             let step = spawn_blocking(move || {
@@ -322,7 +342,7 @@ impl Worker {
                 Err(error) => (Err(Failure::new(Blame::Host, format!("the ask failed: {error}"))), Asked::default()),
             };
             // The worker is gone when the host stops; the run is in the journal.
-            let _ = inbox.send(Message::Asked { event, restarts, run, next, asked });
+            let _ = inbox.send(Message::Asked { event, restarts, run, next, asked, duty });
         });
     }
 
@@ -353,10 +373,21 @@ impl Worker {
         });
     }
 
-    fn end(&self, event: EventId, run: RunId, end: End, asked: Asked) {
+    fn end(&self, event: EventId, run: RunId, mut end: End, asked: Asked, duty: Option<Box<(Duty, Event)>>) {
         let Some(lane) = self.lanes.entity_of(event) else { return };
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
+        let plugin = self.plugin.clone();
         tokio::spawn(async move {
+            if let Some(duty) = duty {
+                let (duty, webhook) = *duty;
+                match compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await {
+                    Ok(fulfilled) => {
+                        let _ = inbox.send(Message::Over(fulfilled.over));
+                        end = fulfilled.end;
+                    }
+                    Err(error) => return again(&inbox, event, &error).await,
+                }
+            }
             let (outcome, reason) = (end.outcome.name(), end.reason.clone());
             match journal.end(run, event, lane, &tenant, end, asked).await {
                 Ok(joined) => {
@@ -406,7 +437,19 @@ async fn again(inbox: &UnboundedSender<Message>, event: EventId, error: &anyhow:
 fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> Key {
     let failed = |reason| Key::Over(Outcome::Failed, Some(Blame::Host), reason);
     match journal.read(|reader| reader.event(event)) {
-        Ok(Some(event)) => check::key(&event.webhook, plugin.manifest(), || plugin.key(&event).result),
+        Ok(Some(event)) => {
+            let asked = || check::key(&event.webhook, plugin.manifest(), || plugin.key(&event).result);
+            let Some(duty) = compliance::duty(&event.webhook) else { return asked() };
+            // What the rules cannot name, or do not want to, the host does all the same.
+            let entity = compliance::is_asked(duty, plugin.manifest()).then(asked).and_then(|key| match key {
+                Key::Entity(entity) => Some(entity),
+                Key::Over(..) => None,
+            });
+            match journal.read(|reader| compliance::key(reader, &event, duty, entity)) {
+                Ok(entity) => Key::Entity(entity),
+                Err(error) => failed(format!("{error:#}")),
+            }
+        }
         Ok(None) => failed("the event is not in the journal".into()),
         Err(error) => failed(format!("{error:#}")),
     }

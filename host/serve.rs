@@ -70,15 +70,15 @@ impl Server {
         });
         let stages = [
             tokio::spawn(mapping::run(journal.clone(), plugins, feeds.events, feeds.replies, stopping)),
-            tokio::spawn(delivery.clone().run(feeds.calls)),
+            tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
         ];
         tracing::info!("listening on http://{address}");
         Ok(Self { address, journal, delivery, stop, intake, stages, writer })
     }
 
-    /// Takes calls to a target again after a 401 paused it.
-    pub fn resume(&self, tenant: &str, target: &str) {
-        self.delivery.resume(tenant, target);
+    /// Takes calls to a target again, whatever paused it.
+    pub async fn resume(&self, tenant: &str, target: &str) -> anyhow::Result<()> {
+        self.journal.resume(tenant, target).await.map(drop)
     }
 
     /// Tenant, target and reason of each target that takes nothing now.

@@ -136,7 +136,7 @@ async fn a_401_pauses_the_target_until_it_is_resumed_and_nothing_is_lost() {
     assert_eq!(town.playground.omneo.requests().iter().filter(|request| request.status == 401).count(), refused);
     assert!(refused <= 2);
     town.playground.omneo.set_token("omneo-token");
-    town.playground.server.resume("acme", "omneo");
+    town.playground.server.resume("acme", "omneo").await.unwrap();
     town.settle().await;
     assert_eq!(town.profile(&profile)["last_name"], json!("Byron"));
     assert_eq!(town.playground.omneo.products().len(), 1);

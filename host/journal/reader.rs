@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::journal::{Arrived, Due, from_json};
+use crate::journal::{Arrived, Due, from_json, schema};
 use crate::model::{Call, CallId, Effect, Event, EventId, Millis, Reply, RunId, Webhook};
 
 /// A connection that only reads.
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// Which events to list.
@@ -38,6 +38,8 @@ pub struct EventRow {
     pub reason: Option<String>,
     pub version: Option<String>,
     pub ended_at: Option<Millis>,
+    /// When everything personal was taken out of it; before its end, when that was decided.
+    pub redacted_at: Option<Millis>,
     /// Calls of its last run, in the order they were asked.
     pub calls: usize,
 }
@@ -80,7 +82,10 @@ impl Reader {
         let connection = Connection::open_with_flags(path, flags)
             .with_context(|| format!("opening the journal `{}` to read", path.display()))?;
         match connection.table_exists(None, "attempts") {
-            Ok(true) => Ok(Self::new(connection)),
+            Ok(true) => {
+                schema::check(&connection, path)?;
+                Ok(Self::new(connection))
+            }
             Err(error) if error.sqlite_error_code() != Some(ErrorCode::NotADatabase) => {
                 Err(error).with_context(|| format!("opening the journal `{}` to read", path.display()))
             }
@@ -139,7 +144,7 @@ impl Reader {
     /// Events that the filter lets through, in order of arrival.
     pub fn events(&self, filter: &Filter) -> anyhow::Result<Vec<EventRow>> {
         let mut statement = self.connection.prepare(&format!(
-            "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at,
+            "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at, redacted_at,
                     (SELECT count(*) FROM calls WHERE run = (SELECT max(id) FROM runs WHERE event = events.id))
              FROM events
              WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR topic = ?2) AND id > ?3
@@ -162,7 +167,7 @@ impl Reader {
             .connection
             .query_row(
                 &format!(
-                    "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at, 0 FROM events WHERE id = ?"
+                    "SELECT {EVENT}, entity, outcome, blame, reason, version, ended_at, redacted_at, 0 FROM events WHERE id = ?"
                 ),
                 [id.0],
                 event_row,
@@ -192,7 +197,7 @@ impl Reader {
     fn calls(&self, run: i64) -> anyhow::Result<Vec<CallRow>> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT id, pass, call, reply FROM calls WHERE run = ? ORDER BY pass, id")?;
+            .prepare_cached("SELECT id, pass, call, reply FROM calls WHERE run = ? AND call <> '' ORDER BY pass, id")?;
         let mut calls = vec![];
         let mut rows = statement.query([run])?;
         while let Some(row) = rows.next()? {
@@ -237,6 +242,12 @@ pub(super) fn event(connection: &Connection, id: EventId) -> rusqlite::Result<Ev
     connection.prepare_cached(&format!("SELECT {EVENT} FROM events WHERE id = ?"))?.query_row([id.0], read_event)
 }
 
+/// An event that is not over.
+pub(super) fn unfinished_event(connection: &Connection, id: EventId) -> rusqlite::Result<Option<Event>> {
+    let sql = format!("SELECT {EVENT} FROM events WHERE id = ? AND outcome IS NULL");
+    connection.prepare_cached(&sql)?.query_row([id.0], read_event).optional()
+}
+
 fn read_event(row: &Row) -> rusqlite::Result<Event> {
     Ok(Event {
         id: EventId(row.get(0)?),
@@ -267,6 +278,7 @@ fn event_row(row: &Row) -> rusqlite::Result<EventRow> {
         reason: row.get(12)?,
         version: row.get(13)?,
         ended_at: row.get(14)?,
-        calls: row.get(15)?,
+        redacted_at: row.get(15)?,
+        calls: row.get(16)?,
     })
 }

@@ -7,7 +7,8 @@ use super::{Answered, Begun, Due, drop_open_runs, from_json, reader, to_json};
 use crate::clock;
 use crate::model::{Call, CallId, Effect, EntityId, EventId, Millis, Reply, RunId};
 
-pub fn begin(tx: &Transaction, event: EventId, lane: EntityId, version: &str) -> rusqlite::Result<Begun> {
+pub fn begin(tx: &Transaction, event: EventId, lane: EntityId, version: &str) -> rusqlite::Result<Option<Begun>> {
+    let Some(webhook) = reader::unfinished_event(tx, event)? else { return Ok(None) };
     let mut memory = vec![];
     let mut revisions: Vec<i64> = vec![];
     let mut statement =
@@ -34,7 +35,7 @@ pub fn begin(tx: &Transaction, event: EventId, lane: EntityId, version: &str) ->
         }
     };
     let replies = if open.is_some() { replies(tx, run)? } else { Some(vec![]) };
-    Ok(Begun { run: RunId(run), event: reader::event(tx, event)?, memory, replies })
+    Ok(Some(Begun { run: RunId(run), event: webhook, memory, replies }))
 }
 
 /// The replies of a run by pass; `None` while one is missing.

@@ -1,4 +1,5 @@
 -- events -> runs -> calls -> attempts, and memory in revisions. Times are milliseconds since 1970 in UTC.
+-- What an older journal lacks of this is added by the steps in schema.rs.
 
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY,
@@ -18,11 +19,15 @@ CREATE TABLE IF NOT EXISTS events (
   reason TEXT,
   -- The version that ended it.
   version TEXT,
-  ended_at INTEGER
+  ended_at INTEGER,
+  -- When everything personal was taken out of it, or was to be as soon as it is over; and the event that asked for that.
+  redacted_at INTEGER,
+  redacted_by INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS deliveries ON events (tenant, source, delivery_id) WHERE delivery_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS unfinished ON events (id) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS dead_letters ON events (tenant, id) WHERE outcome IN ('refused', 'invalid', 'failed');
+CREATE INDEX IF NOT EXISTS redacted ON events (redacted_by) WHERE redacted_by IS NOT NULL;
 
 -- Every name ever given to an entity. An entity has no row of its own: it is what its names share.
 CREATE TABLE IF NOT EXISTS names (
@@ -41,7 +46,7 @@ CREATE TABLE IF NOT EXISTS memory (
   -- Whether it is what the entity remembers now. Two at once: entities were joined and have not remembered since.
   current INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS remembered ON memory (entity) WHERE current;
+CREATE INDEX IF NOT EXISTS remembered ON memory (entity, current);
 
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY,
@@ -63,6 +68,7 @@ CREATE TABLE IF NOT EXISTS calls (
   run INTEGER NOT NULL REFERENCES runs,
   pass INTEGER NOT NULL,
   target TEXT NOT NULL,
+  -- As JSON. Empty, and the reply too, once its event is redacted.
   call TEXT NOT NULL,
   -- Null until there is one.
   reply TEXT
@@ -85,3 +91,12 @@ CREATE TABLE IF NOT EXISTS log (
   run INTEGER PRIMARY KEY REFERENCES runs,
   lines TEXT NOT NULL
 ) STRICT;
+
+-- Targets that take no calls, whatever restarts there are, until somebody resumes them.
+CREATE TABLE IF NOT EXISTS paused (
+  tenant TEXT NOT NULL,
+  target TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (tenant, target)
+) STRICT, WITHOUT ROWID;

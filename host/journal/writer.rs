@@ -5,6 +5,7 @@
 use std::iter;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -18,6 +19,12 @@ const JOBS_WAITING_MAX: usize = 4096;
 /// One job: writes in the transaction, and afterwards is told whether that was committed. Without a transaction it only
 /// tells its caller why there is none.
 type Job = Box<dyn FnOnce(Result<&Transaction, &str>) -> Option<Written> + Send>;
+/// What the thread does.
+enum Work {
+    Job(Job),
+    /// Empties SQLite's log of writes, and says whether nobody was in the way.
+    EmptyLog(oneshot::Sender<Result<bool, String>>),
+}
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
 
 /// What came of a job, before anyone knows whether it will be committed.
@@ -37,7 +44,7 @@ struct Failed {
 /// A handle on the writing thread; the last one dropped lets it finish what waits and end.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Work>,
     broken: watch::Receiver<Option<String>>,
 }
 
@@ -90,7 +97,7 @@ impl Writer {
             });
             Some(Written { finish, failed, promised: false })
         });
-        self.send(job).await?;
+        self.send(Work::Job(job)).await?;
         answered.await.map_err(|_| anyhow!("the journal has stopped"))?
     }
 
@@ -115,11 +122,20 @@ impl Writer {
             let _ = answer.send(result.map_err(|error| anyhow!(error).context("writing the journal")));
             Some(Written { finish: Box::new(|_| ()), failed, promised })
         });
-        self.send(job).await?;
+        self.send(Work::Job(job)).await?;
         answered.await.map_err(|_| anyhow!("the journal has stopped"))?
     }
 
-    async fn send(&self, job: Job) -> anyhow::Result<()> {
+    /// Moves what was written from the log of writes into the journal's file and empties the log, so that nothing older
+    /// stands in either. `false`: somebody was reading; nobody waits for them.
+    pub async fn empty_log(&self) -> anyhow::Result<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Work::EmptyLog(answer)).await?;
+        let emptied = answered.await.map_err(|_| anyhow!("the journal has stopped"))?;
+        emptied.map_err(|why| anyhow!("emptying the journal's log of writes: {why}"))
+    }
+
+    async fn send(&self, job: Work) -> anyhow::Result<()> {
         match self.jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Disconnected(_)) => Err(anyhow!("the journal has stopped")),
@@ -150,10 +166,17 @@ fn in_savepoint<T>(
     }
 }
 
-fn run(mut connection: Connection, waiting: &Receiver<Job>, broken: &watch::Sender<Option<String>>) {
+fn run(mut connection: Connection, waiting: &Receiver<Work>, broken: &watch::Sender<Option<String>>) {
     while let Ok(first) = waiting.recv() {
         let more = iter::from_fn(|| waiting.try_recv().ok());
-        let jobs = iter::once(first).chain(more).take(JOBS_PER_COMMIT_MAX);
+        let mut emptied = vec![];
+        let jobs = iter::once(first).chain(more).take(JOBS_PER_COMMIT_MAX).filter_map(|work| match work {
+            Work::Job(job) => Some(job),
+            Work::EmptyLog(answer) => {
+                emptied.push(answer);
+                None
+            }
+        });
         let why = broken.borrow().clone();
         if let Some(why) = why {
             refuse(jobs, &why);
@@ -175,7 +198,18 @@ fn run(mut connection: Connection, waiting: &Receiver<Job>, broken: &watch::Send
         for written in written {
             (written.finish)(outcome.as_ref().copied().map_err(String::as_str));
         }
+        for answer in emptied {
+            let _ = answer.send(empty_log(&connection).map_err(|error| error.to_string()));
+        }
     }
+}
+
+fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
+    let patience: u64 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    connection.busy_timeout(Duration::from_millis(patience))?;
+    Ok(!busy?)
 }
 
 fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) -> (Vec<Written>, Result<(), Failed>) {

@@ -18,7 +18,7 @@ pub const RULES: &str = "timezone = \"Australia/Melbourne\"\n";
 pub struct Town {
     pub playground: Playground,
     pub clock: Clock,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// A plugin with these rules, made once for all stories of a test program.

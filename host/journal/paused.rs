@@ -1,0 +1,54 @@
+//! Targets that take no calls until somebody says so, whatever restarts there are. Knows why; not who sends.
+
+use rusqlite::params;
+
+use super::{Journal, Reader};
+use crate::clock;
+use crate::model::Millis;
+
+/// A target that has been paused, or that takes calls again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paused {
+    pub tenant: String,
+    pub target: String,
+    /// `None`: it takes calls again.
+    pub reason: Option<String>,
+}
+
+impl Journal {
+    /// Pauses a target. When this returns it is on disk.
+    pub async fn pause(&self, tenant: &str, target: &str, reason: &str) -> anyhow::Result<()> {
+        let paused = Paused { tenant: tenant.into(), target: target.into(), reason: Some(reason.into()) };
+        let (feeds, told) = (self.feeds.clone(), paused.clone());
+        let pause = move |tx: &rusqlite::Transaction| {
+            tx.execute(
+                "INSERT INTO paused (tenant, target, since, reason) VALUES (?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET reason = excluded.reason",
+                params![paused.tenant, paused.target, clock::now(), paused.reason],
+            )
+        };
+        self.writer.write(pause, move |_| drop(feeds.pauses.send(told))).await?;
+        Ok(())
+    }
+
+    /// Lets a target take calls again. `false`: the journal had not paused it.
+    pub async fn resume(&self, tenant: &str, target: &str) -> anyhow::Result<bool> {
+        let resumed = Paused { tenant: tenant.into(), target: target.into(), reason: None };
+        let (feeds, told) = (self.feeds.clone(), resumed.clone());
+        let resume = move |tx: &rusqlite::Transaction| {
+            tx.execute("DELETE FROM paused WHERE tenant = ? AND target = ?", params![resumed.tenant, resumed.target])
+        };
+        Ok(self.writer.write(resume, move |_| drop(feeds.pauses.send(told))).await? > 0)
+    }
+}
+
+impl Reader {
+    /// The targets that are paused, and since when.
+    pub fn paused(&self) -> anyhow::Result<Vec<(Paused, Millis)>> {
+        let mut statement = self.connection.prepare("SELECT tenant, target, reason, since FROM paused")?;
+        let rows = statement.query_map([], |row| {
+            Ok((Paused { tenant: row.get(0)?, target: row.get(1)?, reason: row.get(2)? }, row.get(3)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,55 @@
+//! The journal's tables: makes them, and brings those of an older journal up to date. Knows no row.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
+/// `user_version` says how many of these it has.
+const STEPS: [&str; 1] = [
+    // Redaction; and an index by which all revisions of an entity are found.
+    "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
+     ALTER TABLE events ADD COLUMN redacted_by INTEGER;
+     DROP INDEX remembered;",
+];
+
+/// Makes the tables, or adds to them what they lack.
+pub fn prepare(connection: &mut Connection, path: &Path) -> anyhow::Result<()> {
+    let old = connection.table_exists(None, "events")?;
+    let version = if old { version(connection)? } else { STEPS.len() };
+    refuse_newer(version, path)?;
+    if version < STEPS.len() {
+        tracing::info!("bringing the journal `{}` up to date; this takes a while if it is large", path.display());
+        // What was deleted before anything was deleted for good may still be in its free pages.
+        connection.execute_batch("VACUUM").context("cleaning the journal")?;
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in STEPS.iter().skip(version) {
+        tx.execute_batch(step)?;
+    }
+    tx.execute_batch(include_str!("schema.sql"))?;
+    tx.execute_batch(&format!("PRAGMA user_version = {}", STEPS.len()))?;
+    Ok(tx.commit()?)
+}
+
+/// Refuses to read a journal whose tables are others than these.
+pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    let version = version(connection)?;
+    refuse_newer(version, path)?;
+    if version < STEPS.len() {
+        bail!("the journal `{}` is of an older tandem\nhint: `tandem serve` brings it up to date", path.display());
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> anyhow::Result<usize> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn refuse_newer(version: usize, path: &Path) -> anyhow::Result<()> {
+    if version > STEPS.len() {
+        bail!("the journal `{}` is of a newer tandem\nhint: use that one", path.display());
+    }
+    Ok(())
+}
