@@ -12,6 +12,7 @@ mod profiles;
 mod routes;
 mod store;
 mod views;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,8 @@ pub struct OmneoOptions {
     pub suppress_own: bool,
     /// What `email_promo` and the like say while nobody has set them; their `_raw` twins are null then.
     pub promo_default: Option<bool>,
+    /// What the token may do, as `GET /auth/access-tokens` gives it; `*` is everything. Held where webhooks are set up.
+    pub scopes: Vec<String>,
 }
 
 impl Default for OmneoOptions {
@@ -65,6 +68,7 @@ impl Default for OmneoOptions {
             per_minute: None,
             suppress_own: false,
             promo_default: None,
+            scopes: vec!["*".to_owned()],
         }
     }
 }
@@ -101,7 +105,7 @@ impl Omneo {
             suppress_own: options.suppress_own,
             per_minute: options.per_minute,
             minute: Mutex::new((0, 0)),
-            store: Mutex::new(Store::new(options.seed, options.promo_default)),
+            store: Mutex::new(Store::new(options.seed, options.promo_default, options.scopes)),
         });
         let serving = Arc::clone(&core);
         let service = Service {

@@ -14,6 +14,7 @@ mod mutations;
 mod queries;
 mod schema;
 mod store;
+mod subscriptions;
 mod views;
 mod webhooks;
 
@@ -50,6 +51,8 @@ pub struct ShopifyOptions {
     pub seed: u64,
     /// Size of the bucket in points, and points it regains per second of [`clock`](ShopifyOptions::clock).
     pub bucket: (f64, f64),
+    /// What the app may do here, as `currentAppInstallation { accessScopes }` gives it.
+    pub scopes: Vec<String>,
     /// Whether the metafield definition `omneo.profile_id` of type `id` exists from the start.
     pub link_defined: bool,
     /// Customer ids above 2^53 instead of merely above 2^32.
@@ -76,6 +79,9 @@ impl Default for ShopifyOptions {
             seed: 1,
             // Recorded answers: what a development store has.
             bucket: (2_000.0, 100.0),
+            scopes: ["read_customer_merge", "read_locations", "read_orders", "read_products", "write_customers"]
+                .map(String::from)
+                .into(),
             link_defined: true,
             big_ids: false,
             timezone: "Australia/Brisbane".to_owned(),
@@ -117,6 +123,7 @@ impl Shopify {
             offset_minutes: options.offset_minutes,
             currency: options.currency,
             taxes_included: options.taxes_included,
+            scopes: options.scopes,
             api_version: options.api_version,
         };
         let state = State {

@@ -21,6 +21,7 @@ const fn endpoint(method: &'static str, path: &'static str, required: &'static [
 /// Every endpoint there is here, the more special before the more general (Omneo SDK and docs).
 pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/auth/verify", &[]),
+    endpoint("GET", "/auth/access-tokens", &[]),
     endpoint("POST", "/profiles/search-id", &["type", "id"]),
     endpoint("POST", "/profiles/exists", &["type", "id"]),
     endpoint("POST", "/profiles/availability", &[]),
@@ -68,4 +69,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/locations/{id}", &[]),
     endpoint("GET", "/webhooks", &[]),
     endpoint("POST", "/webhooks", &["trigger", "url", "namespace"]),
+    endpoint("GET", "/webhooks/{id}", &[]),
+    endpoint("PUT", "/webhooks/{id}", &[]),
+    endpoint("DELETE", "/webhooks/{id}", &[]),
 ];

@@ -7,7 +7,7 @@ use super::commerce::{self, Kind};
 use super::endpoints::{ENDPOINTS, Endpoint};
 use super::lists::list;
 use super::store::{Errors, Profile, Row, Shelf, Store, text};
-use super::{addresses, catalogue, comms, profiles, views};
+use super::{addresses, catalogue, comms, profiles, views, webhooks};
 use crate::server::{Answer, Call};
 
 /// Finds the endpoint, checks what it requires, and does it. `path` is the one below `/api/v3`.
@@ -24,6 +24,9 @@ pub(crate) fn route(store: &mut Store, call: &Call, path: &str) -> Answer {
             Answer::new(405, json!({ "message": message })).with("allow", methods)
         };
     };
+    if webhooks::lacking(store, &call.method, path).is_some() {
+        return Answer::new(403, json!({ "message": "Invalid scope(s) provided." }));
+    }
     let empty = Map::new();
     let body = match &call.body {
         Some(Value::Object(body)) => body,
@@ -105,6 +108,7 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
     let (body, call) = (request.body, request.call);
     Ok(match (endpoint.method, endpoint.path) {
         ("GET", "/auth/verify") => data("OK"),
+        ("GET", "/auth/access-tokens") => data(webhooks::tokens(store)),
         ("GET", "/profiles") => {
             let rows =
                 store.profiles.iter().filter(|profile| !profile.deleted).map(|profile| views::view(store, profile));
@@ -163,13 +167,7 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
             let id = request.number().unwrap_or_default();
             if catalogue::delete_location(store, id, heir)? { no_content() } else { no_model("Location") }
         }
-        ("POST", "/webhooks") => {
-            let id = store.next_id();
-            let mut row = body.clone();
-            row.insert("id".to_owned(), json!(id));
-            store.webhooks.insert(id, row.clone());
-            created(row)
-        }
+        ("POST", "/webhooks") => created(webhooks::put(store, None, body)?),
         (method, path) => return on_shelf(store, method, path, request),
     })
 }
@@ -198,6 +196,7 @@ fn on_shelf(store: &mut Store, method: &str, path: &str, request: &Incoming) -> 
         }
         (_, "Order") => commerce::sale(store, Kind::Order, Some(id), request.body).map(data),
         (_, "Transaction") => commerce::sale(store, Kind::Transaction, Some(id), request.body).map(data),
+        (_, "Webhook") => webhooks::put(store, Some(id), request.body).map(data),
         _ => Ok(data(catalogue::put_location(store, Some(id), request.body))),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Store {
     pub webhooks: Shelf,
     /// What `*_promo` says on read while nobody has set it.
     pub promo_default: Option<bool>,
+    /// Of the token.
+    pub scopes: Vec<String>,
     /// The time of the request or edit under way.
     pub now_ms: i64,
     /// Event and body of webhooks to send when the request or edit is done.
@@ -45,7 +47,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub fn new(seed: u64, promo_default: Option<bool>) -> Store {
+    pub fn new(seed: u64, promo_default: Option<bool>, scopes: Vec<String>) -> Store {
         Store {
             profiles: Vec::new(),
             orders: Shelf::new(),
@@ -54,6 +56,7 @@ impl Store {
             locations: Shelf::new(),
             webhooks: Shelf::new(),
             promo_default,
+            scopes,
             now_ms: 0,
             events: Vec::new(),
             // Apart from a shop of the same seed.

@@ -233,7 +233,8 @@ pub(crate) fn define(store: &mut Store, input: &Map<String, Value>) -> Value {
     if let Some(problem) = problem {
         return json!({ "createdDefinition": null, "userErrors": [user_error(&problem)] });
     }
-    let definition = Definition { id: store.next_id(), owner, namespace, key, name, ty };
+    let storefront = input.get("access").and_then(|access| access["storefront"].as_str()).unwrap_or("NONE").to_owned();
+    let definition = Definition { id: store.next_id(), owner, namespace, key, name, ty, storefront };
     let view = views::definition(&definition);
     store.definitions.push(definition);
     json!({ "createdDefinition": view, "userErrors": [] })

@@ -7,7 +7,7 @@ use super::customer::{self, Problem};
 use super::graphql::Failed;
 use super::metafields::{self, user_error};
 use super::store::{Consent, Customer, Store};
-use super::{addresses, merges, queries, views};
+use super::{addresses, merges, queries, subscriptions, views};
 use crate::clock;
 
 pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
@@ -32,7 +32,9 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
         "customerAddressCreate" => Ok(addresses::create(store, arguments)),
         "customerAddressUpdate" => addresses::update(store, arguments),
         "customerAddressDelete" => addresses::delete(store, arguments),
-        "webhookSubscriptionCreate" => Ok(subscribe(store, arguments)),
+        "webhookSubscriptionCreate" => Ok(subscriptions::create(store, arguments)),
+        "webhookSubscriptionUpdate" => Ok(subscriptions::update(store, arguments)),
+        "webhookSubscriptionDelete" => Ok(subscriptions::delete(store, arguments)),
         _ => Ok(Value::Null),
     }
 }
@@ -241,32 +243,4 @@ fn tags(store: &mut Store, arguments: &Map<String, Value>, add: bool) -> Value {
     let id = new.id;
     store.save(new);
     json!({ "node": store.customers.get(&id).map(|customer| views::customer(store, customer)), "userErrors": [] })
-}
-
-/// Subscriptions are only noted: where webhooks go is the stand-in's own setting.
-fn subscribe(store: &mut Store, arguments: &Map<String, Value>) -> Value {
-    let (topic, input) = (&arguments["topic"], &arguments["webhookSubscription"]);
-    let uri = input["uri"].as_str().or(input["callbackUrl"].as_str()).unwrap_or_default();
-    let field = ["webhookSubscription", "callbackUrl"];
-    let problem = if uri.is_empty() {
-        Some("Address can't be blank")
-    } else if uri.starts_with("http://") {
-        Some("Address protocol http:// is not supported")
-    } else if store.subscriptions.iter().any(|known| known["topic"] == *topic && known["uri"] == uri) {
-        Some("Address for this topic has already been taken")
-    } else {
-        None
-    };
-    if let Some(message) = problem {
-        return refused("webhookSubscription", &[Problem::new(&field, message, "INVALID")]);
-    }
-    let (id, now) = (store.next_id(), clock::utc(store.now_ms));
-    let lists = ["includeFields", "metafieldNamespaces"].map(|key| input[key].as_array().cloned().unwrap_or_default());
-    let subscription = json!({
-        "__typename": "WebhookSubscription", "callbackUrl": uri, "createdAt": now, "filter": input["filter"], "format": "JSON",
-        "id": format!("gid://shopify/WebhookSubscription/{id}"), "includeFields": lists[0], "legacyResourceId": id.to_string(),
-        "metafieldNamespaces": lists[1], "name": input["name"], "topic": topic, "updatedAt": now, "uri": uri,
-    });
-    store.subscriptions.push(subscription.clone());
-    json!({ "webhookSubscription": subscription, "userErrors": [] })
 }

@@ -49,6 +49,11 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
             items(kept.map(views::definition).collect())
         }
         "shop" => views::shop(store),
+        "currentAppInstallation" => {
+            let scope = |handle: &String| json!({ "description": handle, "handle": handle });
+            let scopes: Vec<_> = store.facts.scopes.iter().map(scope).collect();
+            json!({ "__typename": "AppInstallation", "id": "gid://shopify/AppInstallation/1", "accessScopes": scopes })
+        }
         "webhookSubscriptions" => items(store.subscriptions.clone()),
         _ => Value::Null,
     })

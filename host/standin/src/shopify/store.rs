@@ -94,6 +94,8 @@ pub(crate) struct Definition {
     pub key: String,
     pub name: String,
     pub ty: String,
+    /// `NONE` or `PUBLIC_READ`.
+    pub storefront: String,
 }
 
 /// What a shop is, apart from its data.
@@ -104,6 +106,7 @@ pub(crate) struct Facts {
     pub offset_minutes: i32,
     pub currency: String,
     pub taxes_included: bool,
+    pub scopes: Vec<String>,
     pub api_version: String,
 }
 
@@ -153,6 +156,7 @@ impl Store {
                 key,
                 name: "Omneo profile".to_owned(),
                 ty: "id".to_owned(),
+                storefront: "NONE".to_owned(),
             });
         }
         store

@@ -129,6 +129,7 @@ pub(crate) fn definition(definition: &Definition) -> Value {
     let unique = definition.ty == "id";
     json!({
         "__typename": "MetafieldDefinition",
+        "access": { "admin": "PUBLIC_READ_WRITE", "storefront": definition.storefront },
         "capabilities": { "uniqueValues": { "eligible": unique, "enabled": unique } },
         "id": gid("MetafieldDefinition", definition.id),
         "key": definition.key,

@@ -93,7 +93,7 @@ impl Shopify {
                 };
                 json!({ "metafieldsSet": { "metafields": [], "userErrors": errors } })
             }
-            "ClearLoyalty" => {
+            "ClearMetafields" => {
                 let owner = variables["metafields"][0]["ownerId"].as_str().unwrap_or_default();
                 if let Some(customer) = self.customers.get_mut(&tail(owner)) {
                     customer.profile = None;
