@@ -3,7 +3,12 @@
 //! `cargo test --test cases guest` runs those with `guest` in their name. To add one, make a folder
 //! `<source>/<topic>/<a sentence that says what must happen>` with a `payload.json`, run the tests with `BLESS=1`, give
 //! each call a reply in place of `< ?`, and do so again until the event is over; then read what is there.
+//!
+//! Every GraphQL request on the way must be one that Shopify's schemas take.
 
+mod admin_schema;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -79,7 +84,11 @@ impl Bench {
         let case = Case::read(dir).map_err(|error| format!("{error:#}"))?;
         let rules = case.rules.as_deref().unwrap_or(&self.rules);
         let plugin = self.plugin(rules)?;
-        let baked = case.run(&Rules::from(&plugin));
+        let sent = Sent::default();
+        let baked = case.run(&recording(Rules::from(&plugin), &sent));
+        for (document, variables) in sent.into_inner() {
+            admin_schema::valid(&document, &variables)?;
+        }
         let again = case.run(&Rules::from(&plugin));
         if !same(&baked, &again) || baked.asks != again.asks {
             return Err("the component gave something else when it was asked the same again".into());
@@ -113,6 +122,26 @@ impl Bench {
         })
         .clone()
     }
+}
+
+/// GraphQL requests: documents with their variables.
+type Sent = RefCell<Vec<(String, String)>>;
+
+/// The same rules, with an eye on what they send to Shopify.
+fn recording<'a>(rules: Rules<'a>, sent: &'a Sent) -> Rules<'a> {
+    let Rules { manifest, key, step } = rules;
+    let step = Box::new(move |event: &model::Event, memory: &[String], replies: &[Vec<model::Reply>]| {
+        let asked = step(event, memory, replies);
+        if let Ok(model::Next::Send { calls, .. }) = &asked.result {
+            for call in calls {
+                if let model::Request::Graphql { document, variables } = &call.request {
+                    sent.borrow_mut().push((document.clone(), variables.clone()));
+                }
+            }
+        }
+        asked
+    });
+    Rules { manifest, key, step }
 }
 
 fn same(one: &Report, other: &Report) -> bool {
