@@ -136,15 +136,7 @@ impl Journal {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
         connection.set_prepared_statement_cache_capacity(64);
         let (writer, thread) = Writer::start(connection)?;
-        let (events, events_feed) = unbounded_channel();
-        let (calls, calls_feed) = unbounded_channel();
-        let (replies, replies_feed) = unbounded_channel();
-        let (pauses, pauses_feed) = unbounded_channel();
-        let journal = Self {
-            writer,
-            readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }),
-            feeds: Arc::new(Senders { events, calls, replies, pauses }),
-        };
+        let (journal, feeds) = Self::around(writer, path.to_owned());
         journal.read(|reader| {
             for (paused, _) in reader.paused()? {
                 let _ = journal.feeds.pauses.send(paused);
@@ -157,8 +149,30 @@ impl Journal {
             }
             Ok(())
         })?;
-        let feeds = Feeds { events: events_feed, calls: calls_feed, replies: replies_feed, pauses: pauses_feed };
         Ok((journal, feeds, thread))
+    }
+
+    /// A journal in memory, written at once by whoever polls a write, and gone with its last handle: for simulations,
+    /// in which nothing may happen at a time of its own. It has no [`Reader`].
+    pub fn in_memory() -> anyhow::Result<(Self, Feeds)> {
+        let mut connection = Connection::open_in_memory().context("opening a journal in memory")?;
+        connection.execute_batch("PRAGMA foreign_keys = ON").context("opening a journal in memory")?;
+        schema::prepare(&mut connection, Path::new(":memory:")).context("opening a journal in memory")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self::around(Writer::here(connection), PathBuf::new()))
+    }
+
+    fn around(writer: Writer, path: PathBuf) -> (Self, Feeds) {
+        let (events, events_feed) = unbounded_channel();
+        let (calls, calls_feed) = unbounded_channel();
+        let (replies, replies_feed) = unbounded_channel();
+        let (pauses, pauses_feed) = unbounded_channel();
+        let journal = Self {
+            writer,
+            readers: Arc::new(Readers { path, idle: Mutex::default() }),
+            feeds: Arc::new(Senders { events, calls, replies, pauses }),
+        };
+        (journal, Feeds { events: events_feed, calls: calls_feed, replies: replies_feed, pauses: pauses_feed })
     }
 
     /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.

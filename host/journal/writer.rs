@@ -4,6 +4,7 @@
 
 use std::iter;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,8 +45,15 @@ struct Failed {
 /// A handle on the writing thread; the last one dropped lets it finish what waits and end.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: SyncSender<Work>,
+    to: To,
     broken: watch::Receiver<Option<String>>,
+}
+
+#[derive(Clone)]
+enum To {
+    Thread(SyncSender<Work>),
+    /// Whoever writes does so at once, in a transaction of its own.
+    Here(Arc<Mutex<Connection>>),
 }
 
 impl Writer {
@@ -56,7 +64,13 @@ impl Writer {
             .name("journal".into())
             .spawn(move || run(connection, &waiting, &breaks))
             .context("starting the journal's thread")?;
-        Ok((Self { jobs, broken }, thread))
+        Ok((Self { to: To::Thread(jobs), broken }, thread))
+    }
+
+    /// Without a thread: a write is over when it is first polled. For a journal that is not to last.
+    pub fn here(connection: Connection) -> Self {
+        let (_, broken) = watch::channel(None);
+        Self { to: To::Here(Arc::new(Mutex::new(connection))), broken }
     }
 
     /// Why nothing is written any more, and nothing will be before a restart; `None` as long as all is well.
@@ -135,12 +149,28 @@ impl Writer {
         emptied.map_err(|why| anyhow!("emptying the journal's log of writes: {why}"))
     }
 
-    async fn send(&self, job: Work) -> anyhow::Result<()> {
-        match self.jobs.try_send(job) {
+    async fn send(&self, work: Work) -> anyhow::Result<()> {
+        let jobs = match &self.to {
+            To::Thread(jobs) => jobs,
+            To::Here(connection) => {
+                let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                match work {
+                    Work::Job(job) => {
+                        let (written, committed) = commit(&mut connection, iter::once(job));
+                        let outcome = committed.as_ref().map(|()| ()).map_err(|failed| failed.why.as_str());
+                        written.into_iter().for_each(|written| (written.finish)(outcome));
+                    }
+                    // A journal in memory has no log.
+                    Work::EmptyLog(answer) => drop(answer.send(Ok(true))),
+                }
+                return Ok(());
+            }
+        };
+        match jobs.try_send(work) {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Disconnected(_)) => Err(anyhow!("the journal has stopped")),
             Err(mpsc::TrySendError::Full(job)) => {
-                let jobs = self.jobs.clone();
+                let jobs = jobs.clone();
                 let sent = tokio::task::spawn_blocking(move || jobs.send(job).is_ok()).await;
                 if matches!(sent, Ok(true)) { Ok(()) } else { Err(anyhow!("the journal has stopped")) }
             }

@@ -14,7 +14,7 @@ pub use clock::Clock;
 pub use faults::{Fault, Faults, Rule};
 pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions};
 pub use outbox::{Delivery, Outbox, Webhook};
-pub use server::Request;
+pub use server::{Request, Response};
 pub use shopify::{Shopify, ShopifyOptions};
 pub use sign::{sign_omneo, sign_shopify};
 

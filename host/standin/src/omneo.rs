@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::lock;
 use crate::outbox::{Delivery, Outbox};
-use crate::server::{Answer, Call, Request, Server, Service};
+use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_omneo;
 pub use endpoints::{ENDPOINTS, Endpoint};
 use store::Store;
@@ -96,16 +96,29 @@ struct Core {
 impl Omneo {
     /// Listens on a free port of 127.0.0.1, until [`stop`](Omneo::stop) or the end of the runtime.
     pub async fn start(options: OmneoOptions) -> std::io::Result<Omneo> {
+        let outbox = Outbox::start(options.delivery, options.webhook_url.clone(), options.seed);
+        let (core, service) = Self::made(&options, outbox);
+        Ok(Omneo { core, server: Server::start(service, options.clock).await? })
+    }
+
+    /// Without a socket or a task: asked by [`ask`](Omneo::ask), its webhooks taken from the outbox. For simulations.
+    pub fn unplugged(options: OmneoOptions) -> Omneo {
+        let outbox = Outbox::unplugged(Delivery::Manual, None, options.seed);
+        let (core, service) = Self::made(&options, outbox);
+        Omneo { core, server: Server::unplugged(service, options.clock) }
+    }
+
+    fn made(options: &OmneoOptions, outbox: Outbox) -> (Arc<Core>, Service) {
         let core = Arc::new(Core {
-            tenant: options.tenant,
-            token: Mutex::new(options.token),
-            secret: options.webhook_secret,
+            tenant: options.tenant.clone(),
+            token: Mutex::new(options.token.clone()),
+            secret: options.webhook_secret.clone(),
             clock: options.clock.clone(),
-            outbox: Outbox::start(options.delivery, options.webhook_url, options.seed),
+            outbox,
             suppress_own: options.suppress_own,
             per_minute: options.per_minute,
             minute: Mutex::new((0, 0)),
-            store: Mutex::new(Store::new(options.seed, options.promo_default, options.scopes)),
+            store: Mutex::new(Store::new(options.seed, options.promo_default, options.scopes.clone())),
         });
         let serving = Arc::clone(&core);
         let service = Service {
@@ -117,8 +130,13 @@ impl Omneo {
             throttled: Box::new(|| busy(1)),
             unauthorized,
         };
-        let server = Server::start(service, options.clock).await?;
-        Ok(Omneo { core, server })
+        (core, service)
+    }
+
+    /// Answers a request without a connection; `target` is the path with the query, `/api/v3` included. `None` where a
+    /// connection would have been closed without an answer.
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Option<Response> {
+        self.server.ask(method, target, headers, body)
     }
 
     /// `http://127.0.0.1:PORT/api/v3`.

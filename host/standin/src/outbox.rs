@@ -80,6 +80,15 @@ struct State {
 impl Outbox {
     /// Starts the delivery tasks; needs a Tokio runtime.
     pub(crate) fn start(delivery: Delivery, url: Option<String>, seed: u64) -> Outbox {
+        let outbox = Outbox::unplugged(delivery, url, seed);
+        let workers = (0..WORKERS).map(|_| tokio::spawn(outbox.clone().work()).abort_handle());
+        let workers = workers.collect();
+        lock(&outbox.0.state).workers = workers;
+        outbox
+    }
+
+    /// One that delivers nothing by itself.
+    pub(crate) fn unplugged(delivery: Delivery, url: Option<String>, seed: u64) -> Outbox {
         let state = State {
             delivery,
             duplicates_percent: 0,
@@ -91,11 +100,7 @@ impl Outbox {
             random: fastrand::Rng::with_seed(seed),
             workers: Vec::new(),
         };
-        let outbox = Outbox(Arc::new(Shared { state: Mutex::new(state), work: Notify::new(), change: Notify::new() }));
-        let workers = (0..WORKERS).map(|_| tokio::spawn(outbox.clone().work()).abort_handle());
-        let workers = workers.collect();
-        lock(&outbox.0.state).workers = workers;
-        outbox
+        Outbox(Arc::new(Shared { state: Mutex::new(state), work: Notify::new(), change: Notify::new() }))
     }
 
     pub(crate) fn stop(&self) {

@@ -1,12 +1,14 @@
-//! One HTTP server on loopback: accepts, keeps the request log, applies faults, hands the rest to a service.
+//! One server: keeps the request log, applies faults, hands the rest to a service; over HTTP on loopback, or asked from within.
 //! Knows nothing of either service; the accept loop is its own because a fault must be able to close a connection without an answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::HeaderMap;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -48,6 +50,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    fn new(method: &str, target: &str, headers: HeaderMap, body: &[u8]) -> Call {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Call {
+            method: method.to_owned(),
+            path: decode(path),
+            query: pairs(query),
+            headers,
+            body: if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() },
+        }
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -69,6 +82,10 @@ impl Answer {
         self.headers.push((name, value.to_string()));
         self
     }
+
+    fn text(&self) -> String {
+        if self.body.is_null() { String::new() } else { self.body.to_string() }
+    }
 }
 
 /// What makes a server Shopify or Omneo.
@@ -80,20 +97,39 @@ pub(crate) struct Service {
     pub unauthorized: fn() -> Answer,
 }
 
-/// A running server; clones are the same one.
+/// A server; clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub address: SocketAddr,
     pub faults: Faults,
-    log: Arc<Mutex<Vec<Request>>>,
-    task: AbortHandle,
+    shared: Arc<Shared>,
+    /// What listens, unless it is only asked from within.
+    task: Option<AbortHandle>,
 }
 
 struct Shared {
     service: Service,
     faults: Faults,
     clock: Clock,
-    log: Arc<Mutex<Vec<Request>>>,
+    log: Mutex<Vec<Request>>,
+}
+
+/// What comes of a request, before it is known how that gets back.
+struct Served {
+    /// Of the log.
+    entry: usize,
+    /// `None`: the connection is closed without an answer.
+    answer: Option<Answer>,
+    /// How long the answer is held back.
+    held: Duration,
+}
+
+/// An answer as a caller without a connection gets it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 /// The connection is to be closed without an answer.
@@ -112,19 +148,38 @@ impl Server {
     pub async fn start(service: Service, clock: Clock) -> std::io::Result<Server> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (faults, log) = (Faults::default(), Arc::default());
-        let shared = Arc::new(Shared { service, faults: faults.clone(), clock, log: Arc::clone(&log) });
-        let task = tokio::spawn(accept(listener, shared)).abort_handle();
-        Ok(Server { address, faults, log, task })
+        let mut server = Server::unplugged(service, clock);
+        server.address = address;
+        server.task = Some(tokio::spawn(accept(listener, Arc::clone(&server.shared))).abort_handle());
+        Ok(server)
+    }
+
+    /// One that nobody can connect to; it is asked by [`ask`](Server::ask) alone.
+    pub fn unplugged(service: Service, clock: Clock) -> Server {
+        let faults = Faults::default();
+        let shared = Arc::new(Shared { service, faults: faults.clone(), clock, log: Mutex::default() });
+        Server { address: SocketAddr::from(([127, 0, 0, 1], 0)), faults, shared, task: None }
+    }
+
+    /// A request from within. `None` where a connection would have been closed without an answer.
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Option<Response> {
+        let headers = headers
+            .iter()
+            .filter_map(|(name, value)| Some((HeaderName::try_from(*name).ok()?, HeaderValue::try_from(*value).ok()?)));
+        let served = self.shared.serve(Call::new(method, target, headers.collect(), body.as_bytes()), target);
+        let answer = served.answer?;
+        lock(&self.shared.log)[served.entry].status = answer.status;
+        let headers = answer.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Some(Response { status: answer.status, headers, body: answer.text() })
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        lock(&self.log).clone()
+        lock(&self.shared.log).clone()
     }
 
     /// Closes the listener and every connection.
     pub fn stop(&self) {
-        self.task.abort();
+        self.task.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -149,41 +204,39 @@ async fn answer(
 ) -> Result<hyper::Response<Full<Bytes>>, Closed> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else { return Err(Closed) };
-    let body = body.to_bytes();
-    let call = Call {
-        method: head.method.to_string(),
-        path: decode(head.uri.path()),
-        query: pairs(head.uri.query().unwrap_or_default()),
-        headers: head.headers,
-        body: if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(&body).ok() },
-    };
-    let (operation, path) = (shared.service.name)(&call);
-    let line = format!("{} {path}", call.method);
-    let entry = shared.enter(&call, &operation, head.uri.path_and_query().map_or("/", |path| path.as_str()));
-    let plan = shared.faults.plan(&operation, &line);
-    let made = match &plan.fault {
-        Some(Fault::Reset) => return Err(Closed),
-        Some(Fault::Status(status)) => failed(*status),
-        Some(Fault::StatusRetryAfter(status, seconds)) => failed(*status).with("retry-after", seconds),
-        Some(Fault::Throttled) => (shared.service.throttled)(),
-        Some(Fault::Unauthorized) => (shared.service.unauthorized)(),
-        None | Some(Fault::Hang(_) | Fault::LoseAnswer) => {
-            plan.before.into_iter().for_each(|closure| closure());
-            let made = (shared.service.execute)(&call);
-            plan.after.into_iter().for_each(|closure| closure());
-            made
-        }
-    };
-    match plan.fault {
-        Some(Fault::LoseAnswer) => return Err(Closed),
-        Some(Fault::Hang(time)) => tokio::time::sleep(time).await,
-        _ => {}
-    }
-    lock(&shared.log)[entry].status = made.status;
-    Ok(render(made))
+    let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let call = Call::new(head.method.as_str(), target, head.headers, &body.to_bytes());
+    let served = shared.serve(call, target);
+    let Some(answer) = served.answer else { return Err(Closed) };
+    tokio::time::sleep(served.held).await;
+    lock(&shared.log)[served.entry].status = answer.status;
+    Ok(render(answer))
 }
 
 impl Shared {
+    /// Logs a request and decides what comes of it; whatever it does to the service is done when this returns.
+    fn serve(&self, call: Call, target: &str) -> Served {
+        let (operation, path) = (self.service.name)(&call);
+        let line = format!("{} {path}", call.method);
+        let entry = self.enter(&call, &operation, target);
+        let plan = self.faults.plan(&operation, &line);
+        let answer = match &plan.fault {
+            Some(Fault::Reset) => None,
+            Some(Fault::Status(status)) => Some(failed(*status)),
+            Some(Fault::StatusRetryAfter(status, seconds)) => Some(failed(*status).with("retry-after", seconds)),
+            Some(Fault::Throttled) => Some((self.service.throttled)()),
+            Some(Fault::Unauthorized) => Some((self.service.unauthorized)()),
+            None | Some(Fault::Hang(_) | Fault::LoseAnswer) => {
+                plan.before.into_iter().for_each(|closure| closure());
+                let made = (self.service.execute)(&call);
+                plan.after.into_iter().for_each(|closure| closure());
+                (plan.fault != Some(Fault::LoseAnswer)).then_some(made)
+            }
+        };
+        let held = if let Some(Fault::Hang(time)) = plan.fault { time } else { Duration::ZERO };
+        Served { entry, answer, held }
+    }
+
     fn enter(&self, call: &Call, operation: &str, path: &str) -> usize {
         let mut log = lock(&self.log);
         log.push(Request {
@@ -203,7 +256,7 @@ fn failed(status: u16) -> Answer {
 }
 
 fn render(made: Answer) -> hyper::Response<Full<Bytes>> {
-    let body = if made.body.is_null() { Bytes::new() } else { Bytes::from(made.body.to_string()) };
+    let body = Bytes::from(made.text());
     let mut response = hyper::Response::builder().status(made.status).header("content-type", "application/json");
     for (name, value) in made.headers {
         response = response.header(name, value);

@@ -27,7 +27,7 @@ use crate::clock::{self, Clock};
 use crate::faults::Faults;
 use crate::lock;
 use crate::outbox::{Delivery, Outbox};
-use crate::server::{Answer, Call, Request, Server, Service};
+use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_shopify;
 use bucket::Bucket;
 use schema::Schema;
@@ -104,7 +104,7 @@ struct Core {
     secret: String,
     clock: Clock,
     outbox: Outbox,
-    schema: Schema,
+    schema: Arc<Schema>,
     state: Mutex<State>,
 }
 
@@ -117,6 +117,21 @@ struct State {
 impl Shopify {
     /// Listens on a free port of 127.0.0.1, until [`stop`](Shopify::stop) or the end of the runtime.
     pub async fn start(options: ShopifyOptions) -> std::io::Result<Shopify> {
+        let outbox = Outbox::start(options.delivery, options.webhook_url.clone(), options.seed);
+        let clock = options.clock.clone();
+        let (core, service) = Self::made(options, outbox);
+        Ok(Shopify { core, server: Server::start(service, clock).await? })
+    }
+
+    /// Without a socket or a task: asked by [`ask`](Shopify::ask), its webhooks taken from the outbox. For simulations.
+    pub fn unplugged(options: ShopifyOptions) -> Shopify {
+        let outbox = Outbox::unplugged(Delivery::Manual, None, options.seed);
+        let clock = options.clock.clone();
+        let (core, service) = Self::made(options, outbox);
+        Shopify { core, server: Server::unplugged(service, clock) }
+    }
+
+    fn made(options: ShopifyOptions, outbox: Outbox) -> (Arc<Core>, Service) {
         let facts = Facts {
             shop: options.shop,
             timezone: options.timezone,
@@ -134,9 +149,9 @@ impl Shopify {
         let core = Arc::new(Core {
             token: Mutex::new(options.token),
             secret: options.webhook_secret,
-            clock: options.clock.clone(),
-            outbox: Outbox::start(options.delivery, options.webhook_url, options.seed),
-            schema: Schema::load(),
+            clock: options.clock,
+            outbox,
+            schema: Schema::shared(),
             state: Mutex::new(state),
         });
         let (serving, throttling) = (Arc::clone(&core), Arc::clone(&core));
@@ -146,8 +161,13 @@ impl Shopify {
             throttled: Box::new(move || Answer::new(200, lock(&throttling.state).bucket.empty())),
             unauthorized,
         };
-        let server = Server::start(service, options.clock).await?;
-        Ok(Shopify { core, server })
+        (core, service)
+    }
+
+    /// Answers a request without a connection; `target` is the path. `None` where a connection would have been closed
+    /// without an answer.
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Option<Response> {
+        self.server.ask(method, target, headers, body)
     }
 
     /// `http://127.0.0.1:PORT`; GraphQL is at `POST {url}/admin/api/{version}/graphql.json`.

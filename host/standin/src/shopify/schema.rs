@@ -2,6 +2,7 @@
 //! Knows nothing of any data, and executes nothing.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use async_graphql_parser::types::{
     BaseType, Field, FieldDefinition, InputValueDefinition, OperationDefinition, ServiceDocument, Type, TypeDefinition,
@@ -19,7 +20,13 @@ pub(crate) struct Schema(HashMap<String, TypeDefinition>);
 pub(crate) type TopError = Value;
 
 impl Schema {
-    pub fn load() -> Schema {
+    /// The schema, read once however many shops there are.
+    pub fn shared() -> Arc<Schema> {
+        static SHARED: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::load()));
+        Arc::clone(&SHARED)
+    }
+
+    fn load() -> Schema {
         let document: ServiceDocument =
             parse_schema(include_str!("schema.graphql")).expect("the schema is part of the source");
         let types = document.definitions.into_iter().filter_map(|definition| match definition {
