@@ -124,12 +124,10 @@ async fn a_mapped_field_goes_both_ways() {
     town.playground.shopify.update_customer(customer, json!({"note": "Difference Engines"})).unwrap();
     town.settle().await;
     assert_eq!(town.profile(&profile)["company"], json!("Difference Engines"));
-    let metafields = json!([
-        {"namespace": "custom", "key": "shoe_size", "type": "number_decimal", "value": "7.0"},
-        {"namespace": "facts", "key": "birth_date", "type": "date", "value": "1815-12-11"},
-    ]);
     town.clock.advance(60_000);
-    town.playground.shopify.update_customer(customer, json!({"metafields": metafields})).unwrap();
+    let shopify = &town.playground.shopify;
+    shopify.set_metafield(customer, ["custom", "shoe_size", "number_decimal", "7.0"]).unwrap();
+    shopify.set_metafield(customer, ["facts", "birth_date", "date", "1815-12-11"]).unwrap();
     town.settle().await;
     assert_eq!(attribute(&town, &profile, "shoe_size").to_string(), "7");
     assert_eq!(town.profile(&profile)["birth_day"], json!(11));

@@ -157,7 +157,7 @@ impl Writer {
                 match work {
                     Work::Job(job) => {
                         let (written, committed) = commit(&mut connection, iter::once(job));
-                        let outcome = committed.as_ref().map(|()| ()).map_err(|failed| failed.why.as_str());
+                        let outcome = committed.as_ref().copied().map_err(|failed| failed.why.as_str());
                         written.into_iter().for_each(|written| (written.finish)(outcome));
                     }
                     // A journal in memory has no log.

@@ -369,8 +369,15 @@ fn what_was_sent_is_remembered_though_the_event_failed() {
 fn an_order_whose_fate_is_unknown_is_looked_for_when_it_is_cancelled() {
     let rules = rules(json!({}));
     let event = paid(&but(json!({"financial_status": "pending", "customer": null})));
-    let found = Reply::Answer(tandem_sdk::Answer { status: 200, headers: vec![], body: r#"{"data":[]}"#.into() });
-    let replies = vec![vec![found], vec![Reply::Unknown("the answer was lost".into())]];
+    let found = |body: &str| Reply::Answer(tandem_sdk::Answer { status: 200, headers: vec![], body: body.into() });
+    let lost = || Reply::Unknown("the answer was lost".into());
+    // It is looked for before it is made again, and found it is not made twice.
+    let there =
+        vec![vec![found(r#"{"data":[]}"#)], vec![lost()], vec![found(r#"{"data":[{"id":500,"external_id":"4501"}]}"#)]];
+    let tandem_sdk::Next::Send(send) = step(&rules, &event, &[], there) else { panic!("it should go on") };
+    assert_eq!(send.calls[0].line(), "PUT omneo /orders/500");
+    let none = || vec![found(r#"{"data":[]}"#)];
+    let replies = vec![none(), vec![lost()], none(), vec![lost()]];
     let tandem_sdk::Next::End(end) = step(&rules, &event, &[], replies) else { panic!("it should end") };
     assert_eq!(end.outcome, Outcome::Refused);
     let mut omneo = Omneo { memory: end.memory.into_iter().collect(), ..Omneo::default() };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::store::{Customer, Store};
-use super::{Shopify, customer, merges, mutations, webhooks};
+use super::{Shopify, customer, merges, metafields, mutations, webhooks};
 use crate::clock;
 
 impl Shopify {
@@ -22,6 +22,17 @@ impl Shopify {
         self.core.with(|store| {
             let old = store.customers.get(&id).cloned().ok_or_else(|| vec![format!("no customer {id}")])?;
             edit(store, Some(&old), &fields).map(drop)
+        })
+    }
+
+    /// Sets a metafield as a merchant or another app would.
+    pub fn set_metafield(&self, id: u64, [namespace, key, ty, value]: [&str; 4]) -> Result<(), String> {
+        self.core.with(|store| {
+            let mut new = store.customers.get(&id).cloned().ok_or_else(|| format!("no customer {id}"))?;
+            let input = json!({ "namespace": namespace, "key": key, "type": ty, "value": value });
+            metafields::put(store, &mut new, &input).map_err(|problem| problem.message)?;
+            store.save(new);
+            Ok(())
         })
     }
 

@@ -27,11 +27,19 @@ struct Customer<'a> {
 /// linked only to a profile that exists, and only if the settings say so.
 pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, known: Option<&Link>) -> Result<Who, End> {
     let id = customer_id(order);
-    if let Some(known) = known
-        && (id.is_none() || known.customer == id)
-    {
-        return Ok(Who::Profile(known.clone()));
+    match known {
+        Some(known) if id.is_none() || known.customer == id => Ok(Who::Profile(known.clone())),
+        _ => look(cx, settings, order, true).await,
     }
+}
+
+/// The same where the profile that was found is gone: it may have been merged into another, and is not created again.
+pub async fn find_again(cx: &Cx, settings: &Settings, order: &View<'_>) -> Result<Who, End> {
+    look(cx, settings, order, false).await
+}
+
+async fn look(cx: &Cx, settings: &Settings, order: &View<'_>, may_create: bool) -> Result<Who, End> {
+    let id = customer_id(order);
     let (found, why) = match (id, order.get("/customer")) {
         (Some(id), Some(view)) => {
             let text = |at| Ok::<_, End>(view.opt_text(at)?.map(str::trim).filter(|text| !text.is_empty()));
@@ -41,7 +49,7 @@ pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, known: Option<
                 first_name: text("/first_name")?,
                 last_name: text("/last_name")?,
             };
-            of_customer(cx, &settings.identity_handle, &customer).await?
+            of_customer(cx, &settings.identity_handle, &customer, may_create).await?
         }
         _ if settings.orders.guest_by_email => of_guest(cx, order).await?,
         _ => (None, "guest".to_owned()),
@@ -72,7 +80,7 @@ async fn of_guest(cx: &Cx, order: &View<'_>) -> Result<Found, End> {
 }
 
 /// Two rounds: e-mails and identities are unique in Omneo, so a 422 means that somebody else was faster.
-async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>) -> Result<Found, End> {
+async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>, may_create: bool) -> Result<Found, End> {
     let identity = json!({"handle": handle, "identifier": customer.id});
     for is_last in [false, true] {
         let search = post("/profiles/search-id", json!({"type": handle, "id": customer.id})).reads();
@@ -93,6 +101,9 @@ async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>) -> Result<F
                 // An identity is unique: sent twice, the second is a 422 and nothing has changed.
                 let answer = cx.omneo(post(path, identity.clone()).repeatable()).await?;
                 ("linking the profile with the customer's e-mail", answer, Some(profile))
+            }
+            Ok(None) if !may_create => {
+                return nobody("the customer's profile is deleted in Omneo, and none is made again");
             }
             Ok(None) => {
                 let answer = create(cx, email, customer, &identity).await?;

@@ -1,7 +1,7 @@
 //! Sends what an order comes to, and keeps in memory what was sent. Knows Omneo's calls for orders and transactions; not
 //! when they are due.
 
-use tandem_sdk::{Answer, CallTo, End, delete, get, json, post, put, segment};
+use tandem_sdk::{Answer, CallTo, End, Reply, delete, get, json, post, put, segment};
 
 use super::Job;
 use super::body::{Draft, FULFILLED, OPEN};
@@ -102,19 +102,25 @@ impl Job<'_> {
         Ok(vec![format!("order of {amount} sent {}: {below}", to(&who))])
     }
 
-    /// Sends a draft and remembers the profile it went to. A remembered profile may be gone or merged by now: when it
-    /// is declined, the customer's profile is looked up again, once.
+    /// Sends a draft and remembers the profile it went to. The profile may be gone or merged by now: when it is
+    /// declined, the customer's profile is looked up again, once.
     pub(super) async fn deliver(
         &mut self,
-        place: Place,
+        mut place: Place,
         draft: Draft,
         mut who: Who,
     ) -> Result<(Answer, String, Who), End> {
         let (buyer, mut hash) = self.buyer(&draft, &who)?;
-        let mut answer = self.cx.omneo(self.call(&place, draft.clone(), buyer)?).await?;
-        let remembered = matches!((&who, &self.memory.profile), (Who::Profile(link), Some(known)) if link == known);
-        if remembered && matches!(answer.status, 404 | 422) {
-            let found = profile::find(self.cx, self.settings, &self.order, None).await?;
+        let mut answer = match self.cx.call(self.call(&place, draft.clone(), buyer)?.to("omneo")).await {
+            Reply::Answer(answer) => answer,
+            // It may be there by now: it is looked for before it is made again.
+            Reply::Unknown(_) => {
+                place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order);
+                self.cx.omneo(self.call(&place, draft.clone(), buyer)?).await?
+            }
+        };
+        if matches!(who, Who::Profile(_)) && matches!(answer.status, 404 | 422) {
+            let found = profile::find_again(self.cx, self.settings, &self.order).await?;
             if found != who {
                 who = found;
                 let buyer = self.buyer(&draft, &who)?;

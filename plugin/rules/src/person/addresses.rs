@@ -185,9 +185,13 @@ impl Pass<'_, '_> {
                 if entry.omneo.is_some() && entry.omneo == self.run.address_deleted && !entry.gone {
                     entry.gone = true;
                     if entry.ours && !is_new && self.run.to_shopify {
-                        sides::drop_address(self.run.cx, self.customer, &s.id).await?;
-                        self.s.all.retain(|other| other.id != s.id);
-                        self.run.wrote(Side::Shopify, format!("address {} deleted", s.id));
+                        match sides::drop_address(self.run.cx, self.customer, &s.id).await? {
+                            Some(why) => self.run.note(format!("address {} stays in Shopify: `{why}`", s.id)),
+                            None => {
+                                self.s.all.retain(|other| other.id != s.id);
+                                self.run.wrote(Side::Shopify, format!("address {} deleted", s.id));
+                            }
+                        }
                     }
                     return Ok(true);
                 }

@@ -2,6 +2,7 @@
 
 use tandem_sdk::{View, Wrong};
 
+use super::fields::Medium;
 use super::shopify::seconds;
 
 /// The communication attributes that are mapped.
@@ -24,6 +25,15 @@ pub struct Channel {
 impl Comms {
     pub fn read(body: &View) -> Result<Self, Wrong> {
         Ok(Self { email: Channel::read(body, "email")?, sms: Channel::read(body, "sms")? })
+    }
+
+    /// Whether these are the ones before, but for one decision.
+    pub fn is_only(&self, medium: Medium, decided: bool, before: &Comms) -> bool {
+        let (changed, other, other_before) = match medium {
+            Medium::Email => (&self.email, &self.sms, &before.sms),
+            Medium::Sms => (&self.sms, &self.email, &before.email),
+        };
+        changed.decision() == Some(decided) && other == other_before
     }
 
     /// All of it as a text, to be compared.

@@ -95,7 +95,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
         Some(comms) => comms.clone(),
         None => omneo::comms(run.cx, &profile.id).await?,
     };
-    // Whether the answers to our writes showed all of the attributes.
+    // Whether the answers to our writes showed all of the attributes, and nothing in them that somebody else has changed:
+    // that has its own event, which must not be taken for an echo.
     let mut is_seen = true;
     for medium in [Medium::Email, Medium::Sms] {
         let case = Case::new(medium, customer, &comms);
@@ -105,7 +106,10 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
         match decide(&case.marketing, &case.channel, &before) {
             Act::ToOmneo(subscribed) if run.to_omneo => {
                 match to_omneo(run, &profile.id, &case, subscribed).await? {
-                    Some(after) => comms = after,
+                    Some(after) => {
+                        is_seen &= after.is_only(medium, subscribed, &comms);
+                        comms = after;
+                    }
                     None => is_seen = false,
                 }
                 now.omneo = Some(subscribed);

@@ -258,24 +258,33 @@ async fn write_metafields(
     written: &mut Written<Customer>,
 ) -> Result<(), End> {
     let (mut values, cleared): (Changes, Changes) = changes.into_iter().partition(|(_, value)| value.is_some());
+    // A customer who gets some is often a new one, who gets the link too: one call for both.
+    let profile = run.memory.link.as_ref().map(|link| link.profile.clone());
+    let mut link = profile.filter(|profile| customer.profile.as_ref() != Some(profile));
     while !values.is_empty() {
-        let some = values.iter().take(METAFIELDS_MAX);
+        let some = values.iter().take(METAFIELDS_MAX - 1);
         let list: Vec<_> = some.filter_map(|(field, value)| Some((*field, value.clone()?))).collect();
-        match shopify::set_metafields(run, customer.id, &list).await? {
+        match shopify::set_metafields(run, customer.id, &list, link.as_deref()).await? {
             Ok(shown) => {
                 let after = written.after.get_or_insert_with(|| customer.clone());
                 shown.into_iter().for_each(|(field, value)| after.snapshot.fields.set(field, value));
+                if let Some(profile) = link.take() {
+                    run.wrote(Side::Shopify, format!("the link to profile {profile}"));
+                    after.profile = Some(profile);
+                }
                 written.fields.extend(list.iter().map(|(field, _)| *field));
                 values.retain(|field, _| !list.iter().any(|(written, _)| written == field));
             }
             // Shopify takes all or none, so the others are tried without those that it objects to.
             Err(errors) => {
+                link = None;
                 let at = |error: &GraphqlError| error.field.split('.').nth(1)?.parse::<usize>().ok();
                 let mut faulty: BTreeMap<_, _> = errors
                     .iter()
                     .filter_map(|error| Some((list.get(at(error)?)?.0, format!("Shopify says `{}`", error.message))))
                     .collect();
-                if faulty.is_empty() {
+                let is_the_links = |error: &GraphqlError| at(error) == Some(list.len());
+                if faulty.is_empty() && !errors.iter().any(is_the_links) {
                     let why = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
                     faulty = list.iter().map(|(field, _)| (*field, format!("Shopify says `{why}`"))).collect();
                 }

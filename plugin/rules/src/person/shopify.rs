@@ -296,28 +296,32 @@ pub async fn tags(cx: &Cx, customer: u64, add: &[String], remove: &[String]) -> 
     Ok(roots.iter().flat_map(|root| answer.user_errors(root)).collect())
 }
 
+fn link_input(customer: u64, profile: &str) -> Value {
+    json!({ "ownerId": gid(customer), "namespace": LINK_NAMESPACE, "key": LINK_KEY, "type": "id", "value": profile })
+}
+
 /// Writes the id of the profile into the customer's metafield.
 pub async fn link(cx: &Cx, customer: u64, profile: &str) -> Result<Vec<GraphqlError>, End> {
-    let metafield = json!({
-        "ownerId": gid(customer), "namespace": LINK_NAMESPACE, "key": LINK_KEY, "type": "id", "value": profile,
-    });
+    let metafield = link_input(customer, profile);
     let answer = ask(cx, mutation(LOYALTY, json!({ "metafields": [metafield] })), "writing the link").await?;
     Ok(answer.user_errors("metafieldsSet"))
 }
 
-/// Writes mapped metafields; gives each with the value that Shopify then shows, or what it objects to. Shopify takes all
-/// of them or none.
+/// Writes mapped metafields, and after them the link to a profile; gives each with the value that Shopify then shows, or
+/// what it objects to. Shopify takes all of them or none.
 pub async fn set_metafields(
     run: &Run<'_>,
     customer: u64,
     values: &[(Field, String)],
+    link: Option<&str>,
 ) -> Result<Result<Vec<(Field, Option<String>)>, Vec<GraphqlError>>, End> {
     let input = |(field, value): &(Field, String)| {
         let ShopifyPlace::Metafield { namespace, key } = &field.shopify else { return None };
         let (ty, value) = (field.format.metafield_type(), field.format.to_metafield(value));
         Some(json!({ "ownerId": gid(customer), "namespace": namespace, "key": key, "type": ty, "value": value }))
     };
-    let inputs: Vec<_> = values.iter().filter_map(input).collect();
+    let link = link.map(|profile| link_input(customer, profile));
+    let inputs: Vec<_> = values.iter().filter_map(input).chain(link).collect();
     let answer = ask(run.cx, mutation(LOYALTY, json!({ "metafields": inputs })), "writing metafields").await?;
     let errors = answer.user_errors("metafieldsSet");
     if !errors.is_empty() {

@@ -203,7 +203,11 @@ pub async fn identify(run: &mut Run<'_>, customer: &Customer, profile: &mut Prof
         return Ok(());
     }
     let handle = &run.settings.identity_handle;
-    if !omneo::identify(run.cx, &profile.id, handle, customer.id).await? {
+    let is_there = omneo::identify(run.cx, &profile.id, handle, customer.id).await?;
+    let Some(is_there) = is_there else {
+        return Err(profile_is_gone(run, &profile.id));
+    };
+    if !is_there {
         match omneo::search(run.cx, handle, customer.id).await? {
             Some(owner) if owner == profile.id => {}
             owner => {

@@ -116,10 +116,12 @@ pub async fn change(cx: &Cx, customer: u64, id: &str, address: Map<String, Value
     node(cx.shopify(mutation(CHANGE, variables)).await?, "customerAddressUpdate")
 }
 
-/// One that is not there any more is as good.
-pub async fn drop_address(cx: &Cx, customer: u64, id: &str) -> Result<(), End> {
+/// Gives why Shopify does not delete it, if so. One that is not there any more is as good as deleted.
+pub async fn drop_address(cx: &Cx, customer: u64, id: &str) -> Result<Option<String>, End> {
     let variables = json!({ "id": gid(customer), "addressId": Address::gid(id) });
-    cx.shopify(mutation(DROP, variables)).await?.ok("deleting the address").map(drop)
+    let answer = cx.shopify(mutation(DROP, variables)).await?.ok("deleting the address")?.json()?;
+    let errors = answer.graphql_errors().into_iter().chain(answer.user_errors("customerAddressDelete"));
+    Ok(errors.map(|error| error.message).find(|message| !message.contains("does not exist")))
 }
 
 /// Whether it is now the default.
