@@ -40,7 +40,7 @@ enum Subject {
     Location,
 }
 
-/// The topic that is listened to only if the settings have the profile purged.
+/// The topic of an erasure, which the host carries out for what it holds itself.
 const REDACT: &str = "customers/redact";
 
 /// Every topic that is mapped.
@@ -146,10 +146,8 @@ impl Rules for DefaultRules {
                 ],
             )
             .target("shopify", SHOPIFY_API_VERSION, of_shopify);
-        let is_heard = |topic: &str| topic != REDACT || self.settings.people.purge_redacted;
         // What an order carries anyway is not worth a subscription of its own, let alone a scope.
-        let topics = TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder);
-        for (source, topic, _) in topics.filter(|(_, topic, _)| is_heard(topic)) {
+        for (source, topic, _) in TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder) {
             manifest = manifest.listens(source, [*topic]);
         }
         for (at, value, fixed) in self.settings.in_force(&self.given) {
@@ -173,15 +171,16 @@ impl Rules for DefaultRules {
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
         let from_shopify = event.source == "shopify";
+        // Whatever is switched off, an erased person is kept in mind as such.
+        if from_shopify && event.topic == REDACT {
+            return person::from_shopify(cx, &self.settings, event).await;
+        }
         let direction = if from_shopify { sync.shopify_to_omneo } else { sync.omneo_to_shopify };
         if !direction {
             let name = if from_shopify { "shopify_to_omneo" } else { "omneo_to_shopify" };
             return Ok(skipped(format!("switched off: `sync.{name} = false`")));
         }
         match subject(event) {
-            Some(_) if event.topic == REDACT && !self.settings.people.purge_redacted => {
-                Ok(skipped("the profile is left as it is: `people.on_redact = \"ignore\"`"))
-            }
             Some(Subject::Person) if sync.profiles => match from_shopify {
                 true => person::from_shopify(cx, &self.settings, event).await,
                 false => person::from_omneo(cx, &self.settings, event).await,

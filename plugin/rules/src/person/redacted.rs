@@ -9,10 +9,18 @@ use super::run::Run;
 use super::who;
 use crate::key::profile_name;
 
-/// `customers/redact`, when `people.on_redact = "purge"`. Purging is for good: a profile that a living customer has too
-/// is left to a person.
+/// `customers/redact`. The customer stays known as deleted, so that nothing late brings anybody back; the profile is
+/// purged when `people.on_redact = "purge"`. Purging is for good: a profile that a living customer has too is left to a
+/// person.
 pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
     let id = body.opt_id("/customer/id")?;
+    if !run.settings.people.purge_redacted || !run.to_omneo {
+        let end = skipped("the profile is left as it is: `people.on_redact = \"ignore\"`, or nothing goes to Omneo");
+        let Some(customer) = id else { return Ok(end) };
+        let Memory { link, gone, .. } = run.memory;
+        let gone = Gone { customer: Some(customer), ..gone };
+        return Ok(end.remember(Memory { link, gone, ..Memory::default() }.write()));
+    }
     let email = body.opt_text("/customer/email")?.map(str::trim).filter(|email| !email.is_empty());
     let linked = run.memory.link.as_ref().filter(|link| Some(link.customer) == id).map(|link| link.profile.clone());
     let handle = &run.settings.identity_handle;
