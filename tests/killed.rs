@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tandem::journal::{EventRow, Filter, Reader};
 use tandem::{bake, engine};
-use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions};
+use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions, sign_shopify};
 use town::order;
 
 /// A host in a process of its own, between two stand-ins in this one.
@@ -230,4 +230,46 @@ async fn killed_again_and_again_under_load() {
         host.omneo.profiles().iter().map(|profile| profile["email"].to_string()).collect();
     assert_eq!((host.omneo.profiles().len(), emails.len()), (40, 40));
     assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}
+
+/// Killed in the middle of a redaction: it is done again at start, and everything is gone in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_redaction() {
+    let host = Killable::start().await;
+    let events = 5_000;
+    let insert = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
+        INSERT INTO events (tenant, source, topic, occurred_at, received_at, api_version, payload, outcome, ended_at)
+        SELECT 'acme', 'shopify', 'checkouts/create', '2026-01-02T03:04:05Z', 0, '2026-07',
+               json_object('id', n, 'email', 'ada@lovelace.dev'), 'skipped', 0 FROM n";
+    host.until("the journal", || Reader::open(&host.journal()).is_ok()).await;
+    let connection = rusqlite::Connection::open(host.journal()).unwrap();
+    connection.execute_batch("PRAGMA secure_delete = ON").unwrap();
+    connection.execute(insert, [events]).unwrap();
+    drop(connection);
+    let body = json!({"shop_id": 1, "customer": {"id": 191_167, "email": "ada@lovelace.dev"}, "orders_to_redact": []});
+    let (body, options) = (body.to_string(), ShopifyOptions::default());
+    // Installing it twice is no mistake: it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let request = reqwest::Client::new().post(format!("http://127.0.0.1:{}/webhooks/shopify", host.port));
+    let request = request
+        .header("x-shopify-topic", "customers/redact")
+        .header("x-shopify-shop-domain", options.shop)
+        .header("x-shopify-hmac-sha256", sign_shopify(&options.webhook_secret, body.as_bytes()));
+    assert_eq!(request.body(body).send().await.unwrap().status(), 200);
+    let redacted = || host.events().iter().filter(|event| event.event.webhook.payload.is_empty()).count();
+    host.until("the first batch", || redacted() > 0).await;
+    let mut child = host.child.lock().unwrap().take().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(redacted() < events, "it was killed too late to prove anything");
+    host.run().await;
+    host.settle().await;
+    let last = host.events().pop().unwrap();
+    let reason = last.reason.as_deref().unwrap_or_default();
+    assert!(reason.ends_with("redacted 5000 events with 0 calls"), "{last:?}");
+    assert_eq!(redacted(), events + 1);
+    for file in ["killed.db", "killed.db-wal"] {
+        let bytes = std::fs::read(host.folder.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(16).any(|part| part == b"ada@lovelace.dev"), "{file}");
+    }
 }

@@ -117,7 +117,8 @@ impl Default for DefaultRules {
 
 impl Rules for DefaultRules {
     fn describe(&self) -> Manifest {
-        let mut of_shopify = vec!["read_customers", "write_customers", "read_orders", "read_products"];
+        let mut of_shopify =
+            vec!["read_customers", "write_customers", "read_orders", "read_products", "read_locations"];
         if self.settings.people.on_profile_merge == OnProfileMerge::Merge {
             of_shopify.push("write_customer_merge");
         }

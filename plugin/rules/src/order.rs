@@ -38,6 +38,13 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     if !order.get("/line_items").is_some_and(|lines| lines.value().is_array()) {
         return Ok(invalid("not an order: it has no `line_items`"));
     }
+    let is_line = |line: &tandem_sdk::Value| line.is_object();
+    if !order
+        .get("/line_items")
+        .is_some_and(|lines| lines.value().as_array().is_some_and(|all| all.iter().all(is_line)))
+    {
+        return Ok(invalid("not an order: one of its `line_items` is no object"));
+    }
     if order.opt_decimal("/total_price")?.is_none() {
         return Ok(invalid("not an order: it has no `total_price`"));
     }

@@ -95,7 +95,12 @@ fn value(variable: &Variable) -> Value {
 
 fn reason(error: &jmespath::JmespathError) -> String {
     match &error.reason {
-        jmespath::ErrorReason::Parse(why) => why.clone(),
+        // Its parser says by which of its rules something was found; what was found is enough.
+        jmespath::ErrorReason::Parse(why) => match why.split_once(" -- found ") {
+            Some((_, "Eof")) => "it ends too early".to_owned(),
+            Some((_, found)) => format!("unexpected {found}"),
+            None => why.clone(),
+        },
         jmespath::ErrorReason::Runtime(why) => why.to_string(),
     }
 }
