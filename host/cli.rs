@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
+use crate::client::Client;
 use crate::journal::{Filter, Journal, Reader};
 use crate::model::EventId;
 use crate::paint::Paint;
 use crate::rules::Plugin;
 use crate::serve::{Server, stop_signal};
-use crate::{bake, compliance, config, demo, engine, events, inspect};
+use crate::setup::{Setup, State};
+use crate::{bake, compliance, config, demo, engine, events, inspect, setup};
 
 /// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
 #[derive(Parser)]
@@ -36,6 +38,20 @@ enum Command {
         /// Leave the host and the stand-ins running afterwards.
         #[arg(long)]
         keep: bool,
+    },
+    /// Make on both sides what a tenant's rules need: metafield definitions, webhooks, the time zone. Again does nothing.
+    Setup {
+        /// The tenant, as the configuration calls it.
+        tenant: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Where webhooks reach this host from outside; without it, `public_url` of the configuration.
+        #[arg(long)]
+        address: Option<String>,
+        /// The configuration.
+        #[arg(long, default_value = "tandem.toml")]
+        config: PathBuf,
     },
     /// Freeze a rules file into a component.
     Build {
@@ -133,6 +149,9 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { config } => runtime()?.block_on(serve(&config)),
+        Command::Setup { tenant, dry_run, address, config } => {
+            runtime()?.block_on(set_up(&tenant, dry_run, address, &config))
+        }
         Command::Demo { keep } => runtime()?.block_on(demo::run(keep)),
         Command::Build { rules, base, output } => runtime()?.block_on(build(&rules, base.as_deref(), &output)),
         Command::Inspect { component } => {
@@ -207,6 +226,42 @@ async fn serve(config: &Path) -> anyhow::Result<()> {
         // Whoever starts this again has it read what is on disk.
         why = broken => bail!("the journal `{}` is broken: {why}\nhint: see to the disk, and start again", config.journal.display()),
     }
+}
+
+async fn set_up(tenant: &str, is_dry: bool, address: Option<String>, path: &Path) -> anyhow::Result<()> {
+    let config = config::load(path)?;
+    let Some(tenant) = config.tenants.iter().find(|known| known.name == tenant) else {
+        let names: Vec<_> = config.tenants.iter().map(|known| known.name.as_str()).collect();
+        bail!("there is no tenant `{tenant}` in `{}`\nhint: it has {}", path.display(), names.join(", "));
+    };
+    if let Some(address) = &address
+        && let Err(why) = config::check_public_url(address)
+    {
+        bail!("`--address {address}` {why}");
+    }
+    let Some(address) = address.or(config.public_url) else {
+        bail!(
+            "it is not known where webhooks reach this host\nhint: pass `--address https://…`, or write `public_url = \"https://…\"` into `{}`",
+            path.display()
+        );
+    };
+    let (manifest, zone) = setup::of_rules(&tenant.rules).await?;
+    let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
+    let address = address.trim_end_matches('/');
+    let setup = Setup { client: &client, tenant, manifest: &manifest, zone, address: Some(address) };
+    let paint = Paint::for_stdout(config::no_color());
+    let mut missing = 0;
+    for step in setup::plan(&setup).await {
+        let step = if is_dry { step } else { setup::apply(&setup, step).await };
+        missing += usize::from(step.state == State::Missing);
+        print!("{}", setup::line(&step, is_dry, paint));
+    }
+    if missing > 0 {
+        bail!(
+            "{missing} things are missing that cannot be made from here\nhint: see the lines that begin with `!`, and run this again"
+        );
+    }
+    Ok(())
 }
 
 async fn build(rules: &Path, base: Option<&Path>, output: &Path) -> anyhow::Result<()> {

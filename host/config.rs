@@ -34,6 +34,8 @@ pub struct Config {
     /// `host:port` of each address that may be plain HTTP or private.
     pub allow: Vec<String>,
     pub delivery: Delivery,
+    /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
+    pub public_url: Option<String>,
     pub tenants: Vec<Tenant>,
 }
 
@@ -91,6 +93,7 @@ struct File {
     #[serde(default = "default_journal")]
     journal: PathBuf,
     body_bytes_max: Option<Spanned<usize>>,
+    public_url: Option<Spanned<String>>,
     #[serde(default)]
     network: Network,
     #[serde(default)]
@@ -194,6 +197,7 @@ pub fn parse(
     let body_bytes_max = check.body_bytes_max(file.body_bytes_max.as_ref());
     let delivery = check.delivery(&file.delivery);
     let listen = check.listen(&file.listen);
+    let public_url = check.public_url(file.public_url.as_ref());
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
         tenants.extend(check.tenant(tenant, table, folder, &file.network.allow));
@@ -202,7 +206,7 @@ pub fn parse(
     if check.problems.is_empty() {
         let journal = folder.join(&file.journal);
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-        Ok(Config { listen, journal, body_bytes_max, allow: file.network.allow, delivery, tenants })
+        Ok(Config { listen, journal, body_bytes_max, allow: file.network.allow, delivery, public_url, tenants })
     } else {
         Err(Problems(check.problems))
     }
@@ -244,6 +248,15 @@ impl Check<'_> {
             ));
         }
         address
+    }
+
+    fn public_url(&mut self, given: Option<&Spanned<String>>) -> Option<String> {
+        let given = given?;
+        if let Err(why) = check_public_url(given.get_ref()) {
+            let at = self.at(given);
+            self.problem(format!("{at}: `public_url = \"{}\"` {why}", given.get_ref()));
+        }
+        Some(given.get_ref().trim_end_matches('/').to_owned())
     }
 
     fn body_bytes_max(&mut self, given: Option<&Spanned<usize>>) -> usize {
@@ -418,6 +431,13 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Peer").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// Whether webhooks can be sent there: Shopify takes no other than https.
+pub fn check_public_url(url: &str) -> Result<(), String> {
+    let is_https = Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.query().is_none());
+    let why = "is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`";
+    if is_https { Ok(()) } else { Err(why.to_owned()) }
 }
 
 impl fmt::Display for Problems {

@@ -23,5 +23,6 @@ pub mod retry;
 pub mod rules;
 pub mod sandbox;
 pub mod serve;
+pub mod setup;
 pub mod verify;
 pub mod webhook;

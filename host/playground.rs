@@ -58,6 +58,7 @@ impl Playground {
             per_minute: None,
         };
         let config = Config {
+            public_url: None,
             listen: ([127, 0, 0, 1], 0).into(),
             journal: journal.to_owned(),
             body_bytes_max: 2 << 20,

@@ -21,7 +21,8 @@ use crate::delivery::Delivery;
 use crate::engine;
 use crate::journal::Journal;
 use crate::mapping;
-use crate::rules::Plugin;
+use crate::rules::{Manifest, Plugin};
+use crate::setup::{self, Setup, Zone};
 use crate::webhook::Intake;
 
 /// How long a request may take to arrive that is under way when the host stops.
@@ -42,7 +43,11 @@ impl Server {
     /// Loads every tenant's rules, opens the journal, goes on with what is in it, and listens.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let plugins = load_plugins(&config.tenants).await?;
-        Self::start_with(config, plugins).await
+        let manifests: HashMap<_, _> =
+            plugins.iter().map(|(tenant, plugin)| (tenant.clone(), plugin.manifest().clone())).collect();
+        let server = Self::start_with(config, plugins).await?;
+        tokio::spawn(warn_of_missing(config.clone(), manifests));
+        Ok(server)
     }
 
     /// The same with rules that are loaded already, by the name of their tenant.
@@ -121,6 +126,17 @@ pub async fn stop_signal() -> anyhow::Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await.context("waiting for signals")
+}
+
+/// Says in the log what each tenant lacks on either side. Nothing waits for it, and whatever a target answers, nothing
+/// stops.
+async fn warn_of_missing(config: Config, manifests: HashMap<String, Manifest>) {
+    let Ok(client) = Client::new(config.delivery.timeout_ms, config.allow.clone()) else { return };
+    for tenant in &config.tenants {
+        let Some(manifest) = manifests.get(&tenant.name) else { continue };
+        let (zone, address) = (Zone::of_component(manifest), config.public_url.as_deref());
+        setup::warn_of_missing(&Setup { client: &client, tenant, manifest, zone, address }).await;
+    }
 }
 
 /// What each tenant's rules write their requests for.

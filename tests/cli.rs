@@ -189,11 +189,40 @@ hint: a shop belongs to one tenant
 }
 
 #[test]
+fn set_up_says_what_it_lacks_before_it_asks_anybody() {
+    let config = "[tenants.acme]\nshop = \"acme.myshopify.com\"\nrules = \"acme.toml\"\n[tenants.acme.shopify]\ntoken = \"t\"\nwebhook_secrets = [\"s\"]\n[tenants.acme.omneo]\nurl = \"https://omneo.example.org\"\ntoken = \"t\"\nwebhook_secrets = [\"s\"]\n";
+    let folder = || Folder::new().with("tandem.toml", config);
+    assert_eq!(
+        folder().tandem("setup nobody"),
+        fails("error: there is no tenant `nobody` in `tandem.toml`\nhint: it has acme\n")
+    );
+    assert_eq!(
+        folder().tandem("setup acme"),
+        fails(
+            "error: it is not known where webhooks reach this host\nhint: pass `--address https://…`, or write `public_url = \"https://…\"` into `tandem.toml`\n"
+        )
+    );
+    assert_eq!(
+        folder().tandem("setup acme --address http://tandem.example.org"),
+        fails(
+            "error: `--address http://tandem.example.org` is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`\n"
+        )
+    );
+    let public = format!("public_url = \"tandem\"\n{config}");
+    assert_eq!(
+        Folder::new().with("tandem.toml", &public).tandem("serve"),
+        fails(
+            "error: tandem.toml:1: `public_url = \"tandem\"` is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`\n"
+        )
+    );
+}
+
+#[test]
 fn an_unknown_key_of_the_configuration_is_named() {
     assert_eq!(
         Folder::new().with("tandem.toml", "\nlisen = \"127.0.0.1:0\"\n").tandem("serve"),
         fails(
-            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `network`, `delivery`, `tenants`\n"
+            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `public_url`, `network`, `delivery`, `tenants`\n"
         )
     );
     assert_eq!(

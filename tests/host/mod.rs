@@ -86,6 +86,7 @@ impl Host {
             omneo: peer.clone(),
         };
         let config = Config {
+            public_url: None,
             listen: ([127, 0, 0, 1], 0).into(),
             journal: folder.path().join("tandem.db"),
             body_bytes_max: BODY_BYTES_MAX,

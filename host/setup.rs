@@ -1,0 +1,108 @@
+//! Set-up of a tenant: what the rules need on both sides, what is there, the difference, and making it so.
+//!
+//! What is wanted and the difference are data; only `apply` changes anything. Knows neither journal nor stages.
+
+use anyhow::Context;
+
+use crate::client::Client;
+use crate::config::{RulesFrom, Tenant};
+use crate::rules::{Manifest, Plugin};
+use crate::{bake, engine};
+
+mod apply;
+mod ask;
+mod difference;
+mod documents;
+mod report;
+mod there;
+mod topics;
+mod wanted;
+mod zone;
+
+pub use apply::apply;
+pub use difference::{Act, State, Step};
+pub use report::line;
+pub use topics::topic_enum;
+pub use zone::Zone;
+
+/// Whom to set up, and with what.
+pub struct Setup<'a> {
+    pub client: &'a Client,
+    pub tenant: &'a Tenant,
+    pub manifest: &'a Manifest,
+    pub zone: Zone,
+    /// Where webhooks reach this host from outside, without a `/` at its end. Without it they are left out.
+    pub address: Option<&'a str>,
+}
+
+impl Setup<'_> {
+    fn api_version(&self, target: &str) -> &str {
+        let found = self.manifest.targets.iter().find(|known| known.name == target);
+        found.map_or("", |target| target.api_version.as_str())
+    }
+}
+
+/// The manifest of a tenant's rules, and what they say of the time zone. A rules file needs none yet.
+pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
+    let (bytes, file) = match rules {
+        RulesFrom::Component(path) => {
+            let bytes = std::fs::read(path).with_context(|| format!("reading plugin `{}`", path.display()))?;
+            (bake::encode(&bytes).with_context(|| format!("plugin `{}`", path.display()))?, None)
+        }
+        RulesFrom::File(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(|| format!("reading the rules `{name}`"))?;
+            let (zone, text) = Zone::of_file(path, &text)?;
+            let baked = bake::bake(&engine::building_engine()?, &bake::default_base()?, &name, &text).await;
+            (baked.map_err(|refused| anyhow::anyhow!("{refused}"))?, Some(zone))
+        }
+    };
+    let plugin = Plugin::load(&engine::engine()?, &bytes)?;
+    let manifest = plugin.manifest().clone();
+    let zone = file.unwrap_or_else(|| Zone::of_component(&manifest));
+    Ok((manifest, zone))
+}
+
+/// Reads both sides and says of each thing that is wanted how it stands, and what would make it so. Changes nothing.
+pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
+    let Setup { client, tenant, manifest, zone, address } = setup;
+    let wanted = wanted::wanted(&tenant.name, manifest, *address);
+    let (shop, omneo) = tokio::join!(
+        async {
+            match &wanted.shopify {
+                Some(wanted) => Some(there::shopify(client, &tenant.shopify, &wanted.api_version).await),
+                None => None,
+            }
+        },
+        async {
+            match &wanted.omneo {
+                Some(_) => Some(there::omneo(client, &tenant.omneo).await),
+                None => None,
+            }
+        }
+    );
+    let mut steps = vec![];
+    if let (Some(wanted), Some(shop)) = (&wanted.shopify, &shop) {
+        steps.extend(difference::shopify(wanted, shop));
+        if let Ok(there::Shop { facts, .. }) = shop {
+            steps.extend(zone::steps(zone, &facts.timezone, &facts.currency));
+        }
+    }
+    if let (Some(wanted), Some(omneo)) = (&wanted.omneo, &omneo) {
+        steps.extend(difference::omneo(wanted, omneo));
+    }
+    steps
+}
+
+/// Says in the log what a tenant lacks. For a host that has just started: whatever a target answers, nothing stops.
+pub async fn warn_of_missing(setup: &Setup<'_>) {
+    for step in plan(setup).await {
+        let tenant = &setup.tenant.name;
+        let missing = match step.state {
+            State::There | State::Note => continue,
+            State::Create | State::Change => format!("`tandem setup {tenant}` makes it"),
+            State::Missing => step.hint.unwrap_or_default(),
+        };
+        tracing::warn!(tenant, "missing on {}: {}; {missing}", step.side, step.what);
+    }
+}

@@ -1,0 +1,26 @@
+//! Carries out the steps of a plan, one after the other: what is done shows at once, and what fails keeps nothing else back.
+
+use super::ask::ask;
+use super::difference::{Act, State, Step};
+use super::{Setup, zone};
+
+/// Does what a step says; gives the step as it then stands.
+pub async fn apply(setup: &Setup<'_>, step: Step) -> Step {
+    let (peer, version) = match step.side {
+        "shopify" => (&setup.tenant.shopify, setup.api_version("shopify")),
+        _ => (&setup.tenant.omneo, setup.api_version("omneo")),
+    };
+    match &step.act {
+        None => step,
+        Some(Act::Call(call)) => match ask(setup.client, peer, call, version).await {
+            Ok(_) => step,
+            Err(trouble) => Step::trouble(step.side, &step.what, &trouble),
+        },
+        Some(Act::Timezone(timezone)) => match zone::write(&setup.zone, timezone) {
+            Ok(()) => step,
+            Err(error) => {
+                Step::new("rules", State::Missing, format!("{}: {error:#}", step.what)).hint("write it by hand")
+            }
+        },
+    }
+}

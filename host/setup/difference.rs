@@ -1,0 +1,169 @@
+//! What is wanted against what is there: for each thing how it stands, and what would make it so. Pure.
+
+use serde_json::Value;
+
+use super::ask::{MORE_SCOPES, Trouble};
+use super::there::{self, Omneo, Shop};
+use super::wanted::{OfOmneo, OfShopify, Subscription, Webhook};
+use super::{documents, topics};
+use crate::model::Call;
+
+/// How a thing that is wanted stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    There,
+    Create,
+    Change,
+    /// It cannot be made from here.
+    Missing,
+    /// Worth knowing.
+    Note,
+}
+
+/// What would make it so.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Call(Call),
+    /// Writes the time zone into the rules file.
+    Timezone(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `shopify`, `omneo` or `rules`.
+    pub side: &'static str,
+    pub state: State,
+    pub what: String,
+    pub hint: Option<String>,
+    pub act: Option<Act>,
+}
+
+impl Step {
+    pub fn new(side: &'static str, state: State, what: impl Into<String>) -> Self {
+        Self { side, state, what: what.into(), hint: None, act: None }
+    }
+
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub fn act(self, act: Act) -> Self {
+        Self { act: Some(act), ..self }
+    }
+
+    pub fn trouble(side: &'static str, what: &str, trouble: &Trouble) -> Self {
+        // What could not be sent at all says itself what to do.
+        let (why, own) = match trouble.why.split_once("\nhint: ") {
+            Some((why, hint)) => (why, Some(hint.to_owned())),
+            None => (trouble.why.as_str(), None),
+        };
+        let what = if what.is_empty() { why.to_owned() } else { format!("{what}: {why}") };
+        Self { hint: own.or_else(|| trouble.hint.clone()), ..Self::new(side, State::Missing, what) }
+    }
+}
+
+pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
+    let shop = match shop {
+        Ok(shop) => shop,
+        Err(trouble) => return vec![Step::trouble("shopify", "", trouble)],
+    };
+    let mut steps = vec![];
+    // Who may write may read.
+    let has = |scope: &str| {
+        let write = scope.replacen("read_", "write_", 1);
+        shop.facts.scopes.iter().any(|given| given == scope || *given == write)
+    };
+    for scope in wanted.scopes.iter().filter(|scope| !has(scope)) {
+        let what = format!("the app lacks the scope `{scope}`");
+        let hint = "add it to the app's access scopes in the Dev Dashboard, and have the shop accept it";
+        steps.push(Step::new("shopify", State::Missing, what).hint(hint));
+    }
+    match &shop.definitions {
+        Err(trouble) => steps.push(Step::trouble("shopify", "metafield definitions", trouble)),
+        Ok(there) => steps.extend(wanted.definitions.iter().map(|wanted| {
+            let what = format!("metafield definition `{}.{}` ({})", wanted.namespace, wanted.key, wanted.kind);
+            match there.iter().find(|there| there.namespace == wanted.namespace && there.key == wanted.key) {
+                Some(there) if there.kind == wanted.kind && wanted.public && !there.public => {
+                    let hint = "allow it where the definition is, in Settings, Custom data, Customers";
+                    Step::new("shopify", State::Note, format!("{what} cannot be read by themes")).hint(hint)
+                }
+                Some(there) if there.kind == wanted.kind => Step::new("shopify", State::There, what),
+                Some(there) => {
+                    let other = format!("{what} has the type `{}`", there.kind);
+                    let hint = "delete that definition in Settings, Custom data, Customers, or map the field elsewhere";
+                    Step::new("shopify", State::Missing, other).hint(hint)
+                }
+                None => Step::new("shopify", State::Create, what).act(Act::Call(documents::define(wanted))),
+            }
+        })),
+    }
+    match &shop.subscriptions {
+        Err(trouble) => steps.push(Step::trouble("shopify", "webhook subscriptions", trouble)),
+        Ok(there) => steps.extend(wanted.subscriptions.iter().map(|wanted| subscription(wanted, there))),
+    }
+    if let Some(address) = &wanted.address {
+        let what = format!("{} go to {address}", topics::OF_THE_APP.join(", "));
+        let hint = "Shopify has these set in the app's own configuration (`compliance_topics`), not by the API";
+        steps.push(Step::new("shopify", State::Note, what).hint(hint));
+    }
+    steps
+}
+
+/// Ours is the one that goes to our path, wherever this host was before.
+fn subscription(wanted: &Subscription, there: &[there::Subscription]) -> Step {
+    let what = format!("webhook `{}`", wanted.topic);
+    let path = "/webhooks/shopify";
+    let ours = |there: &&there::Subscription| there.topic == wanted.topic_enum && there.uri.ends_with(path);
+    let Some(found) = there.iter().find(ours) else {
+        return Step::new("shopify", State::Create, what).act(Act::Call(documents::subscribe(wanted)));
+    };
+    let metafields: Vec<_> = found.metafields.iter().map(|m| (m.namespace.clone(), m.key.clone())).collect();
+    let is_whole = found.include_fields.is_empty() && found.filter.is_empty() && found.format == "JSON";
+    if found.uri == wanted.uri && metafields == wanted.metafields && is_whole {
+        return Step::new("shopify", State::There, what);
+    }
+    Step::new("shopify", State::Change, what).act(Act::Call(documents::resubscribe(&found.id, wanted)))
+}
+
+pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>) -> Vec<Step> {
+    let omneo = match omneo {
+        Ok(omneo) => omneo,
+        Err(trouble) => return vec![Step::trouble("omneo", "", trouble)],
+    };
+    let mut steps = vec![];
+    // Omneo tells what the tokens of a user may do, not which of them this one is.
+    let lacks = |all: &Vec<String>, scope: &String| !all.iter().any(|own| own == "*" || own == scope);
+    for scope in wanted.scopes.iter().filter(|scope| omneo.scopes.as_ref().is_some_and(|all| lacks(all, scope))) {
+        steps.push(Step::new("omneo", State::Missing, format!("no token has the scope `{scope}`")).hint(MORE_SCOPES));
+    }
+    match &omneo.webhooks {
+        Err(trouble) => steps.push(Step::trouble("omneo", "webhooks", trouble)),
+        Ok(there) => steps.extend(wanted.webhooks.iter().map(|wanted| webhook(wanted, there))),
+    }
+    steps
+}
+
+fn webhook(wanted: &Webhook, there: &[Value]) -> Step {
+    let what = format!("webhook `{}`", wanted.trigger);
+    let of_topic = || there.iter().filter(|row| row["trigger"] == wanted.trigger);
+    let Some(ours) = of_topic().find(|row| row["namespace"] == wanted.namespace) else {
+        // One trigger and address belong to one webhook, and a namespace cannot be changed.
+        return match of_topic().find(|row| row["url"] == wanted.url) {
+            Some(row) => Step::new("omneo", State::Missing, format!("{what} stands in namespace {}", row["namespace"]))
+                .hint("delete it in CX Manager, Settings, Webhooks, and run this again"),
+            None => Step::new("omneo", State::Create, what).act(Act::Call(documents::create_webhook(wanted))),
+        };
+    };
+    let as_wanted = documents::webhook(wanted);
+    let is_equal = as_wanted.as_object().is_some_and(|keys| keys.iter().all(|(key, value)| same(&ours[key], value)));
+    let id = ours["id"].as_str().map_or_else(|| ours["id"].to_string(), str::to_owned);
+    match is_equal {
+        true => Step::new("omneo", State::There, what),
+        false => Step::new("omneo", State::Change, what).act(Act::Call(documents::change_webhook(&id, wanted))),
+    }
+}
+
+/// Omneo is loose about booleans.
+fn same(there: &Value, wanted: &Value) -> bool {
+    there == wanted || matches!((there.as_u64(), wanted.as_bool()), (Some(n), Some(wanted)) if (n == 1) == wanted)
+}

@@ -1,0 +1,133 @@
+//! What the rules need on both sides, from their manifest. Pure.
+//! Knows nothing of what is there.
+
+use serde_json::Value;
+
+use super::topics::{self, topic_enum};
+use crate::rules::Manifest;
+
+/// Where the rules keep a customer's profile, and what the stand-in's and Shopify's `customId` look it up by.
+const LINK: (&str, &str) = ("omneo", "profile_id");
+/// [INF] Twig over the event's context, in which the documentation has the profile's own keys at the root. The rules read
+/// the profile anyway; with identities in the body an event names its customer at once.
+const IDENTITIES: &str = r#"{"identities": {{ identities | json_encode | raw }}}"#;
+/// What set-up itself asks of an Omneo token.
+const WEBHOOK_SCOPES: [&str; 3] = ["read-webhooks", "create-webhooks", "update-webhooks"];
+
+pub struct Wanted {
+    pub shopify: Option<OfShopify>,
+    pub omneo: Option<OfOmneo>,
+}
+
+pub struct OfShopify {
+    pub api_version: String,
+    pub scopes: Vec<String>,
+    pub definitions: Vec<Definition>,
+    pub subscriptions: Vec<Subscription>,
+    pub address: Option<String>,
+}
+
+pub struct OfOmneo {
+    pub scopes: Vec<String>,
+    pub webhooks: Vec<Webhook>,
+}
+
+/// A metafield definition of customers.
+pub struct Definition {
+    pub namespace: String,
+    pub key: String,
+    pub name: String,
+    /// Shopify's type of its values.
+    pub kind: String,
+    /// Whether storefronts may read it.
+    pub public: bool,
+}
+
+pub struct Subscription {
+    /// As webhooks carry it.
+    pub topic: String,
+    /// As the Admin API has it.
+    pub topic_enum: String,
+    pub uri: String,
+    /// Namespace and key of each metafield that the body carries besides.
+    pub metafields: Vec<(String, String)>,
+}
+
+pub struct Webhook {
+    pub trigger: String,
+    pub url: String,
+    pub namespace: String,
+    pub extra_data_template: &'static str,
+}
+
+/// The link first, then every mapped metafield, as the manifest lists its fields. A theme may read those that only Omneo
+/// writes: they are there to be shown.
+fn definitions(manifest: &Manifest) -> Vec<Definition> {
+    let link = Definition {
+        namespace: LINK.0.into(),
+        key: LINK.1.into(),
+        name: "Omneo profile".into(),
+        kind: "id".into(),
+        public: false,
+    };
+    let fields = manifest.settings.iter().filter_map(|setting| {
+        let field = setting.at.strip_prefix("/fields/")?;
+        let entry: Value = serde_json::from_str(&setting.value).ok()?;
+        let (namespace, key) = entry["shopify"].as_str()?.strip_prefix("metafields.")?.split_once('.')?;
+        Some(Definition {
+            namespace: namespace.to_owned(),
+            key: key.to_owned(),
+            name: format!("Omneo {}", field.replace('_', " ")),
+            kind: entry["type"].as_str()?.to_owned(),
+            public: entry["way"] == "to_shopify",
+        })
+    });
+    std::iter::once(link).chain(fields).collect()
+}
+
+/// What a tenant's rules need. Without an address no webhooks: there is nowhere to have them sent.
+pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>) -> Wanted {
+    let target = |name: &str| manifest.targets.iter().find(|target| target.name == name);
+    let topics = |source: &str| {
+        let listens = manifest.listens.iter().filter(|(from, _)| from == source && address.is_some());
+        listens.map(|(_, topic)| topic.clone()).collect::<Vec<_>>()
+    };
+    let shopify = target("shopify").map(|target| {
+        let uri = address.map(|address| format!("{address}/webhooks/shopify"));
+        let own = topics::OF_THE_HOST.map(str::to_owned).into_iter().filter(|_| uri.is_some());
+        let mut wanted: Vec<String> = topics("shopify").into_iter().chain(own).collect();
+        wanted.retain(|topic| !topics::OF_THE_APP.contains(&topic.as_str()));
+        let subscription = |topic: String| Subscription {
+            topic_enum: topic_enum(&topic),
+            uri: uri.clone().unwrap_or_default(),
+            metafields: match topics::carries_metafields(&topic) {
+                true => vec![(LINK.0.to_owned(), LINK.1.to_owned())],
+                false => vec![],
+            },
+            topic,
+        };
+        OfShopify {
+            api_version: target.api_version.clone(),
+            scopes: target.scopes.clone(),
+            definitions: definitions(manifest),
+            subscriptions: wanted.into_iter().map(subscription).collect(),
+            address: uri.clone(),
+        }
+    });
+    let omneo = target("omneo").map(|target| {
+        let webhook = |trigger| Webhook {
+            trigger,
+            url: format!("{}/webhooks/omneo/{tenant}", address.unwrap_or_default()),
+            // Apart from the official app's `shopify-{tenant}`, and one for each tenant of ours: two shops may share
+            // an Omneo.
+            namespace: format!("tandem-{tenant}"),
+            extra_data_template: IDENTITIES,
+        };
+        let own = WEBHOOK_SCOPES.map(str::to_owned).into_iter();
+        OfOmneo {
+            scopes: target.scopes.iter().cloned().chain(own).collect(),
+            webhooks: topics("omneo").into_iter().map(webhook).collect(),
+        }
+    });
+    Wanted { shopify, omneo }
+}

@@ -1,0 +1,79 @@
+//! The shop's time zone in the rules. Knows the file it stands in; asks nobody.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use toml_edit::{DocumentMut, value};
+
+use super::difference::{Act, State, Step};
+use crate::rules::Manifest;
+
+/// What the rules say of the time zone, and where it could be written.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// Absent for a component built before: what is in it stays.
+    pub file: Option<PathBuf>,
+    pub timezone: Option<String>,
+}
+
+impl Zone {
+    /// Of a rules file, and the text to build it from for now: without a time zone it cannot be built, and set-up is to find
+    /// out which.
+    pub fn of_file(path: &Path, text: &str) -> anyhow::Result<(Self, String)> {
+        let document: DocumentMut = text.parse().with_context(|| format!("the rules `{}`", path.display()))?;
+        let timezone = document.get("timezone").and_then(|zone| zone.as_str()).map(str::to_owned);
+        let buildable = if document.contains_key("timezone") { text.to_owned() } else { with_timezone(text, "UTC")? };
+        Ok((Self { file: Some(path.to_owned()), timezone }, buildable))
+    }
+
+    /// Of a component, by its manifest.
+    pub fn of_component(manifest: &Manifest) -> Self {
+        let setting = manifest.settings.iter().find(|setting| setting.at == "/timezone");
+        let timezone = setting.and_then(|setting| serde_json::from_str(&setting.value).ok());
+        Self { file: None, timezone }
+    }
+}
+
+/// Compares it with the shop's.
+pub fn steps(zone: &Zone, timezone: &str, currency: &str) -> Vec<Step> {
+    let line = format!("timezone = \"{timezone}\"");
+    let step = match (&zone.timezone, &zone.file) {
+        (Some(own), _) if own == timezone => Step::new("rules", State::There, line),
+        (Some(own), _) => Step::new("rules", State::Note, format!("the rules say `{own}`, the shop `{timezone}`"))
+            .hint(format!("if the shop is right, write `{line}`")),
+        (None, Some(_)) => Step::new("rules", State::Create, line).act(Act::Timezone(timezone.to_owned())),
+        (None, None) => Step::new("rules", State::Missing, "the component has no time zone")
+            .hint(format!("add `{line}` to its rules file and build it again")),
+    };
+    let currency = format!("the shop's currency is {currency}: no setting needs it, every order names its own");
+    vec![step, Step::new("rules", State::Note, currency)]
+}
+
+/// Writes it into the rules file, which keeps its comments and its order.
+pub fn write(zone: &Zone, timezone: &str) -> anyhow::Result<()> {
+    let Some(path) = &zone.file else { return Ok(()) };
+    let name = || format!("the rules `{}`", path.display());
+    let text = std::fs::read_to_string(path).with_context(name)?;
+    std::fs::write(path, with_timezone(&text, timezone).with_context(name)?).with_context(name)
+}
+
+fn with_timezone(text: &str, timezone: &str) -> anyhow::Result<String> {
+    let mut document: DocumentMut = text.parse()?;
+    document.insert("timezone", value(timezone));
+    Ok(document.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_keeps_its_comments_and_the_zone_stands_before_its_tables() {
+        let text = "# Acme\n[tags] # ours\nwhitelist = [\"vip\"]\n";
+        let written = with_timezone(text, "Australia/Sydney").unwrap();
+        assert!(written.contains("# Acme") && written.contains("[tags] # ours"), "{written}");
+        let read: toml::Table = toml::from_str(&written).unwrap();
+        assert_eq!(read["timezone"].as_str(), Some("Australia/Sydney"));
+        assert_eq!(read["tags"]["whitelist"][0].as_str(), Some("vip"));
+    }
+}
