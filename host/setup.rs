@@ -96,6 +96,10 @@ pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
 
 /// Says in the log what a tenant lacks. For a host that has just started: whatever a target answers, nothing stops.
 pub async fn warn_of_missing(setup: &Setup<'_>) {
+    if setup.address.is_none() {
+        let tenant = &setup.tenant.name;
+        tracing::warn!(tenant, "webhooks are not looked at: `public_url` is not set in the configuration");
+    }
     for step in plan(setup).await {
         let tenant = &setup.tenant.name;
         let missing = match step.state {

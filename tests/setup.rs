@@ -38,8 +38,12 @@ impl Town {
         self.folder.path().join("acme.toml")
     }
 
-    /// Every step, carried out unless it is a dry run.
     async fn set_up(&self, is_dry: bool) -> Vec<Step> {
+        self.set_up_at(ADDRESS, is_dry).await
+    }
+
+    /// Every step, carried out unless it is a dry run.
+    async fn set_up_at(&self, address: &str, is_dry: bool) -> Vec<Step> {
         let peer = |url: String, token: String| Peer { url, token, webhook_secrets: vec![], per_minute: None };
         let tenant = Tenant {
             name: "acme".into(),
@@ -51,7 +55,7 @@ impl Town {
         let allow = vec![self.shopify.address().to_string(), self.omneo.address().to_string()];
         let client = Client::new(2_000, allow).unwrap();
         let (manifest, zone) = setup::of_rules(&tenant.rules).await.unwrap();
-        let setup = Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(ADDRESS) };
+        let setup = Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(address) };
         let mut steps = vec![];
         for step in setup::plan(&setup).await {
             steps.push(if is_dry { step } else { setup::apply(&setup, step).await });
@@ -98,6 +102,19 @@ async fn the_first_run_makes_everything_and_the_second_nothing() {
     assert!(
         lines(&second, State::There).iter().any(|line| line == "= shopify  webhook `orders/paid`: already there\n")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_moves_takes_its_webhooks_along() {
+    let town = Town::new(None).await;
+    town.set_up(false).await;
+    let moved = town.set_up_at("https://elsewhere.example.org", false).await;
+    let changed = lines(&moved, State::Change);
+    assert!(changed.contains(&"~ shopify  webhook `orders/paid`: changed\n".to_owned()), "{changed:#?}");
+    assert!(changed.contains(&"~ omneo    webhook `profile.updated`: changed\n".to_owned()), "{changed:#?}");
+    assert_eq!((count(&moved, State::Create), lines(&moved, State::Missing)), (0, vec![]));
+    let again = town.set_up_at("https://elsewhere.example.org", false).await;
+    assert_eq!((count(&again, State::Change), count(&again, State::Create)), (0, 0), "{again:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

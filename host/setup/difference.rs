@@ -113,8 +113,10 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
 fn subscription(wanted: &Subscription, there: &[there::Subscription]) -> Step {
     let what = format!("webhook `{}`", wanted.topic);
     let path = "/webhooks/shopify";
-    let ours = |there: &&there::Subscription| there.topic == wanted.topic_enum && there.uri.ends_with(path);
-    let Some(found) = there.iter().find(ours) else {
+    // One that goes here already is taken before one of an earlier address, which could not be moved onto it.
+    let of_topic = || there.iter().filter(|there| there.topic == wanted.topic_enum);
+    let here = of_topic().find(|there| there.uri == wanted.uri);
+    let Some(found) = here.or_else(|| of_topic().find(|there| there.uri.ends_with(path))) else {
         return Step::new("shopify", State::Create, what).act(Act::Call(documents::subscribe(wanted)));
     };
     let metafields: Vec<_> = found.metafields.iter().map(|m| (m.namespace.clone(), m.key.clone())).collect();

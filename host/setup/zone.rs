@@ -54,7 +54,15 @@ pub fn write(zone: &Zone, timezone: &str) -> anyhow::Result<()> {
     let Some(path) = &zone.file else { return Ok(()) };
     let name = || format!("the rules `{}`", path.display());
     let text = std::fs::read_to_string(path).with_context(name)?;
-    std::fs::write(path, with_timezone(&text, timezone).with_context(name)?).with_context(name)
+    let written = with_timezone(&text, timezone).with_context(name)?;
+    // Beside it first: a file that is only half written would leave the tenant without rules.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(name)?;
+    std::io::Write::write_all(&mut beside, written.as_bytes()).with_context(name)?;
+    let permissions = std::fs::metadata(path).with_context(name)?.permissions();
+    beside.as_file().set_permissions(permissions).with_context(name)?;
+    beside.persist(path).with_context(name)?;
+    Ok(())
 }
 
 fn with_timezone(text: &str, timezone: &str) -> anyhow::Result<String> {
@@ -72,6 +80,7 @@ mod tests {
         let text = "# Acme\n[tags] # ours\nwhitelist = [\"vip\"]\n";
         let written = with_timezone(text, "Australia/Sydney").unwrap();
         assert!(written.contains("# Acme") && written.contains("[tags] # ours"), "{written}");
+        assert!(written.find("timezone") < written.find("[tags]"), "{written}");
         let read: toml::Table = toml::from_str(&written).unwrap();
         assert_eq!(read["timezone"].as_str(), Some("Australia/Sydney"));
         assert_eq!(read["tags"]["whitelist"][0].as_str(), Some("vip"));
