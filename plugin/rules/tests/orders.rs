@@ -349,6 +349,18 @@ fn a_remembered_profile_that_is_gone_is_looked_up_again() {
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p2");
 }
 
+/// A member who is gone, perhaps erased: the order counts without a profile, and says why.
+#[test]
+fn an_order_brings_nobody_back_whose_profile_is_deleted() {
+    let mut omneo = Omneo { link: Some("p9".into()), ..Omneo::default() };
+    let run = omneo.hear(&rules(json!({})), &paid(&but(json!({}))));
+    assert!(run.end.reason.contains("profile p9 is deleted in Omneo; it is not created again"), "{}", run.end.reason);
+    assert_eq!((run.end.outcome, omneo.profiles.len(), omneo.transactions.len()), (Outcome::Done, 0, 1));
+    let mut omneo = Omneo { link: Some("p9".into()), ..Omneo::default() };
+    omneo.hear(&rules(json!({"people": {"recreate_deleted": true}})), &paid(&but(json!({}))));
+    assert_eq!(omneo.profiles.len(), 1);
+}
+
 #[test]
 fn what_was_sent_is_remembered_though_the_event_failed() {
     let rules = rules(json!({}));

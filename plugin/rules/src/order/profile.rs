@@ -1,11 +1,14 @@
 //! Finds the profile that an order is to be linked to, or makes it once. Knows identities and e-mail addresses; nothing
 //! of amounts. Whatever goes wrong here is a reason, never a refusal: a sale counts without a profile too.
 
-use tandem_sdk::{Answer, Cx, End, View, json, post, segment};
+use tandem_sdk::{Answer, Cx, End, View, get, json, post, query, segment};
 
 use super::memory::Link;
 use crate::key::own_id;
 use crate::settings::Settings;
+
+const CUSTOMER_LINK: &str = "query CustomerLink($id: ID!) { customer(id: $id) \
+     { link: metafield(namespace: \"omneo\", key: \"profile_id\") { value } } }";
 
 /// Who an order is linked to.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +52,7 @@ async fn look(cx: &Cx, settings: &Settings, order: &View<'_>, may_create: bool) 
                 first_name: text("/first_name")?,
                 last_name: text("/last_name")?,
             };
-            of_customer(cx, &settings.identity_handle, &customer, may_create).await?
+            of_customer(cx, settings, &customer, may_create).await?
         }
         _ if settings.orders.guest_by_email => of_guest(cx, order).await?,
         _ => (None, "guest".to_owned()),
@@ -80,7 +83,8 @@ async fn of_guest(cx: &Cx, order: &View<'_>) -> Result<Found, End> {
 }
 
 /// Two rounds: e-mails and identities are unique in Omneo, so a 422 means that somebody else was faster.
-async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>, may_create: bool) -> Result<Found, End> {
+async fn of_customer(cx: &Cx, settings: &Settings, customer: &Customer<'_>, may_create: bool) -> Result<Found, End> {
+    let handle = &settings.identity_handle;
     let identity = json!({"handle": handle, "identifier": customer.id});
     for is_last in [false, true] {
         let search = post("/profiles/search-id", json!({"type": handle, "id": customer.id})).reads();
@@ -106,6 +110,11 @@ async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>, may_create:
                 return nobody("the customer's profile is deleted in Omneo, and none is made again");
             }
             Ok(None) => {
+                if !settings.people.recreate_deleted
+                    && let Some(found) = by_link(cx, customer).await?
+                {
+                    return Ok(found);
+                }
                 let answer = create(cx, email, customer, &identity).await?;
                 let profile = profile_of(&answer, &["/data/id"]);
                 ("creating the customer's profile", answer, profile)
@@ -118,6 +127,31 @@ async fn of_customer(cx: &Cx, handle: &str, customer: &Customer<'_>, may_create:
         }
     }
     nobody("the customer's profile could not be settled")
+}
+
+/// What the customer's own link says, before a profile is made: one that names a deleted profile is a member who is gone,
+/// perhaps erased, and an order must not bring them back. An order's memory does not know of it, the customer does.
+async fn by_link(cx: &Cx, customer: &Customer<'_>) -> Result<Option<Found>, End> {
+    let call = query(CUSTOMER_LINK, json!({ "id": format!("gid://shopify/Customer/{}", customer.id) }));
+    let answer = cx.shopify(call).await?;
+    let json = answer.json()?;
+    if !answer.is_success() || !json.graphql_errors().is_empty() {
+        return Ok(Some((None, trouble("reading the customer's link", &answer))));
+    }
+    let Some(linked) = json.view().opt_text("/data/customer/link/value")?.map(str::to_owned) else {
+        return Ok(None);
+    };
+    let answer = cx.omneo(get(format!("/profiles/{}", segment(&linked)))).await?;
+    if answer.is_success() {
+        return Ok(Some((Some(linked), String::new())));
+    }
+    let why = match answer.status {
+        404 | 410 => {
+            format!("profile {linked} is deleted in Omneo; it is not created again (`people.recreate_deleted`)")
+        }
+        _ => trouble("reading the customer's profile", &answer),
+    };
+    Ok(Some((None, why)))
 }
 
 /// A profile with id, e-mail and names; the customer's own events bring the rest. An e-mail is unique, so that the same

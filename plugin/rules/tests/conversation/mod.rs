@@ -105,6 +105,8 @@ pub struct Omneo {
     pub products: BTreeMap<String, Value>,
     pub locations: Vec<Value>,
     pub memory: Vec<String>,
+    /// The profile that the customer's metafield names.
+    pub link: Option<String>,
     /// Answers to give instead, once each, by what a call's line contains.
     pub instead: Vec<(&'static str, u16, Value)>,
 }
@@ -132,7 +134,14 @@ impl Omneo {
             let (_, status, body) = self.instead.remove(n);
             return (status, body);
         }
-        let Request::Rest(rest) = &call.request else { return (404, json!({})) };
+        let Request::Rest(rest) = &call.request else {
+            // The one thing that an order asks of Shopify.
+            assert_eq!(line, "GRAPHQL shopify CustomerLink");
+            return (
+                200,
+                json!({"data": {"customer": {"link": self.link.as_ref().map(|value| json!({"value": value}))}}}),
+            );
+        };
         let body = body_of(call);
         let text = |at: &str| body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
         let parts: Vec<_> = rest.path.split('/').skip(1).collect();
@@ -163,6 +172,10 @@ impl Omneo {
                 }
                 (201, json!({"data": {"id": id}}))
             }
+            (Method::Get, ["profiles", id]) => match self.profiles.values().find(|(known, _)| known == id) {
+                Some((id, _)) => (200, json!({"data": {"id": id}})),
+                None => (404, json!({"message": "not found"})),
+            },
             (Method::Post, ["transactions", "update-create"]) => {
                 let known = self.transactions.entry(text("/external_id")).or_insert_with(|| json!({}));
                 merge(known, &body);
