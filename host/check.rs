@@ -3,7 +3,7 @@
 //! Knows the limits of a run and the form of a call; neither the journal nor who sends.
 
 use crate::client::check_path;
-use crate::model::{Blame, Call, End, Entity, Failure, Next, Outcome, Request, Webhook, is_name, two_of_a_kind};
+use crate::model::{Blame, Call, End, Entity, Failure, Names, Next, Outcome, Request, Webhook, is_name, two_of_a_kind};
 use crate::rules::Manifest;
 
 /// Passes of a run, calls of a pass, and bytes of a pass: more is a plugin gone astray.
@@ -55,25 +55,34 @@ pub fn not_for_ever(next: Next, passes: usize) -> Result<Next, Failure> {
     }
 }
 
-/// What of the names that the rules have learned is new beside those known of the entity.
-pub fn learn(known: &[String], learned: Vec<String>) -> Result<Vec<String>, Failure> {
-    let mut new: Vec<String> = vec![];
-    for name in learned {
-        if !known.contains(&name) && !new.contains(&name) {
-            new.push(name);
+/// Takes what the rules have found out into the names known of the entity; gives what of it is new.
+pub fn learn(known: &mut Names, found: Names) -> Result<Names, Failure> {
+    let new = |found: Vec<String>, known: &[String]| {
+        let mut new: Vec<String> = vec![];
+        for name in found {
+            if !known.contains(&name) && !new.contains(&name) {
+                new.push(name);
+            }
         }
+        new
+    };
+    let retired = new(found.retired, &known.retired);
+    known.learned.retain(|name| !retired.contains(name));
+    let learned = new(found.learned, &known.learned);
+    if let Some(two) = two_of_a_kind(&known.learned, &learned).or_else(|| two_of_a_kind(&learned, &learned)) {
+        return refuse(two);
     }
-    match two_of_a_kind(known, &new).or_else(|| two_of_a_kind(&new, &new)) {
-        Some(two) => refuse(two),
-        None => Ok(new),
-    }
+    known.retired.retain(|name| !learned.contains(name));
+    known.learned.extend(learned.iter().cloned());
+    known.retired.extend(retired.iter().cloned());
+    Ok(Names { learned, retired })
 }
 
 /// What the rules ask, if they may ask it.
 pub fn checked(next: Next, manifest: &Manifest) -> Result<Next, Failure> {
     match next {
         Next::Send { calls, names } => {
-            check_names(&names)?;
+            check_known(&names)?;
             check_amount(&calls)?;
             for call in &calls {
                 check_call(call, manifest)?;
@@ -81,7 +90,7 @@ pub fn checked(next: Next, manifest: &Manifest) -> Result<Next, Failure> {
             Ok(Next::Send { calls, names })
         }
         Next::End(end) => {
-            check_names(&end.names)?;
+            check_known(&end.names)?;
             let bytes = end.memory.as_ref().map_or(0, String::len);
             if bytes > MEMORY_BYTES_MAX {
                 return refuse(format!("the rules remembered {bytes} bytes; {MEMORY_BYTES_MAX} are allowed"));
@@ -102,6 +111,11 @@ fn sentence(reason: &str) -> String {
         Some((end, _)) => format!("{} [TRUNCATED]", &line[..end]),
         None => line,
     }
+}
+
+fn check_known(names: &Names) -> Result<(), Failure> {
+    check_names(&names.learned)?;
+    check_names(&names.retired)
 }
 
 fn check_names(names: &[String]) -> Result<(), Failure> {

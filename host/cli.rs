@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
 use crate::client::Client;
+use crate::config::{Config, Tenant};
 use crate::journal::{Filter, Journal, Reader};
 use crate::model::EventId;
 use crate::paint::Paint;
@@ -32,6 +33,9 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = "tandem.toml")]
         config: PathBuf,
+        /// Let this tenant's rules change what people are linked by, and give everybody linked the new link too.
+        #[arg(long, value_name = "TENANT")]
+        relink: Vec<String>,
     },
     /// Play a day in a shop against stand-ins for both systems, and check that they agree in the end.
     Demo {
@@ -148,7 +152,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve { config } => runtime()?.block_on(serve(&config)),
+        Command::Serve { config, relink } => runtime()?.block_on(serve(&config, relink)),
         Command::Setup { tenant, dry_run, address, config } => {
             runtime()?.block_on(set_up(&tenant, dry_run, address, &config))
         }
@@ -211,8 +215,11 @@ async fn resume(path: &Path, tenant: &str, target: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(config: &Path) -> anyhow::Result<()> {
-    let config = config::load(config)?;
+async fn serve(path: &Path, relink: Vec<String>) -> anyhow::Result<()> {
+    let config = Config { relink, ..config::load(path)? };
+    for name in &config.relink {
+        known_tenant(&config, name, path)?;
+    }
     tracing_subscriber::fmt().with_env_filter(config::log_filter()).with_writer(std::io::stderr).init();
     let server = Server::start(&config).await?;
     let broken = server.journal.broken();
@@ -230,16 +237,13 @@ async fn serve(config: &Path) -> anyhow::Result<()> {
 
 async fn set_up(tenant: &str, is_dry: bool, address: Option<String>, path: &Path) -> anyhow::Result<()> {
     let config = config::load(path)?;
-    let Some(tenant) = config.tenants.iter().find(|known| known.name == tenant) else {
-        let names: Vec<_> = config.tenants.iter().map(|known| known.name.as_str()).collect();
-        bail!("there is no tenant `{tenant}` in `{}`\nhint: it has {}", path.display(), names.join(", "));
-    };
+    let tenant = known_tenant(&config, tenant, path)?;
     if let Some(address) = &address
         && let Err(why) = config::check_public_url(address)
     {
         bail!("`--address {address}` {why}");
     }
-    let Some(address) = address.or(config.public_url) else {
+    let Some(address) = address.or(config.public_url.clone()) else {
         bail!(
             "it is not known where webhooks reach this host\nhint: pass `--address https://…`, or write `public_url = \"https://…\"` into `{}`",
             path.display()
@@ -262,6 +266,13 @@ async fn set_up(tenant: &str, is_dry: bool, address: Option<String>, path: &Path
         );
     }
     Ok(())
+}
+
+fn known_tenant<'a>(config: &'a Config, tenant: &str, path: &Path) -> anyhow::Result<&'a Tenant> {
+    config.tenants.iter().find(|known| known.name == tenant).with_context(|| {
+        let names: Vec<_> = config.tenants.iter().map(|known| known.name.as_str()).collect();
+        format!("there is no tenant `{tenant}` in `{}`\nhint: it has {}", path.display(), names.join(", "))
+    })
 }
 
 async fn build(rules: &Path, base: Option<&Path>, output: &Path) -> anyhow::Result<()> {

@@ -37,6 +37,8 @@ pub struct Config {
     /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
     pub public_url: Option<String>,
     pub tenants: Vec<Tenant>,
+    /// Tenants whose rules may change, at this start, what people are linked by. From the command line only.
+    pub relink: Vec<String>,
 }
 
 /// How calls are sent.
@@ -206,7 +208,16 @@ pub fn parse(
     if check.problems.is_empty() {
         let journal = folder.join(&file.journal);
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-        Ok(Config { listen, journal, body_bytes_max, allow: file.network.allow, delivery, public_url, tenants })
+        Ok(Config {
+            listen,
+            journal,
+            body_bytes_max,
+            allow: file.network.allow,
+            delivery,
+            public_url,
+            tenants,
+            relink: vec![],
+        })
     } else {
         Err(Problems(check.problems))
     }

@@ -13,9 +13,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::clock;
 use crate::engine::Usage;
 use crate::model::{
-    Blame, Call, CallId, Effect, End, Entity, EntityId, Event, EventId, Failure, Millis, Outcome, Reply, RunId, Webhook,
+    Blame, Call, CallId, Effect, End, Entity, EntityId, Event, EventId, Failure, Millis, Names, Outcome, Reply, RunId,
+    Webhook,
 };
 
+mod fixed;
 mod names;
 mod paused;
 mod reader;
@@ -24,6 +26,7 @@ mod runs;
 mod schema;
 mod writer;
 
+pub use fixed::{Change, Fixed};
 pub use names::Joined;
 pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
@@ -227,12 +230,7 @@ impl Journal {
     }
 
     /// Gives the entity of an event these names too. `Err` says which two names of one kind that would give it.
-    pub async fn claim(
-        &self,
-        tenant: &str,
-        lane: EntityId,
-        names: Vec<String>,
-    ) -> anyhow::Result<Result<Joined, String>> {
+    pub async fn claim(&self, tenant: &str, lane: EntityId, names: Names) -> anyhow::Result<Result<Joined, String>> {
         let tenant = tenant.to_owned();
         self.writer.write_soon(move |tx| names::learn(tx, &tenant, lane, &names)).await
     }

@@ -3,7 +3,7 @@
 //! Knows the journal, the lanes and the rules; never sends anything. One task per tenant, so that no tenant waits for
 //! another's lanes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::compliance::{self, Duty};
 use crate::engine;
 use crate::journal::{Answered, Arrived, Asked, Begun, Journal};
 use crate::lanes::Lanes;
-use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Next, Outcome, RunId};
+use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
 use crate::rules::Plugin;
 
 /// Events whose lane is found in one write.
@@ -111,8 +111,8 @@ struct Running {
     run: Option<RunId>,
     /// The replies of a run that nobody here had heard of yet.
     early: Option<Answered>,
-    /// Names claimed already.
-    claimed: HashSet<String>,
+    /// Names claimed or retired already.
+    known: Names,
 }
 
 enum Message {
@@ -322,7 +322,7 @@ impl Worker {
             };
             let duty = compliance::duty(&webhook.webhook);
             if let Some(duty) = duty.filter(|duty| !compliance::is_asked(*duty, plugin.manifest())) {
-                let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: vec![] };
+                let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: Names::default() };
                 let (next, duty) = (Ok(Next::End(end)), Some(Box::new((duty, webhook))));
                 let _ = inbox.send(Message::Asked { event, restarts, run, next, asked: Asked::default(), duty });
                 return;
@@ -347,15 +347,15 @@ impl Worker {
     }
 
     /// Claims the names that are new, and journals the calls if the event may still go on.
-    async fn send(&mut self, event: EventId, run: RunId, calls: Vec<Call>, names: Vec<String>, asked: Asked) {
+    async fn send(&mut self, event: EventId, run: RunId, calls: Vec<Call>, names: Names, asked: Asked) {
         if calls.iter().any(|call| call.effect != Effect::Read) {
             self.lanes.wrote(event);
         }
-        let claimed = &mut self.running.entry(event).or_default().claimed;
-        let new: Vec<_> = names.into_iter().filter(|name| claimed.insert(name.clone())).collect();
-        if !new.is_empty() {
+        let known = &mut self.running.entry(event).or_default().known;
+        if *known != names {
+            *known = names.clone();
             let Some(lane) = self.lanes.entity_of(event) else { return };
-            match self.journal.claim(&self.tenant, lane, new).await {
+            match self.journal.claim(&self.tenant, lane, names).await {
                 Ok(Ok(joined)) => self.join(joined.entity, &joined.from).await,
                 Ok(Err(two)) => return self.fail(event, Failure::new(Blame::Plugin, two)),
                 Err(error) => return again(&self.inbox, event, &error).await,

@@ -104,7 +104,7 @@ pub struct Answer {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    Send { calls: Vec<Call>, names: Vec<String> },
+    Send { calls: Vec<Call>, names: Names },
     End(End),
 }
 
@@ -114,7 +114,15 @@ pub struct End {
     pub reason: String,
     /// `None`: as before. Empty: forgotten.
     pub memory: Option<String>,
-    pub names: Vec<String>,
+    pub names: Names,
+}
+
+/// What a run has found out about the names of its entity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    pub learned: Vec<String>,
+    /// Of what is gone for good: still the entity's, but no longer one of their kind.
+    pub retired: Vec<String>,
 }
 
 /// How an event ended, as the rules or the host see it.

@@ -59,6 +59,7 @@ impl Playground {
         };
         let config = Config {
             public_url: None,
+            relink: vec![],
             listen: ([127, 0, 0, 1], 0).into(),
             journal: journal.to_owned(),
             body_bytes_max: 2 << 20,

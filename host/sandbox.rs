@@ -9,7 +9,7 @@ mod report;
 mod transcript;
 
 use crate::check::{self, Key, checked};
-use crate::model::{Call, End, Entity, Event, Failure, Next, Outcome, Reply};
+use crate::model::{Call, End, Entity, Event, Failure, Names, Next, Outcome, Reply};
 use crate::rules::{Asked, Manifest, Plugin};
 
 pub use case::{Case, find};
@@ -40,11 +40,17 @@ impl<'a> From<&'a Plugin> for Rules<'a> {
 impl Case {
     /// Runs the event to its end, or up to a call for which the case has no reply.
     pub fn run(&self, rules: &Rules) -> Report {
-        let mut run =
-            Run { case: self, rules, names: vec![], asks: vec![], log: vec![], transcript: Transcript::default() };
+        let mut run = Run {
+            case: self,
+            rules,
+            names: Names::default(),
+            asks: vec![],
+            log: vec![],
+            transcript: Transcript::default(),
+        };
         let ending = match run.key() {
             Key::Entity(entity) => {
-                run.names = entity.names;
+                run.names.learned = entity.names;
                 run.converse()
             }
             Key::Over(outcome, blame, reason) => {
@@ -80,7 +86,7 @@ struct Run<'a> {
     case: &'a Case,
     rules: &'a Rules<'a>,
     /// Names of the entity known so far.
-    names: Vec<String>,
+    names: Names,
     asks: Vec<Ask>,
     /// Of the last ask.
     log: Vec<String>,
@@ -110,7 +116,7 @@ impl Run<'_> {
             let next = asked.result.and_then(|next| checked(next, self.rules.manifest));
             match next.and_then(|next| check::not_for_ever(next, replies.len())) {
                 Ok(Next::Send { calls, names }) => {
-                    let names = match self.learn(names) {
+                    let names = match check::learn(&mut self.names, names) {
                         Ok(names) => names,
                         Err(failure) => return Some(failed(failure)),
                     };
@@ -122,7 +128,7 @@ impl Run<'_> {
                     replies.push(given?.into_iter().map(|given| given.reply).collect());
                 }
                 Ok(Next::End(End { outcome, reason, memory, names })) => {
-                    match self.learn(names) {
+                    match check::learn(&mut self.names, names) {
                         Ok(names) => self.transcript.names = names,
                         Err(failure) => return Some(failed(failure)),
                     }
@@ -131,13 +137,6 @@ impl Run<'_> {
                 Err(failure) => return Some(failed(failure)),
             }
         }
-    }
-
-    /// Takes in what was learned; gives what of it is new.
-    fn learn(&mut self, names: Vec<String>) -> Result<Vec<String>, Failure> {
-        let new = check::learn(&self.names, names)?;
-        self.names.extend(new.iter().cloned());
-        Ok(new)
     }
 }
 
@@ -183,8 +182,9 @@ mod tests {
         };
         let request = Request::Rest { method: Method::Get, path: "/profiles".into(), query: vec![], body: None };
         let call = Call { target: target.into(), request, effect: Effect::Read };
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let end = End { outcome: Outcome::Done, reason: "seen".into(), memory: None, names: vec![] };
+        let learned = names.iter().map(|name| (*name).to_owned()).collect();
+        let names = Names { learned, retired: vec![] };
+        let end = End { outcome: Outcome::Done, reason: "seen".into(), memory: None, names: Names::default() };
         let rules = Rules {
             manifest: &manifest,
             key: Box::new(|_| asked(Ok(Entity { names: vec!["shopify/order/1".into()], after: vec![] }))),

@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::config::{Config, RulesFrom, Tenant};
 use crate::delivery::Delivery;
 use crate::engine;
-use crate::journal::Journal;
+use crate::journal::{Change, Fixed, Journal};
 use crate::mapping;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
@@ -56,6 +56,9 @@ impl Server {
             TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
         let address = listener.local_addr().context("listening")?;
         let (journal, feeds, writer) = Journal::open(&config.journal)?;
+        for (tenant, plugin) in &plugins {
+            keep_fixed(&journal, tenant, plugin.manifest(), config.relink.contains(tenant)).await?;
+        }
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
@@ -137,6 +140,35 @@ async fn warn_of_missing(config: Config, manifests: HashMap<String, Manifest>) {
         let (zone, address) = (Zone::of_component(manifest), config.public_url.as_deref());
         setup::warn_of_missing(&Setup { client: &client, tenant, manifest, zone, address }).await;
     }
+}
+
+/// Refuses rules that would cut existing links, unless they were told to.
+async fn keep_fixed(journal: &Journal, tenant: &str, manifest: &Manifest, relink: bool) -> anyhow::Result<()> {
+    let fixed = manifest.settings.iter().filter(|setting| setting.fixed);
+    let settings = fixed.map(|setting| (setting.at.clone(), setting.value.clone())).collect();
+    match journal.fix(tenant, settings, relink).await? {
+        Fixed::Kept => {}
+        Fixed::Relinked(linked) => tracing::info!(tenant, "{linked} linked people are brought in step again"),
+        Fixed::Refused { changed, linked } => {
+            let changed: Vec<_> = changed
+                .iter()
+                .map(|Change { at, was, wanted }| format!("`{}` from {was} to {wanted}", setting_name(at)))
+                .collect();
+            bail!(
+                "the rules of tenant `{tenant}` change {}, and {} linked by it\n\
+                 hint: set it back, or start once with `--relink {tenant}`: everybody linked is given the new link, and \
+                 keeps the old one",
+                changed.join(", "),
+                if linked == 1 { "one person is".to_owned() } else { format!("{linked} people are") },
+            );
+        }
+    }
+    Ok(())
+}
+
+/// `identity.handle` for `/identity/handle`.
+fn setting_name(at: &str) -> String {
+    at.trim_start_matches('/').replace('/', ".")
 }
 
 /// What each tenant's rules write their requests for.

@@ -204,9 +204,10 @@ fn reply_to_sdk(reply: &model::Reply) -> sdk::Reply {
 
 fn next_of_sdk(next: sdk::Next) -> model::Next {
     match next {
-        sdk::Next::Send(send) => {
-            model::Next::Send { calls: send.calls.into_iter().map(call_of_sdk).collect(), names: send.names }
-        }
+        sdk::Next::Send(send) => model::Next::Send {
+            calls: send.calls.into_iter().map(call_of_sdk).collect(),
+            names: names_of_sdk(send.names),
+        },
         sdk::Next::End(end) => model::Next::End(model::End {
             outcome: match end.outcome {
                 sdk::Outcome::Done => model::Outcome::Done,
@@ -216,9 +217,13 @@ fn next_of_sdk(next: sdk::Next) -> model::Next {
             },
             reason: end.reason,
             memory: end.memory,
-            names: end.names,
+            names: names_of_sdk(end.names),
         }),
     }
+}
+
+fn names_of_sdk(names: sdk::Names) -> model::Names {
+    model::Names { learned: names.learned, retired: names.retired }
 }
 
 fn call_of_sdk(call: sdk::Call) -> model::Call {

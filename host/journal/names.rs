@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::model::{EntityId, is_name, two_of_a_kind};
+use crate::model::{EntityId, Names, is_name, two_of_a_kind};
 
 /// The entity that some names belong to, and those that have just become part of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,39 +26,44 @@ pub fn declare(tx: &Transaction, tenant: &str, new: EntityId, names: &[String]) 
     join(tx, tenant, known.first().copied().unwrap_or(new), known, names)
 }
 
-/// Gives an entity the names that were learned of it. `Err` says which two names of one kind that would give it: two of
-/// one kind must be declared by an event, never concluded.
+/// Gives an entity the names that were learned of it, and retires names of it. `Err` says which two names of one kind that
+/// would give it: two of one kind must be declared by an event, never concluded.
 pub fn learn(
     tx: &Transaction,
     tenant: &str,
     entity: EntityId,
-    names: &[String],
+    names: &Names,
 ) -> rusqlite::Result<Result<Joined, String>> {
-    if let Some(bad) = names.iter().find(|name| !is_name(name)) {
+    if let Some(bad) = names.learned.iter().find(|name| !is_name(name)) {
         return Ok(Err(format!("the rules learned the name `{bad}`, which is not of the form source/kind/id")));
     }
+    let counted = |entity| -> rusqlite::Result<Vec<String>> {
+        let counted = names_of(tx, entity)?.into_iter();
+        Ok(counted.filter(|name| !names.retired.contains(name)).collect())
+    };
     let mut others = vec![];
-    let mut own = names_of(tx, entity)?;
-    for name in names {
-        match find(tx, tenant, name)? {
-            Some(other) if other == entity => continue,
-            Some(other) => {
-                let theirs = names_of(tx, other)?;
-                if let Some(two) = two_of_a_kind(&own, &theirs) {
-                    return Ok(Err(two));
-                }
-                own.extend(theirs);
-                others.push(other);
-            }
-            None => {
-                if let Some(two) = two_of_a_kind(&own, std::slice::from_ref(name)) {
-                    return Ok(Err(two));
-                }
-                own.push(name.clone());
-            }
+    let mut own = counted(entity)?;
+    for name in names.learned.iter().filter(|name| !names.retired.contains(name)) {
+        let other = find(tx, tenant, name)?.filter(|other| *other != entity);
+        let mut new = other.map(counted).transpose()?.unwrap_or_default();
+        new.push(name.clone());
+        new.retain(|name| !own.contains(name));
+        if let Some(two) = two_of_a_kind(&own, &new) {
+            return Ok(Err(two));
+        }
+        own.extend(new);
+        others.extend(other);
+    }
+    let joined = join(tx, tenant, entity, others, &names.learned)?;
+    for (list, retired) in [(&names.learned, false), (&names.retired, true)] {
+        for name in list {
+            tx.prepare_cached(
+                "UPDATE names SET retired = ?1 WHERE tenant = ?2 AND name = ?3 AND entity = ?4 AND retired <> ?1",
+            )?
+            .execute(params![retired, tenant, name, joined.entity.0])?;
         }
     }
-    join(tx, tenant, entity, others, names).map(Ok)
+    Ok(Ok(joined))
 }
 
 fn join(
@@ -82,7 +87,85 @@ fn join(
     Ok(Joined { entity, from })
 }
 
+/// Those that count as one of their kind.
 fn names_of(tx: &Transaction, entity: EntityId) -> rusqlite::Result<Vec<String>> {
-    let mut statement = tx.prepare_cached("SELECT name FROM names WHERE entity = ?")?;
+    let mut statement = tx.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired")?;
     statement.query_map([entity.0], |row| row.get(0))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    const TWO: &str =
+        "the rules concluded that `shopify/customer/1` and `shopify/customer/2` are one, which only an event may say";
+
+    fn list(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn names(learned: &[&str], retired: &[&str]) -> Names {
+        Names { learned: list(learned), retired: list(retired) }
+    }
+
+    /// Customer 1 and profile p are entity 1, customer 2 is entity 2.
+    fn journal() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        let tx = connection.transaction().unwrap();
+        declare(&tx, "acme", EntityId(1), &list(&["shopify/customer/1", "omneo/profile/p"])).unwrap();
+        declare(&tx, "acme", EntityId(2), &list(&["shopify/customer/2"])).unwrap();
+        tx.commit().unwrap();
+        connection
+    }
+
+    fn told(connection: &mut Connection, entity: i64, names: &Names) -> Result<Joined, String> {
+        let tx = connection.transaction().unwrap();
+        let told = learn(&tx, "acme", EntityId(entity), names).unwrap();
+        tx.commit().unwrap();
+        told
+    }
+
+    #[test]
+    fn what_is_gone_makes_room_for_another_of_its_kind_and_stays_found() {
+        let mut journal = journal();
+        let successor = names(&["shopify/customer/2", "omneo/profile/p"], &[]);
+        assert_eq!(
+            told(&mut journal, 2, &successor),
+            Err(TWO
+                .replace("customer/1", "customer/X")
+                .replace("customer/2", "customer/1")
+                .replace("customer/X", "customer/2"))
+        );
+        assert_eq!(
+            told(&mut journal, 1, &names(&[], &["shopify/customer/1"])),
+            Ok(Joined { entity: EntityId(1), from: vec![] })
+        );
+        assert_eq!(told(&mut journal, 2, &successor), Ok(Joined { entity: EntityId(2), from: vec![EntityId(1)] }));
+        let tx = journal.transaction().unwrap();
+        assert_eq!(find(&tx, "acme", "shopify/customer/1").unwrap(), Some(EntityId(2)));
+        assert_eq!(names_of(&tx, EntityId(2)).unwrap(), ["omneo/profile/p", "shopify/customer/2"]);
+    }
+
+    #[test]
+    fn a_name_can_be_retired_by_whoever_takes_its_place_and_nobody_else() {
+        let mut journal = journal();
+        let joined = told(&mut journal, 2, &names(&["omneo/profile/p"], &["shopify/customer/1"]));
+        assert_eq!(joined, Ok(Joined { entity: EntityId(2), from: vec![EntityId(1)] }));
+
+        let mut journal = self::journal();
+        told(&mut journal, 2, &names(&[], &["shopify/customer/1"])).unwrap();
+        let tx = journal.transaction().unwrap();
+        assert_eq!(names_of(&tx, EntityId(1)).unwrap(), ["omneo/profile/p", "shopify/customer/1"]);
+    }
+
+    #[test]
+    fn what_is_learned_again_counts_again() {
+        let mut journal = journal();
+        told(&mut journal, 1, &names(&[], &["shopify/customer/1"])).unwrap();
+        told(&mut journal, 1, &names(&["shopify/customer/1"], &[])).unwrap();
+        assert_eq!(told(&mut journal, 1, &names(&["shopify/customer/2"], &[])), Err(TWO.to_owned()));
+    }
 }

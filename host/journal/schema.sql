@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS names (
   tenant TEXT NOT NULL,
   name TEXT NOT NULL,
   entity INTEGER NOT NULL,
+  -- What it stood for is gone; another name of its kind may take its place.
+  retired INTEGER NOT NULL DEFAULT FALSE,
   PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS names_of ON names (entity);
@@ -91,6 +93,15 @@ CREATE TABLE IF NOT EXISTS log (
   run INTEGER PRIMARY KEY REFERENCES runs,
   lines TEXT NOT NULL
 ) STRICT;
+
+-- Settings that may not change once people are linked by them, as they were when the tenant's rules last ran.
+CREATE TABLE IF NOT EXISTS fixed_settings (
+  tenant TEXT NOT NULL,
+  -- JSON pointer, and the value as JSON.
+  at TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (tenant, at)
+) STRICT, WITHOUT ROWID;
 
 -- Targets that take no calls, whatever restarts there are, until somebody resumes them.
 CREATE TABLE IF NOT EXISTS paused (

@@ -31,6 +31,12 @@ impl From<Entity> for model::Entity {
     }
 }
 
+impl From<wit::Names> for model::Names {
+    fn from(names: wit::Names) -> Self {
+        Self { learned: names.learned, retired: names.retired }
+    }
+}
+
 impl From<&model::Reply> for Reply {
     fn from(reply: &model::Reply) -> Self {
         match reply {
@@ -48,7 +54,7 @@ impl From<Next> for model::Next {
     fn from(next: Next) -> Self {
         match next {
             Next::Send(send) => {
-                Self::Send { calls: send.calls.into_iter().map(model::Call::from).collect(), names: send.names }
+                Self::Send { calls: send.calls.into_iter().map(model::Call::from).collect(), names: send.names.into() }
             }
             Next::End(end) => Self::End(model::End {
                 outcome: match end.outcome {
@@ -59,7 +65,7 @@ impl From<Next> for model::Next {
                 },
                 reason: end.reason,
                 memory: end.memory,
-                names: end.names,
+                names: end.names.into(),
             }),
         }
     }

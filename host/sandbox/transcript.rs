@@ -1,7 +1,7 @@
 //! Reads and writes a conversation: `transcript.http`. Knows its format; not who says what.
 //!
-//! A paragraph is what is sent at the same time: names learned, then calls with their bodies, each with its reply beneath
-//! it. The last one says how the event ended.
+//! A paragraph is what is sent at the same time: names learned (`@`) and retired (`@gone`), then calls with their bodies,
+//! each with its reply beneath it. The last one says how the event ended.
 //!
 //! ```http
 //! POST omneo /profiles/search-id (read)
@@ -19,8 +19,11 @@
 use anyhow::{Context, bail};
 
 use super::layout;
-use crate::model::{Answer, Call, Effect, Method, Reply, Request};
+use crate::model::{Answer, Call, Effect, Method, Names, Reply, Request};
 
+/// What stands before a name that is learned, and before one that is retired.
+const LEARNED: &str = "@";
+const RETIRED: &str = "@gone";
 /// A reply that nobody has given yet, and an ending that is not known.
 pub const UNKNOWN: &str = "?";
 const VERBS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "GRAPHQL"];
@@ -28,15 +31,15 @@ const VERBS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "GRAPHQL"];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transcript {
     pub passes: Vec<Pass>,
-    /// Names learned with the end.
-    pub names: Vec<String>,
+    /// Found out with the end.
+    pub names: Names,
     /// Outcome and reason.
     pub end: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pass {
-    pub names: Vec<String>,
+    pub names: Names,
     pub exchanges: Vec<Exchange>,
 }
 
@@ -89,11 +92,16 @@ fn expected(method: Method) -> Effect {
     }
 }
 
+fn names(names: &Names) -> Vec<String> {
+    let lines = |mark: &str, names: &[String]| names.iter().map(|name| format!("{mark} {name}")).collect::<Vec<_>>();
+    [lines(LEARNED, &names.learned), lines(RETIRED, &names.retired)].concat()
+}
+
 impl Transcript {
     pub fn render(&self) -> String {
         let mut lines = vec![];
         for pass in &self.passes {
-            lines.extend(pass.names.iter().map(|name| format!("@ {name}")));
+            lines.extend(names(&pass.names));
             for Exchange { line, body, reply } in &pass.exchanges {
                 lines.push(line.clone());
                 lines.extend(body.lines().map(str::to_owned));
@@ -104,7 +112,7 @@ impl Transcript {
             }
             lines.push(String::new());
         }
-        lines.extend(self.names.iter().map(|name| format!("@ {name}")));
+        lines.extend(names(&self.names));
         lines.push(format!("= {}\n", self.end));
         lines.join("\n")
     }
@@ -123,7 +131,7 @@ impl Transcript {
 #[derive(Default)]
 struct Parser {
     passes: Vec<Pass>,
-    names: Vec<String>,
+    names: Names,
     end: Option<String>,
     /// The calls of the paragraph so far.
     exchanges: Vec<Exchange>,
@@ -152,11 +160,12 @@ impl Parser {
         if let Some(end) = line.strip_prefix("= ") {
             self.paragraph()?;
             self.end = Some(end.to_owned());
-        } else if let Some(name) = line.strip_prefix("@ ") {
+        } else if verb == LEARNED || verb == RETIRED {
             if self.draft.is_some() {
                 bail!("line {n}: names stand before the calls of their paragraph");
             }
-            self.names.push(name.to_owned());
+            let list = if verb == LEARNED { &mut self.names.learned } else { &mut self.names.retired };
+            list.push(line[verb.len()..].trim_start().to_owned());
         } else if VERBS.contains(&verb) {
             self.call()?;
             self.draft = Some(Draft { n, line: line.to_owned(), body: vec![], reply: None });
@@ -267,7 +276,10 @@ DELETE omneo /profiles/2b1c
         assert_eq!(reply(1, 0), Reply::Unknown("timed out".into()));
         let headers = vec![("location".to_owned(), "/gone".to_owned())];
         assert_eq!(reply(1, 1), Reply::Answer(Answer { status: 204, headers, body: String::new() }));
-        assert_eq!((read.names, read.end.as_str()), (vec!["shopify/customer/8".to_owned()], "done: both: agree"));
+        assert_eq!(
+            (read.names.learned, read.end.as_str()),
+            (vec!["shopify/customer/8".to_owned()], "done: both: agree")
+        );
     }
 
     #[test]

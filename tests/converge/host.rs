@@ -1,7 +1,7 @@
 //! The host's mapping stage in virtual time: the real lanes, the real component, the real journal (in memory), and the
 //! few lines between them that `host/mapping.rs` has in its tasks. Knows nothing of the stores.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tandem::check::{self, Key, checked};
 use tandem::journal::{Answered, Appended, Asked, Feeds, Journal};
 use tandem::lanes::Lanes;
-use tandem::model::{Call, Effect, End, EntityId, Event, EventId, Failure, Next, Outcome, RunId, Webhook};
+use tandem::model::{Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
 use tandem::rules::Plugin;
 
 use super::world::{Attempt, Job, Mutant, World};
@@ -35,7 +35,7 @@ pub struct Host {
 #[derive(Default)]
 struct Running {
     run: Option<RunId>,
-    claimed: HashSet<String>,
+    known: Names,
     /// The calls of every pass.
     passes: Vec<Vec<Call>>,
 }
@@ -167,20 +167,20 @@ impl World {
     }
 
     /// Claims the names that are new, and journals the calls if the event may still go on.
-    fn send_calls(&mut self, event: EventId, run: RunId, calls: Vec<Call>, mut names: Vec<String>) {
+    fn send_calls(&mut self, event: EventId, run: RunId, calls: Vec<Call>, mut names: Names) {
         self.check_reads(event, &calls);
         let host = &mut self.host;
         if calls.iter().any(|call| call.effect != Effect::Read) {
             host.lanes.wrote(event);
         }
         if self.mutant == Mutant::NoClaims {
-            names.clear();
+            names = Names::default();
         }
-        let claimed = &mut host.running.entry(event).or_default().claimed;
-        let new: Vec<_> = names.into_iter().filter(|name| claimed.insert(name.clone())).collect();
-        if !new.is_empty() {
+        let known = &mut host.running.entry(event).or_default().known;
+        if *known != names {
+            *known = names.clone();
             let Some(lane) = host.lanes.entity_of(event) else { return };
-            match at_once(host.journal.claim(TENANT, lane, new)).unwrap() {
+            match at_once(host.journal.claim(TENANT, lane, names)).unwrap() {
                 Ok(joined) => host.join(joined.entity, &joined.from),
                 Err(two) => return self.fail(event, Failure::new(tandem::model::Blame::Plugin, two)),
             }
@@ -222,7 +222,7 @@ impl World {
     fn end(&mut self, event: EventId, run: RunId, mut end: End) {
         let (mutant, host) = (self.mutant, &mut self.host);
         if mutant == Mutant::NoClaims {
-            end.names.clear();
+            end.names = Names::default();
         }
         if let Some(memory) = end.memory.as_mut().filter(|_| mutant == Mutant::NoGuard) {
             let mut parts: Value = serde_json::from_str(memory).unwrap_or_default();

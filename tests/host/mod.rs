@@ -87,6 +87,7 @@ impl Host {
         };
         let config = Config {
             public_url: None,
+            relink: vec![],
             listen: ([127, 0, 0, 1], 0).into(),
             journal: folder.path().join("tandem.db"),
             body_bytes_max: BODY_BYTES_MAX,

@@ -26,6 +26,7 @@ pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
             })
         }
         (Subject::Person, "omneo") if event.topic == "profile.merged" => merged_profiles(&payload),
+        (Subject::Person, "tandem") => resynced(&payload),
         (Subject::Person, "shopify") => Ok(Entity::named(customer_name(customer_id(&payload)?))),
         (Subject::Person, _) => Ok(Entity::named(profile_name(profile_id(&payload)?))),
         (Subject::Refund | Subject::PartOfOrder, _) => part_of_order(&payload).map(Entity::named),
@@ -39,6 +40,17 @@ pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
         (Subject::Location, _) => Ok(Entity::named(format!("shopify/location/{}", own_id(&payload)?))),
         (Subject::Product, _) => Ok(Entity::named(format!("shopify/product/{}", own_id(&payload)?))),
     }
+}
+
+/// The host names whom it means by the names that it knows.
+fn resynced(payload: &View) -> Result<Entity, Wrong> {
+    let names: Result<Vec<_>, _> =
+        payload.list("/names")?.iter().map(|name| name.text("").map(str::to_owned)).collect();
+    let names = names?;
+    if names.is_empty() {
+        return Err(payload.wrong("/names", "empty"));
+    }
+    Ok(Entity { names, after: vec![] })
 }
 
 /// The order of what is a part of one and has an id of its own. An update of a return names no order, only itself.

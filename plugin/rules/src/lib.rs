@@ -107,6 +107,8 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "profile.address.created", Subject::Person),
     ("omneo", "profile.address.updated", Subject::Person),
     ("omneo", "profile.address.deleted", Subject::Person),
+    // The host's own: somebody is to be looked at though neither side has said anything.
+    ("tandem", "resync", Subject::Person),
 ];
 
 impl Default for DefaultRules {
@@ -171,20 +173,24 @@ impl Rules for DefaultRules {
 
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
-        let from_shopify = event.source == "shopify";
+        let source = event.source.as_str();
         // Whatever is switched off, an erased person is kept in mind as such.
-        if from_shopify && event.topic == REDACT {
+        if source == "shopify" && event.topic == REDACT {
             return person::from_shopify(cx, &self.settings, event).await;
         }
-        let direction = if from_shopify { sync.shopify_to_omneo } else { sync.omneo_to_shopify };
-        if !direction {
-            let name = if from_shopify { "shopify_to_omneo" } else { "omneo_to_shopify" };
+        let off = match source {
+            "shopify" => (!sync.shopify_to_omneo).then_some("shopify_to_omneo"),
+            "omneo" => (!sync.omneo_to_shopify).then_some("omneo_to_shopify"),
+            _ => None,
+        };
+        if let Some(name) = off {
             return Ok(skipped(format!("switched off: `sync.{name} = false`")));
         }
         match subject(event) {
-            Some(Subject::Person) if sync.profiles => match from_shopify {
-                true => person::from_shopify(cx, &self.settings, event).await,
-                false => person::from_omneo(cx, &self.settings, event).await,
+            Some(Subject::Person) if sync.profiles => match source {
+                "shopify" => person::from_shopify(cx, &self.settings, event).await,
+                "omneo" => person::from_omneo(cx, &self.settings, event).await,
+                _ => person::resync(cx, &self.settings, event).await,
             },
             Some(Subject::Order | Subject::Refund) if sync.orders => order::handle(cx, &self.settings, event).await,
             Some(Subject::PartOfOrder) if sync.orders => Ok(skipped("`orders/updated` carries it")),

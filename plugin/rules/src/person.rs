@@ -26,7 +26,7 @@ mod write;
 
 use tandem_sdk::{Cx, End, Ending, Event, Json, join, skipped};
 
-use crate::key;
+use crate::key::{self, customer_name, profile_name};
 use crate::settings::Settings;
 use fields::{Core, Side, Snapshot};
 use merge::{Limits, RunOver};
@@ -169,6 +169,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     match customer {
         Some(customer) => in_step(run, Met { customer, profile }, &over, &Asked { owners, ..asked }).await,
         None if settings.people.recreate_deleted => {
+            run.cx.retire(customer_name(link.customer));
             run.memory = memory::Memory::default();
             profile.customers.retain(|customer| *customer != link.customer);
             let met = who::of_profile(&mut run, profile).await?;
@@ -176,6 +177,27 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         }
         None => Err(customer_is_gone(&mut run, link.customer)),
     }
+}
+
+/// The host wants a person looked at: whoever is linked is read on both sides, and what differs is put right, the identity
+/// under the handle in force among it.
+pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
+    let mut run = Run::new(cx, settings, event, Side::Shopify);
+    let Some(link) = run.memory.link.clone() else {
+        return Ok(skipped("nothing is remembered that links a customer to a profile"));
+    };
+    let (customer, profile) =
+        join(shopify::person(&run, link.customer), omneo::profile(cx, &link.profile, run.reading())).await;
+    let Some(customer) = customer? else {
+        return Err(customer_is_gone(&mut run, link.customer));
+    };
+    let Some(mut profile) = profile? else {
+        return lost_profile(run, &link.profile, link.customer).await;
+    };
+    run.link(customer.id, &profile.id);
+    who::identify(&mut run, &customer, &mut profile).await?;
+    run.addresses_due = true;
+    in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
 }
 
 fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
@@ -210,6 +232,7 @@ async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending 
     if now.is_none_or(|now| now == profile) && !run.settings.people.recreate_deleted {
         return Err(profile_is_gone(&mut run, profile));
     }
+    run.cx.retire(profile_name(profile));
     run.memory = memory::Memory::default();
     let met = who::of_customer(&mut run, customer).await?;
     in_step(run, met, &RunOver::new(), &Asked::default()).await

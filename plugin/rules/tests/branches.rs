@@ -202,7 +202,7 @@ fn only_one_customer_speaks_for_a_profile() {
 #[test]
 fn a_deleted_customer_stays_deleted() {
     let (mut world, customer, profile) = World::met(json!({}), &ADA);
-    world.shopify.delete(customer);
+    world.shopify.lose(customer);
     for name in ["Augusta", "Byron"] {
         world.edit(|world| world.omneo.update(&profile, &json!({ "first_name": name }))).unwrap();
         assert!(world.rest());

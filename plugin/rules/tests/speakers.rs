@@ -124,7 +124,7 @@ fn link(memory: Option<&String>) -> Value {
 #[test]
 fn a_dead_speaker_is_not_taken_for_a_living_one() {
     let (mut world, customer, profile) = World::met(json!({}), &ADA);
-    world.shopify.delete(customer);
+    world.shopify.lose(customer);
     let body = json!({ "id": customer, "email": "ada@example.org", "updated_at": "2026-09-29T00:00:00Z" });
     world.send(0, Event { topic: "customers/delete".into(), payload: body.to_string(), ..event() });
     assert!(world.rest());

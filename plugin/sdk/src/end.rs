@@ -1,6 +1,6 @@
 //! How an event ends. Knows the four outcomes; not when each is due.
 
-use crate::{End, Outcome};
+use crate::{End, Names, Outcome};
 
 /// `Err` is an ending too: what `?` leaves early with.
 pub type Ending = Result<End, End>;
@@ -26,7 +26,7 @@ pub fn invalid(reason: impl Into<String>) -> End {
 }
 
 fn end(outcome: Outcome, reason: String) -> End {
-    End { outcome, reason, memory: None, names: vec![] }
+    End { outcome, reason, memory: None, names: Names::default() }
 }
 
 impl End {
@@ -38,7 +38,7 @@ impl End {
 
     /// Adds a name of the entity.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.names.push(name.into());
+        self.names.learned.push(name.into());
         self
     }
 }

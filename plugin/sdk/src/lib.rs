@@ -54,8 +54,8 @@ pub mod bindings {
 }
 
 pub use bindings::exports::tandem::rules::rules::{
-    Answer, Call, Effect, End, Entity, Event, GraphqlRequest, Manifest, Method, Next, Outcome, Problem, Reply, Request,
-    RestRequest, Send, Setting, Target, Topic,
+    Answer, Call, Effect, End, Entity, Event, GraphqlRequest, Manifest, Method, Names, Next, Outcome, Problem, Reply,
+    Request, RestRequest, Send, Setting, Target, Topic,
 };
 pub use call::{CallTo, delete, get, graphql, mutation, patch, post, put, query, segment};
 pub use end::{Ending, done, invalid, refused, skipped};

@@ -1,6 +1,6 @@
 //! Builds manifests and entities. Knows their shape only.
 
-use crate::{Entity, Event, Manifest, Setting, Target, Topic};
+use crate::{Entity, Event, Manifest, Names, Setting, Target, Topic};
 
 impl Manifest {
     /// Rules that listen to nothing and call nobody yet.
@@ -28,6 +28,13 @@ impl Manifest {
     pub fn setting(mut self, at: &str, value: impl Into<String>, fixed: bool) -> Self {
         self.settings.push(Setting { at: at.into(), value: value.into(), fixed });
         self
+    }
+}
+
+#[allow(clippy::derivable_impls, reason = "the type is wit-bindgen's")]
+impl Default for Names {
+    fn default() -> Self {
+        Self { learned: vec![], retired: vec![] }
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Answer, Call, CallTo, End, Event, Next, Reply, Rules, Send};
+use crate::{Answer, Call, CallTo, End, Event, Names, Next, Reply, Rules, Send};
 
 /// What rules have in hand while they handle an event: the way to call, and what was remembered.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ struct State {
     replies: Vec<Vec<Option<Reply>>>,
     /// The calls first polled in this pass.
     calls: Vec<Call>,
-    names: Vec<String>,
+    names: Names,
 }
 
 /// One asking: what to do next about the event, given the replies so far.
@@ -40,7 +40,7 @@ pub fn step<R: Rules>(rules: &R, event: &Event, memory: &[String], replies: Vec<
             pass: 0,
             replies: replies.into_iter().map(|pass| pass.into_iter().map(Some).collect()).collect(),
             calls: vec![],
-            names: vec![],
+            names: Names::default(),
         }),
     };
     let mut future = pin!(rules.handle(&cx, event));
@@ -57,7 +57,8 @@ pub fn step<R: Rules>(rules: &R, event: &Event, memory: &[String], replies: Vec<
                     "the rules ended after {pass} of {passes} passes: these are the replies of other rules"
                 );
                 let mut end = ending.unwrap_or_else(|early| early);
-                end.names.append(&mut state.names);
+                end.names.learned.append(&mut state.names.learned);
+                end.names.retired.append(&mut state.names.retired);
                 return Next::End(end);
             }
             Poll::Pending if calls.is_empty() => {
@@ -86,11 +87,14 @@ impl Cx {
 
     /// Adds a name of the entity: claimed with the next calls, or with the end.
     pub fn learn(&self, name: impl Into<String>) {
-        let name = name.into();
-        let mut state = self.state.borrow_mut();
-        if !state.names.contains(&name) {
-            state.names.push(name);
-        }
+        let Names { learned, retired } = &mut self.state.borrow_mut().names;
+        change_list(name.into(), retired, learned);
+    }
+
+    /// Says that what a name of the entity stands for is gone for good, so that something else can come in its place.
+    pub fn retire(&self, name: impl Into<String>) {
+        let Names { learned, retired } = &mut self.state.borrow_mut().names;
+        change_list(name.into(), learned, retired);
     }
 
     /// Sends a call to Omneo; an unknown fate ends the event as refused.
@@ -122,6 +126,14 @@ impl Cx {
             Poll::Ready(reply.expect("each reply is there and taken once"))
         })
         .await
+    }
+}
+
+/// The last word on a name is the one that counts.
+fn change_list(name: String, from: &mut Vec<String>, to: &mut Vec<String>) {
+    from.retain(|other| *other != name);
+    if !to.contains(&name) {
+        to.push(name);
     }
 }
 

@@ -126,7 +126,7 @@ impl Rules for Hostile {
             "rambling" => Ok(done(format!("first line\n    9 00:00:00 acme {}", "and so on ".repeat(1_000)))),
             "twins" => Ok(done("learned").name("omneo/profile/1").name("omneo/profile/2")),
             "misnamer" => Ok(done("learned").name("omneo//1")),
-            "namer" => Ok(End { names: many_names(), ..done("learned") }),
+            "namer" => Ok(End { names: Names { learned: many_names(), retired: vec![] }, ..done("learned") }),
             _ => Ok(done("fine")),
         }
     }

@@ -15,7 +15,7 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
     let handle = &run.settings.identity_handle;
     let linked = run.memory.link.as_ref().filter(|link| link.customer == customer).map(|link| link.profile.clone());
     let wish = run.settings.people.on_customer_delete;
-    run.memory.gone.customer = Some(customer);
+    run.customer_is_gone(customer);
     if wish == OnCustomerDelete::Ignore {
         return Ok(left(&run, "the profile is left as it is: `people.on_customer_delete = \"ignore\"`"));
     }
@@ -27,7 +27,7 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
         return Ok(left(&run, &format!("customer {customer} is deleted in Shopify, and no profile has its identity")));
     };
     let Some(identities) = omneo::identities(run.cx, &profile, handle).await? else {
-        run.memory.gone.profile = Some(profile.clone());
+        run.profile_is_gone(&profile);
         return Ok(left(&run, &format!("customer {customer} and profile {profile} are both deleted")));
     };
     let (own, others): (Vec<_>, Vec<_>) = identities.into_iter().partition(|identity| identity.customer == customer);
@@ -40,7 +40,7 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
     let what = match others.first() {
         None if wish == OnCustomerDelete::Delete => {
             omneo::delete(run.cx, &profile).await?;
-            run.memory.gone.profile = Some(profile.clone());
+            run.profile_is_gone(&profile);
             format!("profile {profile} deleted (`people.on_customer_delete = \"delete\"`)")
         }
         // Two customers can have been merged in Shopify; the other one still is this profile.

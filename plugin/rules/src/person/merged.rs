@@ -13,7 +13,7 @@ use super::shopify::{self, MergeRequest};
 use super::who::{self, Met};
 use super::write::customer_is_gone;
 use super::{agree, in_step};
-use crate::key::{CUSTOMER_DELETED, CUSTOMER_KEPT};
+use crate::key::{CUSTOMER_DELETED, CUSTOMER_KEPT, customer_name};
 use crate::settings::{OnMerge, OnProfileMerge};
 
 /// `customers/merge`: the one that was kept speaks for the profile of the one that is deleted, unless it has one itself.
@@ -31,6 +31,7 @@ pub async fn customers(mut run: Run<'_>, body: &View<'_>) -> Ending {
     }
     run.memory.merged.customers.remove(&kept);
     run.memory.merged.customers.insert(deleted);
+    run.cx.retire(customer_name(deleted));
     match (own, theirs) {
         (Some(own), Some(theirs)) if own.id != theirs.id => two_profiles(run, (kept, deleted), own, theirs).await,
         (Some(profile), _) | (None, Some(profile)) => speaks(run, (kept, deleted), profile).await,
@@ -98,7 +99,7 @@ async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Prof
     };
     let others: Vec<_> = profile.customers.iter().copied().filter(|other| ![kept, deleted].contains(other)).collect();
     who::nobody_else_speaks(&run, &profile.id, &others).await?;
-    run.link(kept, &profile.id);
+    who::meet(&mut run, &customer, &profile.id).await?;
     who::identify(&mut run, &customer, &mut profile).await?;
     run.note(format!("{}, who speaks for profile {}", was_merged(kept, deleted), profile.id));
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await

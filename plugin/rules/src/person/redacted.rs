@@ -7,13 +7,16 @@ use super::memory::{Gone, Memory};
 use super::omneo::{self, Owner};
 use super::run::Run;
 use super::who;
-use crate::key::profile_name;
+use crate::key::{customer_name, profile_name};
 
 /// `customers/redact`. The customer stays known as deleted, so that nothing late brings anybody back; the profile is
 /// purged when `people.on_redact = "purge"`. Purging is for good: a profile that a living customer has too is left to a
 /// person.
 pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
     let id = body.opt_id("/customer/id")?;
+    if let Some(customer) = id {
+        run.cx.retire(customer_name(customer));
+    }
     if !run.settings.people.purge_redacted || !run.to_omneo {
         let end = skipped("the profile is left as it is: `people.on_redact = \"ignore\"`, or nothing goes to Omneo");
         let Some(customer) = id else { return Ok(end) };
@@ -40,6 +43,7 @@ pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
         return Ok(skipped("the redacted customer has no profile").remember(gone(None)));
     };
     let Some(identities) = omneo::identities(run.cx, &profile, handle).await? else {
+        run.cx.retire(profile_name(&profile));
         let reason = format!("the redacted customer's profile {profile} is deleted already");
         return Ok(skipped(reason).remember(gone(Some(profile))));
     };
@@ -53,6 +57,7 @@ pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
     }
     run.cx.learn(profile_name(&profile));
     omneo::purge(run.cx, &profile).await?;
+    run.cx.retire(profile_name(&profile));
     let reason = format!("to Omneo: profile {profile} purged (`people.on_redact = \"purge\"`)");
     Ok(done(reason).remember(gone(Some(profile))))
 }

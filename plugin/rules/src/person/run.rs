@@ -70,6 +70,18 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Keeps the customer in mind as deleted; another one may take its place.
+    pub fn customer_is_gone(&mut self, customer: u64) {
+        self.cx.retire(customer_name(customer));
+        self.memory.gone.customer = Some(customer);
+    }
+
+    /// Keeps the profile in mind as deleted; another one may take its place.
+    pub fn profile_is_gone(&mut self, profile: &str) {
+        self.cx.retire(profile_name(profile));
+        self.memory.gone.profile = Some(profile.to_owned());
+    }
+
     /// Why this profile has nothing to do with Shopify, if so.
     pub fn kept_from_shopify(&self, profile: &Profile) -> Option<String> {
         let people = &self.settings.people;

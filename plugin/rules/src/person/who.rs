@@ -10,6 +10,7 @@ use super::put::somebody_else;
 use super::run::Run;
 use super::shopify::{self, Customer};
 use super::write::{customer_is_gone, profile_is_gone};
+use crate::key::{customer_name, profile_name};
 use crate::mapping::is_e164;
 
 /// How often a profile is tried to be created: somebody else may create the same person at the same moment, or an answer
@@ -35,7 +36,7 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
     if let Some(linked) = customer.profile.clone().filter(|id| is_id(id)) {
         match omneo::profile(run.cx, &linked, run.reading()).await? {
             Some(profile) => return by_metafield(run, customer, profile).await,
-            None if run.settings.people.recreate_deleted => {}
+            None if run.settings.people.recreate_deleted => run.cx.retire(profile_name(&linked)),
             None => return Err(profile_is_gone(run, &linked)),
         }
     }
@@ -77,7 +78,7 @@ async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Resul
     };
     let earlier: Vec<_> = profile.customers.iter().take_while(|other| **other != customer.id).copied().collect();
     nobody_else_speaks(run, &id, &earlier).await?;
-    run.link(customer.id, &id);
+    meet(run, &customer, &id).await?;
     Ok(Met { customer, profile })
 }
 
@@ -136,7 +137,7 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
     if let Some(other) = first_living(run, &others).await? {
         return Err(refused(format!("the customer's e-mail belongs to profile {id}, which is customer {other}'s")));
     }
-    run.link(customer.id, &id);
+    meet(run, &customer, &id).await?;
     identify(run, &customer, &mut profile).await?;
     Ok(Met { customer, profile })
 }
@@ -144,8 +145,8 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
 /// The customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
 pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, End> {
     for id in profile.customers.clone() {
-        if let Some(customer) = shopify::person(run, id).await? {
-            run.link(id, &profile.id);
+        if let Some(customer) = living(run, id).await? {
+            meet(run, &customer, &profile.id).await?;
             return Ok(Met { customer, profile });
         }
     }
@@ -190,7 +191,7 @@ async fn found(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> R
     if let Some(other) = owner.as_ref().filter(|owner| **owner != profile.id) {
         return Err(refused(format!("customer {} has this e-mail, and belongs to profile {other}", customer.id)));
     }
-    run.link(customer.id, &profile.id);
+    meet(run, &customer, &profile.id).await?;
     if owner.is_none() {
         identify(run, &customer, &mut profile).await?;
     }
@@ -238,10 +239,31 @@ pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile
     Ok(())
 }
 
+/// Links a customer to a profile. It may have been known under another one, which its metafield still names and which is
+/// gone by now, into this one or for good.
+pub async fn meet(run: &mut Run<'_>, customer: &Customer, profile: &str) -> Result<(), End> {
+    if let Some(earlier) = customer.profile.as_deref().filter(|earlier| *earlier != profile && is_id(earlier))
+        && omneo::profile(run.cx, earlier, run.reading()).await?.is_none()
+    {
+        run.cx.retire(profile_name(earlier));
+    }
+    run.link(customer.id, profile);
+    Ok(())
+}
+
+/// A customer that is not deleted. One that is makes room for another.
+async fn living(run: &Run<'_>, id: u64) -> Result<Option<Customer>, End> {
+    let customer = shopify::person(run, id).await?;
+    if customer.is_none() {
+        run.cx.retire(customer_name(id));
+    }
+    Ok(customer)
+}
+
 /// The first of these customers that is not deleted.
 pub async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
     for id in customers {
-        if shopify::person(run, *id).await?.is_some() {
+        if living(run, *id).await?.is_some() {
             return Ok(Some(*id));
         }
     }

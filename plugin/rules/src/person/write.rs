@@ -29,14 +29,14 @@ pub struct Pair {
 
 /// The end of a run that found the profile deleted.
 pub fn profile_is_gone(run: &mut Run, profile: &str) -> End {
-    run.memory.gone.profile = Some(profile.to_owned());
+    run.profile_is_gone(profile);
     let reason = format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
     skipped(reason).remember(run.memory.write())
 }
 
 /// The end of a run that found the customer deleted.
 pub fn customer_is_gone(run: &mut Run, customer: u64) -> End {
-    run.memory.gone.customer = Some(customer);
+    run.customer_is_gone(customer);
     let reason =
         format!("customer {customer} is deleted in Shopify; it is not created again (`people.recreate_deleted`)");
     skipped(reason).remember(run.memory.write())

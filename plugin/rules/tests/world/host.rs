@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tandem_rules::DefaultRules;
-use tandem_sdk::{Answer, Call, Effect, End, Event, Next, Outcome, Reply, Rules, step};
+use tandem_sdk::{Answer, Call, Effect, End, Event, Names, Next, Outcome, Reply, Rules, step};
 
 use super::World;
 
@@ -11,6 +11,8 @@ use super::World;
 pub struct Host {
     entities: BTreeMap<u64, Entity>,
     names: BTreeMap<String, u64>,
+    /// Of what is gone: they do not count as one of their kind.
+    retired: BTreeSet<String>,
     runs: BTreeMap<u64, Run>,
     pub ended: Vec<Ended>,
     pub restarts: usize,
@@ -88,8 +90,9 @@ impl Host {
     /// Whether these names would give an entity two of a kind.
     fn may_have<'a>(&self, entity: u64, names: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
         let kind = |name: &str| name.rsplit_once('/').map(|(kind, _)| kind.to_owned());
-        let kinds: BTreeSet<_> = self.entities[&entity].names.iter().map(|name| kind(name)).collect();
-        match names.into_iter().find(|name| kinds.contains(&kind(name))) {
+        let counts = |name: &&String| !self.retired.contains(*name);
+        let kinds: BTreeSet<_> = self.entities[&entity].names.iter().filter(counts).map(|name| kind(name)).collect();
+        match names.into_iter().filter(counts).find(|name| kinds.contains(&kind(name))) {
             Some(name) => Err(format!("`{name}` would be a second name of its kind")),
             None => Ok(()),
         }
@@ -143,8 +146,10 @@ impl Host {
     }
 
     /// Claims names for a run. Gives false if the run has to start again.
-    fn claim(&mut self, run: u64, names: &[String]) -> Result<bool, String> {
-        for name in names {
+    fn claim(&mut self, run: u64, names: &Names) -> Result<bool, String> {
+        self.retired.extend(names.retired.iter().cloned());
+        self.retired.retain(|name| !names.learned.contains(name));
+        for name in &names.learned {
             let own = self.runs[&run].entity;
             let Some(other) = self.names.get(name).copied() else {
                 self.may_have(own, [name])?;
@@ -229,8 +234,8 @@ impl World {
         let run = &self.host.runs[&id];
         match step::<DefaultRules>(&self.rules, &run.queued.event, &run.memory, run.replies.clone()) {
             Next::Send(send) => {
-                let names = if self.manners.without_claims { &[][..] } else { &send.names };
-                match self.host.claim(id, names) {
+                let names = if self.manners.without_claims { Names::default() } else { send.names };
+                match self.host.claim(id, &names) {
                     Ok(true) => self.dispatch(id, send.calls),
                     Ok(false) => {}
                     Err(why) => self.finish(id, tandem_sdk::refused(why)),
@@ -292,8 +297,9 @@ impl World {
     fn finish(&mut self, id: u64, mut end: End) {
         self.say(|| format!("{:?}: {} names {:?}", end.outcome, end.reason, end.names));
         let names = std::mem::take(&mut end.names);
+        self.host.retired.extend(names.retired);
         let own = self.host.runs[&id].entity;
-        for name in names.iter().filter(|_| !self.manners.without_claims) {
+        for name in names.learned.iter().filter(|_| !self.manners.without_claims) {
             let other = self.host.entity(name);
             if other != own
                 && let Err(why) = self.host.join(own, other)

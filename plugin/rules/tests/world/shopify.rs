@@ -130,14 +130,19 @@ impl Shopify {
         Ok(())
     }
 
-    pub fn delete(&mut self, id: u64) {
+    /// Deletes a customer without a word.
+    pub fn lose(&mut self, id: u64) {
         self.customers.remove(&id);
+    }
+
+    pub fn delete(&mut self, id: u64) {
+        self.lose(id);
+        self.hooks.push(("customers/delete", json!({ "id": id, "phone": null, "addresses": [] })));
     }
 
     /// One stays as it is; the other is deleted, which both topics tell, in this order.
     pub fn merge(&mut self, kept: u64, gone: u64) {
         self.delete(gone);
-        self.hooks.push(("customers/delete", json!({ "id": gone, "phone": null, "addresses": [] })));
         let gid = |id: u64| format!("gid://shopify/Customer/{id}");
         let body = json!({
             "admin_graphql_api_customer_kept_id": gid(kept), "admin_graphql_api_customer_deleted_id": gid(gone),

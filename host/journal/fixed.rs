@@ -1,0 +1,119 @@
+//! Settings that may not change once people are linked by them: what they were, and who is linked. Knows neither what they
+//! mean nor what is done about a change.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::{Value, json};
+
+use super::{Appended, Arrived, Journal, append};
+use crate::clock;
+use crate::model::{EventId, Webhook};
+
+/// What came of giving a tenant's rules their fixed settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fixed {
+    /// They are as they were, or nobody is linked yet.
+    Kept,
+    /// They have changed as it was wished, and so many entities are to be brought in step again.
+    Relinked(usize),
+    /// They would change, and so many entities are linked.
+    Refused { changed: Vec<Change>, linked: usize },
+}
+
+/// A setting with another value than the one that people are linked by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// JSON pointer.
+    pub at: String,
+    /// JSON.
+    pub was: String,
+    pub wanted: String,
+}
+
+impl Journal {
+    /// Keeps the fixed settings (JSON pointer to JSON) of a tenant's rules, if they are as they were or nobody is linked.
+    /// With `relink` they may change: then every linked entity gets a `tandem` event `resync`, in the same transaction.
+    pub async fn fix(&self, tenant: &str, settings: BTreeMap<String, String>, relink: bool) -> anyhow::Result<Fixed> {
+        let (feeds, tenant) = (self.feeds.clone(), tenant.to_owned());
+        let name = tenant.clone();
+        let (fixed, _) = self
+            .writer
+            .write(
+                move |tx| fix(tx, &tenant, &settings, relink),
+                move |(_, events)| {
+                    for event in events {
+                        let _ = feeds.events.send(Arrived { event: *event, tenant: name.clone() });
+                    }
+                },
+            )
+            .await?;
+        Ok(fixed)
+    }
+}
+
+fn fix(
+    tx: &Transaction,
+    tenant: &str,
+    settings: &BTreeMap<String, String>,
+    relink: bool,
+) -> rusqlite::Result<(Fixed, Vec<EventId>)> {
+    let mut changed = vec![];
+    for (at, wanted) in settings {
+        let was: Option<String> = tx
+            .query_row("SELECT value FROM fixed_settings WHERE tenant = ? AND at = ?", [tenant, at], |row| row.get(0))
+            .optional()?;
+        if let Some(was) = was.filter(|was| !is_same(was, wanted)) {
+            changed.push(Change { at: at.clone(), was, wanted: wanted.clone() });
+        }
+    }
+    let linked = if changed.is_empty() { vec![] } else { linked(tx, tenant)? };
+    if !linked.is_empty() && !relink {
+        return Ok((Fixed::Refused { changed, linked: linked.len() }, vec![]));
+    }
+    for (at, value) in settings {
+        tx.execute(
+            "INSERT INTO fixed_settings (tenant, at, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            [tenant, at, value],
+        )?;
+    }
+    let mut events = vec![];
+    for names in &linked {
+        if let Appended::Accepted(event) = append(tx, &resync(tenant, names))? {
+            events.push(event);
+        }
+    }
+    Ok((if linked.is_empty() { Fixed::Kept } else { Fixed::Relinked(linked.len()) }, events))
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    one == other || read(one).is_some_and(|one| Some(one) == read(other))
+}
+
+/// The names of every entity that both systems know, without those of what is gone.
+fn linked(tx: &Transaction, tenant: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    let mut statement = tx.prepare("SELECT entity, name FROM names WHERE tenant = ? AND NOT retired")?;
+    let mut rows = statement.query(params![tenant])?;
+    while let Some(row) = rows.next()? {
+        names.entry(row.get(0)?).or_default().push(row.get(1)?);
+    }
+    let source = |name: &str| name.split('/').next().map(str::to_owned);
+    let is_linked = |names: &Vec<String>| names.iter().any(|name| source(name) != source(&names[0]));
+    Ok(names.into_values().filter(is_linked).collect())
+}
+
+fn resync(tenant: &str, names: &[String]) -> Webhook {
+    let now = clock::now();
+    Webhook {
+        tenant: tenant.to_owned(),
+        source: "tandem".into(),
+        topic: "resync".into(),
+        delivery_id: None,
+        occurred_at: clock::rfc3339(now),
+        received_at: now,
+        api_version: String::new(),
+        payload: json!({ "names": names }).to_string(),
+    }
+}
