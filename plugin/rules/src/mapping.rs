@@ -2,6 +2,7 @@
 //! in both directions. Knows neither events nor calls.
 
 mod check;
+mod detail;
 mod expression;
 mod format;
 mod phone;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tandem_sdk::{Value, json};
 
 pub use check::{problems, read};
+pub use detail::{Detail, Of, add};
 pub use format::{Format, is_e164};
 pub use phone::is_known as is_known_country;
 pub use place::{OmneoPlace, ShopifyPlace};
@@ -77,16 +79,22 @@ pub struct Field(&'static Entry);
 #[derive(Clone, Debug)]
 pub struct Mapping {
     fields: Vec<Field>,
+    details: Vec<Detail>,
 }
 
 impl Mapping {
-    fn new(entries: Vec<Entry>) -> Self {
+    fn new(entries: Vec<Entry>, details: Vec<Detail>) -> Self {
         let ranked = entries.into_iter().enumerate().map(|(rank, entry)| Entry { rank, ..entry });
-        Self { fields: ranked.map(|entry| Field(Box::leak(Box::new(entry)))).collect() }
+        Self { fields: ranked.map(|entry| Field(Box::leak(Box::new(entry)))).collect(), details }
     }
 
     pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
         self.fields.iter().copied()
+    }
+
+    /// What goes along with an order, or with a product.
+    pub fn details(&self, of: Of) -> impl Iterator<Item = &Detail> {
+        self.details.iter().filter(move |detail| detail.of == of)
     }
 
     pub fn named(&self, name: &str) -> Option<Field> {

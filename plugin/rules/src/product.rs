@@ -12,6 +12,7 @@ use tandem_sdk::{
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint_json;
 use crate::key::own_id;
+use crate::mapping::{self, Of};
 use crate::settings::{Level, Products, Settings};
 
 /// A body holds a hundred variants and names the others; these are read so many at a time.
@@ -98,7 +99,8 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let missing = missing(&product, &variants)?;
     let is_whole = product.has("/variant_gids") || variants.len() < LISTED_MAX;
-    let head = header(&product, id, title, &settings.products)?;
+    let mut head = header(&product, id, title, &settings.products)?;
+    let left_out = mapping::add(settings.mapping.details(Of::Product), &product, &mut head);
     let hash = mark(&product, &head, &variants_json(&mut variants), !missing.is_empty(), settings.products.level);
     let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent };
     if memory.hash == known.hash {
@@ -133,7 +135,11 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
     let archived = calls.len() - sent;
     queue(cx, calls, "sending the product").await?;
-    Ok(said(title, variants.len(), sent, archived, settings.products.level).remember(memory.text()))
+    let mut end = said(title, variants.len(), sent, archived, settings.products.level);
+    for note in left_out {
+        end.reason = format!("{}; {note}", end.reason);
+    }
+    Ok(end.remember(memory.text()))
 }
 
 fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level) -> End {

@@ -316,7 +316,10 @@ impl Settings {
     pub fn in_force(&self, rules: &Value) -> Vec<(String, String, bool)> {
         let known = KNOWN.iter().map(|known| (known.at.to_owned(), known.value(rules).to_string(), known.fixed));
         let field = |field: mapping::Field| (format!("{FIELDS}/{}", field.name()), field.to_json().to_string(), false);
-        known.chain(self.mapping.fields().map(field)).collect()
+        let detail =
+            |detail: &mapping::Detail| (format!("{FIELDS}/{}", detail.name), detail.to_json().to_string(), false);
+        let details = [mapping::Of::Order, mapping::Of::Product].into_iter().flat_map(|of| self.mapping.details(of));
+        known.chain(self.mapping.fields().map(field)).chain(details.map(detail)).collect()
     }
 
     fn read(rules: &Value) -> Self {

@@ -548,3 +548,19 @@ fn a_threshold_that_a_late_body_shows_is_reached() {
     let run = omneo.hear(&rules, &paid(&at(10, json!({}))));
     assert_eq!((run.end.outcome, omneo.transactions.len()), (Outcome::Done, 1));
 }
+
+#[test]
+fn what_a_tenant_maps_of_an_order_goes_along_and_what_is_wrong_is_left_out_aloud() {
+    let fields = json!({
+        "gift": {"omneo": "transaction.meta.gift_message", "shopify": "order.note_attributes.Gift message"},
+        "pickup": {"omneo": "transaction.meta.pickup", "shopify": "order.note_attributes.pickup", "format": "date"},
+        "source": {"omneo": "transaction.meta.source", "shopify": "order.source_name"},
+        "pieces": {"omneo": "transaction.meta.pieces", "expression": "sum(line_items[].quantity)", "format": "integer"},
+        "absent": {"omneo": "transaction.meta.absent", "shopify": "order.po_number"},
+    });
+    let notes = json!([{"name": "Gift message", "value": "for Ada"}, {"name": "pickup", "value": "next Tuesday"}]);
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let run = omneo.hear(&rules(json!({ "fields": fields })), &paid(&but(json!({ "note_attributes": notes }))));
+    assert_eq!(run.bodies[1]["meta"], json!({"gift_message": "for Ada", "source": "web", "pieces": 1}));
+    assert!(run.end.reason.ends_with("pickup is left out: it is not a date"), "{}", run.end.reason);
+}

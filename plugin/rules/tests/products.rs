@@ -308,3 +308,16 @@ fn what_is_taken_out_of_sale_can_be_archived() {
         }
     }
 }
+
+#[test]
+fn what_a_tenant_maps_of_a_product_goes_along() {
+    let fields = json!({
+        "department": {"omneo": "product.department", "shopify": "product.product_type"},
+        "options": {"omneo": "product.meta.options", "expression": "length(options)", "format": "integer"},
+    });
+    let rules = rules(json!({ "fields": fields }));
+    let run =
+        run(&rules, &shopify("products/update", &but(json!({"product_type": "Dresses"}))), &[], |_| (200, json!({})));
+    assert_eq!(run.bodies[0]["department"], "Dresses");
+    assert_eq!(run.bodies[0]["meta"]["options"], product()["options"].as_array().unwrap().len());
+}

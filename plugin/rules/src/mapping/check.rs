@@ -3,13 +3,14 @@
 use serde_json::Map;
 use tandem_sdk::{Problem, Value};
 
+use super::detail::{Detail, Of};
 use super::expression::Expression;
 use super::format::{self, Format};
 use super::place::{ATTRIBUTE, METAFIELD, OMNEO_KEYS, OmneoPlace, SHOPIFY_KEYS, ShopifyPlace, TAG};
 use super::{Entry, Mapping, Owner, Way, defaults};
 use crate::problems::{escaped, nearest, problem, quoted};
 
-const KEYS: [&str; 7] = ["omneo", "shopify", "format", "owner", "way", "expression", "currency"];
+pub(super) const KEYS: [&str; 7] = ["omneo", "shopify", "format", "owner", "way", "expression", "currency"];
 /// All that a core field leaves to an author.
 const CORE_KEYS: [&str; 2] = ["owner", "way"];
 const NAME_CHARS_MAX: usize = 64;
@@ -18,25 +19,38 @@ const FIELDS_MAX: usize = 64;
 
 /// The table in force, given a rules file without mistakes in it.
 pub fn read(rules: &Value) -> Mapping {
-    let (entries, _) = table(rules);
-    Mapping::new(entries)
+    let Table { entries, details, .. } = table(rules);
+    Mapping::new(entries, details)
 }
 
 /// Every mistake in the table of a rules file.
 pub fn problems(rules: &Value) -> Vec<Problem> {
-    let (entries, mut problems) = table(rules);
+    let Table { entries, details, mut problems } = table(rules);
     problems.extend(doubled(&entries));
-    if entries.len() > FIELDS_MAX {
-        let many = format!("{} fields are more than {FIELDS_MAX}", entries.len());
+    for (n, detail) in details.iter().enumerate() {
+        if let Some(earlier) = details[..n].iter().find(|earlier| earlier.place() == detail.place()) {
+            let message = format!("`{}` and `{}` both write `{}` in Omneo", earlier.name, detail.name, detail.place());
+            problems.push(problem(&format!("/fields/{}", detail.name), message, "leave one of them out"));
+        }
+    }
+    let count = entries.len() + details.len();
+    if count > FIELDS_MAX {
+        let many = format!("{count} fields are more than {FIELDS_MAX}");
         problems.push(problem("/fields", many, "map fewer"));
     }
     problems
 }
 
+struct Table {
+    entries: Vec<Entry>,
+    details: Vec<Detail>,
+    problems: Vec<Problem>,
+}
+
 /// The defaults, changed and added to by what is written.
-fn table(rules: &Value) -> (Vec<Entry>, Vec<Problem>) {
+fn table(rules: &Value) -> Table {
     let default_country = rules.pointer("/people/default_country").and_then(Value::as_str);
-    let (mut entries, mut problems) = (defaults(default_country), vec![]);
+    let (mut entries, mut details, mut problems) = (defaults(default_country), vec![], vec![]);
     let none = Map::new();
     let written = match rules.get("fields") {
         None => &none,
@@ -68,6 +82,9 @@ fn table(rules: &Value) -> (Vec<Entry>, Vec<Problem>) {
                 Err(vec![problem(&at, format!("there is no default field `{name}` to leave out"), fix)])
             }
             (Value::Object(keys), Some(n)) if entries[n].core.is_some() => core(&at, keys, &mut entries[n]),
+            (Value::Object(keys), None) if Of::line(keys).is_some() => {
+                Detail::read(&at, name, keys).map(|detail| details.push(detail))
+            }
             (Value::Object(keys), _) => match entry(&at, name, keys) {
                 Ok(entry) => {
                     match known {
@@ -86,12 +103,12 @@ fn table(rules: &Value) -> (Vec<Entry>, Vec<Problem>) {
         };
         problems.extend(result.err().unwrap_or_default());
     }
-    (entries, problems)
+    Table { entries, details, problems }
 }
 
 /// What may be said of a core field.
 fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Vec<Problem>> {
-    let mut read = Keys { at, keys, problems: vec![] };
+    let mut read = Keys::new(at, keys);
     for key in keys.keys().filter(|key| !CORE_KEYS.contains(&key.as_str())) {
         let message = format!("`{key}` of `{}` is not to be chosen: by it the two systems find each other", entry.name);
         let fix = format!("remove it; {} can be set, and other fields have names of their own", quoted(&CORE_KEYS));
@@ -105,15 +122,9 @@ fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Ve
 
 /// A field of the tenant's own.
 fn entry(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Entry, Vec<Problem>> {
-    let mut read = Keys { at, keys, problems: vec![] };
-    if name.chars().count() > NAME_CHARS_MAX
-        || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        || name.is_empty()
-    {
-        let fix = format!("use up to {NAME_CHARS_MAX} letters, digits and `_`");
-        read.problems.push(problem(at, format!("`{name}` is no name for a field"), fix));
-    }
-    read.unknown();
+    let mut read = Keys::new(at, keys);
+    read.name(name);
+    read.unknown(&KEYS);
     let (omneo, shopify) = read.places();
     let format = read.format();
     let wanted_way = read.way();
@@ -194,33 +205,45 @@ fn doubled(entries: &[Entry]) -> Vec<Problem> {
 }
 
 /// The keys of one entry, read one by one.
-struct Keys<'a> {
+pub(super) struct Keys<'a> {
     at: &'a str,
     keys: &'a Map<String, Value>,
-    problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
 }
 
-impl Keys<'_> {
+impl<'a> Keys<'a> {
+    pub fn new(at: &'a str, keys: &'a Map<String, Value>) -> Self {
+        Self { at, keys, problems: vec![] }
+    }
+
+    pub fn name(&mut self, name: &str) {
+        let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_word || name.chars().count() > NAME_CHARS_MAX {
+            let fix = format!("use up to {NAME_CHARS_MAX} letters, digits and `_`");
+            self.wrong("", format!("`{name}` is no name for a field"), fix);
+        }
+    }
+
     fn place(&self, key: &str) -> String {
         if self.keys.contains_key(key) { format!("{}/{}", self.at, escaped(key)) } else { self.at.to_owned() }
     }
 
-    fn wrong(&mut self, key: &str, message: impl Into<String>, fix: impl Into<String>) {
+    pub fn wrong(&mut self, key: &str, message: impl Into<String>, fix: impl Into<String>) {
         let at = self.place(key);
         self.problems.push(problem(&at, message, fix));
     }
 
-    fn unknown(&mut self) {
+    pub fn unknown(&mut self, known: &[&str]) {
         let keys = self.keys;
-        for key in keys.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-            let fix = nearest(key, KEYS.into_iter())
-                .map_or_else(|| format!("a field has {}", quoted(&KEYS)), |near| format!("did you mean `{near}`?"));
+        for key in keys.keys().filter(|key| !known.contains(&key.as_str())) {
+            let fix = nearest(key, known.iter().copied())
+                .map_or_else(|| format!("a field has {}", quoted(known)), |near| format!("did you mean `{near}`?"));
             self.wrong(key, format!("unknown key `{key}`"), fix);
         }
     }
 
     /// A text; anything else is a mistake.
-    fn text(&mut self, key: &str) -> Option<String> {
+    pub fn text(&mut self, key: &str) -> Option<String> {
         match self.keys.get(key) {
             None => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -266,17 +289,21 @@ impl Keys<'_> {
             Ok(place) => Some(place),
             Err(why) => self.no_place("shopify", &path, why),
         });
-        let expression = self.text("expression").and_then(|text| match Expression::new(&text) {
+        let expression = self.expression();
+        match (has_omneo, has_shopify) {
+            (false, true) => (expression.map(OmneoPlace::Expression), shopify),
+            (true, false) => (omneo, expression.map(ShopifyPlace::Expression)),
+            _ => (omneo, shopify),
+        }
+    }
+
+    pub fn expression(&mut self) -> Option<Expression> {
+        match Expression::new(&self.text("expression")?) {
             Ok(expression) => Some(expression),
             Err(why) => {
                 self.wrong("expression", why, "see https://jmespath.org/specification.html");
                 None
             }
-        });
-        match (has_omneo, has_shopify) {
-            (false, true) => (expression.map(OmneoPlace::Expression), shopify),
-            (true, false) => (omneo, expression.map(ShopifyPlace::Expression)),
-            _ => (omneo, shopify),
         }
     }
 
@@ -299,7 +326,7 @@ impl Keys<'_> {
         None
     }
 
-    fn format(&mut self) -> Option<Format> {
+    pub fn format(&mut self) -> Option<Format> {
         let currency = self.text("currency");
         let is_code = |code: &&String| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
         if let Some(code) = currency.as_ref().filter(|code| !is_code(code)) {

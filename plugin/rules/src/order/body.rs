@@ -6,6 +6,7 @@ use tandem_sdk::{Decimal, End, Time, Value, View, json, number, refused};
 
 use super::item::{Lines, items};
 use crate::fingerprint::fingerprint_json;
+use crate::mapping::{self, Of};
 use crate::settings::Settings;
 
 /// The status of an order in Omneo that is no transaction yet. Omneo's statuses are free text as far as is known.
@@ -26,6 +27,8 @@ pub struct Draft {
     /// `19.90 AUD`.
     pub amount: String,
     pub has_items: bool,
+    /// What was left out of it, and why.
+    pub left_out: Vec<String>,
     /// The mark of all of it.
     pub mark: String,
 }
@@ -69,9 +72,13 @@ pub fn draft(lines: Lines, refund: Option<&View>, settings: &Settings) -> Result
     put("meta", (!made.meta.is_empty()).then_some(Value::Object(made.meta)));
     let has_items = !made.items.is_empty();
     put("items", Some(Value::Array(made.items)));
+    let left_out = match refund {
+        None => mapping::add(settings.mapping.details(Of::Order), order, &mut keys),
+        Some(_) => vec![],
+    };
     let body = Value::Object(keys);
     let mark = fingerprint_json([&body]);
-    Ok(Draft { body, total, amount, has_items, mark })
+    Ok(Draft { body, total, amount, has_items, left_out, mark })
 }
 
 impl Draft {

@@ -47,7 +47,8 @@ impl Job<'_> {
             what.extend(self.void(false).await?);
         }
         for (n, (refund, draft)) in drafts.into_iter().enumerate() {
-            let (amount, total) = (draft.amount.clone(), draft.total.abs().to_string());
+            let (amount, total, left_out) =
+                (draft.amount.clone(), draft.total.abs().to_string(), draft.left_out.clone());
             let (_, hash) = self.buyer(&draft, &who)?;
             let known = if n == 0 { self.memory.sale.as_ref() } else { self.memory.returns.get(&refund) };
             if known.is_some_and(|known| !known.void && known.hash == hash) {
@@ -60,6 +61,7 @@ impl Job<'_> {
             if n == 0 {
                 self.memory.sale = Some(sent);
                 what.push(format!("sale of {amount} sent {}", to(&who)));
+                what.extend(left_out);
             } else {
                 self.memory.returns.insert(refund, sent);
                 what.push(format!("return of {amount} sent"));
