@@ -1,0 +1,33 @@
+//! `tandem resume`: lets a paused target take calls again. Knows no other command.
+
+use anyhow::bail;
+
+use super::Place;
+use crate::journal::{Journal, Reader};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    tenant: String,
+    #[arg(value_parser = ["shopify", "omneo"])]
+    target: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { tenant, target, place } = arguments;
+    let path = place.path()?;
+    // Made here it would be another.
+    drop(Reader::open(&path)?);
+    let (journal, feeds, thread) = Journal::open(&path)?;
+    let resumed = journal.resume(&tenant, &target).await;
+    drop((journal, feeds));
+    if thread.join().is_err() {
+        bail!("the journal's thread ended in a panic");
+    }
+    if !resumed? {
+        bail!("{target} of `{tenant}` is not paused in `{}`", path.display());
+    }
+    println!("{target} of {tenant} takes calls again from the next start of `tandem serve`");
+    Ok(())
+}
