@@ -1,22 +1,39 @@
 //! Makes components: encodes a core module, and freezes a rules file into a component.
 //!
-//! Knows TOML and where each key stands in it; what the keys mean only the component knows.
+//! Knows what is done in which order; what the rules mean only the component knows.
 
-use std::fmt::Write as _;
-use std::ops::Range;
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::Value;
-use toml::de::{DeTable, DeValue};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use crate::engine::{self, Limits};
+use crate::files;
 use crate::rules::{self, Problem};
 
+mod document;
+mod explain;
+mod sections;
+
+pub use explain::explain;
+pub use sections::{Origin, origin};
+
+use document::Document;
+
+/// Bytes of a rules file.
+pub const RULES_BYTES_MAX: usize = 1 << 20;
 /// The default rules, as the core module that the build made.
 const DEFAULT_MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/component.wasm"));
+
+/// A rules file that has become a component.
+#[derive(Debug)]
+pub struct Baked {
+    pub component: Vec<u8>,
+    /// What the rules are in doubt about, ready to print like mistakes; usually empty.
+    pub warnings: String,
+}
 
 /// Why a rules file did not become a component.
 #[derive(Debug)]
@@ -34,15 +51,17 @@ pub fn default_base() -> anyhow::Result<Vec<u8>> {
 
 /// A component from a component or from a core module that carries the plugin world.
 pub fn encode(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    if wasmparser::Parser::is_component(bytes) {
-        return Ok(bytes.to_vec());
-    }
-    if !wasmparser::Parser::is_core_wasm(bytes) {
-        bail!("this is not WebAssembly\nhint: `tandem build` makes a component of a rules file");
-    }
-    // Before it is encoded: the encoder trusts what it reads, and panics on a module that was cut off.
+    let kind = match bytes {
+        _ if wasmparser::Parser::is_component(bytes) => "component",
+        _ if wasmparser::Parser::is_core_wasm(bytes) => "core module",
+        _ => bail!("this is not WebAssembly\nhint: `tandem build` makes a component of a rules file"),
+    };
+    // Before anything is done with it: what encodes and freezes trusts what it reads, and panics on what was cut off.
     if let Err(error) = wasmparser::validate(bytes) {
-        bail!("the core module is not valid: {error}\nhint: it may have been cut off; build it again");
+        bail!("the {kind} is not valid: {error}\nhint: it may have been cut off; build it again");
+    }
+    if kind == "component" {
+        return Ok(bytes.to_vec());
     }
     let encoded =
         wit_component::ComponentEncoder::default().validate(true).module(bytes).and_then(|encoder| encoder.encode());
@@ -54,48 +73,67 @@ pub fn encode(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     })
 }
 
+/// The component in a file, which may also be a core module.
+pub fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    encode(&files::read(path, "plugin")?).with_context(|| format!("plugin `{}`", path.display()))
+}
+
+/// The text of a rules file.
+pub fn read_rules(path: &Path) -> anyhow::Result<String> {
+    let (name, bytes) = (path.display(), files::read(path, "the rules")?);
+    if bytes.len() > RULES_BYTES_MAX {
+        bail!(
+            "the rules `{name}` have {} bytes; {RULES_BYTES_MAX} are allowed\nhint: write less into them",
+            bytes.len()
+        );
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        anyhow!("the rules `{name}` are not UTF-8 in line {line}\nhint: save the file as UTF-8")
+    })
+}
+
 /// Freezes a rules file into a base component. The result starts with these rules parsed and checked, and is the same
-/// bytes whenever base and rules file are.
-pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Result<Vec<u8>, Refused> {
-    let document = DeTable::parse(rules).map_err(|error| {
-        let place = error.span().unwrap_or(0..0);
-        Refused::Rules(render(file, rules, &place, &error.message().replace('\n', ", "), "correct the TOML"))
-    })?;
-    let json = Value::Object(
-        document.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), to_json(value.get_ref()))).collect(),
-    );
-    match freeze(engine, base, &json.to_string()).await {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(problems)) => {
-            let place = |problem: &Problem| place_of(document.get_ref(), &problem.at);
-            let mut problems: Vec<_> = problems.iter().map(|problem| (place(problem), problem)).collect();
-            problems.sort_by_key(|(place, _)| place.start);
-            let shown: Vec<_> = problems
-                .iter()
-                .map(|(place, problem)| render(file, rules, place, &problem.message, &problem.fix))
-                .collect();
-            Err(Refused::Rules(shown.join("\n")))
-        }
+/// bytes whenever base and rules file are. A base that was itself built so stands for the one that it was built of.
+pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Result<Baked, Refused> {
+    let base = sections::base(base).map_err(Refused::Other)?;
+    let document = Document::read(file, rules);
+    match freeze(engine, &base, &document.json().to_string()).await {
+        Ok(Err(problems)) => Err(Refused::Rules(document.refused(&problems))),
+        // Broken TOML hands over less than there is, and the component may find nothing wrong with that.
+        _ if !document.is_sound() => Err(Refused::Rules(document.refused(&[]))),
+        Ok(Ok((frozen, warnings))) => Ok(Baked {
+            component: sections::seal(frozen, &base, rules).map_err(Refused::Other)?,
+            warnings: document.warnings(&warnings),
+        }),
         Err(error) => Err(Refused::Other(error)),
     }
 }
 
-async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Result<Vec<u8>, Vec<Problem>>> {
+/// The frozen component with warnings, or every mistake in the rules.
+async fn freeze(
+    engine: &Engine,
+    base: &[u8],
+    rules: &str,
+) -> anyhow::Result<Result<(Vec<u8>, Vec<Problem>), Vec<Problem>>> {
     let wizer = Wizer::new();
-    let (context, instrumented) =
-        wizer.instrument_component(base).map_err(anyhow::Error::from).context("preparing the base component")?;
+    let (context, instrumented) = wizer.instrument_component(base).map_err(|error| {
+        anyhow!(
+            "the component cannot be frozen: {}\nhint: what is composed of several is frozen before it is composed",
+            error.root_cause()
+        )
+    })?;
     let component =
         Component::new(engine, &instrumented).map_err(anyhow::Error::from).context("compiling the base component")?;
+    rules::check(engine, &component)?;
     let mut store = engine::store(engine, Limits::for_input(rules.len()))?;
-    let instance = rules::linker(engine)?
-        .instantiate_async(&mut store, &component)
-        .await
-        .map_err(anyhow::Error::from)
-        .context("instantiating the base component")?;
-    let configured = rules::configure(&mut store, &component, &instance, rules).await?;
-    if let Err(problems) = configured {
-        return Ok(Err(problems));
-    }
+    let instance = rules::linker(engine)?.instantiate_async(&mut store, &component).await;
+    let instance = instance.map_err(|error| rules::misfit("the component", &error))?;
+    let warnings = match rules::configure(&mut store, &component, &instance, rules).await? {
+        Ok(warnings) => warnings,
+        Err(problems) => return Ok(Err(problems)),
+    };
     // The snapshot hands over the whole memory, which is no answer of the component's.
     store.set_hostcall_fuel(usize::MAX);
     let snapshot = wizer
@@ -103,59 +141,7 @@ async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Res
         .await
         .map_err(anyhow::Error::from)
         .context("freezing the configured component")?;
-    Ok(Ok(snapshot))
-}
-
-fn to_json(value: &DeValue) -> Value {
-    match value {
-        DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Boolean(value) => Value::Bool(*value),
-        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) => number.into(),
-            Err(_) => Value::String(integer.as_str().to_owned()),
-        },
-        DeValue::Float(float) => float.as_str().parse::<f64>().map_or(Value::Null, Value::from),
-        DeValue::Datetime(moment) => Value::String(moment.to_string()),
-        DeValue::Array(list) => list.iter().map(|value| to_json(value.get_ref())).collect(),
-        DeValue::Table(table) => Value::Object(
-            table.iter().map(|(key, value)| (key.get_ref().to_string(), to_json(value.get_ref()))).collect(),
-        ),
-    }
-}
-
-/// Where a JSON pointer leads: the key, or for the root the beginning of the file.
-fn place_of(table: &DeTable, pointer: &str) -> Range<usize> {
-    let mut place = 0..0;
-    let mut table = Some(table);
-    for part in pointer.split('/').skip(1) {
-        let part = part.replace("~1", "/").replace("~0", "~");
-        let Some((key, value)) = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref().as_ref() == part))
-        else {
-            break;
-        };
-        place = key.span();
-        table = value.get_ref().as_table();
-    }
-    place
-}
-
-/// A problem as a compiler would show it.
-fn render(file: &str, text: &str, place: &Range<usize>, message: &str, fix: &str) -> String {
-    let start = text.floor_char_boundary(place.start.min(text.len()));
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[line_start..].lines().next().unwrap_or_default();
-    let number = text[..start].matches('\n').count() + 1;
-    let column = text[line_start..start].chars().count() + 1;
-    let width = text.get(start..place.end.min(line_start + line.len())).map_or(1, |part| part.chars().count().max(1));
-    let gutter = " ".repeat(number.to_string().len());
-    let mut shown = String::new();
-    let _ = writeln!(shown, "error: {message}");
-    let _ = writeln!(shown, "{gutter}--> {file}:{number}:{column}");
-    let _ = writeln!(shown, "{gutter} |");
-    let _ = writeln!(shown, "{number} | {line}");
-    let _ = writeln!(shown, "{gutter} | {}{}", " ".repeat(column - 1), "^".repeat(width));
-    let _ = writeln!(shown, "hint: {fix}");
-    shown
+    Ok(Ok((snapshot, warnings)))
 }
 
 impl std::fmt::Display for Refused {
@@ -174,7 +160,7 @@ mod tests {
 
     async fn bake_default(rules: &str) -> Result<Vec<u8>, Refused> {
         let engine = engine::building_engine().unwrap();
-        bake(&engine, &default_base().unwrap(), "acme.toml", rules).await
+        Ok(bake(&engine, &default_base().unwrap(), "acme.toml", rules).await?.component)
     }
 
     #[tokio::test]

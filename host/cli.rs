@@ -1,6 +1,7 @@
 //! The commands: reads arguments, calls what does the work, prints what came of it. Each command has a file of its own.
 //!
-//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 wrong arguments.
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 the command
+//! is wrong: its arguments, or a file that it names and that cannot be read or written.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,9 +9,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Tenant};
-use crate::rules::Plugin;
-use crate::{bake, config, engine};
+use crate::config::{self, Config, Tenant};
+use crate::files::Unusable;
 
 mod build;
 mod data_request;
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
             } else {
                 eprintln!("error: {text}")
             }
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<Unusable>() { 2 } else { 1 })
         }
     }
 }
@@ -105,15 +105,6 @@ fn known_tenant<'a>(config: &'a Config, tenant: &str, path: &Path) -> anyhow::Re
         let names: Vec<_> = config.tenants.iter().map(|known| known.name.as_str()).collect();
         format!("there is no tenant `{tenant}` in `{}`\nhint: it has {}", path.display(), names.join(", "))
     })
-}
-
-fn load(path: &Path) -> anyhow::Result<Plugin> {
-    Plugin::load(&engine::engine()?, &read_component(path)?).with_context(|| format!("plugin `{}`", path.display()))
-}
-
-fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading plugin `{}`", path.display()))?;
-    bake::encode(&bytes).with_context(|| format!("plugin `{}`", path.display()))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -82,6 +82,26 @@ pub struct State {
 /// Fuel alone decides what is too long: nothing a component can import blocks, and the same input burns the same fuel on
 /// every machine. NaNs are canonical for the same reason.
 pub fn engine() -> anyhow::Result<Engine> {
+    let mut config = common();
+    config.allocation_strategy(pool());
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+/// The same engine compiling in haste: for a look at a component that nobody will wait for. What a component says, and the
+/// fuel it burns, does not depend on it.
+pub fn checking_engine() -> anyhow::Result<Engine> {
+    let mut config = hasty();
+    config.allocation_strategy(pool());
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+/// In haste and without the pool: for building components, where what is instantiated is larger than what runs, and runs
+/// once.
+pub fn building_engine() -> anyhow::Result<Engine> {
+    Engine::new(&hasty()).map_err(anyhow::Error::from)
+}
+
+fn pool() -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.max_memory_size(MEMORY_BYTES_MAX)
         .total_component_instances(INSTANCES_MAX)
@@ -96,17 +116,13 @@ pub fn engine() -> anyhow::Result<Engine> {
         .table_keep_resident(KEEP_RESIDENT / 16)
         .pagemap_scan(Enabled::Auto)
         .max_unused_warm_slots(INSTANCES_MAX);
-    let mut config = common();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).map_err(anyhow::Error::from)
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// The same engine without the pool, and compiling in haste: for building components, where what is instantiated is
-/// larger than what runs, and runs once. What a component says, and the fuel it burns, does not depend on it.
-pub fn building_engine() -> anyhow::Result<Engine> {
+fn hasty() -> Config {
     let mut config = common();
     config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
-    Engine::new(&config).map_err(anyhow::Error::from)
+    config
 }
 
 fn common() -> Config {

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use crate::bake::Origin;
 use crate::engine::Limits;
 use crate::paint::harmless;
-use crate::rules::{Plugin, WORLD};
+use crate::rules::Plugin;
 
 /// What `tandem inspect` prints.
-pub fn report(plugin: &Plugin) -> String {
+pub fn report(plugin: &Plugin, origin: Option<&Origin>) -> String {
     let manifest = plugin.manifest();
     let mut text = String::new();
     let mut field = |name: &str, value: String| {
@@ -15,7 +16,11 @@ pub fn report(plugin: &Plugin) -> String {
     };
     field("name", format!("{} {}", manifest.name, manifest.version));
     field("digest", format!("sha256:{}", plugin.digest()));
-    field("world", WORLD.to_owned());
+    if let Some(Origin { rules, base_digest }) = origin {
+        field("base", format!("sha256:{base_digest}"));
+        field("rules", format!("{} bytes; `--rules` prints them", rules.len()));
+    }
+    field("world", plugin.world().to_owned());
     field("imports", if plugin.imports().is_empty() { "nothing".to_owned() } else { plugin.imports().join(", ") });
     for target in &manifest.targets {
         let version = if target.api_version.is_empty() { String::new() } else { format!(" {}", target.api_version) };

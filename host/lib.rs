@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod files;
 pub mod inspect;
 pub mod journal;
 pub mod lanes;

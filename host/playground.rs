@@ -32,7 +32,7 @@ pub struct Playground {
 /// The default rules, frozen with a rules file and loaded.
 pub async fn plugin(rules: &str) -> anyhow::Result<Plugin> {
     match bake::bake(&engine::building_engine()?, &bake::default_base()?, "acme.toml", rules).await {
-        Ok(component) => Plugin::load(&engine::engine()?, &component),
+        Ok(baked) => Plugin::load(&engine::engine()?, &baked.component),
         Err(refused) => bail!("{refused}"),
     }
 }

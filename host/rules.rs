@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
+    types::ComponentItem,
 };
 use wasmtime::{Engine, Store, StoreContextMut, Trap};
 
@@ -16,10 +17,18 @@ use crate::model::{Blame, Entity, Event, Failure, Next, Reply};
 
 mod v0_1;
 
-/// The package that this host speaks, without its patch version.
-pub const WORLD: &str = "tandem:rules@0.1";
+/// The package that this host speaks.
+const WORLD: &str = "tandem:rules@0.1.0";
 const EXPORT: &str = "tandem:rules/rules@0.1.0";
 const HOST_IMPORT: &str = "tandem:rules/host@0.1.0";
+/// What `host` has to offer.
+const HOST_FUNCTIONS: [&str; 1] = ["log"];
+
+/// What the contract's functions take and give.
+type Key = (v0_1::Event,);
+type Keyed = (Result<v0_1::Entity, String>,);
+type Step<'a> = (v0_1::Event, &'a [String], &'a [Vec<v0_1::Reply>]);
+type Stepped = (v0_1::Next,);
 
 /// A version of a tenant's rules, compiled and checked, ready to be asked from any thread.
 #[derive(Clone)]
@@ -27,6 +36,7 @@ pub struct Plugin(Arc<Inner>);
 
 struct Inner {
     digest: String,
+    world: String,
     manifest: Manifest,
     imports: Vec<String>,
     engine: Engine,
@@ -94,13 +104,11 @@ impl Plugin {
             )
         })?;
         let imports = check_imports(engine, &component)?;
-        let (key, step, describe) = exports(engine, &component)?;
-        let pre = linker(engine)?
-            .instantiate_pre(&component)
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("the component does not fit `{WORLD}`"))?;
+        let (world, [key, step, describe]) = exports(engine, &component)?;
+        let pre = linker(engine)?.instantiate_pre(&component).map_err(|error| misfit("the component", &error))?;
         let inner = Inner {
             digest: digest(bytes),
+            world,
             manifest: Manifest {
                 name: String::new(),
                 version: String::new(),
@@ -114,6 +122,7 @@ impl Plugin {
             key,
             step,
         };
+        inner.check_functions(&describe)?;
         let (manifest,): (v0_1::Manifest,) = match inner.call(&describe, (), Limits::for_input(0)) {
             Asked { result: Ok(manifest), .. } => manifest,
             Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
@@ -123,6 +132,11 @@ impl Plugin {
 
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// The package that it was built for.
+    pub fn world(&self) -> &str {
+        &self.0.world
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -137,7 +151,7 @@ impl Plugin {
     /// Asks what an event is about.
     pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
         let limits = Limits::for_input(event.webhook.payload.len());
-        let asked = self.0.call::<_, (Result<v0_1::Entity, String>,)>(&self.0.key, (v0_1::Event::from(event),), limits);
+        let asked = self.0.call::<Key, Keyed>(&self.0.key, (v0_1::Event::from(event),), limits);
         asked.map(|(key,)| key.map(Entity::from))
     }
 
@@ -149,7 +163,7 @@ impl Plugin {
         let replies: Vec<Vec<v0_1::Reply>> =
             replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
         let parameters = (v0_1::Event::from(event), memory, &replies[..]);
-        let asked = self.0.call::<_, (v0_1::Next,)>(&self.0.step, parameters, Limits::for_input(bytes));
+        let asked = self.0.call::<Step<'_>, Stepped>(&self.0.step, parameters, Limits::for_input(bytes));
         asked.map(|(next,)| Next::from(next))
     }
 }
@@ -170,10 +184,7 @@ impl Plugin {
                 store.set_hostcall_fuel(limits.output_bytes_max);
                 let began = std::time::Instant::now();
                 let step = instance
-                    .get_typed_func::<(v0_1::Event, &[String], &[Vec<v0_1::Reply>]), (v0_1::Next,)>(
-                        &mut store,
-                        &self.0.step,
-                    )
+                    .get_typed_func::<Step<'_>, Stepped>(&mut store, &self.0.step)
                     .map_err(anyhow::Error::from)?;
                 step.call(&mut store, (v0_1::Event::from(event), memory, &replies[..])).map_err(anyhow::Error::from)?;
                 took.push(began.elapsed().as_secs_f64() * 1e6);
@@ -187,6 +198,25 @@ impl Plugin {
 }
 
 impl Inner {
+    /// Whether the functions are those of the contract: what they take and give is only looked at when they are called,
+    /// and no webhook should be the first to do so.
+    fn check_functions(&self, describe: &ComponentExportIndex) -> anyhow::Result<()> {
+        let mut store = engine::store(&self.engine, Limits::for_input(0))?;
+        let instance = match self.pre.instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(error) => {
+                let why = explain(&error, store.data(), Limits::for_input(0)).reason;
+                bail!("the component cannot be started: {why}\nhint: correct what it does before it is asked anything");
+            }
+        };
+        let fits = |name: &str, checked: wasmtime::Result<()>| {
+            checked.map_err(|error| misfit(&format!("the component's `{name}`"), &error))
+        };
+        fits("describe", instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut store, describe).map(drop))?;
+        fits("key", instance.get_typed_func::<Key, Keyed>(&mut store, &self.key).map(drop))?;
+        fits("step", instance.get_typed_func::<Step<'_>, Stepped>(&mut store, &self.step).map(drop))
+    }
+
     /// One call in a fresh instance.
     fn call<P, R>(&self, function: &ComponentExportIndex, parameters: P, limits: Limits) -> Asked<R>
     where
@@ -229,14 +259,19 @@ pub async fn configure(
     let function = component
         .get_export_index(None, EXPORT)
         .and_then(|export| component.get_export_index(Some(&export), "configure"))
-        .with_context(|| format!("the component's `{EXPORT}` has no function `configure`"))?;
+        .with_context(|| {
+            format!("the component's `{EXPORT}` has no function `configure`\nhint: build it against wit/v0.1")
+        })?;
     let configure = instance
         .get_typed_func::<(&str,), (Result<Vec<v0_1::Problem>, Vec<v0_1::Problem>>,)>(&mut *store, &function)
-        .map_err(anyhow::Error::from)?;
+        .map_err(|error| misfit("the component's `configure`", &error))?;
     match configure.call_async(&mut *store, (rules,)).await {
         Ok((Ok(warnings),)) => Ok(Ok(warnings.into_iter().map(Problem::from).collect())),
         Ok((Err(problems),)) => Ok(Err(problems.into_iter().map(Problem::from).collect())),
-        Err(error) => bail!("`configure` failed: {}", explain(&error, store.data(), limits).reason),
+        Err(error) => bail!(
+            "`configure` failed: {}\nhint: correct the plugin's `configure`, or see what in the rules file is too much for it",
+            explain(&error, store.data(), limits).reason
+        ),
     }
 }
 
@@ -252,51 +287,93 @@ pub fn linker(engine: &Engine) -> anyhow::Result<Linker<State>> {
     Ok(linker)
 }
 
+/// Whether a component imports nothing that it may not, and exports what can be asked.
+pub fn check(engine: &Engine, component: &Component) -> anyhow::Result<()> {
+    check_imports(engine, component)?;
+    exports(engine, component)?;
+    Ok(())
+}
+
+/// The names of a component's imports, if it may have them all.
 fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>> {
     let kind = component.component_type();
-    let imports: Vec<String> = kind.imports(engine).map(|(name, _)| name.to_string()).collect();
-    for import in &imports {
-        if import.starts_with("tandem:rules/host@0.1.") {
-            continue;
-        }
-        if import.starts_with("tandem:rules/") {
-            bail!(
-                "the component imports `{import}`; this host offers `{HOST_IMPORT}`\nhint: build it against wit/v0.1"
-            );
-        }
-        let hint = if import.starts_with("wasi:") {
-            "rules have no WASI: build for `wasm32-unknown-unknown`, and return a call instead of connecting"
-        } else {
-            "rules may import nothing but `tandem:rules/host`"
+    let mut imports = vec![];
+    for (import, offered) in kind.imports(engine) {
+        imports.push(import.to_owned());
+        let hint = match import.split_once('@') {
+            Some(("tandem:rules/host", version)) => {
+                check_version(version)?;
+                check_host(engine, import, &offered.ty)?;
+                continue;
+            }
+            Some(("tandem:rules/rules", version)) => {
+                check_version(version)?;
+                "it wraps other rules: `tandem build --base FILE -o FILE` puts the default rules into it"
+            }
+            Some((name, version)) if name.starts_with("tandem:rules/") => {
+                check_version(version)?;
+                "rules may import nothing but `tandem:rules/host`"
+            }
+            _ if import.starts_with("wasi:") => {
+                "rules have no WASI: build for `wasm32-unknown-unknown`, and return a call instead of connecting"
+            }
+            _ => "rules may import nothing but `tandem:rules/host`",
         };
         bail!("the component imports `{import}`, which plugins may not use\nhint: {hint}");
     }
     Ok(imports)
 }
 
-fn exports(
-    engine: &Engine,
-    component: &Component,
-) -> anyhow::Result<(ComponentExportIndex, ComponentExportIndex, ComponentExportIndex)> {
-    let Some(rules) = component.get_export_index(None, EXPORT) else {
-        let kind = component.component_type();
-        let other =
-            kind.exports(engine).map(|(name, _)| name.to_string()).find(|name| name.starts_with("tandem:rules/"));
-        match other {
-            Some(other) => {
-                bail!("the component exports `{other}`; this host speaks `{WORLD}`\nhint: build it against wit/v0.1")
-            }
-            None => bail!(
-                "the component does not export `{EXPORT}`: it is no plugin\nhint: export your rules with `tandem_sdk::export!`"
-            ),
-        }
+/// A later patch of the contract may have functions that this host lacks.
+fn check_host(engine: &Engine, import: &str, host: &ComponentItem) -> anyhow::Result<()> {
+    let ComponentItem::ComponentInstance(host) = host else { return Ok(()) };
+    match host.exports(engine).find(|(name, _)| !HOST_FUNCTIONS.contains(name)) {
+        Some((function, _)) => bail!(
+            "the component needs `{function}` of `{import}`; this host speaks `{WORLD}`, which does not have it\n\
+             hint: update Tandem, or build it against wit/v0.1 of this one"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Whether a component of that version of the contract can be asked: any patch of ours.
+fn check_version(version: &str) -> anyhow::Result<()> {
+    if version.starts_with("0.1.") {
+        return Ok(());
+    }
+    let numbers = |version: &str| version.split('.').map_while(|part| part.parse().ok()).collect::<Vec<u64>>();
+    let newer = numbers(version) > vec![0, 1];
+    let hint = if newer { "update Tandem, or build it against wit/v0.1" } else { "build it against wit/v0.1" };
+    bail!("the component is built for `tandem:rules@{version}`; this host speaks `{WORLD}`\nhint: {hint}")
+}
+
+/// The world that a component is built for, and the functions that it has of it: `key`, `step` and `describe`.
+fn exports(engine: &Engine, component: &Component) -> anyhow::Result<(String, [ComponentExportIndex; 3])> {
+    let kind = component.component_type();
+    let names: Vec<_> = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let Some(version) = names.iter().find_map(|name| name.strip_prefix("tandem:rules/rules@")) else {
+        let exported = match names.as_slice() {
+            [] => "nothing".to_owned(),
+            [one] => format!("`{one}`"),
+            [one, ..] => format!("`{one}` and more"),
+        };
+        bail!(
+            "the component exports {exported}, and not `{EXPORT}`: it is no plugin\nhint: export your rules with `tandem_sdk::export!`"
+        );
     };
+    check_version(version)?;
+    let rules = component.get_export_index(None, EXPORT);
     let function = |name: &str| {
-        component
-            .get_export_index(Some(&rules), name)
-            .with_context(|| format!("the component's `{EXPORT}` has no function `{name}`"))
+        rules.and_then(|rules| component.get_export_index(Some(&rules), name)).with_context(|| {
+            format!("the component's `{EXPORT}` has no function `{name}`\nhint: build it against wit/v0.1")
+        })
     };
-    Ok((function("key")?, function("step")?, function("describe")?))
+    Ok((format!("tandem:rules@{version}"), [function("key")?, function("step")?, function("describe")?]))
+}
+
+/// That something of a component is not as the contract has it.
+pub fn misfit(what: &str, error: &wasmtime::Error) -> anyhow::Error {
+    anyhow!("{what} does not fit `{WORLD}`: {}\nhint: build it against wit/v0.1 as it is", error.root_cause())
 }
 
 /// A trap in words for the tenant.

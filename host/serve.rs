@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bake::{self, Refused};
+use crate::bake::{self, Baked, Refused};
 use crate::client::Client;
 use crate::config::{Config, RulesFrom, Tenant};
 use crate::delivery::Delivery;
@@ -186,24 +186,23 @@ async fn load_plugins(tenants: &[Tenant]) -> anyhow::Result<HashMap<String, Plug
     let building = engine::building_engine()?;
     let mut plugins = HashMap::new();
     for tenant in tenants {
-        let bytes = match &tenant.rules {
-            RulesFrom::Component(path) => {
-                let bytes = std::fs::read(path).with_context(|| format!("reading plugin `{}`", path.display()))?;
-                bake::encode(&bytes).with_context(|| format!("plugin `{}`", path.display()))?
-            }
+        let (bytes, name) = match &tenant.rules {
+            RulesFrom::Component(path) => (bake::read_component(path)?, format!("plugin `{}`", path.display())),
             RulesFrom::File(path) => {
-                let name = path.display().to_string();
-                let rules = std::fs::read_to_string(path).with_context(|| format!("reading the rules `{name}`"))?;
-                match bake::bake(&building, &bake::default_base()?, &name, &rules).await {
-                    Ok(bytes) => bytes,
-                    Err(Refused::Rules(problems)) => bail!("{}", problems.trim_end()),
-                    Err(Refused::Other(error)) => {
-                        return Err(error.context(format!("the rules of tenant `{}`", tenant.name)));
+                let (file, rules) = (path.display().to_string(), bake::read_rules(path)?);
+                match bake::bake(&building, &bake::default_base()?, &file, &rules).await {
+                    Ok(Baked { component, warnings }) => {
+                        if !warnings.is_empty() {
+                            tracing::warn!(tenant = tenant.name, "the rules are in doubt:\n{warnings}");
+                        }
+                        (component, format!("the rules `{file}`"))
                     }
+                    Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
+                    Err(Refused::Other(error)) => return Err(error.context(format!("the rules `{file}`"))),
                 }
             }
         };
-        let plugin = Plugin::load(&engine, &bytes).with_context(|| format!("the rules of tenant `{}`", tenant.name))?;
+        let plugin = Plugin::load(&engine, &bytes).with_context(|| format!("tenant `{}`: {name}", tenant.name))?;
         plugins.insert(tenant.name.clone(), plugin);
     }
     Ok(plugins)

@@ -44,20 +44,17 @@ impl Setup<'_> {
 
 /// The manifest of a tenant's rules, and what they say of the time zone. A rules file needs none yet.
 pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
-    let (bytes, file) = match rules {
-        RulesFrom::Component(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("reading plugin `{}`", path.display()))?;
-            (bake::encode(&bytes).with_context(|| format!("plugin `{}`", path.display()))?, None)
-        }
+    let (bytes, name, file) = match rules {
+        RulesFrom::Component(path) => (bake::read_component(path)?, format!("plugin `{}`", path.display()), None),
         RulesFrom::File(path) => {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(|| format!("reading the rules `{name}`"))?;
+            let (name, text) = (path.display().to_string(), bake::read_rules(path)?);
             let (zone, text) = Zone::of_file(path, &text)?;
             let baked = bake::bake(&engine::building_engine()?, &bake::default_base()?, &name, &text).await;
-            (baked.map_err(|refused| anyhow::anyhow!("{refused}"))?, Some(zone))
+            let baked = baked.map_err(|refused| anyhow::anyhow!("{refused}"))?;
+            (baked.component, format!("the rules `{name}`"), Some(zone))
         }
     };
-    let plugin = Plugin::load(&engine::engine()?, &bytes)?;
+    let plugin = Plugin::load(&engine::engine()?, &bytes).context(name)?;
     let manifest = plugin.manifest().clone();
     let zone = file.unwrap_or_else(|| Zone::of_component(&manifest));
     Ok((manifest, zone))

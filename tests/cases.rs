@@ -115,10 +115,10 @@ impl Bench {
         let slot = self.plugins.lock().unwrap().entry(rules.to_owned()).or_default().clone();
         slot.get_or_init(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-            let component = runtime
+            let baked = runtime
                 .block_on(bake::bake(&self.engine, &self.base, RULES, rules))
                 .map_err(|refused| refused.to_string())?;
-            Plugin::load(&self.engine, &component).map_err(|error| format!("{error:#}"))
+            Plugin::load(&self.engine, &baked.component).map_err(|error| format!("{error:#}"))
         })
         .clone()
     }

@@ -8,6 +8,9 @@ use tandem::journal::Journal;
 use tandem::model::{Blame, Outcome, Webhook};
 use tempfile::TempDir;
 
+#[path = "cli/build.rs"]
+mod build;
+
 const GOOD_RULES: &str = "timezone = \"UTC\"\n";
 
 /// A folder that commands are typed in.
@@ -272,7 +275,7 @@ fn every_mistake_in_the_rules_is_shown_in_its_line() {
     assert_eq!(
         Folder::new().with("acme.toml", "# é\ntimezone = \"UTC\n").tandem("build acme.toml -o acme.wasm"),
         fails(
-            "error: invalid basic string, expected `\"`\n --> acme.toml:2:16\n  |\n2 | timezone = \"UTC\n  |                ^\nhint: correct the TOML\n"
+            "error: invalid basic string, expected `\"`\n --> acme.toml:2:16\n  |\n2 | timezone = \"UTC\n  |                ^\nhint: write `\"` here\n"
         )
     );
 }
@@ -280,7 +283,14 @@ fn every_mistake_in_the_rules_is_shown_in_its_line() {
 #[test]
 fn missing_files_are_named() {
     let folder = Folder::new().with("acme.toml", GOOD_RULES);
-    let missing = |doing: &str| fails(&format!("error: {doing}: No such file or directory (os error 2)\n"));
+    let missing = |doing: &str| {
+        let hint = if doing.starts_with("writing") {
+            "make its folder first"
+        } else {
+            "check the name; it counts from the folder you are in"
+        };
+        wrong_arguments(&format!("error: {doing}: No such file or directory (os error 2)\nhint: {hint}\n"))
+    };
     assert_eq!(folder.tandem("build no.toml -o acme.wasm"), missing("reading the rules `no.toml`"));
     assert_eq!(folder.tandem("build acme.toml -o no/acme.wasm"), missing("writing `no/acme.wasm`"));
     assert_eq!(folder.tandem("build acme.toml --base no.wasm -o acme.wasm"), missing("reading plugin `no.wasm`"));
@@ -289,65 +299,6 @@ fn missing_files_are_named() {
     assert_eq!(folder.tandem("serve"), missing("reading plugin `no.wasm`"));
     let folder = folder.with("tandem.toml", config_with("rules = \"no.toml\""));
     assert_eq!(folder.tandem("serve"), missing("reading the rules `no.toml`"));
-}
-
-#[test]
-fn the_same_rules_make_the_same_bytes() {
-    let folder = Folder::new().with("acme.toml", GOOD_RULES);
-    let said = folder.tandem("build acme.toml -o again.wasm");
-    let bytes = folder.read("again.wasm");
-    assert_eq!(said, prints(&format!("again.wasm {} bytes sha256:[SHA256]\n", bytes.len())));
-    assert!(bytes == component(), "two builds differ");
-}
-
-/// What the rules say of themselves is theirs; the rest of the report is the host's.
-#[test]
-fn a_component_is_shown() {
-    let folder = Folder::new().with("acme.wasm", component());
-    let said = folder.tandem("inspect acme.wasm");
-    assert_eq!((said.status, &*said.stderr), (0, ""));
-    let of_the_rules = |line: &&str| ["calls ", "listens ", "setting "].iter().any(|field| line.starts_with(field));
-    let (theirs, ours): (Vec<_>, Vec<_>) = said.stdout.lines().partition(of_the_rules);
-    assert_eq!(
-        ours.join("\n"),
-        "name      tandem-default 0.1.0
-digest    sha256:[SHA256]
-world     tandem:rules@0.1
-imports   nothing
-limits    an ask about 1 KiB: 51 million units of fuel, 16 MiB of memory, 1028 KiB of answer
-limits    an ask about 100 KiB: 152 million units of fuel, 18 MiB of memory, 1424 KiB of answer
-limits    an ask about 2 MiB: 2147 million units of fuel, 64 MiB of memory, 9216 KiB of answer"
-    );
-    for line in [
-        "setting   timezone = \"UTC\"",
-        "setting   identity.handle = \"shopify\"  (fixed once profiles are linked)",
-        "setting   tags.prefix = \"cx-\"",
-    ] {
-        assert!(theirs.contains(&line), "{theirs:#?}");
-    }
-}
-
-#[test]
-fn what_is_no_component_is_refused() {
-    let folder = Folder::new().with("acme.toml", GOOD_RULES).with("cut.wasm", &component()[..5_000]);
-    let text = fails(
-        "error: plugin `acme.toml`: this is not WebAssembly\nhint: `tandem build` makes a component of a rules file\n",
-    );
-    assert_eq!(folder.tandem("inspect acme.toml"), text);
-    assert_eq!(folder.tandem("build acme.toml --base acme.toml -o acme.wasm"), text);
-    let said = folder.tandem("inspect cut.wasm");
-    assert_eq!((said.status, &*said.stdout), (1, ""));
-    // Where the first section should have ended changes with the rules.
-    let (before, rest) = said.stderr.split_once("section range 12..").unwrap();
-    let (_, after) = rest.split_once(" is out of bounds ").unwrap();
-    assert_eq!(before, "error: plugin `cut.wasm`: the component is not valid here: ");
-    assert_eq!(
-        after,
-        "(bound = 5000)\nhint: it may have been cut off, or built for another target than wasm32-unknown-unknown\n"
-    );
-    let folder = folder.with("tandem.toml", config_with("component = \"cut.wasm\""));
-    let served = folder.tandem("serve").stderr;
-    assert!(served.starts_with("error: the rules of tenant `acme`: the component is not valid here: "), "{served}");
 }
 
 /// A journal with two events: one that waits, and one that failed.

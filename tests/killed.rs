@@ -27,7 +27,7 @@ async fn component() -> Vec<u8> {
     static MADE: tokio::sync::OnceCell<Vec<u8>> = tokio::sync::OnceCell::const_new();
     let make = || async {
         let base = bake::default_base().unwrap();
-        bake::bake(&engine::building_engine().unwrap(), &base, "acme.toml", town::RULES).await.unwrap()
+        bake::bake(&engine::building_engine().unwrap(), &base, "acme.toml", town::RULES).await.unwrap().component
     };
     MADE.get_or_init(make).await.clone()
 }

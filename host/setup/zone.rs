@@ -6,6 +6,7 @@ use anyhow::Context;
 use toml_edit::{DocumentMut, value};
 
 use super::difference::{Act, State, Step};
+use crate::files;
 use crate::rules::Manifest;
 
 /// What the rules say of the time zone, and where it could be written.
@@ -20,7 +21,10 @@ impl Zone {
     /// Of a rules file, and the text to build it from for now: without a time zone it cannot be built, and set-up is to find
     /// out which.
     pub fn of_file(path: &Path, text: &str) -> anyhow::Result<(Self, String)> {
-        let document: DocumentMut = text.parse().with_context(|| format!("the rules `{}`", path.display()))?;
+        // What is wrong with a file is shown by those who build from it.
+        let Ok(document) = text.parse::<DocumentMut>() else {
+            return Ok((Self { file: Some(path.to_owned()), timezone: None }, text.to_owned()));
+        };
         let timezone = document.get("timezone").and_then(|zone| zone.as_str()).map(str::to_owned);
         let buildable = if document.contains_key("timezone") { text.to_owned() } else { with_timezone(text, "UTC")? };
         Ok((Self { file: Some(path.to_owned()), timezone }, buildable))
@@ -55,13 +59,7 @@ pub fn write(zone: &Zone, timezone: &str) -> anyhow::Result<()> {
     let name = || format!("the rules `{}`", path.display());
     let text = std::fs::read_to_string(path).with_context(name)?;
     let written = with_timezone(&text, timezone).with_context(name)?;
-    // Beside it first: a file that is only half written would leave the tenant without rules.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder).with_context(name)?;
-    std::io::Write::write_all(&mut beside, written.as_bytes()).with_context(name)?;
-    let permissions = std::fs::metadata(path).with_context(name)?.permissions();
-    beside.as_file().set_permissions(permissions).with_context(name)?;
-    beside.persist(path).with_context(name)?;
+    files::write(path, written.as_bytes())?;
     Ok(())
 }
 

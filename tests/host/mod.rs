@@ -45,7 +45,7 @@ pub fn hostile() -> Plugin {
     HOSTILE.clone()
 }
 
-fn build() -> PathBuf {
+pub fn build() -> PathBuf {
     let target = Path::new(env!("TANDEM_GUEST_TARGET_DIR"));
     let mut cargo = Command::new(env!("CARGO"));
     cargo

@@ -22,6 +22,9 @@ pub use place::{OmneoPlace, ShopifyPlace};
 
 use place::{OMNEO_KEYS, SHOPIFY_KEYS};
 
+/// What Shopify calls the kind of a metafield's values: it follows from the format, and is listed for those who set it up.
+const TYPE: &str = "type";
+
 /// One of the two systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -234,16 +237,27 @@ impl Way {
 }
 
 impl Entry {
-    /// As the manifest lists it.
+    /// As the manifest lists it, and as a rules file may say it.
     pub fn to_json(&self) -> Value {
-        let mut entry = json!({
-            "omneo": self.omneo.path(), "shopify": self.shopify.path(), "format": self.format.name(), "way": self.way.name(),
-        });
+        let mut entry = json!({});
+        match &self.omneo {
+            OmneoPlace::Expression(expression) => entry["expression"] = json!(expression.text()),
+            place => entry["omneo"] = json!(place.path()),
+        }
+        match &self.shopify {
+            ShopifyPlace::Expression(expression) => entry["expression"] = json!(expression.text()),
+            place => entry["shopify"] = json!(place.path()),
+        }
+        entry["format"] = json!(self.format.name());
+        if let Format::Money(currency) = &self.format {
+            entry["currency"] = json!(currency);
+        }
+        entry["way"] = json!(self.way.name());
         if self.way == Way::Both {
             entry["owner"] = json!(self.owner.name());
         }
         if let ShopifyPlace::Metafield { .. } = self.shopify {
-            entry["type"] = json!(self.format.metafield_type());
+            entry[TYPE] = json!(self.format.metafield_type());
         }
         entry
     }

@@ -1,6 +1,11 @@
 //! Mistakes in a rules file, in words. Knows no setting.
 
+use std::fmt::Display;
+
 use tandem_sdk::Problem;
+
+/// Characters of a value that are shown.
+const VALUE_CHARS_MAX: usize = 60;
 
 pub fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> Problem {
     Problem { at: at.into(), message: message.into(), fix: fix.into() }
@@ -19,4 +24,13 @@ pub fn quoted(texts: &[&str]) -> String {
 /// A key as part of a JSON pointer.
 pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A value as far as one needs it to know it again.
+pub fn brief(value: impl Display) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }

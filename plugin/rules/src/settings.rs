@@ -7,7 +7,7 @@ use serde_json::Map;
 use tandem_sdk::{Problem, Value, json};
 
 use crate::mapping::{self, Mapping, Owner};
-use crate::problems::{escaped, nearest, problem, quoted};
+use crate::problems::{brief, escaped, nearest, problem, quoted};
 
 /// The settings in force.
 #[derive(Clone, Debug)]
@@ -225,6 +225,10 @@ const NEVER_REACHED: [(&str, &str); 6] = [
     ("unfulfilled", "bodies show an unfulfilled order as null: use `pending`"),
 ];
 
+/// Tables that an author may expect, and where that stands here.
+const ELSEWHERE: [(&str, &str); 1] =
+    [("owners", "write `owner = \"…\"` into `[fields.NAME]`, and into `[addresses]` for addresses")];
+
 const KNOWN: &[Known] = &[
     known("/timezone", MayBe::Timezone, || Value::Null),
     Known { fixed: true, ..known("/identity/handle", MayBe::Text, || json!("shopify")) },
@@ -437,7 +441,8 @@ impl Known {
 
 impl MayBe {
     fn check(&self, at: &str, value: &Value) -> Option<Problem> {
-        let expected = |what: &str| Some(problem(at, format!("expected {what}, found `{value}`"), self.example(at)));
+        let expected =
+            |what: &str| Some(problem(at, format!("expected {what}, found `{}`", brief(value)), self.example(at)));
         match (self, value) {
             (Self::Switch, Value::Bool(_)) => None,
             (Self::Switch, _) => expected("true or false"),
@@ -458,6 +463,7 @@ impl MayBe {
                     (None, Some(near)) => format!("did you mean \"{near}\"?"),
                     (None, None) => format!("use one of {}", quoted(allowed)),
                 };
+                let text = brief(text);
                 Some(problem(at, format!("`{text}` is not one of {}", quoted(allowed)), fix))
             }
             (Self::OneOf(allowed), _) => expected(&format!("one of {}", quoted(allowed))),
@@ -501,7 +507,9 @@ fn check_keys(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
         let tables = (at.is_empty()).then_some("fields").into_iter();
         let here = KNOWN.iter().filter_map(|known| known.at.strip_prefix(at)?.strip_prefix('/')?.split('/').next());
         let elsewhere = KNOWN.iter().find(|known| known.at.rsplit('/').next() == Some(key.as_str()));
+        let moved = ELSEWHERE.iter().find(|(name, _)| at.is_empty() && name == key);
         let fix = match (nearest(key, here.chain(tables)), elsewhere) {
+            _ if let Some((_, fix)) = moved => (*fix).to_owned(),
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(known)) => format!("did you mean `{}`?", known.at[1..].replace('/', ".")),
             (None, None) => "remove it".to_owned(),

@@ -134,6 +134,7 @@ macro_rules! export {
                 fn configure(
                     rules: ::std::string::String,
                 ) -> Result<::std::vec::Vec<$crate::Problem>, ::std::vec::Vec<$crate::Problem>> {
+                    $prepare;
                     let (rules, warnings) = <$rules as $crate::Rules>::configure(&rules)?;
                     CONFIGURED.replace(Some(rules));
                     Ok(warnings)

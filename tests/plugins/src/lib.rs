@@ -57,6 +57,21 @@ impl Rules for Hostile {
         Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("tandem", "", [])
     }
 
+    /// What is wrong stands in the rules file.
+    fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let problem = |at: &str, message: String| Problem { at: at.into(), message, fix: "\u{1b}[31mrun".into() };
+        match rules {
+            _ if rules.contains("endless") => endless(),
+            _ if rules.contains("greedy") => greedy(),
+            _ if rules.contains("broken") => panic!("the settings are broken"),
+            _ if rules.contains("wordy") => {
+                let many = (0..2_000).map(|n| problem("/nowhere", format!("{n} {}", "\n\u{7}a".repeat(100))));
+                Err(many.chain([problem("/wordy", "a".repeat(100_000))]).collect())
+            }
+            _ => Ok((Self, vec![])),
+        }
+    }
+
     fn key(&self, event: &Event) -> Result<Entity, String> {
         let payload = Json::payload(event).map_err(|wrong| wrong.to_string())?;
         let id = payload.view().id("/id").map_err(|wrong| wrong.to_string())?;

@@ -7,7 +7,7 @@ use super::detail::{Detail, Of};
 use super::expression::Expression;
 use super::format::{self, Format};
 use super::place::{ATTRIBUTE, METAFIELD, OMNEO_KEYS, OmneoPlace, SHOPIFY_KEYS, ShopifyPlace, TAG};
-use super::{Entry, Mapping, Owner, Way, defaults};
+use super::{Entry, Mapping, Owner, TYPE, Way, defaults};
 use crate::problems::{escaped, nearest, problem, quoted};
 
 pub(super) const KEYS: [&str; 7] = ["omneo", "shopify", "format", "owner", "way", "expression", "currency"];
@@ -109,7 +109,10 @@ fn table(rules: &Value) -> Table {
 /// What may be said of a core field.
 fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Vec<Problem>> {
     let mut read = Keys::new(at, keys);
-    for key in keys.keys().filter(|key| !CORE_KEYS.contains(&key.as_str())) {
+    // To say what is so anyway is no mistake: the settings in force can be built again.
+    let as_it_is = entry.to_json();
+    let chosen = keys.iter().filter(|(key, value)| as_it_is.get(key.as_str()) != Some(value));
+    for (key, _) in chosen.filter(|(key, _)| !CORE_KEYS.contains(&key.as_str())) {
         let message = format!("`{key}` of `{}` is not to be chosen: by it the two systems find each other", entry.name);
         let fix = format!("remove it; {} can be set, and other fields have names of their own", quoted(&CORE_KEYS));
         read.problems.push(problem(&read.place(key), message, fix));
@@ -124,13 +127,17 @@ fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Ve
 fn entry(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Entry, Vec<Problem>> {
     let mut read = Keys::new(at, keys);
     read.name(name);
-    read.unknown(&KEYS);
+    read.unknown(&[&KEYS[..], &[TYPE]].concat());
     let (omneo, shopify) = read.places();
     let format = read.format();
     let wanted_way = read.way();
     let (Some(omneo), Some(shopify), Some(format)) = (omneo, shopify, format) else {
         return Err(read.problems);
     };
+    if keys.get(TYPE).is_some_and(|kind| kind.as_str() != Some(format.metafield_type())) {
+        let message = format!("the type of a `{}` is `{}`", format.name(), format.metafield_type());
+        read.wrong(TYPE, message, "remove it: it follows from `format`");
+    }
     let possible = possible_way(&omneo, &shopify);
     let way = wanted_way.unwrap_or(possible);
     if possible != Way::Both && way != possible {
@@ -524,6 +531,10 @@ mod tests {
                 "/fields/a/currency: only `format = \"money\"` has a currency; remove it, or write `format = \"money\"`",
             ),
             (
+                json!({"a": {"omneo": "company", "shopify": "metafields.acme.kind", "type": "json"}}),
+                "/fields/a/type: the type of a `text` is `single_line_text_field`; remove it: it follows from `format`",
+            ),
+            (
                 json!({"a": {"omneo": 3, "shopify": "note"}}),
                 "/fields/a/omneo: expected a text, found `3`; write `omneo = \"…\"`",
             ),
@@ -544,6 +555,30 @@ mod tests {
         for (fields, expected) in cases {
             assert_eq!(found(fields.clone()), [expected], "{fields}");
         }
+    }
+
+    #[test]
+    fn what_is_in_force_can_be_said_again() {
+        let fields = json!({
+            "first_name": {"owner": "omneo"},
+            "greeting": {"shopify": "note", "expression": "first_name"},
+            "staff": {"omneo": "transaction.meta.staff", "expression": "note_attributes[0].value"},
+            "source": {"omneo": "transaction.meta.source", "shopify": "order.source_name"},
+            "size": {"expression": "note", "omneo": "custom_attributes.shop.size"},
+            "spent": {"omneo": "point_balance", "shopify": "metafields.acme.kind", "format": "money", "currency": "AUD"},
+        });
+        let rules = json!({ "fields": fields });
+        assert_eq!(problems(&rules), vec![]);
+        let list = |rules: &Value| -> Map<String, Value> {
+            let read = read(rules);
+            let details = [Of::Order, Of::Product].into_iter().flat_map(|of| read.details(of));
+            let details = details.map(|detail| (detail.name.clone(), detail.to_json()));
+            read.fields().map(|field| (field.name().to_owned(), field.to_json())).chain(details).collect()
+        };
+        let in_force = list(&rules);
+        let again = json!({ "fields": in_force });
+        assert_eq!(problems(&again), vec![]);
+        assert_eq!(list(&again), in_force);
     }
 
     #[test]

@@ -183,13 +183,17 @@ impl Detail {
 
     /// As the manifest lists it.
     pub fn to_json(&self) -> Value {
-        let from = match &self.from {
-            From::Key(key) => format!("{}.{key}", self.of.shopify()),
-            From::Note(name) => format!("{NOTE}{name}"),
-            From::Expression(expression) => expression.text().to_owned(),
-        };
         let omneo = format!("{}.{}", self.of.omneo(), self.key);
-        json!({"omneo": omneo, "shopify": from, "format": self.format.name(), "way": "to_omneo"})
+        let mut line = json!({"omneo": omneo, "format": self.format.name(), "way": "to_omneo"});
+        match &self.from {
+            From::Key(key) => line["shopify"] = json!(format!("{}.{key}", self.of.shopify())),
+            From::Note(name) => line["shopify"] = json!(format!("{NOTE}{name}")),
+            From::Expression(expression) => line["expression"] = json!(expression.text()),
+        }
+        if let Format::Money(currency) = &self.format {
+            line["currency"] = json!(currency);
+        }
+        line
     }
 
     /// Where it is written in Omneo, for two lines that would write to one place.

@@ -1,0 +1,108 @@
+//! Reads files and writes them whole, with words for what goes wrong. Knows nothing of what is in them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+/// A file that cannot be read or written: the command named it, so the command is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} `{path}`: {cause}\nhint: {hint}")]
+pub struct Unusable {
+    doing: String,
+    path: String,
+    cause: std::io::Error,
+    hint: &'static str,
+}
+
+/// The bytes of a file; `what` it is stands in the error: `the rules`.
+pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
+    std::fs::read(path).map_err(|cause| {
+        let hint = match cause.kind() {
+            std::io::ErrorKind::IsADirectory => "this is a folder: name a file in it",
+            std::io::ErrorKind::PermissionDenied => "let yourself read it",
+            _ => "check the name; it counts from the folder you are in",
+        };
+        Unusable { doing: format!("reading {what}"), path: path.display().to_string(), cause, hint }
+    })
+}
+
+/// Writes a file whole or not at all, through one beside it. A file that is there keeps its permissions, and a link stays
+/// a link. What is no file, such as `/dev/stdout`, is written to as it is.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
+    written(path, bytes).map_err(|cause| {
+        let hint = match cause.kind() {
+            std::io::ErrorKind::IsADirectory => "this is a folder: name a file in it",
+            std::io::ErrorKind::NotFound => "make its folder first",
+            _ => "name a file in a folder that can be written to",
+        };
+        Unusable { doing: "writing".to_owned(), path: path.display().to_string(), cause, hint }
+    })
+}
+
+fn written(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let there = std::fs::metadata(&path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return std::fs::write(&path, bytes);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::metadata(folder)?;
+    let mut beside = tempfile::Builder::new();
+    // What any new file gets, before the umask; a temporary one would be its owner's alone.
+    #[cfg(unix)]
+    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // Without the name of the temporary file, which nobody has asked for.
+    let mut beside = beside.tempfile_in(folder).map_err(|error| std::io::Error::from(error.kind()))?;
+    beside.write_all(bytes)?;
+    if let Some(there) = there {
+        beside.as_file().set_permissions(there.permissions())?;
+    }
+    beside.as_file().sync_all()?;
+    beside.persist(&path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_permissions_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"one").unwrap();
+        let fresh = std::fs::metadata(&path).unwrap().permissions();
+        std::fs::write(folder.path().join("plain"), b"").unwrap();
+        assert_eq!(fresh, std::fs::metadata(folder.path().join("plain")).unwrap().permissions());
+        let mut strict = fresh;
+        strict.set_readonly(true);
+        std::fs::set_permissions(&path, strict.clone()).unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(read(&path, "it").unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions(), strict);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_device_is_no_file_to_replace() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        std::fs::write(&target, b"one").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write(&link, b"two").unwrap();
+        assert!(link.is_symlink() && std::fs::read(&target).unwrap() == b"two");
+        write(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(!Path::new("/dev/null").is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_written_is_named_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = read(&folder.path().join("no"), "the rules").unwrap_err().to_string();
+        assert!(said.starts_with("reading the rules `") && said.contains("\nhint: check the name"), "{said}");
+        let said = write(&folder.path().join("no/a"), b"").unwrap_err().to_string();
+        assert!(said.ends_with("(os error 2)\nhint: make its folder first"), "{said}");
+        let said = write(folder.path(), b"").unwrap_err().to_string();
+        assert!(said.ends_with("hint: this is a folder: name a file in it"), "{said}");
+    }
+}
