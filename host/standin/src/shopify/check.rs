@@ -153,6 +153,9 @@ impl Check<'_> {
             note(&literal.node, &mut self.used);
             if let Some(known) = definition.arguments.iter().find(|known| known.node.name.node == argument.node) {
                 self.fits(&known.node, literal, argument.pos);
+                self.path.push(argument.node.to_string());
+                self.accepted(&literal.node, &known.node.ty.node, argument.pos);
+                self.path.pop();
                 continue;
             }
             let extensions = json!({
@@ -179,6 +182,36 @@ impl Check<'_> {
             ));
         }
     }
+
+    /// An object that is written out may have no field that its type does not have.
+    fn accepted(&mut self, literal: &Literal, ty: &Type, pos: Pos) {
+        match (literal, &ty.base) {
+            (Literal::List(items), BaseType::List(inner)) => {
+                items.iter().for_each(|item| self.accepted(item, inner, pos));
+            }
+            (literal, BaseType::List(inner)) => self.accepted(literal, inner, pos),
+            (Literal::Object(given), BaseType::Named(ty)) => {
+                let schema = self.schema;
+                let known = schema.inputs(ty).unwrap_or_default();
+                for (name, value) in given {
+                    self.path.push(name.to_string());
+                    if let Some(field) = known.iter().find(|field| field.node.name.node == *name) {
+                        self.accepted(value, &field.node.ty.node, pos);
+                    } else {
+                        let extensions = json!({
+                            "code": "argumentNotAccepted", "name": ty.as_str(), "typeName": "InputObject",
+                            "argumentName": name.as_str(),
+                        });
+                        let message = format!("InputObject '{ty}' doesn't accept argument '{name}'");
+                        self.errors.push(error(&message, pos, &self.path, extensions));
+                    }
+                    self.path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A variable given as a whole argument must be declared with a type that fits.
     fn fits(&mut self, argument: &InputValueDefinition, literal: &Positioned<Literal>, pos: Pos) {
         let Literal::Variable(name) = &literal.node else { return };

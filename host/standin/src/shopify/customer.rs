@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::addresses;
 use super::store::{Address, Customer, Store};
+use super::{addresses, views};
 
 /// Recorded answers for all of these.
 const NAME_CHARS_MAX: usize = 255;
-const NOTE_CHARS_MAX: usize = 5_000;
+pub(crate) const NOTE_CHARS_MAX: usize = 5_000;
 const EMAIL_CHARS_MAX: usize = 255;
 const TAG_CHARS_MAX: usize = 255;
 const TAGS_MAX: usize = 250;
@@ -59,6 +59,9 @@ pub(crate) fn apply(
         if let Some(given) = text(key).filter(|given| !given.is_empty()) {
             *slot = if key == "state" { given.to_lowercase() } else { given.to_owned() };
         }
+    }
+    if !is_locale(&new.locale) {
+        problems.push(Problem::new(&["locale"], "Locale is invalid", "INVALID"));
     }
     if let Some(given) = input.get("taxExempt").and_then(Value::as_bool) {
         new.tax_exempt = given;
@@ -149,6 +152,15 @@ fn email_problems(store: &Store, email: &str, id: u64) -> Vec<Problem> {
     problems
 }
 
+/// A language and what narrows it down, as `en` or `pt-BR`.
+fn is_locale(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    (2..=3).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_lowercase())
+        && parts.all(|part| (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 /// E.164, or `None`. A number needs its country code: a shop's own country is not guessed here.
 pub(crate) fn normal_phone(text: &str) -> Option<String> {
     let bare: String = text.chars().filter(|c| !c.is_whitespace() && !"-.()/".contains(*c)).collect();
@@ -179,12 +191,15 @@ pub(crate) fn with_tags<'a>(have: &[String], more: impl Iterator<Item = &'a str>
     Ok(tags.into_values().collect())
 }
 
-/// Recorded answer: the list is replaced and every address gets a new id; the first becomes the default.
+/// Recorded answer: the list is replaced and every address gets a new id, but one that is named by its id, which is changed;
+/// the first becomes the default.
 fn replace_addresses(store: &mut Store, customer: &mut Customer, given: &[Value], problems: &mut Vec<Problem>) {
     let mut addresses = Vec::new();
     for (at, input) in given.iter().enumerate() {
-        let id = store.next_id();
-        match addresses::normal(customer, Address { id, ..Address::default() }, input) {
+        let id = input["id"].as_str().and_then(|id| views::id_of("MailingAddress", id));
+        let kept = customer.addresses.iter().find(|address| Some(address.id) == id).cloned();
+        let address = kept.unwrap_or_else(|| Address { id: store.next_id(), ..Address::default() });
+        match addresses::normal(customer, address, input) {
             Ok(address) => addresses.push(address),
             Err(mut problem) => {
                 let prefix = ["addresses".to_owned(), at.to_string()];

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::{self, Problem};
+use super::customer::{self, NOTE_CHARS_MAX, Problem};
 use super::metafields::user_error;
-use super::store::Store;
+use super::store::{Customer, Store};
 use super::{views, webhooks};
 
 /// `customerMerge`. The customer whose e-mail is kept survives; else the only one with an e-mail, else the second
@@ -31,6 +31,11 @@ pub(crate) fn customers(store: &mut Store, arguments: &Map<String, Value>) -> Va
         }
     }
     let (one, two) = (ids[0], ids[1]);
+    if let Some(message) = blocker(&store.customers[&one], &store.customers[&two]) {
+        let problems = ["customerOneId", "customerTwoId"]
+            .map(|field| user_error(&Problem::new(&[field], message, "INVALID_CUSTOMER")));
+        return json!({ "resultingCustomerId": null, "job": null, "userErrors": problems });
+    }
     let has_email = |id: u64| store.customers[&id].email.is_some();
     let wanted = arguments.get("overrideFields").and_then(|fields| fields["customerIdOfEmailToKeep"].as_str());
     let kept = match wanted.and_then(|id| views::id_of("Customer", id)) {
@@ -48,6 +53,17 @@ pub(crate) fn customers(store: &mut Store, arguments: &Map<String, Value>) -> Va
     json!({ "resultingCustomerId": kept, "job": { "id": job, "done": false }, "userErrors": [] })
 }
 
+/// Recorded answers.
+fn blocker(one: &Customer, two: &Customer) -> Option<&'static str> {
+    let note = |customer: &Customer| customer.note.as_ref().map_or(0, |note| note.chars().count());
+    let tags = one.tags.iter().map(String::as_str).chain(two.tags.iter().map(String::as_str));
+    if customer::with_tags(&[], tags).is_err() {
+        Some("Customers must have 250 tags or less.")
+    } else {
+        (note(one) + note(two) > NOTE_CHARS_MAX).then_some("Customer notes must be 5,000 characters or less.")
+    }
+}
+
 /// `customerMergeJobStatus`.
 pub(crate) fn status(store: &Store, job: &str) -> Value {
     let of = |kept: &String| json!({ "jobId": job, "resultingCustomerId": kept, "status": "COMPLETED", "customerMergeErrors": [] });
@@ -62,6 +78,9 @@ pub(crate) fn merge(store: &mut Store, kept: u64, gone: u64, job: Option<&str>) 
     new.tags =
         customer::with_tags(&new.tags, old.tags.iter().map(String::as_str)).map_err(|problem| problem.message)?;
     store.delete(gone);
+    // Recorded answer: of both notes, the kept one's comes first.
+    let notes: Vec<_> = [new.note, old.note].into_iter().flatten().filter(|note| !note.is_empty()).collect();
+    new.note = Some(notes.join(" ")).filter(|note| !note.is_empty());
     new.email = new.email.or(old.email);
     new.phone = new.phone.or(old.phone);
     new.addresses.extend(old.addresses);

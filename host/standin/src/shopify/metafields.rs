@@ -1,10 +1,10 @@
-//! Metafields of customers and their definitions: types, limits, uniqueness, compare-and-set.
+//! Metafields of customers: types, limits, uniqueness, compare-and-set.
 //! Knows nothing of what the values mean.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::customer::Problem;
-use super::store::{Customer, Definition, Metafield, Store};
+use super::store::{Customer, Metafield, Store};
 use super::views;
 use crate::clock;
 
@@ -12,23 +12,32 @@ use crate::clock;
 const METAFIELDS_MAX: usize = 25;
 const NAMESPACE_CHARS: std::ops::RangeInclusive<usize> = 3..=255;
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 2..=64;
+/// Recorded answer: an amount has fewer digits before its point than 10^18 has.
+const MONEY_DIGITS_MAX: usize = 18;
 /// Where an omitted namespace puts a metafield: the app's own corner.
-const APP_NAMESPACE: &str = "app--1";
-const TYPES: [&str; 13] = [
-    "boolean",
-    "date",
-    "date_time",
-    "id",
-    "json",
-    "list.single_line_text_field",
-    "money",
-    "multi_line_text_field",
-    "number_decimal",
-    "number_integer",
-    "rating",
-    "single_line_text_field",
-    "url",
-];
+pub(crate) const APP_NAMESPACE: &str = "app--1";
+/// Recorded answer: the types there are, in the words and the order of the refusal.
+pub(crate) const TYPES: &str = "antenna_gain, area, battery_charge_capacity, battery_energy_capacity, boolean, capacitance, color, \
+    concentration, data_storage_capacity, data_transfer_rate, date_time, date, dimension, display_density, distance, \
+    duration, electric_current, electrical_resistance, energy, float, frequency, id, illuminance, inductance, \
+    integer, json_string, json, jurisdiction, language, link, list.antenna_gain, list.area, \
+    list.battery_charge_capacity, list.battery_energy_capacity, list.boolean, list.capacitance, list.color, \
+    list.concentration, list.data_storage_capacity, list.data_transfer_rate, list.date_time, list.date, \
+    list.dimension, list.display_density, list.distance, list.duration, list.electric_current, \
+    list.electrical_resistance, list.energy, list.frequency, list.illuminance, list.inductance, list.jurisdiction, \
+    list.link, list.luminous_flux, list.mass_flow_rate, list.multi_line_text_field, list.number_decimal, \
+    list.number_integer, list.power, list.pressure, list.rating, list.resolution, list.rotational_speed, \
+    list.single_line_text_field, list.sound_level, list.speed, list.temperature, list.thermal_power, list.url, \
+    list.voltage, list.volume, list.volumetric_flow_rate, list.weight, luminous_flux, mass_flow_rate, money, \
+    multi_line_text_field, number_decimal, number_integer, power, pressure, rating, resolution, rich_text_field, \
+    rotational_speed, single_line_text_field, sound_level, speed, string, temperature, thermal_power, url, voltage, \
+    volume, volumetric_flow_rate, weight, company_reference, list.company_reference, customer_reference, \
+    list.customer_reference, product_reference, list.product_reference, collection_reference, \
+    list.collection_reference, variant_reference, list.variant_reference, file_reference, list.file_reference, \
+    product_taxonomy_value_reference, list.product_taxonomy_value_reference, product_taxonomy_disclosure_reference, \
+    metaobject_reference, list.metaobject_reference, mixed_reference, list.mixed_reference, disclosure_reference, \
+    list.disclosure_reference, page_reference, list.page_reference, article_reference, list.article_reference, \
+    order_reference, list.order_reference";
 
 /// `metafieldsSet`: all or nothing.
 pub(crate) fn set(store: &mut Store, inputs: &[Value]) -> Value {
@@ -85,9 +94,11 @@ pub(crate) fn delete(store: &mut Store, inputs: &Value) -> Value {
 pub(crate) fn put(store: &mut Store, customer: &mut Customer, input: &Value) -> Result<Metafield, Problem> {
     let text = |name: &str| input[name].as_str();
     let (namespace, key) = (text("namespace").unwrap_or(APP_NAMESPACE), text("key").unwrap_or_default());
-    check_lengths(namespace, key)?;
+    if let Some(problem) = length_problems(namespace, key).into_iter().next() {
+        return Err(problem);
+    }
     let ty = type_of(store, namespace, key, text("type"))?;
-    let value = normal(&ty, text("value").unwrap_or_default())
+    let value = normal(&ty, text("value").unwrap_or_default(), &store.facts.currency)
         .map_err(|message| Problem::new(&["value"], message, "INVALID_VALUE"))?;
     if ty == "id" && store.by_metafield(namespace, key, &value).is_some_and(|other| other.id != customer.id) {
         return Err(Problem::new(&["value"], "Value has already been assigned to another metafield.", "TAKEN"));
@@ -126,25 +137,20 @@ pub(crate) fn put(store: &mut Store, customer: &mut Customer, input: &Value) -> 
     Ok(field.clone())
 }
 
-fn check_lengths(namespace: &str, key: &str) -> Result<(), Problem> {
-    for (name, value, chars) in [("namespace", namespace, NAMESPACE_CHARS), ("key", key, KEY_CHARS)] {
-        let (count, label) = (value.chars().count(), if name == "key" { "Key" } else { "Namespace" });
-        if count < *chars.start() {
-            return Err(Problem::new(
-                &[name],
-                format!("{label} is too short (minimum is {} characters)", chars.start()),
-                "TOO_SHORT",
-            ));
+/// Of the names, which definitions and values have alike.
+pub(crate) fn length_problems(namespace: &str, key: &str) -> Vec<Problem> {
+    let names = [("namespace", "Namespace", namespace, NAMESPACE_CHARS), ("key", "Key", key, KEY_CHARS)].into_iter();
+    let problem = |(name, label, value, chars): (&str, &str, &str, std::ops::RangeInclusive<usize>)| {
+        let (least, most, count) = (*chars.start(), *chars.end(), value.chars().count());
+        if count < least {
+            let message = format!("{label} is too short (minimum is {least} characters)");
+            Some(Problem::new(&[name], message, "TOO_SHORT"))
+        } else {
+            let message = format!("{label} is too long (maximum is {most} characters)");
+            (count > most).then(|| Problem::new(&[name], message, "TOO_LONG"))
         }
-        if count > *chars.end() {
-            return Err(Problem::new(
-                &[name],
-                format!("{label} is too long (maximum is {} characters)", chars.end()),
-                "TOO_LONG",
-            ));
-        }
-    }
-    Ok(())
+    };
+    names.filter_map(problem).collect()
 }
 
 /// The type given, which must be the defined one if there is one.
@@ -162,18 +168,18 @@ fn type_of(store: &Store, namespace: &str, key: &str, given: Option<&str>) -> Re
         (Some(ty), _) => ty.to_owned(),
         (None, Some(defined)) => defined,
     };
-    if !TYPES.contains(&ty.as_str()) {
-        return Err(Problem::new(
-            &["type"],
-            format!("Type must be one of the following: {}.", TYPES.join(", ")),
-            "INCLUSION",
-        ));
+    if !is_type(&ty) {
+        return Err(Problem::new(&["type"], format!("Type must be one of the following: {TYPES}."), "INCLUSION"));
     }
     Ok(ty)
 }
 
+pub(crate) fn is_type(ty: &str) -> bool {
+    TYPES.split(", ").any(|known| known == ty)
+}
+
 /// The value as Shopify keeps it, or its complaint (recorded answers for integers, decimals and booleans).
-fn normal(ty: &str, value: &str) -> Result<String, String> {
+fn normal(ty: &str, value: &str, currency: &str) -> Result<String, String> {
     let trimmed = value.trim();
     if trimmed.is_empty() {
         return Err("Value can't be blank.".to_owned());
@@ -195,7 +201,9 @@ fn normal(ty: &str, value: &str) -> Result<String, String> {
             "f" | "false" | "0" => Ok("false".to_owned()),
             _ => Err("Value must be true or false.".to_owned()),
         },
-        "json" | "list.single_line_text_field" | "money" => serde_json::from_str::<Value>(trimmed)
+        "money" => money(trimmed, currency),
+        "url" => url(trimmed),
+        "json" | "list.single_line_text_field" => serde_json::from_str::<Value>(trimmed)
             .map(|_| trimmed.to_owned())
             .map_err(|_| "Value is invalid JSON.".to_owned()),
         "date" | "date_time" if clock::parse(trimmed).is_none() => {
@@ -206,38 +214,41 @@ fn normal(ty: &str, value: &str) -> Result<String, String> {
     }
 }
 
-/// `metafieldDefinitionCreate`.
-pub(crate) fn define(store: &mut Store, input: &Map<String, Value>) -> Value {
-    let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let [owner, key, name, ty] = ["ownerType", "key", "name", "type"].map(text);
-    let namespace = input.get("namespace").and_then(Value::as_str).unwrap_or(APP_NAMESPACE).to_owned();
-    let unwanted = input.get("capabilities").is_some_and(|given| given["uniqueValues"]["enabled"] == false);
-    let problem = if store.definition(&owner, &namespace, &key).is_some() {
-        let label = owner[..1].to_owned() + &owner[1..].to_lowercase();
-        Some(Problem::new(
-            &["definition", "key"],
-            format!("Key is in use for {label} metafields on the '{namespace}' namespace."),
-            "TAKEN",
-        ))
-    } else if ty == "id" && unwanted {
-        Some(Problem::new(
-            &["definition"],
-            "Capability unique_values is required for type id but is disabled",
-            "CAPABILITY_REQUIRED_BUT_DISABLED",
-        ))
-    } else if !TYPES.contains(&ty.as_str()) {
-        Some(Problem::new(&["definition", "type"], "Type is not a valid metafield type.", "INCLUSION"))
-    } else {
-        None
+/// Recorded answers; that no currency but the shop's is taken is how one of them describes the value.
+fn money(value: &str, currency: &str) -> Result<String, String> {
+    let parsed: Value = serde_json::from_str(value).unwrap_or_default();
+    let (Some(amount), Some(code)) = (parsed.get("amount"), parsed["currency_code"].as_str()) else {
+        let shape = "Value must be a stringified JSON object with amount (numeric) and currency_code (string matching the \
+                     shop's currency) fields.";
+        return Err(shape.to_owned());
     };
-    if let Some(problem) = problem {
-        return json!({ "createdDefinition": null, "userErrors": [user_error(&problem)] });
+    let amount = amount.as_str().map_or_else(|| amount.to_string(), str::to_owned);
+    match amount.parse::<f64>() {
+        _ if code.is_empty() => Err("Value must have a currency code.".to_owned()),
+        Err(_) => Err("Value must have a numeric amount.".to_owned()),
+        Ok(_) if whole_digits(&amount) > MONEY_DIGITS_MAX => {
+            Err("Value must be within +/-1000000000000000000.".to_owned())
+        }
+        Ok(_) if code != currency => Err(format!("Value contains an invalid currency, {code}.")),
+        Ok(_) => Ok(value.to_owned()),
     }
-    let storefront = input.get("access").and_then(|access| access["storefront"].as_str()).unwrap_or("NONE").to_owned();
-    let definition = Definition { id: store.next_id(), owner, namespace, key, name, ty, storefront };
-    let view = views::definition(&definition);
-    store.definitions.push(definition);
-    json!({ "createdDefinition": view, "userErrors": [] })
+}
+
+fn whole_digits(amount: &str) -> usize {
+    let whole = amount.trim_start_matches(['-', '+', '0']).split('.').next().unwrap_or_default();
+    whole.len()
+}
+
+/// Recorded answers, the stray quotation mark included.
+fn url(value: &str) -> Result<String, String> {
+    const SCHEMES: [&str; 5] = ["http", "https", "mailto", "sms", "tel"];
+    match value.split_once(':') {
+        None => Err(format!(
+            "Value cannot have an empty scheme (protocol), must include one of the following URL schemes: {SCHEMES:?}.'"
+        )),
+        Some((scheme, _)) if SCHEMES.contains(&scheme) => Ok(value.to_owned()),
+        Some(_) => Err(format!("Value must be one of the following URL schemes: {}.", SCHEMES.join(", "))),
+    }
 }
 
 pub(crate) fn user_error(problem: &Problem) -> Value {
@@ -257,5 +268,5 @@ fn refused(problems: &[(Problem, Option<usize>)]) -> Value {
         error["elementIndex"] = Value::Null;
         error
     });
-    json!({ "metafields": null, "userErrors": errors.collect::<Vec<_>>() })
+    json!({ "metafields": [], "userErrors": errors.collect::<Vec<_>>() })
 }

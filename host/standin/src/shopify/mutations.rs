@@ -7,7 +7,7 @@ use super::customer::{self, Problem};
 use super::graphql::Failed;
 use super::metafields::{self, user_error};
 use super::store::{Consent, Customer, Store};
-use super::{addresses, merges, queries, subscriptions, views};
+use super::{addresses, definitions, merges, queries, subscriptions, views};
 use crate::clock;
 
 pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
@@ -16,7 +16,8 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
     match field {
         "customerSet" => customer_set(store, arguments.get("identifier").filter(|given| !given.is_null()), input),
         "customerUpdate" => Ok(customer_update(store, input)),
-        "customerCreate" => Ok(customer_create(store, input)),
+        "customerCreate" => customer_create(store, input),
+        "customerUpdateDefaultAddress" => addresses::prefer(store, arguments),
         "customerDelete" => Ok(customer_delete(store, input)),
         "customerMerge" => Ok(merges::customers(store, arguments)),
         "customerEmailMarketingConsentUpdate" => consent(store, input, "emailMarketingConsent"),
@@ -26,9 +27,7 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
             Ok(metafields::set(store, arguments["metafields"].as_array().map(Vec::as_slice).unwrap_or_default()))
         }
         "metafieldsDelete" => Ok(metafields::delete(store, &arguments["metafields"])),
-        "metafieldDefinitionCreate" => {
-            Ok(metafields::define(store, arguments["definition"].as_object().unwrap_or(&none)))
-        }
+        "metafieldDefinitionCreate" => definitions::create(store, arguments["definition"].as_object().unwrap_or(&none)),
         "customerAddressCreate" => Ok(addresses::create(store, arguments)),
         "customerAddressUpdate" => addresses::update(store, arguments),
         "customerAddressDelete" => addresses::delete(store, arguments),
@@ -39,7 +38,7 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
     }
 }
 
-fn payload(store: &Store, id: u64) -> Value {
+pub(crate) fn payload(store: &Store, id: u64) -> Value {
     json!({ "customer": store.customers.get(&id).map(|customer| views::customer(store, customer)), "userErrors": [] })
 }
 
@@ -112,14 +111,18 @@ fn under_input(mut problem: Problem) -> Problem {
     problem
 }
 
+/// The consents that a customer may be created with, and what each of them needs (recorded answers).
+const CONSENTS: [(&str, &str, &str); 3] = [
+    ("emailMarketingConsent", "email", "An email address is required to set the email marketing consent state."),
+    ("smsMarketingConsent", "phone", "A phone number is required to set the SMS consent state."),
+    ("whatsAppMarketingConsent", "phone", "A phone number is required to set the WhatsApp consent state."),
+];
+
 fn customer_update(store: &mut Store, input: &Map<String, Value>) -> Value {
-    for (channel, name) in [("email", "Email"), ("sms", "Sms")] {
-        let key = format!("{channel}MarketingConsent");
-        if input.contains_key(&key) {
-            let message =
-                format!("To update {key}, please use the customer{name}MarketingConsentUpdate Mutation instead");
-            return refused("customer", &[Problem::new(&[&key], message, "INVALID")]);
-        }
+    if let Some((key, ..)) = CONSENTS.iter().find(|(key, ..)| input.contains_key(*key)) {
+        let name = format!("{}{}", key[..1].to_uppercase(), &key[1..]);
+        let message = format!("To update {key}, please use the customer{name}Update Mutation instead");
+        return refused("customer", &[Problem::new(&[key], message, "INVALID")]);
     }
     let id = input.get("id").and_then(Value::as_str).and_then(|id| views::id_of("Customer", id));
     let Some(old) = id.and_then(|id| store.customers.get(&id)).cloned() else {
@@ -128,23 +131,60 @@ fn customer_update(store: &mut Store, input: &Map<String, Value>) -> Value {
     written(store, Some(&old), input)
 }
 
-fn customer_create(store: &mut Store, input: &Map<String, Value>) -> Value {
+/// Consent to WhatsApp is checked and forgotten: the stand-in knows two channels.
+fn customer_create(store: &mut Store, input: &Map<String, Value>) -> Result<Value, Failed> {
     if input.contains_key("id") {
-        return refused("customer", &[Problem::new(&["id"], "Cannot specify ID on creation", "INVALID")]);
+        return Ok(refused("customer", &[Problem::new(&["id"], "Cannot specify ID on creation", "INVALID")]));
     }
-    written(store, None, input)
+    for (key, needs, message) in CONSENTS {
+        let Some(given) = input.get(key).filter(|given| !given.is_null()) else { continue };
+        consent_state(given)?;
+        if input.get(needs).and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Ok(refused("customer", &[Problem::new(&[key], message, "INVALID")]));
+        }
+    }
+    Ok(written(store, None, input))
+}
+
+/// Some states are Shopify's own to set.
+fn consent_state(given: &Value) -> Result<&str, Failed> {
+    let state = given["marketingState"].as_str().or(given["state"].as_str()).unwrap_or_default();
+    match state {
+        "NOT_SUBSCRIBED" | "NEVER_SUBSCRIBED" | "REDACTED" | "INVALID" => {
+            Err(Failed { message: format!("Cannot specify {state} as a marketing state input"), code: "INVALID" })
+        }
+        state => Ok(state),
+    }
 }
 
 fn written(store: &mut Store, old: Option<&Customer>, input: &Map<String, Value>) -> Value {
+    if let Some(problem) = addresses::nested(old, input) {
+        return refused("customer", &[problem]);
+    }
     let mut new = match customer::apply(store, old, input) {
         Ok(new) => new,
         Err(problems) => return refused("customer", &problems),
     };
     for (at, field) in input.get("metafields").and_then(Value::as_array).into_iter().flatten().enumerate() {
-        if let Err(mut problem) = metafields::put(store, &mut new, field) {
+        let done = if old.is_none() && field["id"].is_string() {
+            Err(Problem::new(&["id"], "Cannot specify metafield ID on creation", "INVALID"))
+        } else {
+            metafields::put(store, &mut new, field)
+        };
+        if let Err(mut problem) = done {
             let prefix = ["metafields".to_owned(), at.to_string()];
             problem.field = problem.field.map(|rest| prefix.into_iter().chain(rest).collect());
             return refused("customer", &[problem]);
+        }
+    }
+    for (key, slot) in
+        [("emailMarketingConsent", &mut new.email_consent), ("smsMarketingConsent", &mut new.sms_consent)]
+    {
+        if let Some(given) = input.get(key).filter(|given| given.is_object()) {
+            let (state, level) =
+                (given["marketingState"].as_str().unwrap_or_default(), given["marketingOptInLevel"].as_str());
+            let at_ms = given["consentUpdatedAt"].as_str().and_then(clock::parse);
+            set_consent(slot, state, level, at_ms, store.now_ms);
         }
     }
     let id = new.id;
@@ -162,14 +202,11 @@ fn customer_delete(store: &mut Store, input: &Map<String, Value>) -> Value {
     }
 }
 
-/// Recorded answers, also for what looks odd: the customer comes back with the refusal, and an unknown customer
-/// is told differently for e-mail and for SMS.
+/// Recorded answers, also for what looks odd: for e-mail, and not for SMS, the customer comes back with the refusal, and
+/// an unknown customer is told differently for each.
 fn consent(store: &mut Store, input: &Map<String, Value>, key: &str) -> Result<Value, Failed> {
     let (given, sms) = (&input[key], key == "smsMarketingConsent");
-    let state = given["marketingState"].as_str().unwrap_or_default();
-    if ["NOT_SUBSCRIBED", "REDACTED", "INVALID"].contains(&state) {
-        return Err(Failed { message: format!("Cannot specify {state} as a marketing state input"), code: "INVALID" });
-    }
+    let state = consent_state(given)?;
     let id = input["customerId"].as_str().and_then(|id| views::id_of("Customer", id));
     let Some(mut new) = id.and_then(|id| store.customers.get(&id)).cloned() else {
         let problem = Problem::new(&["input", "customerId"], "Customer not found", "INVALID");
@@ -199,8 +236,10 @@ fn consent(store: &mut Store, input: &Map<String, Value>, key: &str) -> Result<V
     };
     let id = new.id;
     if let Some(problem) = problem {
-        let mut answer = payload(store, id);
-        answer["userErrors"] = json!([user_error(&problem)]);
+        let mut answer = refused("customer", &[problem]);
+        if !sms {
+            answer["customer"] = payload(store, id)["customer"].clone();
+        }
         return Ok(answer);
     }
     let slot = if sms { &mut new.sms_consent } else { &mut new.email_consent };

@@ -54,7 +54,14 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
             let scopes: Vec<_> = store.facts.scopes.iter().map(scope).collect();
             json!({ "__typename": "AppInstallation", "id": "gid://shopify/AppInstallation/1", "accessScopes": scopes })
         }
-        "webhookSubscriptions" => items(store.subscriptions.clone()),
+        "webhookSubscriptions" => {
+            let topics = arguments.get("topics").and_then(Value::as_array);
+            let kept = store.subscriptions.iter().filter(|one| {
+                topics.is_none_or(|topics| topics.contains(&one["topic"]))
+                    && text("uri").is_none_or(|uri| one["uri"] == uri)
+            });
+            items(kept.cloned().collect())
+        }
         _ => Value::Null,
     })
 }

@@ -46,6 +46,14 @@ impl Schema {
         fields.iter().map(|field| &field.node).find(|field| field.name.node == name)
     }
 
+    /// The fields of an input object.
+    pub fn inputs(&self, ty: &str) -> Option<&[Positioned<InputValueDefinition>]> {
+        match &self.0.get(ty)?.kind {
+            TypeKind::InputObject(object) => Some(&object.fields),
+            _ => None,
+        }
+    }
+
     /// Whether objects of type `concrete` satisfy a fragment `on condition`.
     pub fn is(&self, concrete: &str, condition: &str) -> bool {
         let implements = |ty: &TypeDefinition| match &ty.kind {
@@ -170,8 +178,9 @@ impl Schema {
         let mismatch = || format!("Could not coerce value {shown} to {name}");
         match self.0.get(name).map(|ty| (&ty.kind, &ty.directives)) {
             Some((TypeKind::Enum(choice), _)) => {
-                let names: Vec<_> = choice.values.iter().map(|value| value.node.value.node.as_str()).collect();
-                if !value.as_str().is_some_and(|given| names.contains(&given)) {
+                let names = choice.values.iter().map(|value| value.node.value.node.as_str());
+                if !value.as_str().is_some_and(|given| names.clone().any(|name| name == given)) {
+                    let names: Vec<_> = names.collect();
                     problem(format!("Expected {shown} to be one of: {}", names.join(", ")));
                 }
             }

@@ -93,6 +93,7 @@ pub(crate) struct Definition {
     pub namespace: String,
     pub key: String,
     pub name: String,
+    pub description: Option<String>,
     pub ty: String,
     /// `NONE` or `PUBLIC_READ`.
     pub storefront: String,
@@ -155,6 +156,7 @@ impl Store {
                 namespace,
                 key,
                 name: "Omneo profile".to_owned(),
+                description: None,
                 ty: "id".to_owned(),
                 storefront: "NONE".to_owned(),
             });

@@ -9,22 +9,26 @@ use super::mutations::refused;
 use super::store::Store;
 use crate::clock;
 
+/// Recorded answer, for addresses and for filters.
+const BYTES_MAX: usize = 65_535;
+/// What an app that is sent events through AWS is known by there; that of the recordings.
+const API_CLIENT: &str = "347082227713";
 /// The part of `userErrors` that blames the address.
 const ADDRESS: [&str; 2] = ["webhookSubscription", "callbackUrl"];
 
 pub(crate) fn create(store: &mut Store, arguments: &Map<String, Value>) -> Value {
     let (topic, input) = (&arguments["topic"], &arguments["webhookSubscription"]);
     let uri = uri_of(input).unwrap_or_default();
-    let problem = refusal(uri).or_else(|| {
-        let taken = store.subscriptions.iter().any(|known| known["topic"] == *topic && known["uri"] == uri);
-        taken.then_some("Address for this topic has already been taken")
-    });
-    if let Some(message) = problem {
-        return refused("webhookSubscription", &[Problem::new(&ADDRESS, message, "INVALID")]);
+    let mut problems = problems(Some(uri), input);
+    if problems.is_empty() && store.subscriptions.iter().any(|known| known["topic"] == *topic && known["uri"] == uri) {
+        problems.push(Problem::new(&ADDRESS, "Address for this topic has already been taken", "INVALID"));
+    }
+    if !problems.is_empty() {
+        return refused("webhookSubscription", &problems);
     }
     let (id, now) = (store.next_id(), clock::utc(store.now_ms));
     let mut subscription = json!({
-        "__typename": "WebhookSubscription", "callbackUrl": uri, "createdAt": now, "filter": "", "format": "JSON",
+        "__typename": "WebhookSubscription", "callbackUrl": uri, "createdAt": now, "filter": null, "format": "JSON",
         "id": format!("gid://shopify/WebhookSubscription/{id}"), "includeFields": [], "legacyResourceId": id.to_string(),
         "metafieldNamespaces": [], "metafields": [], "name": null, "topic": topic, "updatedAt": now, "uri": uri,
     });
@@ -39,8 +43,9 @@ pub(crate) fn update(store: &mut Store, arguments: &Map<String, Value>) -> Value
     let Some(known) = store.subscriptions.iter_mut().find(|known| known["id"] == *id) else {
         return not_found("webhookSubscription");
     };
-    if let Some(message) = uri_of(input).and_then(refusal) {
-        return refused("webhookSubscription", &[Problem::new(&ADDRESS, message, "INVALID")]);
+    let problems = problems(uri_of(input), input);
+    if !problems.is_empty() {
+        return refused("webhookSubscription", &problems);
     }
     put(known, input);
     known["updatedAt"] = json!(now);
@@ -61,15 +66,62 @@ fn not_found(what: &str) -> Value {
 }
 
 fn uri_of(input: &Value) -> Option<&str> {
-    input["uri"].as_str().or(input["callbackUrl"].as_str())
+    input["uri"].as_str().or(input["callbackUrl"].as_str()).map(str::trim)
 }
 
 /// Recorded answers.
-fn refusal(uri: &str) -> Option<&'static str> {
-    match uri.split("://").next() {
-        Some("") => Some("Address can't be blank"),
-        Some("http") => Some("Address protocol http:// is not supported"),
-        _ => None,
+fn problems(uri: Option<&str>, input: &Value) -> Vec<Problem> {
+    let complaints = uri.map(complaints).unwrap_or_default();
+    let mut problems: Vec<_> =
+        complaints.into_iter().map(|message| Problem::new(&ADDRESS, message, "INVALID")).collect();
+    let filter = input["filter"].as_str().unwrap_or_default();
+    let complaint = if filter.len() > BYTES_MAX {
+        Some("The specified filter exceeds the maximum allowed size.")
+    } else if !filter.is_empty() && !filter.contains(':') {
+        Some("The specified filter is invalid, please ensure you specify the field(s) you wish to filter on.")
+    } else {
+        None
+    };
+    problems.extend(complaint.map(|message| Problem::new(&ADDRESS[..1], message, "INVALID")));
+    problems
+}
+
+/// Recorded answers, but for an address without a scheme.
+fn complaints(uri: &str) -> Vec<String> {
+    let told = |messages: &[&str]| messages.iter().map(ToString::to_string).collect();
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
+    let rest = rest.trim_start_matches("//");
+    match scheme {
+        _ if uri.is_empty() => told(&["Address can't be blank"]),
+        _ if uri.len() > BYTES_MAX => told(&["Address is too big (maximum is 64 KB)"]),
+        "https" if !rest.is_empty() => vec![],
+        "https" | "" => told(&["Address is invalid"]),
+        "pubsub" => match rest.split_once(':').filter(|(_, topic)| !topic.is_empty()) {
+            None => told(&[
+                "Address protocol pubsub:// is not supported",
+                "Address is not a valid GCP pub/sub format. Format should be pubsub://project:topic",
+            ]),
+            Some((project, _)) if !project.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                told(&["Address is invalid", "Address is not a valid GCP project id."])
+            }
+            Some((_, topic)) if topic.starts_with("goog") => {
+                told(&["Address is invalid", "Address is not a valid GCP topic id."])
+            }
+            Some(_) => vec![],
+        },
+        "arn" => {
+            match rest.split_once("::event-source/aws.partner/shopify.com/").and_then(|(_, rest)| rest.split_once('/'))
+            {
+                None => told(&["Address is invalid", "Address is not a valid AWS ARN"]),
+                Some((API_CLIENT, _)) => vec![],
+                Some((client, _)) => vec![
+                    "Address is invalid".to_owned(),
+                    format!("Address is an AWS ARN and includes api_client_id '{client}' instead of '{API_CLIENT}'"),
+                ],
+            }
+        }
+        "kafka" => told(&["Address protocol kafka:// is not supported", "Address is not a valid kafka topic"]),
+        scheme => vec![format!("Address protocol {scheme}:// is not supported")],
     }
 }
 
