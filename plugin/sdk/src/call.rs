@@ -108,6 +108,28 @@ impl Call {
             Request::Graphql(request) => format!("GRAPHQL {} {}", self.target, request.operation()),
         }
     }
+
+    /// Whether its [`Call::line`] is this one. A `*` stands for one segment of the path; the query does not count.
+    pub fn matches(&self, line: &str) -> bool {
+        let own = self.line();
+        let own = own.split('?').next().unwrap_or_default();
+        own.split('/').count() == line.split('/').count()
+            && own.split('/').zip(line.split('/')).all(|(own, given)| given == "*" || own == given)
+    }
+
+    /// Changes what is sent: the body of a REST request, the variables of a GraphQL one. Does nothing where there is none.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        let text = match &mut self.request {
+            Request::Rest(request) => request.body.as_mut(),
+            Request::Graphql(request) => Some(&mut request.variables),
+        };
+        if let Some(text) = text
+            && let Ok(mut value) = serde_json::from_str(text)
+        {
+            change(&mut value);
+            *text = value.to_string();
+        }
+    }
 }
 
 impl Method {
@@ -140,6 +162,27 @@ mod tests {
     fn a_segment_stays_one() {
         assert_eq!(segment("a/b c"), "a%2Fb%20c");
         assert_eq!(segment("7064.5"), "7064.5");
+    }
+
+    #[test]
+    fn a_line_may_leave_segments_open() {
+        let call = put("/profiles/2b1c", Value::Null).query("a", "b/c").to("omneo");
+        assert!(call.matches("PUT omneo /profiles/*") && call.matches("PUT omneo /profiles/2b1c"));
+        for other in
+            ["PUT omneo /profiles", "POST omneo /profiles/*", "PUT omneo /profiles/*/identities", "PUT omneo /*"]
+        {
+            assert!(!call.matches(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_can_be_changed() {
+        let mut call = query("query Person { a }", serde_json::json!({"id": 1})).to("shopify");
+        call.edit(|variables| variables["id"] = 2.into());
+        let Request::Graphql(request) = call.request else { panic!("it was one") };
+        assert_eq!(request.variables, r#"{"id":2}"#);
+        let mut call = get("/profiles").to("omneo");
+        call.edit(|_| panic!("there is no body"));
     }
 
     #[test]

@@ -31,12 +31,14 @@
 //! ```
 
 mod call;
+mod converse;
 mod end;
 mod json;
 mod manifest;
 mod reply;
 mod run;
 mod time;
+mod wrap;
 
 /// What `wit-bindgen` makes of the contract.
 #[doc(hidden)]
@@ -58,14 +60,16 @@ pub use bindings::exports::tandem::rules::rules::{
     Request, RestRequest, Send, Setting, Target, Topic,
 };
 pub use call::{CallTo, delete, get, graphql, mutation, patch, post, put, query, segment};
+pub use converse::{converse, reply};
 pub use end::{Ending, done, invalid, refused, skipped};
 pub use json::{Json, View, Wrong, number};
 pub use manifest::event;
 pub use reply::GraphqlError;
 pub use run::{Cx, join, join_all, step};
 pub use rust_decimal::Decimal;
-pub use serde_json::{Value, json};
+pub use serde_json::{Map, Value, json};
 pub use time::Time;
+pub use wrap::{Around, Wrap};
 
 /// What an author writes. `Default` is the rules with every setting at its default.
 pub trait Rules: Default + 'static {

@@ -97,6 +97,13 @@ impl Cx {
         change_list(name.into(), learned, retired);
     }
 
+    /// What follows `beginning` in the first name learned in this run that begins so: after `omneo/profile/`, the id of the
+    /// profile that the rules have found or made.
+    pub fn learned(&self, beginning: &str) -> Option<String> {
+        let state = self.state.borrow();
+        state.names.iter().find_map(|name| name.strip_prefix(beginning)).map(str::to_owned)
+    }
+
     /// Sends a call to Omneo; an unknown fate ends the event as refused.
     pub async fn omneo(&self, call: CallTo) -> Result<Answer, End> {
         self.call(call.to("omneo")).await.answer()
@@ -105,6 +112,24 @@ impl Cx {
     /// Sends a call to Shopify; an unknown fate ends the event as refused.
     pub async fn shopify(&self, call: CallTo) -> Result<Answer, End> {
         self.call(call.to("shopify")).await.answer()
+    }
+
+    /// Runs a future and has each call that it asks for changed before it is sent: what other rules want, some of it
+    /// otherwise. `change` sees a call once for every ask, so it may only do what it would do again.
+    ///
+    /// See [`crate::Wrap`] for an example.
+    pub async fn edit<T>(&self, future: impl Future<Output = T>, mut change: impl FnMut(&mut Call)) -> T {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let first = self.state.borrow().calls.len();
+            let polled = future.as_mut().poll(context);
+            // Out of the state meanwhile: `change` may use this `Cx`.
+            let mut new = self.state.borrow_mut().calls.split_off(first);
+            new.iter_mut().for_each(&mut change);
+            self.state.borrow_mut().calls.append(&mut new);
+            polled
+        })
+        .await
     }
 
     /// Sends a call and gives its reply, whatever it is.
