@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
+use crate::compose;
 use crate::engine::{self, Limits};
 use crate::files;
 use crate::rules::{self, Problem};
@@ -117,6 +118,13 @@ async fn freeze(
     base: &[u8],
     rules: &str,
 ) -> anyhow::Result<Result<(Vec<u8>, Vec<Problem>), Vec<Problem>>> {
+    // What wraps other rules has the default ones put behind it, frozen: a composition could not be.
+    if let Some(wrapper) = compose::wrapper(base) {
+        return match Box::pin(freeze(engine, &default_base()?, rules)).await? {
+            Ok((inner, warnings)) => Ok(Ok((compose::around(wrapper, &inner)?, warnings))),
+            Err(problems) => Ok(Err(problems)),
+        };
+    }
     let wizer = Wizer::new();
     let (context, instrumented) = wizer.instrument_component(base).map_err(|error| {
         anyhow!(

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod compliance;
+pub mod compose;
 pub mod config;
 pub mod delivery;
 pub mod demo;
