@@ -17,6 +17,7 @@ mod data_request;
 mod demo;
 mod events;
 mod inspect;
+mod new;
 mod resume;
 mod serve;
 mod setup;
@@ -39,6 +40,8 @@ enum Command {
     Setup(setup::Arguments),
     /// Freeze a rules file into a component.
     Build(build::Arguments),
+    /// Begin a plugin of your own: rules around the default ones, with a case and a test.
+    New(new::Arguments),
     /// Show what a component is: its world, imports, manifest and limits.
     Inspect(inspect::Arguments),
     /// Write what is held on the person of a `customers/data_request` event, as JSON.
@@ -93,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => runtime()?.block_on(demo::run(arguments)),
         Command::Setup(arguments) => runtime()?.block_on(setup::run(arguments)),
         Command::Build(arguments) => runtime()?.block_on(build::run(arguments)),
+        Command::New(arguments) => new::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),

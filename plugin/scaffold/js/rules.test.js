@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { plugin } from "./rules.js";
+import { converse, exact, post } from "./tandem.js";
+
+// In place of the default rules, which are WebAssembly: they create a profile, and are done.
+const inner = {
+  step: (event, memory, replies) => {
+    const body = { email: "ada@lovelace.dev", last_name: "Lovelace", ref: 706405506930370084n };
+    if (replies.length === 0) return { tag: "send", val: { calls: [post("omneo", "/profiles", body).sent()], names: [] } };
+    return { tag: "end", val: { outcome: "done", reason: "created", memory: "{}", names: ["omneo/profile/2b1c"] } };
+  },
+};
+
+test("products are taken down by hand", () => {
+  const { calls, end } = converse(plugin, inner, { topic: "products/delete" }, () => assert.fail("nothing is sent"));
+  assert.deepEqual([calls.length, end.outcome], [0, "skipped"]);
+});
+
+test("a new profile is told from an old one", () => {
+  const event = { topic: "customers/create", occurredAt: "2026-01-02T03:04:05Z" };
+  const { calls, end } = converse(plugin, inner, event, (call) => (call.matches("POST omneo /profiles") ? 201 : 200));
+  assert.deepEqual(calls.map((call) => call.line), [
+    "POST omneo /profiles",
+    "PUT omneo /profiles/2b1c/attributes/custom/my_plugin:since",
+  ]);
+  assert.deepEqual(calls[0].body, { email: "ada@lovelace.dev", last_name: "LOVELACE", ref: 706405506930370084n });
+  assert.deepEqual([end.reason, end.memory, end.names], ["created", "{}", ["omneo/profile/2b1c"]]);
+});
+
+test("no number loses a digit", () => {
+  for (const text of ['{"id":706405506930370084,"a":0.10000000000000000000001}', '[1e400,-820982911946154508,"7064055069303700849"]']) {
+    assert.equal(exact.stringify(exact.parse(text)), text);
+  }
+  assert.deepEqual(exact.parse('{"id":7064055069303,"total":19.90}'), { id: 7064055069303, total: 19.9 });
+});

@@ -1,0 +1,206 @@
+// The SDK: rules around other rules. `component.js` hands it the default rules; a test hands it anything.
+
+// By its path: what makes the component knows no `node_modules`.
+import { LosslessNumber, isInteger, isSafeNumber, parse, stringify } from "./node_modules/lossless-json/lib/esm/index.js";
+
+// JSON as `JSON` reads and writes it, but that no number loses a digit: `JSON.parse` makes 706405506930370084 end in 000.
+// A whole number that is too long for a number is a BigInt, any other a LosslessNumber.
+export const exact = {
+  parse: (text) => (LONG.test(text) ? parse(text, undefined, number) : JSON.parse(text)),
+  stringify: (value) => stringify(value),
+};
+
+// What only a number of more digits than a double holds can have in it; so can texts, which costs time and nothing else.
+const LONG = /[\d.]{16}|\d[eE][+-]?\d{3}/;
+
+function number(text) {
+  if (isInteger(text)) return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text);
+  return isSafeNumber(text) ? Number(text) : new LosslessNumber(text);
+}
+
+// How an event ends. `refused` and `invalid` make it a dead letter.
+export const done = (reason) => ({ outcome: "done", reason });
+export const skipped = (reason) => ({ outcome: "skipped", reason });
+export const refused = (reason) => ({ outcome: "refused", reason });
+export const invalid = (reason) => ({ outcome: "invalid", reason });
+
+// Calls to yield. A read changes nothing; what is repeatable may be sent twice.
+export const get = (target, path) => rest("get", target, path, undefined, "read");
+export const post = (target, path, body) => rest("post", target, path, body, "once");
+export const put = (target, path, body) => rest("put", target, path, body, "repeatable");
+export const patch = (target, path, body) => rest("patch", target, path, body, "repeatable");
+export const remove = (target, path) => rest("delete", target, path, undefined, "repeatable");
+export const query = (target, document, variables) => graphql(target, document, variables, "read");
+export const mutation = (target, document, variables) => graphql(target, document, variables, "repeatable");
+
+function rest(method, target, path, body, effect) {
+  const text = body === undefined ? undefined : exact.stringify(body);
+  return new Call({ target, request: { tag: "rest", val: { method, path, query: [], body: text } }, effect });
+}
+
+function graphql(target, document, variables, effect) {
+  return new Call({ target, request: { tag: "graphql", val: { document, variables: exact.stringify(variables) } }, effect });
+}
+
+// A call on its way.
+export class Call {
+  constructor(wire) {
+    this.wire = wire;
+  }
+
+  // `PUT omneo /profiles/2b1c`, `GRAPHQL shopify Person`.
+  get line() {
+    const { target, request } = this.wire;
+    if (request.tag === "rest") return `${request.val.method.toUpperCase()} ${target} ${request.val.path}`;
+    return `GRAPHQL ${target} ${/\b(?:query|mutation)\s+(\w+)/.exec(request.val.document)?.[1] ?? ""}`;
+  }
+
+  // Whether its line is this one; `*` stands for one segment of the path.
+  matches(line) {
+    const [own, given] = [this.line.split("/"), line.split("/")];
+    return own.length === given.length && given.every((part, n) => part === "*" || part === own[n]);
+  }
+
+  // The body of a REST request, the variables of a GraphQL one. What is changed in it is sent.
+  get body() {
+    const text = this.wire.request.val[this.#key];
+    this.#body ??= text === undefined ? undefined : exact.parse(text);
+    return this.#body;
+  }
+
+  set body(body) {
+    this.#body = body;
+  }
+
+  // As it is sent.
+  sent() {
+    if (this.#body !== undefined) this.wire.request.val[this.#key] = exact.stringify(this.#body);
+    return this.wire;
+  }
+
+  #body;
+
+  get #key() {
+    return this.wire.request.tag === "rest" ? "body" : "variables";
+  }
+}
+
+// The rules that a plugin and the rules it wraps are together, as a component exports them.
+export function wrap(plugin, inner, log = () => {}) {
+  const told = (ask) => (...given) => {
+    try {
+      return ask(...given);
+    } catch (error) {
+      // A text is an answer. Anything else ends the component without a word of its own.
+      if (error instanceof Error && error.payload === undefined) log(`panicked at ${error.stack || ""}${error}`);
+      throw error;
+    }
+  };
+  return {
+    describe: told(() => {
+      const manifest = { ...inner.describe(), name: plugin.name, version: plugin.version };
+      return plugin.describe ? plugin.describe(manifest) : manifest;
+    }),
+    // The settings are those of the inner rules, which have them already.
+    configure: () => [],
+    key: told((event) => (plugin.key ? plugin.key(opened(event), inner) : inner.key(event))),
+    step: told((event, memory, replies) => new Run(inner, event, memory, replies).step(plugin)),
+  };
+}
+
+function opened(event) {
+  let body;
+  return { ...event, get body() { return (body ??= exact.parse(event.payload)); } };
+}
+
+// One ask: the plugin's generator runs from its beginning, over the replies of the passes so far.
+class Run {
+  constructor(inner, event, memory, replies) {
+    Object.assign(this, { inner, event, memory, replies, pass: 0, names: [] });
+  }
+
+  step(plugin) {
+    const delegate = (change) => new Delegate(this, change);
+    delegate.learned = (beginning) => this.names.find((name) => name.startsWith(beginning))?.slice(beginning.length);
+    const talk = plugin.handle(opened(this.event), delegate);
+    for (let next = talk.next(); ; ) {
+      if (next.done) return this.end(next.value);
+      const calls = [next.value].flat();
+      if (this.pass === this.replies.length) return this.send(calls.map((call) => call.sent()));
+      const replies = this.replies[this.pass++];
+      next = talk.next(next.value.raw ? replies : Array.isArray(next.value) ? replies.map(read) : read(replies[0]));
+    }
+  }
+
+  send(calls) {
+    return { tag: "send", val: { calls, names: this.names } };
+  }
+
+  end(end) {
+    if (end instanceof Delegate) return end.rest();
+    if (this.pass < this.replies.length) throw new Error("these are the replies of other rules");
+    return { tag: "end", val: { ...end, memory: end.memory, names: this.learn(end.names ?? []) } };
+  }
+
+  learn(names) {
+    this.names = [...new Set([...this.names, ...names])];
+    return this.names;
+  }
+}
+
+// What the inner rules would do, each of their calls changed before it is sent. `yield*` it and go on with its ending;
+// or return it, which is faster: then they are asked once for an ask, and not once for every pass.
+class Delegate {
+  constructor(run, change = () => {}) {
+    Object.assign(this, { run, change });
+  }
+
+  *[Symbol.iterator]() {
+    const { run } = this;
+    for (const replies = []; ; ) {
+      const next = run.inner.step(run.event, run.memory, replies);
+      run.learn(next.val.names);
+      if (next.tag === "end") return next.val;
+      replies.push(yield Object.assign(this.changed(next.val.calls), { raw: true }));
+    }
+  }
+
+  rest() {
+    const { run } = this;
+    const next = run.inner.step(run.event, run.memory, run.replies.slice(run.pass));
+    const names = run.learn(next.val.names);
+    if (next.tag === "end") return { tag: "end", val: { ...next.val, names } };
+    return run.send(this.changed(next.val.calls).map((call) => call.sent()));
+  }
+
+  changed(wires) {
+    const calls = wires.map((wire) => new Call(wire));
+    calls.forEach((call) => this.change(call));
+    return calls;
+  }
+}
+
+// A reply to read: `{ status, headers, body }`, the body as JSON where it is some; or `{ unknown: "why" }`.
+function read({ tag, val }) {
+  if (tag === "unknown") return { unknown: val };
+  try {
+    return { ...val, body: exact.parse(val.body) };
+  } catch {
+    return val;
+  }
+}
+
+// Runs an event to its end without wasm, for tests: gives every call that was sent, and the ending.
+export function converse(plugin, inner, event, answer) {
+  const rules = wrap(plugin, inner, console.error);
+  const calls = [];
+  for (const replies = []; ; ) {
+    const { tag, val } = rules.step({ source: "shopify", topic: "", id: "1", payload: "{}", ...event }, [], replies);
+    if (tag === "end") return { calls, end: val };
+    const sent = val.calls.map((wire) => new Call(wire));
+    calls.push(...sent);
+    replies.push(sent.map((call) => reply(...[answer(call)].flat())));
+  }
+}
+
+const reply = (status, body = {}) => ({ tag: "answer", val: { status, headers: [], body: exact.stringify(body) } });

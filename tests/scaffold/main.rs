@@ -1,0 +1,80 @@
+//! What `tandem new` writes is built, tested and run by the commands of its own README.
+
+mod make;
+
+use std::path::Path;
+
+use make::Scaffold;
+use tandem::engine;
+use tandem::rules::Plugin;
+use tandem::sandbox::{self, Case, Rules};
+
+/// Every line of the README, the component among what they make, and what it must say of itself.
+fn follow(scaffold: &Scaffold, component: &str, name: &str) {
+    let commands = scaffold.commands();
+    assert!(commands.len() > 3, "{commands:?}");
+    for line in commands.iter().filter(|line| !line.starts_with("tandem test")) {
+        scaffold.run(line);
+    }
+    let bytes = std::fs::read(scaffold.folder.join(component)).unwrap();
+    let plugin = Plugin::load(&engine::building_engine().unwrap(), &bytes).unwrap();
+    let manifest = plugin.manifest();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), (name, "0.1.0"));
+    let zone = manifest.settings.iter().find(|setting| setting.at == "/timezone").unwrap();
+    assert_eq!(zone.value, "\"Australia/Melbourne\"");
+    assert!(plugin.imports().iter().all(|import| import.starts_with("tandem:rules/host@")), "{:?}", plugin.imports());
+    hold(&plugin, &scaffold.folder.join("cases"));
+}
+
+fn hold(plugin: &Plugin, cases: &Path) {
+    let cases = sandbox::find(cases).unwrap();
+    for dir in &cases {
+        let mut case = Case::read(dir).unwrap();
+        if std::env::var_os("BLESS").is_some() {
+            case.bless(&case.run(&Rules::from(plugin))).unwrap();
+            case = Case::read(dir).unwrap();
+        }
+        let report = case.run(&Rules::from(plugin));
+        assert_eq!(report.wrong(), None, "{report}");
+    }
+}
+
+#[test]
+fn a_rust_plugin_does_what_its_readme_says() {
+    let scaffold = Scaffold::new("vip", &["--sdk", env!("CARGO_MANIFEST_DIR")], "target");
+    // As it is in a folder of its own: here, this repository's habits would count.
+    scaffold.run("cargo fmt --check -- --config max_width=100,use_small_heuristics=Default");
+    follow(&scaffold, "vip.wasm", "vip");
+}
+
+#[test]
+fn a_javascript_plugin_does_what_its_readme_says() {
+    if make::has_npm() {
+        let scaffold = Scaffold::new("shout", &["--lang", "js"], "node_modules");
+        follow(&scaffold, "acme.wasm", "shout");
+    }
+}
+
+#[test]
+fn what_cannot_be_made_is_said_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    let says = |arguments: &str| {
+        let made =
+            make::command(folder.path(), env!("CARGO_BIN_EXE_tandem")).args(arguments.split(' ')).output().unwrap();
+        (made.status.code().unwrap(), String::from_utf8(made.stderr).unwrap())
+    };
+    let invalid = |name: &str, why: &str| {
+        (2, format!("error: invalid value '{name}' for '<NAME>': {why}\n\nFor more information, try '--help'.\n"))
+    };
+    assert_eq!(
+        says("new Vip"),
+        invalid("Vip", "a name is small letters, digits and single hyphens, and begins with a letter")
+    );
+    assert_eq!(says("new match"), invalid("match", "no package may be called so"));
+    assert_eq!(says("new taken"), invalid("taken", "there is something of this name already"));
+    let nowhere =
+        "error: `nowhere` does not hold Tandem's sources\nhint: name the folder that has `plugin/sdk` in it\n";
+    assert_eq!(says("new vip --sdk nowhere"), (1, nowhere.to_owned()));
+    assert!(!folder.path().join("vip").exists(), "what failed left something behind");
+}
