@@ -51,6 +51,9 @@ fn a_rust_plugin_does_what_its_readme_says() {
 fn a_javascript_plugin_does_what_its_readme_says() {
     if make::has_npm() {
         let scaffold = Scaffold::new("shout", &["--lang", "js"], "node_modules");
+        // The SDK's own tests, for `npm test` to find.
+        std::fs::write(scaffold.folder.join("tandem.test.js"), include_str!("../../plugin/scaffold/js/tandem.test.js"))
+            .unwrap();
         follow(&scaffold, "acme.wasm", "shout");
     }
 }
