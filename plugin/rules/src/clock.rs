@@ -21,8 +21,8 @@ impl Clock {
     /// The clock in a memory, at `/clock`.
     pub fn read(memory: &View) -> Option<Self> {
         let clock = memory.get("/clock")?;
-        let ms = |key| clock.value().get(key).and_then(|time| time.as_i64());
-        clock.value().is_object().then(|| Self { updated_at: ms("updated_at"), triggered_at: ms("triggered_at") })
+        let ms = |at| clock.get(at).and_then(|time| time.value().as_i64());
+        clock.is_object().then(|| Self { updated_at: ms("/updated_at"), triggered_at: ms("/triggered_at") })
     }
 
     /// What this clock does not say is as it was before.

@@ -55,7 +55,7 @@ fn resynced(payload: &View) -> Result<Entity, Wrong> {
 
 /// The order of what is a part of one and has an id of its own. An update of a return names no order, only itself.
 fn part_of_order(part: &View) -> Result<String, Wrong> {
-    if let Some(order) = part.get("/order").filter(|order| order.value().is_object()) {
+    if let Some(order) = part.get("/order").filter(|order| order.is_object()) {
         return Ok(format!("shopify/order/{}", own_id(&order)?));
     }
     let at = if part.has("/order_edit") { "/order_edit/order_id" } else { "/order_id" };

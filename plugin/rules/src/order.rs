@@ -35,14 +35,10 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         "refunds/create" => return alone::handle(cx, settings, order).await,
         _ => {}
     }
-    if !order.get("/line_items").is_some_and(|lines| lines.value().is_array()) {
+    if !order.get("/line_items").is_some_and(|lines| lines.is_list()) {
         return Ok(invalid("not an order: it has no `line_items`"));
     }
-    let is_line = |line: &tandem_sdk::Value| line.is_object();
-    if !order
-        .get("/line_items")
-        .is_some_and(|lines| lines.value().as_array().is_some_and(|all| all.iter().all(is_line)))
-    {
+    if !order.list("/line_items")?.iter().all(View::is_object) {
         return Ok(invalid("not an order: one of its `line_items` is no object"));
     }
     if order.opt_decimal("/total_price")?.is_none() {

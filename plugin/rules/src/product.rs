@@ -80,7 +80,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let Some(title) = product.opt_text("/title")?.filter(|title| !title.trim().is_empty()) else {
         return Ok(invalid("not a product: it has no `title`"));
     };
-    if !product.get("/variants").is_some_and(|variants| variants.value().is_array()) {
+    if !product.get("/variants").is_some_and(|variants| variants.is_list()) {
         return Ok(invalid("not a product: it has no `variants`"));
     }
     let id = own_id(&product)?;
@@ -161,9 +161,9 @@ fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level
 /// The mark of a body, before what it only names is read: the names say when each was changed.
 fn mark(product: &View, head: &Map<String, Value>, listed: &[Value], names_more: bool, level: Level) -> String {
     let (head, listed) = (Value::Object(head.clone()), Value::Array(listed.to_vec()));
-    let gids = product.get("/variant_gids").filter(|_| names_more);
+    let gids = product.get("/variant_gids").filter(|_| names_more).map(|gids| gids.value());
     let level = (level == Level::Variant).then(|| json!("variant"));
-    fingerprint_json([&head, &listed].into_iter().chain(gids.as_ref().map(View::value)).chain(&level))
+    fingerprint_json([&head, &listed].into_iter().chain(&gids).chain(&level))
 }
 
 /// The product that a single variant is. Its title and handle are inferred: Omneo's app does not show its own.
@@ -238,10 +238,9 @@ fn remembered(memory: &[String], id: u64) -> Memory {
     let Some(Ok(memory)) = memory.first().map(|text| Json::memory(text)) else { return nothing };
     let memory = memory.view();
     let hash = memory.opt_text("/hash").ok().flatten().unwrap_or_default().to_owned();
-    let sent = match memory.get("/sent").and_then(|sent| sent.value().as_object()) {
+    let sent = match memory.get("/sent").and_then(|sent| sent.object()) {
         Some(sent) => {
-            let text = |(id, hash): (&String, &Value)| (id.clone(), hash.as_str().unwrap_or_default().to_owned());
-            sent.iter().map(text).collect()
+            sent.into_iter().map(|(id, hash)| (id, hash.as_str().unwrap_or_default().to_owned())).collect()
         }
         None if hash.is_empty() || hash == DELETED => BTreeMap::new(),
         None => BTreeMap::from([(id.to_string(), String::new())]),
@@ -281,7 +280,7 @@ fn header(product: &View, id: u64, title: &str, settings: &Products) -> Result<M
 /// Archived stays archived; what is not published is a draft, or archived too; everything else is on sale, unlisted or
 /// not.
 fn status(product: &View, archive_unpublished: bool) -> Result<&'static str, End> {
-    let is_unpublished = product.get("/published_at").is_some_and(|at| at.value().is_null());
+    let is_unpublished = product.get("/published_at").is_some_and(|at| at.is_null());
     let off_sale = if archive_unpublished { ARCHIVED } else { DRAFT };
     Ok(match product.opt_text("/status")? {
         Some("archived") => ARCHIVED,
@@ -357,7 +356,7 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
         }
         for node in json.view().list("/data/nodes")? {
             // A variant that was deleted meanwhile is null.
-            if node.value().is_object() {
+            if node.is_object() {
                 variants.push(of_node(&node)?);
             }
         }

@@ -2,27 +2,31 @@
 //!
 //! Ids are whole numbers of 64 bits and amounts are decimals: nothing here goes through a float.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::{End, Event, invalid, refused};
 
+mod tape;
+
+use tape::{Kind, Tape};
+
 /// A parsed text.
 #[derive(Clone, Debug)]
-pub struct Json {
-    value: Value,
+pub struct Json<'t> {
+    tape: Tape<'t>,
     of: Of,
 }
 
 /// A place in a [`Json`]. Its methods take a JSON pointer below that place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    value: &'a Value,
-    at: String,
-    of: Of,
+    json: &'a Json<'a>,
+    node: usize,
 }
 
 /// What is wrong and where. As an [`End`] it is `invalid` for a payload and `refused` for an answer.
@@ -45,61 +49,113 @@ pub fn number(decimal: Decimal) -> Value {
     Value::Number(Number::from_string_unchecked(decimal.to_string()))
 }
 
-impl Json {
+impl<'t> Json<'t> {
     /// The payload of an event.
-    pub fn payload(event: &Event) -> Result<Self, Wrong> {
-        Self::parse(&event.payload, Of::Payload)
+    pub fn payload(event: &'t Event) -> Result<Self, Wrong> {
+        Self::parse(event.payload.as_str(), Of::Payload)
     }
 
     /// The body of an answer.
-    pub fn answer(body: &str) -> Result<Self, Wrong> {
+    pub fn answer(body: impl Into<Cow<'t, str>>) -> Result<Self, Wrong> {
         Self::parse(body, Of::Answer)
     }
 
     /// A remembered text.
-    pub fn memory(text: &str) -> Result<Self, Wrong> {
+    pub fn memory(text: &'t str) -> Result<Self, Wrong> {
         Self::parse(text, Of::Memory)
     }
 
-    fn parse(text: &str, of: Of) -> Result<Self, Wrong> {
-        match serde_json::from_str(text) {
-            Ok(value) => Ok(Self { value, of }),
-            Err(error) => Err(Wrong { at: String::new(), message: format!("not JSON: {error}"), of }),
+    fn parse(text: impl Into<Cow<'t, str>>, of: Of) -> Result<Self, Wrong> {
+        let text = text.into();
+        match Tape::read(text) {
+            Ok(tape) => Ok(Self { tape, of }),
+            Err(why) => Err(Wrong { at: String::new(), message: format!("not JSON: {why}"), of }),
         }
     }
 
     /// Its root.
     pub fn view(&self) -> View<'_> {
-        View { value: &self.value, at: String::new(), of: self.of }
+        View { json: self, node: 0 }
     }
 }
 
 impl<'a> View<'a> {
-    pub fn value(&self) -> &'a Value {
-        self.value
+    /// A copy of what is there.
+    pub fn value(&self) -> Value {
+        let text = self.json.tape.text(self.node);
+        match self.kind() {
+            Kind::Text => Value::String(text.to_owned()),
+            // What could be read as a part can be read alone.
+            _ => serde_json::from_str(text).unwrap_or_default(),
+        }
+    }
+
+    /// A copy of the object that is there, if it is one.
+    pub fn object(&self) -> Option<Map<String, Value>> {
+        match self.value() {
+            Value::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    pub fn is_object(&self) -> bool {
+        self.kind() == Kind::Object
+    }
+
+    pub fn is_list(&self) -> bool {
+        self.kind() == Kind::List
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.kind() == Kind::Text
+    }
+
+    fn kind(&self) -> Kind {
+        self.json.tape.kind(self.node)
     }
 
     /// What is at the pointer, null included; `None` when it is absent.
     pub fn get(&self, pointer: &str) -> Option<View<'a>> {
-        self.value.pointer(pointer).map(|value| View { value, at: format!("{}{pointer}", self.at), of: self.of })
+        if pointer.is_empty() {
+            return Some(*self);
+        }
+        pointer.strip_prefix('/')?.split('/').try_fold(*self, |view, token| {
+            let tape = &view.json.tape;
+            let node = match view.kind() {
+                Kind::Object if token.contains('~') => {
+                    tape.member(view.node, &token.replace("~1", "/").replace("~0", "~"))
+                }
+                Kind::Object => tape.member(view.node, token),
+                Kind::List if token == "0" || !token.starts_with(['+', '0']) => {
+                    token.parse().ok().and_then(|n| tape.inside(view.node).nth(n))
+                }
+                _ => None,
+            };
+            node.map(|node| View { node, ..view })
+        })
     }
 
     /// Whether anything, null included, is at the pointer.
     pub fn has(&self, pointer: &str) -> bool {
-        self.value.pointer(pointer).is_some()
+        self.get(pointer).is_some()
     }
 
-    /// What is at the pointer, if it is there and not null.
-    fn some(&self, pointer: &str) -> Option<&'a Value> {
-        self.value.pointer(pointer).filter(|value| !value.is_null())
+    /// What is at the pointer, if it is there and not null: its kind and its text.
+    fn some(&self, pointer: &str) -> Option<(Kind, &'a str)> {
+        let view = self.get(pointer).filter(|view| !view.is_null())?;
+        Some((view.kind(), view.json.tape.text(view.node)))
     }
 
     /// A text; absent and null are `None`.
     pub fn opt_text(&self, pointer: &str) -> Result<Option<&'a str>, Wrong> {
         match self.some(pointer) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(self.wrong(pointer, format!("expected a text, found {}", kind(other)))),
+            Some((Kind::Text, text)) => Ok(Some(text)),
+            Some((other, _)) => Err(self.wrong(pointer, format!("expected a text, found {}", kind(other)))),
         }
     }
 
@@ -111,9 +167,8 @@ impl<'a> View<'a> {
     pub fn opt_loose(&self, pointer: &str) -> Result<Option<String>, Wrong> {
         match self.some(pointer) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(other) => Err(self.wrong(pointer, format!("expected a text or a number, found {}", kind(other)))),
+            Some((Kind::Text | Kind::Number, text)) => Ok(Some(text.to_owned())),
+            Some((other, _)) => Err(self.wrong(pointer, format!("expected a text or a number, found {}", kind(other)))),
         }
     }
 
@@ -121,13 +176,12 @@ impl<'a> View<'a> {
     pub fn opt_id(&self, pointer: &str) -> Result<Option<u64>, Wrong> {
         let text = match self.some(pointer) {
             None => return Ok(None),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::String(text)) if text.starts_with("gid://") => {
+            Some((Kind::Text, text)) if text.starts_with("gid://") => {
                 let tail = text.rsplit('/').next().unwrap_or_default();
-                tail.split('?').next().unwrap_or_default().to_owned()
+                tail.split('?').next().unwrap_or_default()
             }
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => return Err(self.wrong(pointer, format!("expected an id, found {}", kind(other)))),
+            Some((Kind::Text | Kind::Number, text)) => text,
+            Some((other, _)) => return Err(self.wrong(pointer, format!("expected an id, found {}", kind(other)))),
         };
         match text.parse() {
             Ok(id) => Ok(Some(id)),
@@ -143,13 +197,12 @@ impl<'a> View<'a> {
     pub fn opt_decimal(&self, pointer: &str) -> Result<Option<Decimal>, Wrong> {
         let text = match self.some(pointer) {
             None => return Ok(None),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::String(text)) if text.is_empty() => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => return Err(self.wrong(pointer, format!("expected an amount, found {}", kind(other)))),
+            Some((Kind::Text, "")) => return Ok(None),
+            Some((Kind::Text | Kind::Number, text)) => text,
+            Some((other, _)) => return Err(self.wrong(pointer, format!("expected an amount, found {}", kind(other)))),
         };
         let decimal =
-            if text.contains(['e', 'E']) { Decimal::from_scientific(&text) } else { Decimal::from_str_exact(&text) };
+            if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
         match decimal {
             Ok(decimal) => Ok(Some(decimal)),
             Err(_) => Err(self.wrong(pointer, format!("expected an amount, found `{text}`"))),
@@ -164,29 +217,27 @@ impl<'a> View<'a> {
     pub fn opt_bool(&self, pointer: &str) -> Result<Option<bool>, Wrong> {
         match self.some(pointer) {
             None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(Value::Number(number)) if number.to_string() == "1" => Ok(Some(true)),
-            Some(Value::Number(number)) if number.to_string() == "0" => Ok(Some(false)),
-            Some(other) => Err(self.wrong(pointer, format!("expected true or false, found {}", kind(other)))),
+            Some((Kind::True, _) | (Kind::Number, "1")) => Ok(Some(true)),
+            Some((Kind::False, _) | (Kind::Number, "0")) => Ok(Some(false)),
+            Some((other, _)) => Err(self.wrong(pointer, format!("expected true or false, found {}", kind(other)))),
         }
     }
 
     /// The members of a list; absent and null are an empty one.
     pub fn list(&self, pointer: &str) -> Result<Vec<View<'a>>, Wrong> {
-        match self.some(pointer) {
+        match self.get(pointer).filter(|list| !list.is_null()) {
             None => Ok(vec![]),
-            Some(Value::Array(members)) => Ok(members
-                .iter()
-                .enumerate()
-                .map(|(n, value)| View { value, at: format!("{}{pointer}/{n}", self.at), of: self.of })
-                .collect()),
-            Some(other) => Err(self.wrong(pointer, format!("expected a list, found {}", kind(other)))),
+            Some(list) if list.is_list() => {
+                Ok(self.json.tape.inside(list.node).map(|node| View { node, ..list }).collect())
+            }
+            Some(other) => Err(self.wrong(pointer, format!("expected a list, found {}", kind(other.kind())))),
         }
     }
 
     /// An error at the pointer.
     pub fn wrong(&self, pointer: &str, message: impl Into<String>) -> Wrong {
-        Wrong { at: format!("{}{pointer}", self.at), message: message.into(), of: self.of }
+        let above = self.json.tape.pointer(self.node);
+        Wrong { at: format!("{above}{pointer}"), message: message.into(), of: self.json.of }
     }
 
     fn missing(&self, pointer: &str) -> Wrong {
@@ -194,11 +245,11 @@ impl<'a> View<'a> {
     }
 }
 
-impl FromStr for Json {
+impl FromStr for Json<'static> {
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
-        Self::parse(text, Of::Payload)
+        Self::parse(text.to_owned(), Of::Payload)
     }
 }
 
@@ -226,14 +277,14 @@ impl From<Wrong> for End {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => "null",
+        Kind::False | Kind::True => "a boolean",
+        Kind::Number => "a number",
+        Kind::Text => "a text",
+        Kind::List => "a list",
+        Kind::Object => "an object",
     }
 }
 

@@ -39,12 +39,13 @@ impl Answer {
     }
 
     /// The body as JSON; an empty body is null.
-    pub fn json(&self) -> Result<Json, End> {
-        Json::answer(if self.body.is_empty() { "null" } else { &self.body }).map_err(End::from)
+    pub fn json(&self) -> Result<Json<'static>, End> {
+        let body = if self.body.is_empty() { "null" } else { &self.body };
+        Ok(Json::answer(body.to_owned())?)
     }
 }
 
-impl Json {
+impl Json<'_> {
     /// The top-level `errors` of a GraphQL answer.
     pub fn graphql_errors(&self) -> Vec<GraphqlError> {
         errors(self.view().get("/errors"))
@@ -57,25 +58,19 @@ impl Json {
 }
 
 fn errors(list: Option<View>) -> Vec<GraphqlError> {
-    let Some(list) = list.and_then(|list| list.value().as_array()) else {
-        return vec![];
-    };
-    let text =
-        |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let list = list.and_then(|list| list.list("").ok()).unwrap_or_default();
+    let text = |view: &View, at: &str| view.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
     list.iter()
         .map(|error| GraphqlError {
-            field: match error.get("field").and_then(|field| field.as_array()) {
-                Some(parts) => {
-                    let parts: Vec<_> = parts.iter().map(|part| text(Some(part))).collect();
-                    parts.join(".")
+            field: match error.get("/field").filter(View::is_list) {
+                Some(_) => {
+                    let parts = error.list("/field").unwrap_or_default();
+                    parts.iter().map(|part| text(part, "")).collect::<Vec<_>>().join(".")
                 }
-                None => text(error.get("field")),
+                None => text(error, "/field"),
             },
-            message: text(error.get("message")),
-            code: match error.get("code") {
-                Some(code) => text(Some(code)),
-                None => text(error.pointer("/extensions/code")),
-            },
+            message: text(error, "/message"),
+            code: text(error, if error.has("/code") { "/code" } else { "/extensions/code" }),
         })
         .collect()
 }

@@ -108,9 +108,9 @@ impl<'a> Purse<'a> {
     /// The money of a set of two currencies. One published sample wraps the set in itself once more.
     pub fn of_set(&mut self, view: &View, set: &str) -> Result<Option<Micros>, End> {
         let Some(mut set) = view.get(set) else { return Ok(None) };
-        if let Some(members) = set.value().as_object()
+        if !set.has(self.of_sets())
+            && let Value::Object(members) = set.value()
             && members.len() == 1
-            && !set.has(self.of_sets())
             && let Some(inner) = members.keys().next().and_then(|key| set.get(&format!("/{key}")))
         {
             set = inner;

@@ -68,7 +68,7 @@ pub fn draft(lines: Lines, refund: Option<&View>, settings: &Settings) -> Result
     put("timezone", Some(json!(timezone)));
     put("location_id", order.opt_loose("/location_id")?.filter(|_| is_pos).map(Value::from));
     put("systems", Some(json!([if is_pos { SYSTEM_POS } else { SYSTEM_WEB }])));
-    put("payments", order.get("/payment_gateway_names").map(|names| names.value().clone()).filter(Value::is_array));
+    put("payments", order.get("/payment_gateway_names").map(|names| names.value()).filter(Value::is_array));
     put("meta", (!made.meta.is_empty()).then_some(Value::Object(made.meta)));
     let has_items = !made.items.is_empty();
     put("items", Some(Value::Array(made.items)));

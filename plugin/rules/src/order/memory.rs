@@ -70,13 +70,13 @@ impl Memory {
     pub fn read(memory: &[String]) -> Self {
         let Some(text) = memory.first().filter(|text| !text.is_empty()) else { return Self::default() };
         let json = match Json::memory(text) {
-            Ok(json) if json.view().value().is_object() => json,
+            Ok(json) if json.view().is_object() => json,
             _ => return Self { lost: true, ..Self::default() },
         };
         let view = json.view();
         let text = |at: &str| view.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
         let is = |at: &str| view.opt_bool(at).ok().flatten().unwrap_or(false);
-        let thing = |at: &str| view.get(at).is_some_and(|found| found.value().is_object());
+        let thing = |at: &str| view.get(at).is_some_and(|found| found.is_object());
         Self {
             clock: Clock::read(&view),
             state: text("/state"),
@@ -93,7 +93,7 @@ impl Memory {
             profile: Some(text("/profile/id"))
                 .filter(|id| !id.is_empty())
                 .map(|id| Link { customer: view.opt_id("/profile/customer").ok().flatten(), id }),
-            head: view.get("/head").and_then(|head| head.value().as_object().cloned()).unwrap_or_default(),
+            head: view.get("/head").and_then(|head| head.object()).unwrap_or_default(),
             lost: false,
         }
     }
@@ -132,7 +132,7 @@ pub const SCALE: &str = "scale";
 
 /// The head of an order, to be remembered.
 pub fn head(order: &View, scale: u32) -> Map<String, Value> {
-    let keys = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), order.value().get(key)?.clone())));
+    let keys = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), order.get(&format!("/{key}"))?.value())));
     keys.filter(|(_, value)| !value.is_null()).chain([(SCALE.to_owned(), scale.into())]).collect()
 }
 
@@ -145,14 +145,13 @@ impl Sale {
     fn read(sale: &View) -> Option<Self> {
         let text = |at: &str| sale.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
         let void = sale.opt_bool("/void").ok().flatten().unwrap_or(false);
-        sale.value().is_object().then(|| Self { hash: text("/hash"), total: text("/total"), void })
+        sale.is_object().then(|| Self { hash: text("/hash"), total: text("/total"), void })
     }
 }
 
 fn returns(memory: &View) -> BTreeMap<String, Sale> {
-    let ids = memory.get("/returns").and_then(|returns| returns.value().as_object()).into_iter().flatten();
-    let read = |id: &String| Some((id.clone(), Sale::read(&memory.get(&format!("/returns/{id}"))?)?));
-    ids.filter_map(|(id, _)| read(id)).collect()
+    let ids = memory.get("/returns").and_then(|returns| returns.object()).into_iter().flatten();
+    ids.filter_map(|(id, _)| Some((id.clone(), Sale::read(&memory.get(&format!("/returns/{id}"))?)?))).collect()
 }
 
 #[cfg(test)]

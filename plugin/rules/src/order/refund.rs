@@ -156,7 +156,7 @@ fn back<'a>(
 ) -> Result<Line<'a>, End> {
     let of = member.opt_id("/line_item_id")?;
     let found = bought.iter().find(|line| of.is_some() && id_of(line) == of).cloned();
-    let view = found.or_else(|| member.get("/line_item").filter(|line| line.value().is_object()));
+    let view = found.or_else(|| member.get("/line_item").filter(|line| line.is_object()));
     // The set holds texts; the flat keys hold numbers that may have been through a float.
     let Some(subtotal) = purse.set_or_flat(member, "/subtotal", "/subtotal_set")? else {
         return Err(refused(member.wrong("/subtotal", "missing").to_string()));

@@ -194,10 +194,10 @@ pub fn kind_of(line: &View) -> Result<Kind, End> {
 
 /// A tip is a line item without a product; it shows by a key of its own, or, in older bodies, only by its name.
 fn is_tip(line: &View) -> bool {
-    let nothing = |at| line.get(at).is_none_or(|found| found.value().is_null());
+    let nothing = |at| line.get(at).is_none_or(|found| found.is_null());
     line.has("/tip_payment_gateway")
         || !nothing("/tip")
-        || (line.get("/name").is_some_and(|name| name.value() == "Tip") && nothing("/product_id"))
+        || (line.opt_text("/name") == Ok(Some("Tip")) && nothing("/product_id"))
 }
 
 /// The closed list, without what is nought.

@@ -63,12 +63,9 @@ impl Addresses {
 /// Whether a body of Shopify shows no address that is not as last seen. Some bodies have the default only beside an empty
 /// list, so both count.
 pub fn are_as_seen(memory: &Memory, body: &View) -> Result<bool, Wrong> {
-    let mut shown = if body.get("/addresses").is_some_and(|list| list.value().is_array()) {
-        body.list("/addresses")?
-    } else {
-        vec![]
-    };
-    shown.extend(body.get("/default_address").filter(|default| default.value().is_object()));
+    let mut shown =
+        if body.get("/addresses").is_some_and(|list| list.is_list()) { body.list("/addresses")? } else { vec![] };
+    shown.extend(body.get("/default_address").filter(|default| default.is_object()));
     for one in shown {
         let Some(address) = Address::of_body(&one)? else { continue };
         if !is_seen(memory, Side::Shopify, &address) {

@@ -48,7 +48,7 @@ impl Channel {
     fn read(body: &View, channel: &str) -> Result<Self, Wrong> {
         let flag = |name: &str| body.opt_bool(&format!("/{channel}_{name}"));
         let raw = body.get(&format!("/{channel}_promo_raw"));
-        let is_default = raw.is_some_and(|raw| raw.value().is_null());
+        let is_default = raw.is_some_and(|raw| raw.is_null());
         Ok(Self {
             promo: flag("promo")?.filter(|_| !is_default),
             optout: flag("optout")?.unwrap_or(false),

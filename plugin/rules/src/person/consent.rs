@@ -64,7 +64,7 @@ impl Said {
         let Some(consent) = body.get(&format!("/{}_marketing_consent", medium.key())) else {
             return Ok(None);
         };
-        if consent.value().is_null() {
+        if consent.is_null() {
             return Ok(None);
         }
         let decision = decision(consent.opt_text("/state")?);

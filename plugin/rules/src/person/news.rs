@@ -99,7 +99,7 @@ impl<'a> Extras<'a> {
         for medium in [Medium::Email, Medium::Sms] {
             consents.extend(Said::read(body, medium)?.filter(|said| said.decision.is_some()));
         }
-        let has_object = body.get("/email_marketing_consent").is_some_and(|consent| consent.value().is_object());
+        let has_object = body.get("/email_marketing_consent").is_some_and(|consent| consent.is_object());
         let accepts = if has_object { None } else { body.opt_bool("/accepts_marketing")? };
         Ok(Self { tags, consents, accepts })
     }

@@ -99,7 +99,7 @@ impl Profile {
             None => None,
         };
         let comms = match body.get("/attributes/comms") {
-            Some(comms) if comms.value().is_object() => Some(Comms::read(&comms)?),
+            Some(comms) if comms.is_object() => Some(Comms::read(&comms)?),
             _ => None,
         };
         let kind = body.opt_text("/profile_type")?.map(str::to_owned);
@@ -138,19 +138,19 @@ impl Profile {
 
 /// What a profile says of a field; nothing where it does not show it.
 fn value_of(field: Field, body: &View) -> Result<Option<Option<String>>, Wrong> {
-    let shown = |at: &str| body.get(at).map(|value| field.format.of_json(value.value()));
+    let shown = |at: &str| body.get(at).map(|value| field.format.of_json(&value.value()));
     Ok(match &field.omneo {
         OmneoPlace::Key(_) if field.is(Core::Phone) => body.has("/mobile_phone").then(|| mobile(body)).transpose()?,
         // A place below something that is null is empty, not hidden.
         OmneoPlace::Key(key) => {
             let above = key.pointer.rsplit_once('/').map_or("", |(above, _)| above);
-            let is_null = !above.is_empty() && body.get(above).is_some_and(|above| above.value().is_null());
+            let is_null = !above.is_empty() && body.get(above).is_some_and(|above| above.is_null());
             if is_null { Some(None) } else { shown(key.pointer) }
         }
         OmneoPlace::BirthDate => birth_date(body)?,
         OmneoPlace::Attribute { namespace, handle } => attribute(field, body, namespace, handle),
         OmneoPlace::Expression(expression) => {
-            Some(expression.of(body.value()).and_then(|value| field.format.of_json(&value)))
+            Some(expression.of(&body.value()).and_then(|value| field.format.of_json(&value)))
         }
     })
 }
@@ -170,7 +170,8 @@ fn birth_date(body: &View) -> Result<Option<Option<String>>, Wrong> {
 /// Custom attributes come as a list, or as a map of maps.
 fn attribute(field: Field, body: &View, namespace: &str, handle: &str) -> Option<Option<String>> {
     let attributes = body.get("/custom_attributes")?;
-    let value = match attributes.value() {
+    let attributes = attributes.value();
+    let value = match &attributes {
         Value::Array(list) => {
             let found = list.iter().find(|one| one["namespace"] == *namespace && one["handle"] == *handle);
             found.map(|found| &found["value"])
@@ -209,7 +210,7 @@ pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<Strin
     let json = answer.ok("looking for the profile")?.json()?;
     // What exactly it answers is not documented: the profile, its id as an object, or its id alone.
     let found = data(&json);
-    let at = ["/id", "/profile_id", ""].into_iter().find(|at| found.get(at).is_some_and(|id| id.value().is_string()));
+    let at = ["/id", "/profile_id", ""].into_iter().find(|at| found.get(at).is_some_and(|id| id.is_text()));
     Ok(at.map(|at| found.text(at)).transpose()?.map(str::to_owned))
 }
 
@@ -381,10 +382,10 @@ async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading
 fn faults(answer: &Answer) -> Result<Vec<Fault>, End> {
     let json = answer.json()?;
     let view = json.view();
-    let errors = ["/errors", "/body/errors"].into_iter().find_map(|at| view.get(at)?.value().as_object());
-    let fault = |(key, words): (&String, &Value)| {
+    let errors = ["/errors", "/body/errors"].into_iter().find_map(|at| view.get(at)?.object());
+    let fault = |(key, words): (String, Value)| {
         let words = words.to_string();
-        Fault { key: key.clone(), is_taken: words.contains("taken") || words.contains("exists") }
+        Fault { key, is_taken: words.contains("taken") || words.contains("exists") }
     };
     Ok(errors.into_iter().flatten().map(fault).collect())
 }
@@ -399,6 +400,6 @@ fn is_missing(answer: &Answer) -> bool {
 }
 
 /// What is inside the envelope.
-fn data(json: &Json) -> View<'_> {
+fn data<'a>(json: &'a Json) -> View<'a> {
     json.view().get("/data").unwrap_or_else(|| json.view())
 }

@@ -118,7 +118,7 @@ impl Customer {
         for field in mapping.fields() {
             fields.set(field, value_of(field, node, &tags)?);
         }
-        let has = |at: &str| node.get(at).is_some_and(|found| !found.value().is_null());
+        let has = |at: &str| node.get(at).is_some_and(|found| !found.is_null());
         let snapshot = Snapshot { fields, at: seconds(node, "/updatedAt")?, created: seconds(node, "/createdAt")? };
         Ok(Self {
             id: node.id("/id")?,
@@ -137,10 +137,10 @@ fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<String>
     Ok(match &field.shopify {
         ShopifyPlace::Key(key) => node.opt_loose(key.node)?,
         ShopifyPlace::Metafield { .. } => {
-            node.get(&format!("/{}/value", alias(field))).and_then(|value| field.format.of_json(value.value()))
+            node.get(&format!("/{}/value", alias(field))).and_then(|value| field.format.of_json(&value.value()))
         }
         ShopifyPlace::Expression(expression) => {
-            expression.of(node.value()).and_then(|value| field.format.of_json(&value))
+            expression.of(&node.value()).and_then(|value| field.format.of_json(&value))
         }
         place @ ShopifyPlace::Tag { after, .. } => match tags.iter().find_map(|tag| place.value_of_tag(tag)) {
             // A tag that is not there says no.
@@ -332,7 +332,7 @@ pub async fn set_metafields(
         let (namespace, key) = (written.text("/namespace")?, written.text("/key")?);
         let is_it = |(field, _): &&(Field, String)| matches!(&field.shopify, ShopifyPlace::Metafield { namespace: n, key: k } if n == namespace && k == key);
         if let Some((field, _)) = values.iter().find(is_it) {
-            shown.push((*field, written.get("/value").and_then(|value| field.format.of_json(value.value()))));
+            shown.push((*field, written.get("/value").and_then(|value| field.format.of_json(&value.value()))));
         }
     }
     Ok(Ok(shown))
@@ -381,8 +381,7 @@ pub async fn merge(cx: &Cx, wanted: MergeRequest) -> Result<Result<Option<String
 /// The status of a merge and the customer that it keeps; `None` for a job that Shopify does not know.
 pub async fn merge_status(cx: &Cx, job: &str) -> Result<Option<(String, Option<u64>)>, End> {
     let answer = ask(cx, query(MERGE_STATUS, json!({ "jobId": job })), "asking how the merge stands").await?;
-    let Some(found) = answer.view().get("/data/customerMergeJobStatus").filter(|found| found.value().is_object())
-    else {
+    let Some(found) = answer.view().get("/data/customerMergeJobStatus").filter(|found| found.is_object()) else {
         return Ok(None);
     };
     Ok(Some((found.text("/status")?.to_owned(), found.opt_id("/resultingCustomerId")?)))
@@ -429,14 +428,14 @@ fn is_gone(error: &GraphqlError) -> bool {
 }
 
 fn node(run: &Run, answer: &Json, pointer: &str) -> Result<Option<Customer>, End> {
-    match answer.view().get(pointer).filter(|node| !node.value().is_null()) {
+    match answer.view().get(pointer).filter(|node| !node.is_null()) {
         Some(node) => Ok(Some(Customer::read(&node, &run.settings.mapping)?)),
         None => Ok(None),
     }
 }
 
 /// Sends it. A top-level error makes all of the answer useless: what it denies would look like null.
-async fn ask(cx: &Cx, call: CallTo, doing: &str) -> Result<Json, End> {
+async fn ask(cx: &Cx, call: CallTo, doing: &str) -> Result<Json<'static>, End> {
     let answer: Answer = cx.shopify(call).await?.ok(doing)?;
     let answer = answer.json()?;
     match answer.graphql_errors().first() {

@@ -68,7 +68,7 @@ impl Address {
         let name = parts[NAME].take();
         let id = row.opt_loose("/id")?.ok_or_else(|| row.wrong("/id", "missing"))?;
         let external = tidy(row.opt_loose("/external_id")?);
-        let is_default = matches!(row.get("/is_default").map(|is| is.value().clone()), Some(is) if is == json!(true) || is == json!(1));
+        let is_default = row.opt_bool("/is_default") == Ok(Some(true));
         let at = crate::person::shopify::seconds(row, "/updated_at")?;
         Ok(Self { id, external, is_default, at, ..Self::default() }.with(parts, name))
     }

@@ -68,7 +68,7 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
         return Err(refused(format!("reading the addresses: Shopify answered `{}` {}", error.message, error.code)));
     }
     let view = answer.view();
-    let Some(node) = view.get("/data/customer").filter(|node| !node.value().is_null()) else {
+    let Some(node) = view.get("/data/customer").filter(|node| !node.is_null()) else {
         return Ok(None);
     };
     let mut list = List { all: vec![], at: crate::person::shopify::seconds(&node, "/updatedAt")? };
@@ -135,7 +135,7 @@ fn path(profile: &str) -> String {
     format!("/profiles/{}/addresses", segment(profile))
 }
 
-fn data(json: &Json) -> View<'_> {
+fn data<'a>(json: &'a Json) -> View<'a> {
     json.view().get("/data").unwrap_or_else(|| json.view())
 }
 
@@ -145,7 +145,7 @@ fn row(answer: Answer) -> Result<Written, End> {
     }
     if answer.status == 422 {
         let json = answer.json()?;
-        let keys = json.view().get("/errors").and_then(|errors| errors.value().as_object().cloned());
+        let keys = json.view().get("/errors").and_then(|errors| errors.object());
         let keys: Vec<_> = keys.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
         return Ok(Written::Held(format!("Omneo found fault with {}", keys.join(", "))));
     }
@@ -171,7 +171,7 @@ fn node(answer: Answer, root: &str) -> Result<Written, End> {
     if let Some(error) = answer.user_errors(root).first() {
         return Ok(Written::Held(format!("Shopify says `{}`", error.message)));
     }
-    match answer.view().get(&format!("/data/{root}/address")).filter(|node| !node.value().is_null()) {
+    match answer.view().get(&format!("/data/{root}/address")).filter(|node| !node.is_null()) {
         Some(node) => Ok(Written::Done(Box::new(Address::of_node(&node)?))),
         None => Ok(Written::Again),
     }
