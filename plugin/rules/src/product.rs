@@ -1,7 +1,7 @@
 //! Sends products to Omneo's queue: whole, or a product for each variant. Knows Shopify's products and Omneo's; nothing
 //! of stock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Map;
@@ -101,24 +101,27 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let is_whole = product.has("/variant_gids") || variants.len() < LISTED_MAX;
     let mut head = header(&product, id, title, &settings.products)?;
     let left_out = mapping::add(settings.mapping.details(Of::Product), &product, &mut head);
-    let hash = mark(&product, &head, &variants_json(&mut variants), !missing.is_empty(), settings.products.level);
+    let mut head = Value::Object(head);
+    let mut listed = variants_json(&mut variants);
+    let hash = mark(&product, &head, &listed, !missing.is_empty(), settings.products.level);
     let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent };
     if memory.hash == known.hash {
         return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory.text()));
     }
-    variants.extend(read(cx, &missing).await?);
-    let all = variants_json(&mut variants);
-    let bodies = match settings.products.level {
-        Level::Header => {
-            let mut body = head;
-            body.insert("variants".to_owned(), Value::Array(all));
-            vec![body]
+    if !missing.is_empty() {
+        variants.extend(read(cx, &missing).await?);
+        listed = variants_json(&mut variants);
+    }
+    let bodies = match (settings.products.level, listed) {
+        (Level::Variant, Value::Array(all)) => all.iter().map(|variant| single(&head, variant)).collect(),
+        (_, all) => {
+            head["variants"] = all;
+            vec![head]
         }
-        Level::Variant => all.iter().map(|variant| single(&head, variant)).collect(),
     };
     let (mut fresh, mut calls) = (BTreeMap::new(), vec![]);
     for body in bodies {
-        let (body, id) = (Value::Object(body.clone()), body["external_id"].as_str().unwrap_or_default().to_owned());
+        let id = body["external_id"].as_str().unwrap_or_default().to_owned();
         let hash = fingerprint_json([&body]);
         if memory.sent.get(&id) != Some(&hash) {
             calls.push(body);
@@ -159,15 +162,14 @@ fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level
 }
 
 /// The mark of a body, before what it only names is read: the names say when each was changed.
-fn mark(product: &View, head: &Map<String, Value>, listed: &[Value], names_more: bool, level: Level) -> String {
-    let (head, listed) = (Value::Object(head.clone()), Value::Array(listed.to_vec()));
+fn mark(product: &View, head: &Value, listed: &Value, names_more: bool, level: Level) -> String {
     let gids = product.get("/variant_gids").filter(|_| names_more).map(|gids| gids.value());
     let level = (level == Level::Variant).then(|| json!("variant"));
-    fingerprint_json([&head, &listed].into_iter().chain(&gids).chain(&level))
+    fingerprint_json([head, listed].into_iter().chain(&gids).chain(&level))
 }
 
 /// The product that a single variant is. Its title and handle are inferred: Omneo's app does not show its own.
-fn single(head: &Map<String, Value>, variant: &Value) -> Map<String, Value> {
+fn single(head: &Value, variant: &Value) -> Value {
     let mut body = head.clone();
     let text = |of: Option<&Value>| of.and_then(Value::as_str).unwrap_or_default().to_owned();
     let (id, title) = (text(variant.get("external_id")), text(variant.get("title")));
@@ -175,10 +177,10 @@ fn single(head: &Map<String, Value>, variant: &Value) -> Map<String, Value> {
         body["title"] = json!(format!("{} - {title}", text(head.get("title"))));
     }
     if let Some(handle) = head.get("handle") {
-        body.insert("handle".to_owned(), json!(format!("{}-{id}", text(Some(handle)))));
+        body["handle"] = json!(format!("{}-{id}", text(Some(handle))));
     }
-    body.insert("external_id".to_owned(), json!(id));
-    body.insert("variants".to_owned(), json!([variant]));
+    body["external_id"] = json!(id);
+    body["variants"] = json!([variant]);
     body
 }
 
@@ -239,9 +241,7 @@ fn remembered(memory: &[String], id: u64) -> Memory {
     let memory = memory.view();
     let hash = memory.opt_text("/hash").ok().flatten().unwrap_or_default().to_owned();
     let sent = match memory.get("/sent").and_then(|sent| sent.object()) {
-        Some(sent) => {
-            sent.into_iter().map(|(id, hash)| (id, hash.as_str().unwrap_or_default().to_owned())).collect()
-        }
+        Some(sent) => sent.into_iter().map(|(id, hash)| (id, hash.as_str().unwrap_or_default().to_owned())).collect(),
         None if hash.is_empty() || hash == DELETED => BTreeMap::new(),
         None => BTreeMap::from([(id.to_string(), String::new())]),
     };
@@ -366,13 +366,13 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
 
 /// The variants by position, each with a SKU of its own: the first that has it keeps it, and another gets one made of
 /// its id. Nothing is archived, so a variant that is not among them stays as it is.
-fn variants_json(variants: &mut [Variant]) -> Vec<Value> {
+fn variants_json(variants: &mut [Variant]) -> Value {
     variants.sort_by_key(|variant| (variant.position.unwrap_or(u64::MAX), variant.id));
-    let mut taken: Vec<String> = vec![];
+    let mut taken = BTreeSet::new();
     let listed = variants.iter().enumerate().map(|(n, variant)| {
         let own = sku(variant.sku.as_deref(), Some(variant.id)).filter(|own| !taken.contains(own));
         let own = own.unwrap_or_else(|| format!("{SKU_PREFIX}{}", variant.id));
-        taken.push(own.clone());
+        taken.insert(own.clone());
         let mut keys = variant.keys.clone();
         keys.insert("sku".to_owned(), json!(own));
         keys.insert("external_id".to_owned(), json!(variant.id.to_string()));

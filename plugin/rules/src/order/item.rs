@@ -128,10 +128,11 @@ impl Lines<'_> {
 /// its order or alone.
 fn discount_reason(order: &View, line: &Line) -> Result<String, End> {
     let mut reasons: Vec<&str> = vec![];
+    let applications = order.get("/discount_applications");
     let allocations = line.view.as_ref().map_or(Ok(vec![]), |view| view.list("/discount_allocations"))?;
     for allocation in allocations {
         let Some(n) = allocation.opt_id("/discount_application_index")? else { continue };
-        let Some(discount) = order.get(&format!("/discount_applications/{n}")) else { continue };
+        let Some(discount) = applications.and_then(|all| all.get(&format!("/{n}"))) else { continue };
         for key in ["/title", "/code", "/description"] {
             if let Some(reason) = discount.opt_text(key)?.filter(|text| !text.is_empty()) {
                 if !reasons.contains(&reason) {
