@@ -1,5 +1,7 @@
 //! Version 0.1 of the contract, and how its words are those of the model. Knows nothing else.
 
+use wasmtime::component::{ComponentType, Lower};
+
 use crate::model;
 use crate::rules;
 
@@ -8,19 +10,52 @@ mod bindings {
 }
 
 use bindings::exports::tandem::rules::rules as wit;
-pub use bindings::exports::tandem::rules::rules::{Entity, Event, Manifest, Next, Problem, Reply};
+pub use bindings::exports::tandem::rules::rules::{Entity, Manifest, Next, Problem};
 
-impl From<&model::Event> for Event {
-    fn from(event: &model::Event) -> Self {
+/// What rules are given, borrowed: a payload is copied once, into the component.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub struct Event<'a> {
+    source: &'a str,
+    topic: &'a str,
+    id: String,
+    #[component(name = "occurred-at")]
+    occurred_at: &'a str,
+    #[component(name = "received-at")]
+    received_at: String,
+    #[component(name = "api-version")]
+    api_version: &'a str,
+    payload: &'a str,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+pub enum Reply<'a> {
+    #[component(name = "answer")]
+    Answer(Answer<'a>),
+    #[component(name = "unknown")]
+    Unknown(&'a str),
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub struct Answer<'a> {
+    status: u16,
+    headers: &'a [(String, String)],
+    body: &'a str,
+}
+
+impl<'a> From<&'a model::Event> for Event<'a> {
+    fn from(event: &'a model::Event) -> Self {
         let webhook = &event.webhook;
         Self {
-            source: webhook.source.clone(),
-            topic: webhook.topic.clone(),
+            source: &webhook.source,
+            topic: &webhook.topic,
             id: event.id.to_string(),
-            occurred_at: webhook.occurred_at.clone(),
+            occurred_at: &webhook.occurred_at,
             received_at: crate::clock::rfc3339(webhook.received_at),
-            api_version: webhook.api_version.clone(),
-            payload: webhook.payload.clone(),
+            api_version: &webhook.api_version,
+            payload: &webhook.payload,
         }
     }
 }
@@ -37,15 +72,13 @@ impl From<wit::Names> for model::Names {
     }
 }
 
-impl From<&model::Reply> for Reply {
-    fn from(reply: &model::Reply) -> Self {
+impl<'a> From<&'a model::Reply> for Reply<'a> {
+    fn from(reply: &'a model::Reply) -> Self {
         match reply {
-            model::Reply::Answer(answer) => Self::Answer(wit::Answer {
-                status: answer.status,
-                headers: answer.headers.clone(),
-                body: answer.body.clone(),
-            }),
-            model::Reply::Unknown(why) => Self::Unknown(why.clone()),
+            model::Reply::Answer(model::Answer { status, headers, body }) => {
+                Self::Answer(Answer { status: *status, headers, body })
+            }
+            model::Reply::Unknown(why) => Self::Unknown(why),
         }
     }
 }
