@@ -358,7 +358,8 @@ impl Journal {
             if !record_ask(tx, run, &asked)? {
                 return Ok((Joined { entity: lane, from: vec![] }, false));
             }
-            let version: String = tx.query_row("SELECT version FROM runs WHERE id = ?", [run.0], |row| row.get(0))?;
+            let version: String =
+                tx.prepare_cached("SELECT version FROM runs WHERE id = ?")?.query_row([run.0], |row| row.get(0))?;
             let learned = names::learn(tx, &tenant, lane, &end.names)?;
             let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
             if let Some(memory) = &end.memory {

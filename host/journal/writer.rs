@@ -182,10 +182,10 @@ fn in_savepoint<T>(
     transaction: &Transaction,
     job: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    transaction.execute_batch("SAVEPOINT job")?;
+    transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
     match job(transaction) {
         Ok(value) => {
-            transaction.execute_batch("RELEASE job")?;
+            transaction.prepare_cached("RELEASE job")?.execute([])?;
             Ok(value)
         }
         Err(error) => {
