@@ -21,6 +21,7 @@ mod new;
 mod resume;
 mod serve;
 mod setup;
+mod versions;
 
 /// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
 #[derive(Parser)]
@@ -48,6 +49,8 @@ enum Command {
     DataRequest(data_request::Arguments),
     /// Let a target take calls again that was paused because the app was uninstalled.
     Resume(resume::Arguments),
+    /// List a tenant's versions: which is active, how it came to that, and what a roll back goes to.
+    Versions(versions::Versions),
     /// List journalled events, or show one with its payload, calls, attempts and replies.
     Events(events::Arguments),
 }
@@ -100,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),
+        Command::Versions(arguments) => versions::run(arguments),
         Command::Events(arguments) => events::run(arguments),
     }
 }

@@ -38,7 +38,6 @@ pub struct Delivery {
 /// One side of one tenant.
 struct Target {
     peer: Peer,
-    api_version: String,
     slots: Semaphore,
     budget: Option<Mutex<Bucket>>,
     /// Why it takes nothing now, if so.
@@ -46,13 +45,11 @@ struct Target {
 }
 
 impl Delivery {
-    /// `api_versions` gives, for each tenant and target, what its rules' documents are written for.
     pub fn new(
         journal: Journal,
         client: Client,
         settings: config::Delivery,
         tenants: &[Tenant],
-        api_versions: &HashMap<(String, String), String>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let mut targets = HashMap::new();
@@ -64,7 +61,6 @@ impl Delivery {
                 let cost = (name == "shopify").then(|| Bucket::new(SHOPIFY_BUCKET.0, SHOPIFY_BUCKET.1, clock::now()));
                 let target = Target {
                     peer: peer.clone(),
-                    api_version: api_versions.get(&key).cloned().unwrap_or_default(),
                     slots: Semaphore::new(settings.concurrent_calls),
                     budget: rate.or(cost).map(Mutex::new),
                     paused: watch::Sender::new(None),
@@ -144,7 +140,7 @@ impl Delivery {
             let Some(slot) = self.unless_stopped(target.admission(&due.call.request)).await else { return Ok(()) };
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
             let began = clock::now();
-            let outcome = self.client.send(&target.peer, &due.call, &target.api_version).await;
+            let outcome = self.client.send(&target.peer, &due.call, &due.api_version).await;
             drop(slot);
             let outcome = target.understand(outcome);
             let counted = !matches!(outcome, Outcome::Throttled { .. });

@@ -2,9 +2,10 @@
 //!
 //! Knows what a component may use up; nothing of what it says.
 
+pub use wasmtime::Engine;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
-    ResourceLimiter, Store, WasmFeatures,
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, ResourceLimiter,
+    Store, WasmFeatures,
 };
 
 /// Fuel of an ask, about one unit an instruction: for any payload, and for each byte that goes in. Default rules were

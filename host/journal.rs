@@ -24,13 +24,16 @@ mod reader;
 mod redact;
 mod runs;
 mod schema;
+mod versions;
 mod writer;
 
-pub use fixed::{Change, Fixed};
+pub use fixed::Change;
 pub use names::Joined;
 pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
 pub use redact::{Redacted, Texts};
+pub use runs::{By, Closed};
+pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configured, Moved, VersionRow};
 use writer::Writer;
 
 /// Milliseconds that a connection waits for another process' write.
@@ -74,6 +77,8 @@ pub struct Due {
     pub event: EventId,
     pub tenant: String,
     pub call: Call,
+    /// What its target's requests are written for.
+    pub api_version: String,
     /// Attempts made before.
     pub attempts: u32,
     /// When the last attempt began, if nobody knows how it ended.
@@ -109,6 +114,8 @@ pub struct Keyed {
 #[derive(Debug)]
 pub struct Begun {
     pub run: RunId,
+    /// The digest of the rules that it began with, and that it is to end with.
+    pub version: String,
     pub event: Event,
     pub memory: Vec<String>,
     /// `None` while calls of the run wait for a reply.
@@ -235,11 +242,10 @@ impl Journal {
         self.writer.write_soon(move |tx| names::learn(tx, &tenant, lane, &names)).await
     }
 
-    /// Opens a run of an event, or goes on with the open one if neither version nor memory have changed since. `None`:
-    /// the event is over.
-    pub async fn begin(&self, event: EventId, lane: EntityId, version: &str) -> anyhow::Result<Option<Begun>> {
-        let version = version.to_owned();
-        self.writer.write_soon(move |tx| runs::begin(tx, event, lane, &version)).await
+    /// Opens a run of an event on the version that is active now, or goes on with the open one if memory has not changed
+    /// since. `None`: the event is over.
+    pub async fn begin(&self, event: EventId, lane: EntityId) -> anyhow::Result<Option<Begun>> {
+        self.writer.write_soon(move |tx| runs::begin(tx, event, lane)).await
     }
 
     /// Closes the open run of an event; the next one begins with nothing.
@@ -247,13 +253,13 @@ impl Journal {
         self.writer.write_soon(move |tx| drop_open_runs(tx, event)).await
     }
 
-    /// Adds the next pass of calls to a run. When this returns they are on disk and on their way.
+    /// Adds the next pass of calls to a run, each with what its target's requests are written for. When this returns they are on disk and on their way.
     pub async fn send(
         &self,
         run: RunId,
         event: EventId,
         tenant: &str,
-        calls: Vec<Call>,
+        calls: Vec<(Call, String)>,
         asked: Asked,
     ) -> anyhow::Result<()> {
         let feeds = self.feeds.clone();
@@ -343,7 +349,8 @@ impl Journal {
         self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await.map(drop)
     }
 
-    /// Ends an event by its rules' word. Gives the lanes it turned out to share, if its names are its own.
+    /// Ends an event by its rules' word. Gives the lanes it turned out to share, if its names are its own; `None`: the
+    /// run does not count any more, and the event begins again.
     pub async fn end(
         &self,
         run: RunId,
@@ -352,11 +359,12 @@ impl Journal {
         tenant: &str,
         end: End,
         asked: Asked,
-    ) -> anyhow::Result<Joined> {
+    ) -> anyhow::Result<Option<Joined>> {
         let tenant = tenant.to_owned();
         let end = move |tx: &Transaction| {
             if !record_ask(tx, run, &asked)? {
-                return Ok((Joined { entity: lane, from: vec![] }, false));
+                let joined = is_over(tx, event)?.then_some(Joined { entity: lane, from: vec![] });
+                return Ok((joined, false));
             }
             let version: String =
                 tx.prepare_cached("SELECT version FROM runs WHERE id = ?")?.query_row([run.0], |row| row.get(0))?;
@@ -377,7 +385,7 @@ impl Journal {
             if redacted_by == Some(event) {
                 redact::forget(tx, joined.entity, event)?;
             }
-            Ok((joined, redacted_by.is_some()))
+            Ok((Some(joined), redacted_by.is_some()))
         };
         let (joined, redacted) = self.writer.write(end, |_| ()).await?;
         if redacted {
@@ -386,23 +394,29 @@ impl Journal {
         Ok(joined)
     }
 
-    /// Ends an event without its rules: it is skipped, or has failed.
+    /// Ends an event without its rules' word: it is skipped, or has failed.
     pub async fn close(
         &self,
         event: EventId,
+        by: By,
         outcome: Outcome,
         blame: Option<Blame>,
         reason: String,
-        version: Option<String>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Closed> {
         let close = move |tx: &Transaction| {
+            let Some(version) = runs::closes(tx, event, &by)? else {
+                let closed = if is_over(tx, event)? { Closed::Over(None) } else { Closed::Again };
+                return Ok((closed, None));
+            };
             drop_open_runs(tx, event)?;
-            finish(tx, event, outcome, blame, &reason, version.as_deref())
+            let redacted_by = finish(tx, event, outcome, blame, &reason, version.as_deref())?;
+            Ok((Closed::Over(version), redacted_by))
         };
-        if self.writer.write(close, |_| ()).await?.is_some() {
+        let (closed, redacted_by) = self.writer.write(close, |_| ()).await?;
+        if redacted_by.is_some() {
             self.empty_log().await?;
         }
-        Ok(())
+        Ok(closed)
     }
 
     /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
@@ -526,6 +540,10 @@ fn blame_of(outcome: Outcome) -> Option<Blame> {
         Outcome::Invalid => Some(Blame::Payload),
         Outcome::Failed => Some(Blame::Host),
     }
+}
+
+fn is_over(tx: &Transaction, event: EventId) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT outcome IS NOT NULL FROM events WHERE id = ?")?.query_row([event.0], |row| row.get(0))
 }
 
 fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {

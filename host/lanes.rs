@@ -78,11 +78,6 @@ impl Lanes {
         self.events.get(&event).map(|item| item.entity)
     }
 
-    /// How often an event has begun again.
-    pub fn restarts(&self, event: EventId) -> u32 {
-        self.events.get(&event).map_or(0, |item| item.restarts)
-    }
-
     /// Notes that a running event asks for a write.
     pub fn wrote(&mut self, event: EventId) {
         if let Some(item) = self.events.get_mut(&event) {
@@ -134,6 +129,15 @@ impl Lanes {
         }
         self.consider(entity);
         restarts
+    }
+
+    /// Takes out every event that does not run, and gives them in the order they stood in.
+    pub fn take_waiting(&mut self) -> Vec<EventId> {
+        let mut waiting: Vec<_> = self.lanes.values().flat_map(|lane| lane.waiting.clone()).collect();
+        waiting.sort_unstable();
+        let waiting: Vec<_> = waiting.into_iter().map(|(_, event)| event).collect();
+        waiting.iter().for_each(|event| self.finish(*event));
+        waiting
     }
 
     /// Makes entities part of another. Of two that run, the one that has written nothing must begin again, or the later
@@ -338,6 +342,11 @@ mod tests {
                     let after = if random.bool() { vec![EntityId(random.i64(1..8))] } else { vec![] };
                     lanes.push(EventId(next), EntityId(random.i64(1..8)), after);
                     next += 1;
+                }
+                6 if turn % 7 == 0 => {
+                    for event in lanes.take_waiting() {
+                        lanes.push(event, EntityId(random.i64(1..8)), vec![]);
+                    }
                 }
                 4..=6 => {
                     if let Some(event) = lanes.start() {

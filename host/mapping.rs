@@ -1,9 +1,9 @@
 //! Mapping: finds the lane of each event, asks the rules about it until it is over, and journals what they say.
 //!
-//! Knows the journal, the lanes and the rules; never sends anything. One task per tenant, so that no tenant waits for
-//! another's lanes.
+//! Knows the journal, the lanes and which version of the rules to ask; never sends anything. One task per tenant, so that
+//! no tenant waits for another's lanes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::check::{self, Key, checked};
+use crate::check::{self, checked};
 use crate::compliance::{self, Duty};
 use crate::engine;
-use crate::journal::{Answered, Arrived, Asked, Begun, Journal};
+use crate::journal::{Answered, Arrived, Asked, Begun, By, Closed, Journal};
 use crate::lanes::Lanes;
 use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
+use crate::registry::Registry;
 use crate::rules::Plugin;
+
+mod keys;
+mod swap;
+
+pub use swap::{Control, Requests, requests};
+use swap::{Held, Request, Trial};
 
 /// Events whose lane is found in one write.
 const KEYED_AT_ONCE_MAX: usize = 256;
@@ -35,7 +42,9 @@ const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 /// Runs every tenant's lanes until told to stop.
 pub async fn run(
     journal: Journal,
-    plugins: HashMap<String, Plugin>,
+    registry: Registry,
+    tenants: Vec<String>,
+    mut requests: Requests,
     mut arrived: UnboundedReceiver<Arrived>,
     mut answered: UnboundedReceiver<Answered>,
     mut stopping: watch::Receiver<bool>,
@@ -44,14 +53,18 @@ pub async fn run(
     let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
     let mut workers = HashMap::new();
     let mut tasks = JoinSet::new();
-    for (tenant, plugin) in plugins {
+    for tenant in tenants {
         let (inbox, messages) = unbounded_channel();
         let worker = Worker {
             tenant: tenant.clone(),
-            plugin,
+            registry: registry.clone(),
             journal: journal.clone(),
             lanes: Lanes::default(),
             running: HashMap::new(),
+            begun: 0,
+            keyless: BTreeSet::new(),
+            held: None,
+            trial: Trial::default(),
             own_asks: Arc::new(Semaphore::new(asks_max / 2)),
             asks: asks.clone(),
             loaded: Arc::new(Semaphore::new(LOADED_MAX)),
@@ -74,6 +87,7 @@ pub async fn run(
             _ = stopping.wait_for(|stopping| *stopping) => break,
             Some(arrived) = arrived.recv() => tell(&workers, &arrived.tenant.clone(), Message::Arrived(arrived.event)),
             Some(answered) = answered.recv() => tell(&workers, &answered.tenant.clone(), Message::Answered(answered)),
+            Some((tenant, request)) = requests.recv() => tell(&workers, &tenant, Message::Requested(request)),
             else => break,
         }
     }
@@ -88,10 +102,17 @@ fn cores() -> usize {
 /// The lanes of one tenant, and who asks for them.
 struct Worker {
     tenant: String,
-    plugin: Plugin,
+    registry: Registry,
     journal: Journal,
     lanes: Lanes,
     running: HashMap<EventId, Running>,
+    /// How many events have begun, those that began again included.
+    begun: u64,
+    /// Events that are being closed for what came of their key.
+    keyless: BTreeSet<EventId>,
+    /// While no event may begin: those that would.
+    held: Option<Held>,
+    trial: Trial,
     /// Waited for before `asks`, which is all tenants' and serves whoever came first: or a thousand events of one tenant
     /// would go before any of another's.
     own_asks: Arc<Semaphore>,
@@ -106,8 +127,10 @@ struct Worker {
 /// What is known of an event while it runs.
 #[derive(Default)]
 struct Running {
-    /// How often it had begun again: what comes back from an earlier beginning is of no interest.
-    restarts: u32,
+    /// Which beginning this is: what comes back from an earlier one of the same event is of no interest.
+    beginning: u64,
+    /// The version that its run is on, once it was asked: there as long as the run is.
+    plugin: Option<Plugin>,
     run: Option<RunId>,
     /// The replies of a run that nobody here had heard of yet.
     early: Option<Answered>,
@@ -121,14 +144,15 @@ enum Message {
     /// The event goes on in this run, which still waits for replies.
     Waits {
         event: EventId,
-        restarts: u32,
+        beginning: u64,
         run: RunId,
     },
     /// The rules were asked in this run.
     Asked {
         event: EventId,
-        restarts: u32,
+        beginning: u64,
         run: RunId,
+        plugin: Plugin,
         next: Result<Next, Failure>,
         asked: Asked,
         /// What the host has to do itself when the rules are done.
@@ -139,9 +163,21 @@ enum Message {
     /// The event is over, in a lane made of these.
     Ended {
         event: EventId,
+        beginning: Option<u64>,
         entity: EntityId,
         from: Vec<EntityId>,
     },
+    /// The event was closed for what came of its key, or is to be asked for it again.
+    Keyless {
+        event: EventId,
+        again: bool,
+    },
+    /// This version has brought an event to an end, or has failed to.
+    Judged {
+        version: String,
+        failed: bool,
+    },
+    Requested(Request),
     /// The journal could not be written; the event begins again.
     Again(EventId),
 }
@@ -174,6 +210,10 @@ impl Worker {
                     other => self.take(other).await,
                 }
             }
+            if self.held.is_some() {
+                self.hold();
+                continue;
+            }
             while let Some(event) = self.lanes.start() {
                 self.begin(event);
             }
@@ -184,35 +224,45 @@ impl Worker {
         match message {
             Message::Arrived(event) => self.key(vec![event]).await,
             Message::Answered(answered) => self.answered(answered),
-            Message::Waits { event, restarts, run } => {
-                if let Some(running) = self.running.get_mut(&event).filter(|running| running.restarts == restarts) {
+            Message::Waits { event, beginning, run } => {
+                if let Some(running) = self.running.get_mut(&event).filter(|running| running.beginning == beginning) {
                     running.run = Some(run);
                     if let Some(early) = running.early.take() {
                         self.answered(early);
                     }
                 }
             }
-            Message::Asked { event, restarts, run, next, asked, duty } => {
-                let Some(running) = self.running.get_mut(&event).filter(|running| running.restarts == restarts) else {
-                    return;
-                };
+            Message::Asked { event, beginning, run, plugin, next, asked, duty } => {
+                let now = self.running.get_mut(&event);
+                let Some(running) = now.filter(|running| running.beginning == beginning) else { return };
                 running.run = Some(run);
+                running.plugin = Some(plugin.clone());
                 match next {
-                    Ok(Next::Send { calls, names }) => self.send(event, run, calls, names, asked).await,
-                    Ok(Next::End(end)) => self.end(event, run, end, asked, duty),
+                    Ok(Next::Send { calls, names }) => self.send(event, run, &plugin, calls, names, asked).await,
+                    Ok(Next::End(end)) => self.end(event, run, plugin, end, asked, duty),
                     Err(failure) => {
                         // What the rules logged may explain it.
                         if let Err(error) = self.journal.asked(run, asked).await {
                             tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
                         }
-                        self.fail(event, failure);
+                        self.fail(event, By::Run(run), failure);
                     }
                 }
             }
-            Message::Ended { event, entity, from } => {
+            Message::Keyless { event, again } => {
+                if self.keyless.remove(&event) && again {
+                    self.key(vec![event]).await;
+                }
+            }
+            Message::Judged { version, failed } => self.judged(version, failed).await,
+            Message::Requested(request) => self.requested(request).await,
+            Message::Ended { event, beginning, entity, from } => {
                 self.join(entity, &from).await;
-                self.running.remove(&event);
-                self.lanes.finish(event);
+                // It may have been taken up again meanwhile.
+                if self.beginning_of(event) == beginning {
+                    self.running.remove(&event);
+                    self.lanes.finish(event);
+                }
             }
             Message::Over(events) => {
                 for event in events {
@@ -227,12 +277,16 @@ impl Worker {
         }
     }
 
+    fn beginning_of(&self, event: EventId) -> Option<u64> {
+        self.running.get(&event).map(|running| running.beginning)
+    }
+
     fn answered(&mut self, answered: Answered) {
         let event = answered.event;
         let Some(running) = self.running.get_mut(&event) else { return };
         match running.run {
             Some(run) if run == answered.run => match answered.given_up {
-                Some(failure) => self.fail(event, failure),
+                Some(failure) => self.fail(event, By::Run(run), failure),
                 None => self.begin(event),
             },
             // Of a run that was dropped.
@@ -241,99 +295,72 @@ impl Worker {
         }
     }
 
-    /// Finds the lanes of events, in order of arrival.
-    async fn key(&mut self, events: Vec<EventId>) {
-        let (journal, plugin) = (self.journal.clone(), self.plugin.clone());
-        // The semaphores are never closed.
-        let Ok(permit) = self.keying.clone().acquire_owned().await else { return };
-        let keyed = spawn_blocking(move || {
-            let _permit = permit;
-            events.into_iter().map(|event| (event, key(&journal, &plugin, event))).collect::<Vec<_>>()
-        });
-        let mut keys = vec![];
-        for (event, key) in keyed.await.unwrap_or_default() {
-            match key {
-                Key::Entity(entity) => keys.push((event, entity)),
-                Key::Over(outcome, blame, reason) => self.close(event, outcome, blame, reason),
-            }
-        }
-        let keyed = loop {
-            match self.journal.key(&self.tenant, keys.clone()).await {
-                Ok(keyed) => break keyed,
-                // They are in the journal, and are found there at the next start.
-                Err(_) if *self.stopping.borrow() => return,
-                Err(error) => {
-                    tracing::error!(stage = "mapping", tenant = self.tenant, blame = "host", "{error:#}");
-                    tokio::time::sleep(JOURNAL_PAUSE).await;
-                }
-            }
-        };
-        for keyed in keyed {
-            self.join(keyed.lane.entity, &keyed.lane.from).await;
-            self.lanes.push(keyed.event, keyed.lane.entity, keyed.after);
-        }
-    }
-
     /// Makes lanes one, and sends back what may not go on.
     async fn join(&mut self, into: EntityId, from: &[EntityId]) {
         for event in self.lanes.join(into, from) {
-            self.restart(event).await;
+            self.restart(event, "another event is about the same entity").await;
         }
     }
 
-    async fn restart(&mut self, event: EventId) {
+    async fn restart(&mut self, event: EventId, why: &str) {
         self.running.remove(&event);
         if let Err(error) = self.journal.drop_run(event).await {
             tracing::error!(stage = "mapping", tenant = self.tenant, event = event.0, blame = "host", "{error:#}");
         }
         let restarts = self.lanes.restart(event);
-        tracing::info!(
-            stage = "mapping",
-            tenant = self.tenant,
-            event = event.0,
-            "begins again: another event is about the same entity"
-        );
+        tracing::info!(stage = "mapping", tenant = self.tenant, event = event.0, "begins again: {why}");
         if restarts > RESTARTS_MAX {
             let why =
                 format!("begun again {RESTARTS_MAX} times because other events turned out to be about the same entity");
-            self.fail(event, Failure::new(Blame::Host, why));
+            self.fail(event, By::Host, Failure::new(Blame::Host, why));
         }
     }
 
     /// Asks the rules about an event that may run, unless its run still waits for replies.
     fn begin(&mut self, event: EventId) {
         let Some(lane) = self.lanes.entity_of(event) else { return };
-        let restarts = self.lanes.restarts(event);
-        self.running.entry(event).or_default().restarts = restarts;
-        let (journal, plugin, inbox) = (self.journal.clone(), self.plugin.clone(), self.inbox.clone());
+        let number = self.begun + 1;
+        let running = self.running.entry(event).or_insert_with(|| Running { beginning: number, ..Running::default() });
+        self.begun = self.begun.max(running.beginning);
+        let (beginning, plugin) = (running.beginning, running.plugin.clone());
+        let (journal, registry, inbox) = (self.journal.clone(), self.registry.clone(), self.inbox.clone());
         let (loaded, own_asks, asks) = (self.loaded.clone(), self.own_asks.clone(), self.asks.clone());
         tokio::spawn(async move {
             // The semaphores are never closed.
             let Ok(_loaded) = loaded.acquire_owned().await else { return };
-            let begun = match journal.begin(event, lane, plugin.digest()).await {
+            let begun = match journal.begin(event, lane).await {
                 Ok(Some(begun)) => begun,
                 Ok(None) => return drop(inbox.send(Message::Over(vec![event]))),
                 Err(error) => return again(&inbox, event, &error).await,
             };
-            let Begun { run, event: webhook, memory, replies } = begun;
+            let Begun { run, version, event: webhook, memory, replies } = begun;
             let Some(replies) = replies else {
-                let _ = inbox.send(Message::Waits { event, restarts, run });
+                let _ = inbox.send(Message::Waits { event, beginning, run });
                 return;
+            };
+            let plugin = match plugin.filter(|plugin| plugin.digest() == version) {
+                Some(plugin) => plugin,
+                None => match registry.plugin(&version).await {
+                    Ok(plugin) => plugin,
+                    Err(error) => return without(&journal, &inbox, event, &error).await,
+                },
             };
             let duty = compliance::duty(&webhook.webhook);
             if let Some(duty) = duty.filter(|duty| !compliance::is_asked(*duty, plugin.manifest())) {
                 let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: Names::default() };
                 let (next, duty) = (Ok(Next::End(end)), Some(Box::new((duty, webhook))));
-                let _ = inbox.send(Message::Asked { event, restarts, run, next, asked: Asked::default(), duty });
+                let _ =
+                    inbox.send(Message::Asked { event, beginning, run, plugin, next, asked: Asked::default(), duty });
                 return;
             }
             let duty = duty.map(|duty| Box::new((duty, webhook.clone())));
             let Ok(own_permit) = own_asks.acquire_owned().await else { return };
             let Ok(permit) = asks.acquire_owned().await else { return };
+            let asking = plugin.clone();
             let step = spawn_blocking(move || {
                 let _permits = (own_permit, permit);
-                let mut step = plugin.step(&webhook, &memory, &replies);
-                let next = step.result.and_then(|next| checked(next, plugin.manifest()));
+                let mut step = asking.step(&webhook, &memory, &replies);
+                let next = step.result.and_then(|next| checked(next, asking.manifest()));
                 step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
                 step
             });
@@ -342,12 +369,20 @@ impl Worker {
                 Err(error) => (Err(Failure::new(Blame::Host, format!("the ask failed: {error}"))), Asked::default()),
             };
             // The worker is gone when the host stops; the run is in the journal.
-            let _ = inbox.send(Message::Asked { event, restarts, run, next, asked, duty });
+            let _ = inbox.send(Message::Asked { event, beginning, run, plugin, next, asked, duty });
         });
     }
 
     /// Claims the names that are new, and journals the calls if the event may still go on.
-    async fn send(&mut self, event: EventId, run: RunId, calls: Vec<Call>, names: Names, asked: Asked) {
+    async fn send(
+        &mut self,
+        event: EventId,
+        run: RunId,
+        plugin: &Plugin,
+        calls: Vec<Call>,
+        names: Names,
+        asked: Asked,
+    ) {
         if calls.iter().any(|call| call.effect != Effect::Read) {
             self.lanes.wrote(event);
         }
@@ -357,7 +392,7 @@ impl Worker {
             let Some(lane) = self.lanes.entity_of(event) else { return };
             match self.journal.claim(&self.tenant, lane, names).await {
                 Ok(Ok(joined)) => self.join(joined.entity, &joined.from).await,
-                Ok(Err(two)) => return self.fail(event, Failure::new(Blame::Plugin, two)),
+                Ok(Err(two)) => return self.fail(event, By::Run(run), Failure::new(Blame::Plugin, two)),
                 Err(error) => return again(&self.inbox, event, &error).await,
             }
             // The other event may be the one that goes on.
@@ -365,6 +400,11 @@ impl Worker {
                 return;
             }
         }
+        let written = |call: Call| {
+            let api_version = plugin.api_version(&call.target).to_owned();
+            (call, api_version)
+        };
+        let calls = calls.into_iter().map(written).collect();
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
         tokio::spawn(async move {
             if let Err(error) = journal.send(run, event, &tenant, calls, asked).await {
@@ -373,10 +413,17 @@ impl Worker {
         });
     }
 
-    fn end(&self, event: EventId, run: RunId, mut end: End, asked: Asked, duty: Option<Box<(Duty, Event)>>) {
-        let Some(lane) = self.lanes.entity_of(event) else { return };
+    fn end(
+        &self,
+        event: EventId,
+        run: RunId,
+        plugin: Plugin,
+        mut end: End,
+        asked: Asked,
+        duty: Option<Box<(Duty, Event)>>,
+    ) {
+        let (Some(lane), beginning) = (self.lanes.entity_of(event), self.beginning_of(event)) else { return };
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
-        let plugin = self.plugin.clone();
         tokio::spawn(async move {
             if let Some(duty) = duty {
                 let (duty, webhook) = *duty;
@@ -390,67 +437,88 @@ impl Worker {
             }
             let (outcome, reason) = (end.outcome.name(), end.reason.clone());
             match journal.end(run, event, lane, &tenant, end, asked).await {
-                Ok(joined) => {
-                    tracing::info!(stage = "mapping", tenant, event = event.0, outcome, "{reason}");
-                    let _ = inbox.send(Message::Ended { event, entity: joined.entity, from: joined.from });
+                Ok(Some(joined)) => {
+                    let version = plugin.digest().to_owned();
+                    tracing::info!(
+                        stage = "mapping",
+                        tenant,
+                        event = event.0,
+                        version = short(&version),
+                        outcome,
+                        "{reason}"
+                    );
+                    let _ = inbox.send(Message::Ended { event, beginning, entity: joined.entity, from: joined.from });
+                    let _ = inbox.send(Message::Judged { version, failed: false });
                 }
+                // Whoever dropped the run has the event begin again.
+                Ok(None) => {}
                 Err(error) => again(&inbox, event, &error).await,
             }
         });
     }
 
-    fn fail(&self, event: EventId, failure: Failure) {
-        self.close(event, Outcome::Failed, Some(failure.blame), failure.reason);
+    fn fail(&self, event: EventId, by: By, failure: Failure) {
+        self.close(event, by, Outcome::Failed, Some(failure.blame), failure.reason);
     }
 
     /// Ends an event without its rules.
-    fn close(&self, event: EventId, outcome: Outcome, blame: Option<Blame>, reason: String) {
-        let lane = self.lanes.entity_of(event);
-        let version = Some(self.plugin.digest().to_owned());
+    fn close(&self, event: EventId, by: By, outcome: Outcome, blame: Option<Blame>, reason: String) {
+        let (lane, beginning) = (self.lanes.entity_of(event), self.beginning_of(event));
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
         let stopping = self.stopping.clone();
         tokio::spawn(async move {
-            if outcome.is_dead_letter() {
-                tracing::warn!(stage = "mapping", tenant, event = event.0, blame = blame.map(Blame::name), "{reason}");
-            }
-            while let Err(error) = journal.close(event, outcome, blame, reason.clone(), version.clone()).await {
-                tracing::error!(stage = "mapping", tenant, event = event.0, blame = "host", "{error:#}");
-                if *stopping.borrow() {
-                    return;
+            let closed = loop {
+                match journal.close(event, by.clone(), outcome, blame, reason.clone()).await {
+                    Ok(closed) => break closed,
+                    Err(_) if *stopping.borrow() => return,
+                    Err(error) => {
+                        tracing::error!(stage = "mapping", tenant, event = event.0, blame = "host", "{error:#}");
+                        tokio::time::sleep(JOURNAL_PAUSE).await;
+                    }
                 }
-                tokio::time::sleep(JOURNAL_PAUSE).await;
+            };
+            let version = match closed {
+                Closed::Over(version) => version,
+                Closed::Again if lane.is_none() => return drop(inbox.send(Message::Keyless { event, again: true })),
+                // Whoever dropped the run has the event begin again.
+                Closed::Again => return,
+            };
+            if outcome.is_dead_letter() {
+                tracing::warn!(
+                    stage = "mapping",
+                    tenant,
+                    event = event.0,
+                    version = version.as_deref().map(short),
+                    blame = blame.map(Blame::name),
+                    "{reason}"
+                );
             }
-            if let Some(entity) = lane {
-                let _ = inbox.send(Message::Ended { event, entity, from: vec![] });
+            let _ = inbox.send(match lane {
+                Some(entity) => Message::Ended { event, beginning, entity, from: vec![] },
+                None => Message::Keyless { event, again: false },
+            });
+            if let Some(version) = version.filter(|_| outcome == Outcome::Failed) {
+                let _ = inbox.send(Message::Judged { version, failed: blame == Some(Blame::Plugin) });
             }
         });
     }
+}
+
+/// The first digits of a digest, for people.
+fn short(version: &str) -> &str {
+    &version[..version.floor_char_boundary(12)]
+}
+
+/// Has an event begin again whose run is on a version that is not to be had any more.
+async fn without(journal: &Journal, inbox: &UnboundedSender<Message>, event: EventId, error: &anyhow::Error) {
+    if let Err(error) = journal.drop_run(event).await {
+        tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
+    }
+    again(inbox, event, error).await;
 }
 
 async fn again(inbox: &UnboundedSender<Message>, event: EventId, error: &anyhow::Error) {
     tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
     tokio::time::sleep(JOURNAL_PAUSE).await;
     let _ = inbox.send(Message::Again(event));
-}
-
-/// What an event is about, or how it is over before its rules could handle it. Blocks.
-fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> Key {
-    let failed = |reason| Key::Over(Outcome::Failed, Some(Blame::Host), reason);
-    match journal.read(|reader| reader.event(event)) {
-        Ok(Some(event)) => {
-            let asked = || check::key(&event.webhook, plugin.manifest(), || plugin.key(&event).result);
-            let Some(duty) = compliance::duty(&event.webhook) else { return asked() };
-            // What the rules cannot name, or do not want to, the host does all the same.
-            let entity = compliance::is_asked(duty, plugin.manifest()).then(asked).and_then(|key| match key {
-                Key::Entity(entity) => Some(entity),
-                Key::Over(..) => None,
-            });
-            match journal.read(|reader| compliance::key(reader, &event, duty, entity)) {
-                Ok(entity) => Key::Entity(entity),
-                Err(error) => failed(format!("{error:#}")),
-            }
-        }
-        Ok(None) => failed("the event is not in the journal".into()),
-        Err(error) => failed(format!("{error:#}")),
-    }
 }

@@ -2,9 +2,10 @@
 //!
 //! Knows the contract's versions; nothing of tenants, the journal or the network.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use anyhow::{Context, anyhow, bail};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
@@ -15,7 +16,10 @@ use wasmtime::{Engine, Store, StoreContextMut, Trap};
 use crate::engine::{self, Limits, State, Usage};
 use crate::model::{Blame, Entity, Event, Failure, Next, Reply};
 
+mod compiled;
 mod v0_1;
+
+pub use compiled::{Compiled, host};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";
@@ -45,8 +49,12 @@ struct Inner {
     step: ComponentExportIndex,
 }
 
+/// A version that is there as long as somebody else has it loaded.
+#[derive(Clone)]
+pub struct WeakPlugin(Weak<Inner>);
+
 /// What a component says it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -56,14 +64,14 @@ pub struct Manifest {
     pub settings: Vec<Setting>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     pub name: String,
     pub api_version: String,
     pub scopes: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     pub at: String,
     pub value: String,
@@ -103,11 +111,15 @@ impl Plugin {
                 error.root_cause()
             )
         })?;
-        let imports = check_imports(engine, &component)?;
-        let (world, [key, step, describe]) = exports(engine, &component)?;
-        let pre = linker(engine)?.instantiate_pre(&component).map_err(|error| misfit("the component", &error))?;
+        Self::around(engine, &component, digest(bytes))
+    }
+
+    fn around(engine: &Engine, component: &Component, digest: String) -> anyhow::Result<Self> {
+        let imports = check_imports(engine, component)?;
+        let (world, [key, step, describe]) = exports(engine, component)?;
+        let pre = linker(engine)?.instantiate_pre(component).map_err(|error| misfit("the component", &error))?;
         let inner = Inner {
-            digest: digest(bytes),
+            digest,
             world,
             manifest: Manifest {
                 name: String::new(),
@@ -143,6 +155,20 @@ impl Plugin {
         &self.0.manifest
     }
 
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub fn downgrade(&self) -> WeakPlugin {
+        WeakPlugin(Arc::downgrade(&self.0))
+    }
+
+    /// What its targets' requests are written for; empty where a target has no versions.
+    pub fn api_version(&self, target: &str) -> &str {
+        let found = self.0.manifest.targets.iter().find(|known| known.name == target);
+        found.map_or("", |target| &target.api_version)
+    }
+
     /// The names of its imports.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
@@ -165,6 +191,12 @@ impl Plugin {
         let parameters = (v0_1::Event::from(event), memory, &replies[..]);
         let asked = self.0.call::<Step<'_>, Stepped>(&self.0.step, parameters, Limits::for_input(bytes));
         asked.map(|(next,)| Next::from(next))
+    }
+}
+
+impl WeakPlugin {
+    pub fn upgrade(&self) -> Option<Plugin> {
+        self.0.upgrade().map(Plugin)
     }
 }
 

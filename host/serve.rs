@@ -14,13 +14,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bake::{self, Baked, Refused};
 use crate::client::Client;
-use crate::config::{Config, RulesFrom, Tenant};
+use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::engine;
-use crate::journal::{Change, Fixed, Journal};
-use crate::mapping;
+use crate::journal::{Activated, Journal};
+use crate::mapping::{self, Control};
+use crate::model::EventId;
+use crate::registry::{Activate, Deployed, Refused, Registry};
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
 use crate::webhook::Intake;
@@ -32,6 +33,10 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(2);
 pub struct Server {
     pub address: SocketAddr,
     pub journal: Journal,
+    /// Reads and deploys versions. To make one current, ask the server, which knows what is under way.
+    pub registry: Registry,
+    tenants: Vec<String>,
+    lanes: Control,
     delivery: Arc<Delivery>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
@@ -40,25 +45,44 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads every tenant's rules, opens the journal, goes on with what is in it, and listens.
+    /// Opens the journal, makes the rules current that the configuration names where they are new, goes on with what is
+    /// in the journal, and listens.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        let plugins = load_plugins(&config.tenants).await?;
-        let manifests: HashMap<_, _> =
-            plugins.iter().map(|(tenant, plugin)| (tenant.clone(), plugin.manifest().clone())).collect();
-        let server = Self::start_with(config, plugins).await?;
+        let server = Self::open(config, None).await?;
+        let manifest = |tenant: &String| Some((tenant.clone(), server.registry.manifest(tenant).ok().flatten()?));
+        let manifests = server.tenants.iter().filter_map(manifest).collect();
         tokio::spawn(warn_of_missing(config.clone(), manifests));
         Ok(server)
     }
 
-    /// The same with rules that are loaded already, by the name of their tenant.
+    /// The same with rules that are loaded already, by the name of their tenant. They are lost with the host.
     pub async fn start_with(config: &Config, plugins: HashMap<String, Plugin>) -> anyhow::Result<Self> {
+        Self::open(config, Some(plugins)).await
+    }
+
+    async fn open(config: &Config, plugins: Option<HashMap<String, Plugin>>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
         let address = listener.local_addr().context("listening")?;
         let (journal, feeds, writer) = Journal::open(&config.journal)?;
-        for (tenant, plugin) in &plugins {
-            keep_fixed(&journal, tenant, plugin.manifest(), config.relink.contains(tenant)).await?;
+        let loaded = plugins.as_ref().and_then(|plugins| plugins.values().next());
+        let engine = loaded.map_or_else(engine::engine, |plugin| Ok(plugin.engine().clone()))?;
+        let registry = Registry::open(journal.clone(), engine, &config.journal);
+        match plugins {
+            Some(plugins) => {
+                for (tenant, plugin) in plugins {
+                    let relink = config.relink.contains(&tenant);
+                    registry.install(&tenant, plugin, relink).await?;
+                }
+            }
+            None => {
+                for tenant in &config.tenants {
+                    registry.configure(tenant, config.relink.contains(&tenant.name)).await?;
+                }
+            }
         }
+        let tenants: Vec<_> = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
+        let (lanes, requests) = mapping::requests(&tenants);
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
@@ -66,7 +90,6 @@ impl Server {
             client,
             config.delivery.clone(),
             &config.tenants,
-            &api_versions(&plugins),
             stopping.clone(),
         ));
         let intake = Intake::new(config, journal.clone()).router();
@@ -77,11 +100,53 @@ impl Server {
             let _ = axum::serve(listener, intake).with_graceful_shutdown(stopped).await;
         });
         let stages = [
-            tokio::spawn(mapping::run(journal.clone(), plugins, feeds.events, feeds.replies, stopping)),
+            tokio::spawn(mapping::run(
+                journal.clone(),
+                registry.clone(),
+                tenants.clone(),
+                requests,
+                feeds.events,
+                feeds.replies,
+                stopping,
+            )),
             tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
         ];
         tracing::info!("listening on http://{address}");
-        Ok(Self { address, journal, delivery, stop, intake, stages, writer })
+        Ok(Self { address, journal, registry, tenants, lanes, delivery, stop, intake, stages, writer })
+    }
+
+    /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
+    pub async fn deploy(&self, tenant: &str, component: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
+        self.known(tenant)?;
+        self.registry.deploy(tenant, component, sha256).await
+    }
+
+    /// Makes a version current between two events. With `drain` no run is under way at that moment, and what has not
+    /// begun is asked for its key again: for a version that gives other keys than the active one.
+    pub async fn activate(&self, how: Activate<'_>, drain: bool) -> Result<Activated, Refused> {
+        self.known(how.tenant)?;
+        let _drained = if drain { Some(self.lanes.drain(how.tenant).await?) } else { None };
+        self.registry.activate(how).await
+    }
+
+    /// Makes the version current that was before the active one; `expected` is the one to be left.
+    pub async fn roll_back(&self, tenant: &str, expected: Option<&str>, drain: bool) -> Result<Activated, Refused> {
+        self.known(tenant)?;
+        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
+        self.registry.roll_back(tenant, expected).await
+    }
+
+    /// Has an event that is under way begin again, on the version that is active now.
+    pub fn restart(&self, tenant: &str, event: EventId) -> anyhow::Result<()> {
+        self.known(tenant)?;
+        self.lanes.restart(tenant, event)
+    }
+
+    fn known(&self, tenant: &str) -> anyhow::Result<()> {
+        if !self.tenants.iter().any(|known| known == tenant) {
+            bail!("there is no tenant `{tenant}`");
+        }
+        Ok(())
     }
 
     /// Takes calls to a target again, whatever paused it.
@@ -107,7 +172,7 @@ impl Server {
             return Ok(());
         };
         intake.context("the intake ended in a panic")?;
-        drop((self.journal, self.delivery));
+        drop((self.journal, self.registry, self.delivery));
         let joined = tokio::task::spawn_blocking(move || self.writer.join()).await.context("closing the journal")?;
         if joined.is_err() {
             bail!("the journal's thread ended in a panic");
@@ -140,70 +205,4 @@ async fn warn_of_missing(config: Config, manifests: HashMap<String, Manifest>) {
         let (zone, address) = (Zone::of_component(manifest), config.public_url.as_deref());
         setup::warn_of_missing(&Setup { client: &client, tenant, manifest, zone, address }).await;
     }
-}
-
-/// Refuses rules that would cut existing links, unless they were told to.
-async fn keep_fixed(journal: &Journal, tenant: &str, manifest: &Manifest, relink: bool) -> anyhow::Result<()> {
-    let fixed = manifest.settings.iter().filter(|setting| setting.fixed);
-    let settings = fixed.map(|setting| (setting.at.clone(), setting.value.clone())).collect();
-    match journal.fix(tenant, settings, relink).await? {
-        Fixed::Kept => {}
-        Fixed::Relinked(linked) => tracing::info!(tenant, "{linked} linked people are brought in step again"),
-        Fixed::Refused { changed, linked } => {
-            let changed: Vec<_> = changed
-                .iter()
-                .map(|Change { at, was, wanted }| format!("`{}` from {was} to {wanted}", setting_name(at)))
-                .collect();
-            bail!(
-                "the rules of tenant `{tenant}` change {}, and {} linked by it\n\
-                 hint: set it back, or start once with `--relink {tenant}`: everybody linked is given the new link, and \
-                 keeps the old one",
-                changed.join(", "),
-                if linked == 1 { "one person is".to_owned() } else { format!("{linked} people are") },
-            );
-        }
-    }
-    Ok(())
-}
-
-/// `identity.handle` for `/identity/handle`.
-fn setting_name(at: &str) -> String {
-    at.trim_start_matches('/').replace('/', ".")
-}
-
-/// What each tenant's rules write their requests for.
-fn api_versions(plugins: &HashMap<String, Plugin>) -> HashMap<(String, String), String> {
-    let versions = plugins.iter().flat_map(|(tenant, plugin)| {
-        let targets = plugin.manifest().targets.iter();
-        targets.map(|target| ((tenant.clone(), target.name.clone()), target.api_version.clone()))
-    });
-    versions.collect()
-}
-
-/// Compiles the rules of every tenant, from rules files too.
-async fn load_plugins(tenants: &[Tenant]) -> anyhow::Result<HashMap<String, Plugin>> {
-    let engine = engine::engine()?;
-    let building = engine::building_engine()?;
-    let mut plugins = HashMap::new();
-    for tenant in tenants {
-        let (bytes, name) = match &tenant.rules {
-            RulesFrom::Component(path) => (bake::read_component(path)?, format!("plugin `{}`", path.display())),
-            RulesFrom::File(path) => {
-                let (file, rules) = (path.display().to_string(), bake::read_rules(path)?);
-                match bake::bake(&building, &bake::default_base()?, &file, &rules).await {
-                    Ok(Baked { component, warnings }) => {
-                        if !warnings.is_empty() {
-                            tracing::warn!(tenant = tenant.name, "the rules are in doubt:\n{warnings}");
-                        }
-                        (component, format!("the rules `{file}`"))
-                    }
-                    Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
-                    Err(Refused::Other(error)) => return Err(error.context(format!("the rules `{file}`"))),
-                }
-            }
-        };
-        let plugin = Plugin::load(&engine, &bytes).with_context(|| format!("tenant `{}`: {name}", tenant.name))?;
-        plugins.insert(tenant.name.clone(), plugin);
-    }
-    Ok(plugins)
 }

@@ -1,10 +1,11 @@
 //! The `tandem` command as it is typed: arguments in; standard output, standard error and status out, compared whole.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use tandem::journal::Journal;
+use tandem::journal::{Activation, By, Cause, Journal};
 use tandem::model::{Blame, Outcome, Webhook};
 use tempfile::TempDir;
 
@@ -319,7 +320,7 @@ async fn journal(folder: &Folder) {
     }
     let reason = "the rules panicked\x1b[31m".to_owned();
     let failed = tandem::model::EventId(2);
-    journal.close(failed, Outcome::Failed, Some(Blame::Plugin), reason, Some("6d6d".into())).await.unwrap();
+    journal.close(failed, By::Host, Outcome::Failed, Some(Blame::Plugin), reason).await.unwrap();
     drop((journal, feeds));
     thread.join().unwrap();
 }
@@ -383,6 +384,58 @@ reason     the rules panicked\u{fffd}[31m"
         folder.tandem("events 999 --journal tandem.db"),
         fails("error: there is no event 999 in `tandem.db`\nhint: `tandem events` lists them\n")
     );
+}
+
+#[tokio::test]
+async fn versions_are_listed_with_what_was_active_and_why() {
+    let folder = Folder::new();
+    let (journal, feeds, thread) = Journal::open(&folder.path().join("tandem.db")).unwrap();
+    assert_eq!(
+        folder.tandem("versions acme --journal tandem.db"),
+        fails(
+            "error: tenant `acme` has no versions in `tandem.db`\n\
+             hint: `tandem serve` keeps the one that the configuration names\n"
+        )
+    );
+    let activation = |digest: &str, cause| Activation {
+        tenant: "acme".into(),
+        digest: digest.into(),
+        cause,
+        fixed: BTreeMap::new(),
+        relink: false,
+        expected: None,
+        failures_max: None,
+        configured: None,
+    };
+    let (one, two) = ("a".repeat(64), "b".repeat(64));
+    let manifest = r#"{"name": "default", "version": "1", "listens": [], "targets": [], "settings": []}"#;
+    for (digest, cause) in [(&one, Cause::Configured), (&two, Cause::Activated)] {
+        journal.deploy("acme", digest, manifest.into(), b"wasm".to_vec()).await.unwrap();
+        journal.activate(activation(digest, cause)).await.unwrap().unwrap();
+    }
+    let list = || {
+        let said = folder.tandem("versions acme --journal tandem.db");
+        assert_eq!((said.status, &*said.stderr), (0, ""));
+        // Versions of one millisecond stand in the order of their digests.
+        said.stdout.replace(|c: char| c.is_ascii_digit(), "0")
+    };
+    let deployed = "deployed 0000-00-00 00:00:00";
+    assert_eq!(
+        list(),
+        format!(
+            "  aaaaaaaaaaaa  default 0                {deployed}\n\
+             * bbbbbbbbbbbb  default 0                {deployed}\n\n\
+             0000-00-00 00:00:00  bbbbbbbbbbbb  activated\n\
+             0000-00-00 00:00:00  aaaaaaaaaaaa  the configuration named it\n\n\
+             a roll back goes to aaaaaaaaaaaa\n"
+        )
+    );
+    journal.roll_back(activation(&one, Cause::RolledBack)).await.unwrap().unwrap();
+    let rolled_back = list();
+    assert!(rolled_back.starts_with("* aaaaaaaaaaaa"), "{rolled_back}");
+    assert!(rolled_back.ends_with("\nthere is nothing to roll back to\n"), "{rolled_back}");
+    drop((journal, feeds));
+    thread.join().unwrap();
 }
 
 /// In a terminal of its own, which `script` makes.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem::journal::{EventRow, Journal, Reader};
+use tandem::journal::{By, EventRow, Journal, Reader};
 use tandem::model::{EventId, Webhook};
 use tandem::playground::Playground;
 use tandem_standin::{Fault, Rule, ShopifyOptions, sign_shopify};
@@ -298,6 +298,12 @@ async fn an_older_journal_is_brought_up_to_date() {
          CREATE TABLE memory (revision INTEGER PRIMARY KEY, entity INTEGER NOT NULL, event INTEGER NOT NULL,
            body TEXT NOT NULL, current INTEGER NOT NULL) STRICT;
          CREATE INDEX remembered ON memory (entity) WHERE current;
+         CREATE TABLE names (tenant TEXT NOT NULL, name TEXT NOT NULL, entity INTEGER NOT NULL,
+           PRIMARY KEY (tenant, name)) STRICT, WITHOUT ROWID;
+         CREATE TABLE runs (id INTEGER PRIMARY KEY, event INTEGER NOT NULL, version TEXT NOT NULL, memory TEXT NOT NULL,
+           begun_at INTEGER NOT NULL, state TEXT NOT NULL, asks INTEGER NOT NULL, fuel INTEGER NOT NULL) STRICT;
+         CREATE TABLE calls (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, pass INTEGER NOT NULL, target TEXT NOT NULL,
+           call TEXT NOT NULL, reply TEXT) STRICT;
          CREATE TABLE attempts (id INTEGER PRIMARY KEY, call INTEGER NOT NULL, began_at INTEGER NOT NULL,
            ended_at INTEGER, outcome TEXT) STRICT;
          INSERT INTO events VALUES (1, 'acme', 'shopify', 'customers/update', NULL, '', 0, '', '{\"id\":7}', NULL, 'done',
@@ -342,7 +348,7 @@ async fn a_redaction_that_was_cut_off_is_done_again() {
         journal.append(webhook(n, EMAIL)).await.unwrap();
         events.push(EventId(n + 1));
         let outcome = tandem::model::Outcome::Skipped;
-        journal.close(EventId(n + 1), outcome, None, EMAIL.into(), None).await.unwrap();
+        journal.close(EventId(n + 1), By::Host, outcome, None, EMAIL.into()).await.unwrap();
     }
     let by = EventId(251);
     journal.append(webhook(250, EMAIL)).await.unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
-use super::{Appended, Arrived, Journal, append};
+use super::{Appended, append};
 use crate::clock;
 use crate::model::{EventId, Webhook};
 
@@ -31,28 +31,9 @@ pub struct Change {
     pub wanted: String,
 }
 
-impl Journal {
-    /// Keeps the fixed settings (JSON pointer to JSON) of a tenant's rules, if they are as they were or nobody is linked.
-    /// With `relink` they may change: then every linked entity gets a `tandem` event `resync`, in the same transaction.
-    pub async fn fix(&self, tenant: &str, settings: BTreeMap<String, String>, relink: bool) -> anyhow::Result<Fixed> {
-        let (feeds, tenant) = (self.feeds.clone(), tenant.to_owned());
-        let name = tenant.clone();
-        let (fixed, _) = self
-            .writer
-            .write(
-                move |tx| fix(tx, &tenant, &settings, relink),
-                move |(_, events)| {
-                    for event in events {
-                        let _ = feeds.events.send(Arrived { event: *event, tenant: name.clone() });
-                    }
-                },
-            )
-            .await?;
-        Ok(fixed)
-    }
-}
-
-fn fix(
+/// Keeps the fixed settings (JSON pointer to JSON) of a tenant's rules, if they are as they were or nobody is linked. With
+/// `relink` they may change: then every linked entity gets a `tandem` event `resync`. Gives those.
+pub(super) fn fix(
     tx: &Transaction,
     tenant: &str,
     settings: &BTreeMap<String, String>,

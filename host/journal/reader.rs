@@ -116,7 +116,8 @@ impl Reader {
         let mut statement = self.connection.prepare(
             "SELECT calls.id, calls.run, runs.event, events.tenant, calls.call,
                     (SELECT count(*) FROM attempts WHERE attempts.call = calls.id),
-                    (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL)
+                    (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL),
+                    calls.api_version
              FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
              WHERE calls.reply IS NULL AND runs.state = 'open' AND events.outcome IS NULL ORDER BY calls.id",
         )?;
@@ -132,6 +133,7 @@ impl Reader {
                 // What may be sent twice simply is.
                 unknown_since: since.filter(|_| call.effect == Effect::Once),
                 call,
+                api_version: row.get(7)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

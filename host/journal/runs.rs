@@ -7,7 +7,7 @@ use super::{Answered, Begun, Due, drop_open_runs, from_json, reader, to_json};
 use crate::clock;
 use crate::model::{Call, CallId, Effect, EntityId, EventId, Millis, Reply, RunId};
 
-pub fn begin(tx: &Transaction, event: EventId, lane: EntityId, version: &str) -> rusqlite::Result<Option<Begun>> {
+pub fn begin(tx: &Transaction, event: EventId, lane: EntityId) -> rusqlite::Result<Option<Begun>> {
     let Some(webhook) = reader::unfinished_event(tx, event)? else { return Ok(None) };
     let mut memory = vec![];
     let mut revisions: Vec<i64> = vec![];
@@ -20,22 +20,25 @@ pub fn begin(tx: &Transaction, event: EventId, lane: EntityId, version: &str) ->
     }
     let revisions = to_json(&revisions)?;
     let open = tx
-        .prepare_cached("SELECT id FROM runs WHERE event = ? AND state = 'open' AND version = ? AND memory = ?")?
-        .query_row(params![event.0, version, revisions], |row| row.get(0))
+        .prepare_cached("SELECT id, version FROM runs WHERE event = ? AND state = 'open' AND memory = ?")?
+        .query_row(params![event.0, revisions], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let run = match open {
-        Some(run) => run,
-        None => {
-            drop_open_runs(tx, event)?;
-            tx.prepare_cached(
-                "INSERT INTO runs (event, version, memory, begun_at, state) VALUES (?, ?, ?, ?, 'open')",
-            )?
-            .execute(params![event.0, version, revisions, clock::now()])?;
-            tx.last_insert_rowid()
-        }
-    };
-    let replies = if open.is_some() { replies(tx, run)? } else { Some(vec![]) };
-    Ok(Some(Begun { run: RunId(run), event: webhook, memory, replies }))
+    if let Some((run, version)) = open {
+        let replies = replies(tx, run)?;
+        return Ok(Some(Begun { run: RunId(run), version, event: webhook, memory, replies }));
+    }
+    drop_open_runs(tx, event)?;
+    // Here a swap happens: between the last run that was opened before an activation and the first one after it.
+    let run = tx
+        .prepare_cached(
+            "INSERT INTO runs (event, version, memory, begun_at, state)
+             SELECT ?, digest, ?, ?, 'open' FROM activations WHERE tenant = ? AND current RETURNING id, version",
+        )?
+        .query_row(params![event.0, revisions, clock::now(), webhook.webhook.tenant], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+    let (run, version) = run?;
+    Ok(Some(Begun { run: RunId(run), version, event: webhook, memory, replies: Some(vec![]) }))
 }
 
 /// The replies of a run by pass; `None` while one is missing.
@@ -54,21 +57,65 @@ fn replies(tx: &Transaction, run: i64) -> rusqlite::Result<Option<Vec<Vec<Reply>
 
 pub type Sent = (Vec<Due>, Option<Answered>);
 
-pub fn send(tx: &Transaction, run: RunId, event: EventId, tenant: &str, calls: &[Call]) -> rusqlite::Result<Sent> {
+/// Who ends an event without its rules' word.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// The host, whatever the rules are at.
+    Host,
+    /// What came of this run.
+    Run(RunId),
+    /// What this version said, or could not say, of what the event is about.
+    Key(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Closed {
+    /// By this version, if it is known.
+    Over(Option<String>),
+    /// The run, or the version, does not count any more. The event begins again.
+    Again,
+}
+
+/// The version that an event is closed by; `None` if that does not count any more.
+pub fn closes(tx: &Transaction, event: EventId, by: &By) -> rusqlite::Result<Option<Option<String>>> {
+    match by {
+        By::Host => {
+            let last = "SELECT version FROM runs WHERE event = ? ORDER BY id DESC LIMIT 1";
+            tx.prepare_cached(last)?.query_row([event.0], |row| row.get(0)).optional().map(Some)
+        }
+        By::Run(run) => {
+            let open = "SELECT version FROM runs WHERE id = ? AND state = 'open'";
+            let version: Option<String> = tx.prepare_cached(open)?.query_row([run.0], |row| row.get(0)).optional()?;
+            Ok(version.map(Some))
+        }
+        By::Key(version) => {
+            let active = "SELECT EXISTS (SELECT 1 FROM activations WHERE digest = ? AND current
+                 AND tenant = (SELECT tenant FROM events WHERE id = ?))";
+            let counts: bool = tx.prepare_cached(active)?.query_row(params![version, event.0], |row| row.get(0))?;
+            Ok(counts.then(|| Some(version.clone())))
+        }
+    }
+}
+
+/// A call, and what its target's requests are written for.
+pub type Written = (Call, String);
+
+pub fn send(tx: &Transaction, run: RunId, event: EventId, tenant: &str, calls: &[Written]) -> rusqlite::Result<Sent> {
     let pass: i64 = tx
         .prepare_cached("SELECT coalesce(max(pass) + 1, 0) FROM calls WHERE run = ?")?
         .query_row([run.0], |row| row.get(0))?;
     let mut due = vec![];
-    for call in calls {
+    for (call, api_version) in calls {
         let text = to_json(call)?;
         let before = if call.effect == Effect::Once { asked_before(tx, event, run, &text)? } else { Before::Never };
         let reply = if let Before::Answered(reply) = &before { Some(reply) } else { None };
-        tx.prepare_cached("INSERT INTO calls (run, pass, target, call, reply) VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![run.0, pass, call.target, text, reply])?;
+        tx.prepare_cached("INSERT INTO calls (run, pass, target, api_version, call, reply) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![run.0, pass, call.target, api_version, text, reply])?;
         let id = CallId(tx.last_insert_rowid());
         let unknown_since = if let Before::Unknown(since) = before { Some(since) } else { None };
         if reply.is_none() {
-            due.push(Due { id, run, event, tenant: tenant.into(), call: call.clone(), attempts: 0, unknown_since });
+            let (call, api_version) = (call.clone(), api_version.clone());
+            due.push(Due { id, run, event, tenant: tenant.into(), call, api_version, attempts: 0, unknown_since });
         }
     }
     let answered = due.is_empty().then(|| Answered { event, run, tenant: tenant.into(), given_up: None });

@@ -7,13 +7,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
 /// `user_version` says how many of these it has.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
      DROP INDEX remembered;",
     // Names of what is gone, and settings that are fixed (a table of its own).
     "ALTER TABLE names ADD COLUMN retired INTEGER NOT NULL DEFAULT FALSE;",
+    // Versions. Those that open runs began on were kept nowhere: their events begin again.
+    "ALTER TABLE calls ADD COLUMN api_version TEXT NOT NULL DEFAULT '';
+     UPDATE runs SET state = 'dropped' WHERE state = 'open';",
 ];
 
 /// Makes the tables, or adds to them what they lack.

@@ -70,6 +70,8 @@ CREATE TABLE IF NOT EXISTS calls (
   run INTEGER NOT NULL REFERENCES runs,
   pass INTEGER NOT NULL,
   target TEXT NOT NULL,
+  -- What its target's requests are written for, by the version that asked.
+  api_version TEXT NOT NULL DEFAULT '',
   -- As JSON. Empty, and the reply too, once its event is redacted.
   call TEXT NOT NULL,
   -- Null until there is one.
@@ -110,4 +112,55 @@ CREATE TABLE IF NOT EXISTS paused (
   since INTEGER NOT NULL,
   reason TEXT NOT NULL,
   PRIMARY KEY (tenant, target)
+) STRICT, WITHOUT ROWID;
+
+-- Components by their SHA-256, as they were deployed. Tenants on the same one share it.
+CREATE TABLE IF NOT EXISTS components (
+  digest TEXT PRIMARY KEY,
+  -- What it says it is, as JSON.
+  manifest TEXT NOT NULL,
+  bytes BLOB NOT NULL
+) STRICT;
+
+-- Which tenant has which.
+CREATE TABLE IF NOT EXISTS versions (
+  tenant TEXT NOT NULL,
+  digest TEXT NOT NULL REFERENCES components,
+  deployed_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, digest)
+) STRICT, WITHOUT ROWID;
+
+-- Every activation there was. A version may be one that was never deployed: tests start a host with rules in memory.
+CREATE TABLE IF NOT EXISTS activations (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  -- `configured`, `activated`, `rolled back`, or `failing`: the one before failed too many events.
+  cause TEXT NOT NULL,
+  -- The activation that a roll back returns to; null when there was none before.
+  back INTEGER REFERENCES activations,
+  -- So many failures among its latest events roll it back; null: none do.
+  failures_max INTEGER,
+  -- Whether the tenant's new runs take this one.
+  current INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS activations_of ON activations (tenant, id);
+CREATE UNIQUE INDEX IF NOT EXISTS active ON activations (tenant) WHERE current;
+CREATE INDEX IF NOT EXISTS active_anywhere ON activations (digest) WHERE current;
+
+-- What the configuration last said of a tenant's rules, and the version that was made of it.
+CREATE TABLE IF NOT EXISTS configured (
+  tenant TEXT PRIMARY KEY,
+  -- SHA-256 of the file, and of the component that it was frozen into; empty for a component.
+  source TEXT NOT NULL,
+  base TEXT NOT NULL,
+  digest TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The code that a version was last compiled to: for which host, and the SHA-256 of the file that it is in.
+CREATE TABLE IF NOT EXISTS compiled (
+  digest TEXT PRIMARY KEY,
+  host TEXT NOT NULL,
+  sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use tandem::check::{self, Key, checked};
-use tandem::journal::{Answered, Appended, Asked, Feeds, Journal};
+use tandem::journal::{Activation, Answered, Appended, Asked, By, Cause, Feeds, Journal};
 use tandem::lanes::Lanes;
 use tandem::model::{Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
 use tandem::rules::Plugin;
@@ -57,6 +57,17 @@ pub fn at_once<T>(future: impl Future<Output = T>) -> T {
 impl Host {
     pub fn new(plugin: &Plugin) -> Self {
         let (journal, feeds) = Journal::in_memory().unwrap();
+        let activation = Activation {
+            tenant: TENANT.into(),
+            digest: plugin.digest().into(),
+            cause: Cause::Configured,
+            fixed: BTreeMap::new(),
+            relink: false,
+            expected: None,
+            failures_max: None,
+            configured: None,
+        };
+        at_once(journal.activate(activation)).unwrap().unwrap();
         Self {
             journal,
             feeds,
@@ -119,7 +130,7 @@ impl World {
                 }
             }
             Key::Over(outcome, blame, reason) => {
-                at_once(host.journal.close(id, outcome, blame, reason.clone(), None)).unwrap();
+                at_once(host.journal.close(id, By::Host, outcome, blame, reason.clone())).unwrap();
                 host.ended.push(Ended { event: id, outcome, reason });
             }
         }
@@ -152,7 +163,7 @@ impl World {
     fn begin(&mut self, event: EventId) {
         let host = &mut self.host;
         let Some(lane) = host.lanes.entity_of(event) else { return };
-        let begun = at_once(host.journal.begin(event, lane, host.plugin.digest())).unwrap();
+        let begun = at_once(host.journal.begin(event, lane)).unwrap();
         // Nothing is redacted here.
         let Some(begun) = begun else { return };
         host.running.entry(event).or_default().run = Some(begun.run);
@@ -189,6 +200,8 @@ impl World {
             }
         }
         host.running.entry(event).or_default().passes.push(calls.clone());
+        let written = |call: Call| (call.clone(), host.plugin.api_version(&call.target).to_owned());
+        let calls = calls.into_iter().map(written).collect();
         at_once(host.journal.send(run, event, TENANT, calls, Asked::default())).unwrap();
     }
 
@@ -233,7 +246,7 @@ impl World {
         }
         let Some(lane) = host.lanes.entity_of(event) else { return };
         let (outcome, reason, memory) = (end.outcome, end.reason.clone(), end.memory.clone());
-        let joined = at_once(host.journal.end(run, event, lane, TENANT, end, Asked::default())).unwrap();
+        let joined = at_once(host.journal.end(run, event, lane, TENANT, end, Asked::default())).unwrap().unwrap();
         host.join(joined.entity, &joined.from);
         if let Some(memory) = memory {
             let new = if memory.is_empty() { vec![] } else { vec![memory] };
@@ -253,7 +266,7 @@ impl World {
 
     fn fail(&mut self, event: EventId, failure: Failure) {
         let (outcome, blame, reason) = (Outcome::Failed, Some(failure.blame), failure.reason);
-        at_once(self.host.journal.close(event, outcome, blame, reason.clone(), None)).unwrap();
+        at_once(self.host.journal.close(event, By::Host, outcome, blame, reason.clone())).unwrap();
         self.over(event, outcome, reason);
     }
 

@@ -27,8 +27,12 @@ pub const OLD_SECRET: &str = "old-secret";
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// The tenant of a host that is started on a component.
+pub const TENANT: &str = "acme";
+
 pub struct Host {
     pub server: Server,
+    pub config: Config,
     /// The one side of every tenant, and the other.
     pub omneo: Omneo,
     pub journal: PathBuf,
@@ -38,11 +42,15 @@ pub struct Host {
 
 /// The component of `tests/plugins`, built and loaded once for all tests of a program.
 pub fn hostile() -> Plugin {
-    static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| {
-        let bytes = bake::encode(&std::fs::read(build()).unwrap()).unwrap();
-        Plugin::load(&engine::engine().unwrap(), &bytes).unwrap()
-    });
+    static HOSTILE: LazyLock<Plugin> =
+        LazyLock::new(|| Plugin::load(&engine::engine().unwrap(), hostile_component()).unwrap());
     HOSTILE.clone()
+}
+
+/// The same, not loaded.
+pub fn hostile_component() -> &'static [u8] {
+    static COMPONENT: LazyLock<Vec<u8>> = LazyLock::new(|| bake::encode(&std::fs::read(build()).unwrap()).unwrap());
+    &COMPONENT
 }
 
 pub fn build() -> PathBuf {
@@ -72,31 +80,28 @@ impl Host {
         let plugins: HashMap<String, Plugin> = plugins.into_iter().collect();
         let folder = tempfile::tempdir().unwrap();
         let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
-        let peer = Peer {
-            url: omneo.url(),
-            token: OmneoOptions::default().token,
-            webhook_secrets: vec![OLD_SECRET.into(), SECRET.into()],
-            per_minute: None,
-        };
-        let tenant = |name: &String| Tenant {
-            name: name.clone(),
-            shop: shop(name),
-            rules: RulesFrom::Component(PathBuf::new()),
-            shopify: peer.clone(),
-            omneo: peer.clone(),
-        };
-        let config = Config {
-            public_url: None,
-            relink: vec![],
-            listen: ([127, 0, 0, 1], 0).into(),
-            journal: folder.path().join("tandem.db"),
-            body_bytes_max: BODY_BYTES_MAX,
-            allow: vec![omneo.address().to_string()],
-            delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
-            tenants: plugins.keys().map(tenant).collect(),
-        };
+        let tenants: Vec<_> = plugins.keys().map(String::as_str).collect();
+        let config = config(folder.path(), &omneo, &tenants);
         let server = Server::start_with(&config, plugins).await.unwrap();
-        Self { server, omneo, journal: config.journal, client: reqwest::Client::new(), _folder: folder }
+        Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
+    }
+
+    /// Starts a host with one tenant, whose configuration names this component.
+    pub async fn on(component: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        let config = config(folder.path(), &omneo, &[TENANT]);
+        std::fs::write(folder.path().join("rules.wasm"), component).unwrap();
+        let server = Server::start(&config).await.unwrap();
+        Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
+    }
+
+    /// Stops the host, changes what there is to change on disk, and starts it again.
+    pub async fn restart(self, change: impl FnOnce(&Path)) -> Self {
+        self.server.stop().await.unwrap();
+        change(self._folder.path());
+        let server = Server::start(&self.config).await.unwrap();
+        Self { server, ..self }
     }
 
     /// Sends a request; gives status and text of the answer.
@@ -148,5 +153,32 @@ impl Host {
     pub async fn stop(self) {
         self.server.stop().await.unwrap();
         self.omneo.stop();
+    }
+}
+
+/// A configuration within a folder, whose tenants all have the same two sides.
+pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
+    let peer = Peer {
+        url: omneo.url(),
+        token: OmneoOptions::default().token,
+        webhook_secrets: vec![OLD_SECRET.into(), SECRET.into()],
+        per_minute: None,
+    };
+    let tenant = |name: &&str| Tenant {
+        name: (*name).to_owned(),
+        shop: shop(name),
+        rules: RulesFrom::Component(folder.join("rules.wasm")),
+        shopify: peer.clone(),
+        omneo: peer.clone(),
+    };
+    Config {
+        public_url: None,
+        listen: ([127, 0, 0, 1], 0).into(),
+        journal: folder.join("tandem.db"),
+        body_bytes_max: BODY_BYTES_MAX,
+        allow: vec![omneo.address().to_string()],
+        delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
+        tenants: tenants.iter().map(tenant).collect(),
+        relink: vec![],
     }
 }

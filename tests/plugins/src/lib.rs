@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tandem_sdk::*;
 
 /// What may be asked for. The first two do no harm.
-const TOPICS: [&str; 35] = [
+const TOPICS: [&str; 36] = [
     "good",
     "ask",
     "remember",
@@ -44,15 +44,33 @@ const TOPICS: [&str; 35] = [
     "key-misnamed",
     "key-nameless",
     "key-namer",
+    "say",
 ];
 
 /// Nobody can count by this: every ask begins with a fresh instance.
 static ASKS: AtomicU32 = AtomicU32::new(0);
 
+/// What a rules file says of them, so that versions can differ.
 #[derive(Default)]
-struct Hostile;
+struct Hostile {
+    /// What `say` says.
+    says: String,
+    /// Whether `say` traps instead, and whether its key does.
+    traps: bool,
+    key_traps: bool,
+    /// Kind of the entity that an event is about, if not a thing.
+    kind: Option<String>,
+}
 
 impl Rules for Hostile {
+    fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let rules: Value = rules.parse().unwrap_or_default();
+        let text = |key: &str| rules[key].as_str().map(str::to_owned);
+        let flag = |key: &str| rules[key] == true;
+        let says = text("says").unwrap_or_default();
+        Ok((Self { says, traps: flag("traps"), key_traps: flag("key_traps"), kind: text("kind") }, vec![]))
+    }
+
     fn describe(&self) -> Manifest {
         Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("tandem", "", [])
     }
@@ -75,8 +93,9 @@ impl Rules for Hostile {
     fn key(&self, event: &Event) -> Result<Entity, String> {
         let payload = Json::payload(event).map_err(|wrong| wrong.to_string())?;
         let id = payload.view().id("/id").map_err(|wrong| wrong.to_string())?;
-        let entity = Entity::named(format!("shopify/thing/{id}"));
+        let entity = Entity::named(format!("shopify/{}/{id}", self.kind.as_deref().unwrap_or("thing")));
         match event.topic.as_str() {
+            "say" if self.key_traps => panic!("the key is broken"),
             "key-endless" => endless(),
             "key-broken" => panic!("the key is broken"),
             "key-misnamed" => Ok(Entity::named("ada@example.org")),
@@ -89,6 +108,13 @@ impl Rules for Hostile {
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
         match event.topic.as_str() {
             "ask" => Ok(done(format!("Omneo answered {}", cx.omneo(get("/profiles")).await?.status))),
+            "say" if self.traps => panic!("this version is broken"),
+            "say" => {
+                let payload = Json::payload(event)?;
+                let nth = payload.view().id("/nth")?;
+                cx.omneo(post(format!("/said/{nth}/{}", self.says), json!({}))).await?;
+                Ok(done(&self.says))
+            }
             "remember" => Ok(done("remembered").remember(&event.payload)),
             "recall" => Ok(done(format!("{:?}", cx.memory()))),
             "count" => Ok(done(format!("asked {} times", 1 + ASKS.fetch_add(1, Ordering::Relaxed)))),

@@ -1,0 +1,322 @@
+//! Versions: the components of every tenant, which of them is active, and how it came to that. Knows digests and bytes;
+//! not what is in them.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::fixed::{self, Change, Fixed};
+use super::{Arrived, Journal, Reader};
+use crate::clock;
+use crate::model::{EventId, Millis};
+
+/// Why a version is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The configuration names it.
+    Configured,
+    Activated,
+    RolledBack,
+    /// The one before failed too many events.
+    Failing,
+}
+
+/// A version to be made current.
+#[derive(Clone, Debug)]
+pub struct Activation {
+    pub tenant: String,
+    pub digest: String,
+    pub cause: Cause,
+    /// Its settings (JSON pointer to JSON) that may not change once people are linked by them, unless `relink` says so.
+    pub fixed: BTreeMap<String, String>,
+    pub relink: bool,
+    /// The version that must be current now, if any must.
+    pub expected: Option<String>,
+    /// So many failures among its latest events roll it back.
+    pub failures_max: Option<u32>,
+    /// What it was made of, if that was the configuration.
+    pub configured: Option<Configured>,
+}
+
+/// What a configuration said of a tenant's rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configured {
+    /// SHA-256 of the file, and of what it was frozen into.
+    pub source: String,
+    pub base: String,
+    pub digest: String,
+}
+
+/// The version that new runs of a tenant take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Active {
+    pub digest: String,
+    pub since: Millis,
+    pub failures_max: Option<u32>,
+    /// What a roll back would make current.
+    pub back: Option<String>,
+    id: i64,
+}
+
+/// A version that was made current.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activated {
+    pub digest: String,
+    /// The one before.
+    pub replaced: Option<String>,
+    /// Whether some other tenant is on the one before.
+    pub is_used: bool,
+    /// Entities that are linked by another setting now, and are to be brought in step.
+    pub relinked: usize,
+    /// Events that begin again, in order of arrival.
+    pub again: Vec<EventId>,
+}
+
+/// Why nothing was made current.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moved {
+    /// This one is current, which is not the one that was expected.
+    Other(Option<String>),
+    /// These settings would change, by which so many entities are linked.
+    Fixed { changed: Vec<Change>, linked: usize },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionRow {
+    pub digest: String,
+    /// As JSON.
+    pub manifest: String,
+    pub deployed_at: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationRow {
+    pub digest: String,
+    pub at: Millis,
+    pub cause: String,
+}
+
+type Before = (Option<i64>, Vec<EventId>);
+
+impl Cause {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Activated => "activated",
+            Self::RolledBack => "rolled back",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl Journal {
+    /// Keeps a component as a version of a tenant. `false`: the tenant had it.
+    pub async fn deploy(&self, tenant: &str, digest: &str, manifest: String, bytes: Vec<u8>) -> anyhow::Result<bool> {
+        let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
+        let deploy = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO components (digest, manifest, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                params![digest, manifest, bytes],
+            )?;
+            let new = tx.execute(
+                "INSERT INTO versions (tenant, digest, deployed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                params![tenant, digest, clock::now()],
+            )?;
+            Ok(new == 1)
+        };
+        self.writer.write(deploy, |_| ()).await
+    }
+
+    /// Makes a version current, if the one that is expected is current now.
+    pub async fn activate(&self, activation: Activation) -> anyhow::Result<Result<Activated, Moved>> {
+        self.make_current(activation, |tx, activation, now| {
+            if let Some(Configured { source, base, digest }) = &activation.configured {
+                tx.execute(
+                    "INSERT INTO configured (tenant, source, base, digest) VALUES (?, ?, ?, ?)
+                     ON CONFLICT DO UPDATE SET source = excluded.source, base = excluded.base, digest = excluded.digest",
+                    params![activation.tenant, source, base, digest],
+                )?;
+            }
+            Ok(Some((now.map(|now| now.id), vec![])))
+        })
+        .await
+    }
+
+    /// Makes the version current again that was so when the current one was activated; the activation says which that
+    /// is. With [`Cause::Failing`], what failed by the fault of the version that goes, and what runs on it, begins again.
+    pub async fn roll_back(&self, activation: Activation) -> anyhow::Result<Result<Activated, Moved>> {
+        self.make_current(activation, |tx, activation, now| {
+            let Some(now) = now.filter(|now| now.back.as_ref() == Some(&activation.digest)) else { return Ok(None) };
+            let back = "SELECT back FROM activations WHERE id = (SELECT back FROM activations WHERE id = ?)";
+            let back = tx.query_row(back, [now.id], |row| row.get(0)).optional()?.flatten();
+            let again = match activation.cause {
+                Cause::Failing => begin_again(tx, &activation.tenant, now)?,
+                _ => vec![],
+            };
+            Ok(Some((back, again)))
+        })
+        .await
+    }
+
+    /// `before` gives the activation to go back to from this one, and the events that begin again; nothing if the current
+    /// one is not what was thought.
+    async fn make_current(
+        &self,
+        activation: Activation,
+        before: impl FnOnce(&Transaction, &Activation, Option<&Active>) -> rusqlite::Result<Option<Before>> + Send + 'static,
+    ) -> anyhow::Result<Result<Activated, Moved>> {
+        let (feeds, tenant) = (self.feeds.clone(), activation.tenant.clone());
+        let job = move |tx: &Transaction| {
+            let Activation { tenant, digest, cause, fixed, relink, expected, failures_max, .. } = &activation;
+            let now = active(tx, tenant)?;
+            let replaced = now.as_ref().map(|now| now.digest.clone());
+            if expected.is_some() && *expected != replaced {
+                return Ok((Err(Moved::Other(replaced)), vec![]));
+            }
+            let (kept, resync) = fixed::fix(tx, tenant, fixed, *relink)?;
+            let relinked = match kept {
+                Fixed::Kept => 0,
+                Fixed::Relinked(linked) => linked,
+                Fixed::Refused { changed, linked } => return Ok((Err(Moved::Fixed { changed, linked }), vec![])),
+            };
+            let Some((back, again)) = before(tx, &activation, now.as_ref())? else {
+                return Ok((Err(Moved::Other(replaced)), vec![]));
+            };
+            // Twice the same is not twice something to go back to.
+            if replaced.as_ref() != Some(digest) {
+                tx.execute("UPDATE activations SET current = 0 WHERE tenant = ? AND current", [tenant])?;
+                tx.execute(
+                    "INSERT INTO activations (tenant, digest, at, cause, back, failures_max, current)
+                     VALUES (?, ?, ?, ?, ?, ?, 1)",
+                    params![tenant, digest, clock::now(), cause.name(), back, failures_max],
+                )?;
+            }
+            let is_used = replaced.as_deref().map(|replaced| is_active(tx, replaced)).transpose()?.unwrap_or(false);
+            Ok((Ok(Activated { digest: digest.clone(), replaced, is_used, relinked, again }), resync))
+        };
+        let publish = move |(_, resync): &(Result<Activated, Moved>, Vec<EventId>)| {
+            for event in resync {
+                let _ = feeds.events.send(Arrived { event: *event, tenant: tenant.clone() });
+            }
+        };
+        Ok(self.writer.write(job, publish).await?.0)
+    }
+
+    /// Notes what the code of a version is that was compiled for this host.
+    pub async fn note_compiled(&self, digest: &str, host: &str, sha256: &str) -> anyhow::Result<()> {
+        let (digest, host, sha256) = (digest.to_owned(), host.to_owned(), sha256.to_owned());
+        let note = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO compiled (digest, host, sha256) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET host = excluded.host, sha256 = excluded.sha256",
+                params![digest, host, sha256],
+            )?;
+            Ok(())
+        };
+        self.writer.write_soon(note).await
+    }
+}
+
+impl Reader {
+    /// The version that new runs of a tenant take.
+    pub fn active(&self, tenant: &str) -> anyhow::Result<Option<Active>> {
+        Ok(active(&self.connection, tenant)?)
+    }
+
+    /// Whether new runs of any tenant take this version.
+    pub fn is_active(&self, digest: &str) -> anyhow::Result<bool> {
+        Ok(is_active(&self.connection, digest)?)
+    }
+
+    /// The versions of a tenant, in the order they were deployed.
+    pub fn versions(&self, tenant: &str) -> anyhow::Result<Vec<VersionRow>> {
+        let mut statement = self.connection.prepare(
+            "SELECT digest, manifest, deployed_at FROM versions JOIN components USING (digest)
+             WHERE tenant = ? ORDER BY deployed_at, digest",
+        )?;
+        let rows = statement.query_map([tenant], |row| {
+            Ok(VersionRow { digest: row.get(0)?, manifest: row.get(1)?, deployed_at: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The activations of a tenant, the latest first.
+    pub fn activations(&self, tenant: &str, limit: usize) -> anyhow::Result<Vec<ActivationRow>> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT digest, at, cause FROM activations WHERE tenant = ? ORDER BY id DESC LIMIT ?")?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![tenant, limit], |row| {
+            Ok(ActivationRow { digest: row.get(0)?, at: row.get(1)?, cause: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A component that was deployed.
+    pub fn component(&self, digest: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut statement = self.connection.prepare_cached("SELECT bytes FROM components WHERE digest = ?")?;
+        Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
+    }
+
+    /// For which host a version was last compiled, and the SHA-256 of the code.
+    pub fn compiled(&self, digest: &str) -> anyhow::Result<Option<(String, String)>> {
+        let mut statement = self.connection.prepare_cached("SELECT host, sha256 FROM compiled WHERE digest = ?")?;
+        Ok(statement.query_row([digest], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// What the configuration last said of a tenant's rules.
+    pub fn configured(&self, tenant: &str) -> anyhow::Result<Option<Configured>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT source, base, digest FROM configured WHERE tenant = ?")?;
+        let row = statement
+            .query_row([tenant], |row| Ok(Configured { source: row.get(0)?, base: row.get(1)?, digest: row.get(2)? }));
+        Ok(row.optional()?)
+    }
+}
+
+fn active(connection: &Connection, tenant: &str) -> rusqlite::Result<Option<Active>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT now.digest, now.at, now.failures_max, before.digest, now.id
+         FROM activations AS now LEFT JOIN activations AS before ON before.id = now.back
+         WHERE now.tenant = ? AND now.current",
+    )?;
+    let row = statement.query_row([tenant], |row| {
+        Ok(Active {
+            digest: row.get(0)?,
+            since: row.get(1)?,
+            failures_max: row.get(2)?,
+            back: row.get(3)?,
+            id: row.get(4)?,
+        })
+    });
+    row.optional()
+}
+
+fn is_active(connection: &Connection, digest: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM activations WHERE digest = ? AND current)")?
+        .query_row([digest], |row| row.get(0))
+}
+
+/// Drops the open runs of a version and takes up again what failed by its fault since it is current.
+fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result<Vec<EventId>> {
+    let mut again = vec![];
+    let mut dropped = tx.prepare(
+        "UPDATE runs SET state = 'dropped' WHERE state = 'open' AND version = ?1
+           AND event IN (SELECT id FROM events WHERE outcome IS NULL AND tenant = ?2) RETURNING event",
+    )?;
+    let mut failed = tx.prepare(
+        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
+         WHERE outcome IN ('refused', 'invalid', 'failed') AND outcome = 'failed' AND tenant = ?2 AND version = ?1
+           AND blame = 'plugin' AND redacted_by IS NULL AND ended_at >= ?3 RETURNING id",
+    )?;
+    let id = |row: &rusqlite::Row| row.get(0).map(EventId);
+    for event in dropped.query_map(params![bad.digest, tenant], id)? {
+        again.push(event?);
+    }
+    for event in failed.query_map(params![bad.digest, tenant, bad.since], id)? {
+        again.push(event?);
+    }
+    again.sort_unstable();
+    Ok(again)
+}

@@ -1,0 +1,324 @@
+//! The registry: every tenant's versions, which of them is active, and their code, loaded when somebody asks for it.
+//!
+//! Knows the journal, where it is all kept, and how rules are loaded; neither lanes nor who asks for a swap.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use crate::bake;
+use crate::engine::Engine;
+use crate::journal::{Activated, Activation, ActivationRow, Active, Cause, Change, Journal, Moved, VersionRow};
+use crate::rules::{self, Manifest, Plugin};
+
+mod configured;
+mod folder;
+mod loaded;
+
+use loaded::Loaded;
+
+/// Longest component that is taken: ten times the default rules.
+const COMPONENT_BYTES_MAX: usize = 16 << 20;
+/// Memory that the code of versions may take up, the active ones of busy tenants included.
+const LOADED_BYTES_MAX: usize = 512 << 20;
+/// First digits of a digest that name a version.
+const PREFIX_DIGITS_MIN: usize = 6;
+
+/// A handle on the registry; cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    journal: Journal,
+    engine: Engine,
+    /// What compiled code has to be compiled for.
+    host: String,
+    folder: PathBuf,
+    loaded: Loaded,
+}
+
+/// A component that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    pub digest: String,
+    pub manifest: Manifest,
+    /// Whether the tenant did not have it yet.
+    pub is_new: bool,
+}
+
+/// How to make a version current.
+#[derive(Clone, Debug, Default)]
+pub struct Activate<'a> {
+    pub tenant: &'a str,
+    /// Or its first digits.
+    pub version: &'a str,
+    /// The digest that must be current when this one is made so; without it, the one that is when this is called.
+    pub expected: Option<&'a str>,
+    /// Rolls back by itself when so many of the latest 64 events failed by the version's fault.
+    pub failures_max: Option<u32>,
+    /// It may change what people are linked by; then everybody linked is given the new link too.
+    pub relink: bool,
+}
+
+/// Why no version was made current. Nothing has changed.
+#[derive(Debug, Error)]
+pub enum Refused {
+    #[error("tenant `{tenant}` has no version `{version}`\nhint: `tandem versions {tenant}` lists those it has")]
+    Unknown { tenant: String, version: String },
+    #[error("{}", moved(.0))]
+    Moved(Option<String>),
+    #[error("there is no version of `{0}` to go back to: the active one is the first")]
+    First(String),
+    /// It changes settings by which people are linked.
+    #[error("{0}")]
+    Fixed(String),
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+fn moved(active: &Option<String>) -> String {
+    format!(
+        "another version was activated meanwhile: {} is active now\nhint: look at it, and decide again",
+        show(active)
+    )
+}
+
+impl Registry {
+    /// Of versions in this journal; their compiled code is kept in a folder beside it.
+    pub fn open(journal: Journal, engine: Engine, path: &Path) -> Self {
+        Self::within(journal, engine, path, LOADED_BYTES_MAX)
+    }
+
+    /// The same, with as much memory for code.
+    pub fn within(journal: Journal, engine: Engine, path: &Path, loaded_bytes_max: usize) -> Self {
+        let mut folder = path.as_os_str().to_owned();
+        folder.push("-compiled");
+        let host = rules::host(&engine);
+        Self(Arc::new(Inner { journal, engine, host, folder: folder.into(), loaded: Loaded::new(loaded_bytes_max) }))
+    }
+
+    /// Makes rules current that are in memory already, and stay there. They are lost with the host.
+    pub async fn install(&self, tenant: &str, plugin: Plugin, relink: bool) -> anyhow::Result<()> {
+        self.0.loaded.pin(plugin.clone());
+        let activation = Activation { relink, ..activation(tenant, &plugin, Cause::Configured) };
+        let activated = self.0.journal.activate(activation).await?;
+        self.swapped(tenant, plugin, activated)?;
+        Ok(())
+    }
+
+    /// Checks a component and keeps it as a version of a tenant: whole or not at all. Nothing runs on it yet. `sha256` is
+    /// the digest that its sender has worked out, if there is one.
+    pub async fn deploy(&self, tenant: &str, bytes: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
+        if bytes.len() > COMPONENT_BYTES_MAX {
+            bail!("the component has {} bytes; {COMPONENT_BYTES_MAX} are allowed", bytes.len());
+        }
+        let came = rules::digest(bytes);
+        if let Some(sha256) = sha256.filter(|sha256| !sha256.eq_ignore_ascii_case(&came)) {
+            bail!("the component has the SHA-256 {came}, not {sha256}\nhint: it may have been cut off; send it again");
+        }
+        let component = bake::encode(bytes)?;
+        let (digest, registry) = (rules::digest(&component), self.clone());
+        let checked = spawn_blocking(move || {
+            let plugin = match registry.0.loaded.get(&digest) {
+                Some(plugin) => plugin,
+                None => registry.compile(&digest, &component)?,
+            };
+            Ok::<_, anyhow::Error>((plugin, component))
+        });
+        let (plugin, component) = checked.await.context("compiling the component")??;
+        let manifest = plugin.manifest().clone();
+        let text = serde_json::to_string(&manifest)?;
+        let is_new = self.0.journal.deploy(tenant, plugin.digest(), text, component).await?;
+        Ok(Deployed { digest: plugin.digest().to_owned(), manifest, is_new })
+    }
+
+    /// Makes a version current: new runs take it, those under way end on theirs. Of two at the same time, one is refused.
+    pub async fn activate(&self, how: Activate<'_>) -> Result<Activated, Refused> {
+        let Activate { tenant, version, expected, failures_max, relink } = how;
+        let active = self.0.journal.read(|reader| reader.active(tenant))?;
+        let expected = expected.map(str::to_owned).or(active.map(|active| active.digest));
+        let digest = self.version(tenant, version)?;
+        // Loaded before it is current: nobody waits for that.
+        let plugin = self.plugin(&digest).await?;
+        let asked = activation(tenant, &plugin, Cause::Activated);
+        let activated = self.0.journal.activate(Activation { expected, failures_max, relink, ..asked }).await?;
+        self.swapped(tenant, plugin, activated)
+    }
+
+    /// Makes the version current that was before the active one. Takes no upload and no build.
+    pub async fn roll_back(&self, tenant: &str, expected: Option<&str>) -> Result<Activated, Refused> {
+        self.go_back(tenant, expected, Cause::RolledBack).await
+    }
+
+    /// The same, from a version that fails: what failed by its fault, and what runs on it, is to begin again.
+    pub async fn roll_back_failing(&self, tenant: &str, version: &str) -> Result<Activated, Refused> {
+        self.go_back(tenant, Some(version), Cause::Failing).await
+    }
+
+    async fn go_back(&self, tenant: &str, expected: Option<&str>, cause: Cause) -> Result<Activated, Refused> {
+        let active = self.0.journal.read(|reader| reader.active(tenant))?;
+        let Some(Active { digest, back, .. }) = active else { return Err(Refused::First(tenant.to_owned())) };
+        let Some(back) = back else { return Err(Refused::First(tenant.to_owned())) };
+        let plugin = self.plugin(&back).await?;
+        let expected = Some(expected.map_or(digest, str::to_owned));
+        let activated = self.0.journal.roll_back(Activation { expected, ..activation(tenant, &plugin, cause) }).await?;
+        self.swapped(tenant, plugin, activated)
+    }
+
+    /// The versions of a tenant, in the order they were deployed.
+    pub fn versions(&self, tenant: &str) -> anyhow::Result<Vec<VersionRow>> {
+        self.0.journal.read(|reader| reader.versions(tenant))
+    }
+
+    /// The latest activations of a tenant, the last one first.
+    pub fn activations(&self, tenant: &str, limit: usize) -> anyhow::Result<Vec<ActivationRow>> {
+        self.0.journal.read(|reader| reader.activations(tenant, limit))
+    }
+
+    /// What the active version of a tenant says it is.
+    pub fn manifest(&self, tenant: &str) -> anyhow::Result<Option<Manifest>> {
+        let active = self.0.journal.read(|reader| reader.active(tenant))?;
+        let mut rows = self.versions(tenant)?.into_iter();
+        let row = rows.find(|row| active.as_ref().is_some_and(|active| active.digest == row.digest));
+        Ok(row.map(|row| serde_json::from_str(&row.manifest)).transpose()?)
+    }
+
+    /// Whether the code of a version is in memory.
+    pub fn is_loaded(&self, digest: &str) -> bool {
+        self.0.loaded.get(digest).is_some()
+    }
+
+    /// Bytes of code that are kept in memory.
+    pub fn loaded_bytes(&self) -> usize {
+        self.0.loaded.bytes()
+    }
+
+    /// The version that new runs of a tenant take. Blocks.
+    pub fn active(&self, tenant: &str) -> anyhow::Result<Plugin> {
+        let active = self.0.journal.read(|reader| reader.active(tenant))?;
+        let active = active.with_context(|| format!("tenant `{tenant}` has no active version"))?;
+        self.load(&active.digest)
+    }
+
+    /// A version to be asked.
+    pub async fn plugin(&self, digest: &str) -> anyhow::Result<Plugin> {
+        if let Some(plugin) = self.0.loaded.get(digest) {
+            return Ok(plugin);
+        }
+        let (registry, digest) = (self.clone(), digest.to_owned());
+        spawn_blocking(move || registry.load(&digest)).await.context("loading a version")?
+    }
+
+    /// Whoever comes first loads it; others wait for that. Blocks.
+    fn load(&self, digest: &str) -> anyhow::Result<Plugin> {
+        self.0.loaded.get_or(digest, || {
+            let (journal, inner) = (&self.0.journal, &self.0);
+            let noted = journal.read(|reader| reader.compiled(digest))?;
+            let is_active = journal.read(|reader| reader.is_active(digest))?;
+            if let Some((_, sha256)) = noted.filter(|(host, _)| *host == inner.host)
+                && let Some(code) = folder::read(&inner.folder, digest)
+            {
+                if let Some(plugin) = Plugin::load_compiled(&inner.engine, digest, &code, &sha256)? {
+                    return Ok((plugin, is_active));
+                }
+                tracing::warn!(version = digest, "its compiled code is not what was kept: it is compiled again");
+            }
+            let component = journal.read(|reader| reader.component(digest))?;
+            let component = component.with_context(|| format!("version `{digest}` is not kept here"))?;
+            Ok((self.compile(digest, &component)?, is_active))
+        })
+    }
+
+    /// Compiles a component and keeps the code for the next time; without that it is merely slower. Blocks.
+    fn compile(&self, digest: &str, component: &[u8]) -> anyhow::Result<Plugin> {
+        let inner = &self.0;
+        let plugin = Plugin::load(&inner.engine, component)?;
+        if plugin.digest() != digest {
+            bail!("version `{digest}` is not what was deployed: the journal is damaged");
+        }
+        let kept = plugin.compiled().and_then(|compiled| {
+            folder::write(&inner.folder, digest, &compiled.code)?;
+            // An entry without this note, or with another's, is not trusted.
+            Handle::current().block_on(inner.journal.note_compiled(digest, &inner.host, &compiled.sha256))
+        });
+        if let Err(error) = kept {
+            tracing::warn!(version = digest, blame = "host", "its compiled code could not be kept: {error:#}");
+        }
+        Ok(plugin)
+    }
+
+    /// The digest of a tenant's version, from its first digits.
+    fn version(&self, tenant: &str, prefix: &str) -> Result<String, Refused> {
+        let prefix = prefix.to_ascii_lowercase();
+        let unknown = || Refused::Unknown { tenant: tenant.to_owned(), version: prefix.clone() };
+        if prefix.len() < PREFIX_DIGITS_MIN {
+            return Err(unknown());
+        }
+        let digests = self.versions(tenant)?.into_iter().map(|row| row.digest);
+        let mut found = digests.filter(|digest| digest.starts_with(&prefix));
+        match (found.next(), found.next()) {
+            (Some(digest), None) => Ok(digest),
+            (None, _) => Err(unknown()),
+            (Some(_), Some(_)) => {
+                Err(anyhow!("`{prefix}` is the beginning of more than one version\nhint: give more digits").into())
+            }
+        }
+    }
+
+    /// Keeps the code of the version that is active now, and lets go of the one before with its last run.
+    fn swapped(&self, tenant: &str, plugin: Plugin, activated: Result<Activated, Moved>) -> Result<Activated, Refused> {
+        let activated = match activated {
+            Ok(activated) => activated,
+            Err(Moved::Other(active)) => return Err(Refused::Moved(active)),
+            Err(Moved::Fixed { changed, linked }) => return Err(Refused::Fixed(cut_links(tenant, &changed, linked))),
+        };
+        let loaded = &self.0.loaded;
+        loaded.keep(&plugin);
+        let replaced = activated.replaced.as_ref().filter(|replaced| **replaced != activated.digest);
+        if let Some(replaced) = replaced.filter(|_| !activated.is_used) {
+            loaded.let_go(replaced);
+        }
+        if replaced.is_some() {
+            tracing::info!(tenant, version = activated.digest, "activated; before it {}", show(&activated.replaced));
+        }
+        if activated.relinked > 0 {
+            tracing::info!(tenant, "{} linked people are brought in step again", activated.relinked);
+        }
+        Ok(activated)
+    }
+}
+
+fn activation(tenant: &str, plugin: &Plugin, cause: Cause) -> Activation {
+    let fixed = plugin.manifest().settings.iter().filter(|setting| setting.fixed);
+    Activation {
+        tenant: tenant.to_owned(),
+        digest: plugin.digest().to_owned(),
+        cause,
+        fixed: fixed.map(|setting| (setting.at.clone(), setting.value.clone())).collect(),
+        relink: false,
+        expected: None,
+        failures_max: None,
+        configured: None,
+    }
+}
+
+fn show(version: &Option<String>) -> String {
+    version.as_deref().map_or("none".into(), |digest| format!("`{digest}`"))
+}
+
+fn cut_links(tenant: &str, changed: &[Change], linked: usize) -> String {
+    // `identity.handle` for `/identity/handle`.
+    let setting = |at: &str| at.trim_start_matches('/').replace('/', ".");
+    let changed = changed.iter().map(|Change { at, was, wanted }| format!("`{}` from {was} to {wanted}", setting(at)));
+    format!(
+        "the rules of tenant `{tenant}` change {}, and {} linked by it\n\
+         hint: set it back, or start once with `--relink {tenant}`: everybody linked is given the new link, and \
+         keeps the old one",
+        changed.collect::<Vec<_>>().join(", "),
+        if linked == 1 { "one person is".to_owned() } else { format!("{linked} people are") },
+    )
+}

@@ -1,0 +1,75 @@
+//! The version that the configuration names for a tenant: built and activated when the configuration has changed, or its
+//! rules' base has under it. Otherwise what is active stays so, whoever made it so.
+
+use anyhow::{Context, bail};
+
+use super::Registry;
+use crate::config::{RulesFrom, Tenant};
+use crate::engine;
+use crate::journal::{Activation, Cause, Configured};
+use crate::bake::{self, Baked, Refused};
+use crate::rules;
+
+impl Registry {
+    /// Makes current what the configuration names, if that is new. Errors name the tenant.
+    pub async fn configure(&self, tenant: &Tenant, relink: bool) -> anyhow::Result<()> {
+        let of = || format!("the rules of tenant `{}`", tenant.name);
+        let (journal, name) = (&self.0.journal, &tenant.name);
+        let (source, file) = match &tenant.rules {
+            RulesFrom::Component(path) => {
+                let bytes = bake::read_component(path)?;
+                (rules::digest(&bytes), bytes)
+            }
+            RulesFrom::File(path) => {
+                let text = bake::read_rules(path)?;
+                (rules::digest(text.as_bytes()), text.into_bytes())
+            }
+        };
+        let base = match &tenant.rules {
+            RulesFrom::Component(_) => vec![],
+            RulesFrom::File(_) => bake::default_base()?,
+        };
+        let base_digest = if base.is_empty() { String::new() } else { rules::digest(&base) };
+        let (before, active) =
+            journal.read(|reader| Ok((reader.configured(name)?, reader.active(name)?.map(|active| active.digest))))?;
+        if let (Some(before), Some(active)) = (&before, &active)
+            && before.source == source
+            && (before.base == base_digest || before.digest != *active)
+        {
+            if before.digest != *active {
+                tracing::warn!(
+                    tenant = name,
+                    version = active,
+                    "runs another version than the configuration names: that was activated, or rolled back to, since"
+                );
+            }
+            return Ok(());
+        }
+        let component = match &tenant.rules {
+            RulesFrom::Component(_) => file,
+            RulesFrom::File(path) => {
+                let (path, text) = (path.display().to_string(), String::from_utf8_lossy(&file));
+                match bake::bake(&engine::building_engine()?, &base, &path, &text).await {
+                    Ok(Baked { component, warnings }) => {
+                        if !warnings.is_empty() {
+                            tracing::warn!(tenant = name, "the rules are in doubt:\n{warnings}");
+                        }
+                        component
+                    }
+                    Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
+                    Err(Refused::Other(error)) => return Err(error.context(of())),
+                }
+            }
+        };
+        let deployed = self.deploy(name, &component, None).await.with_context(of)?;
+        let plugin = self.plugin(&deployed.digest).await.with_context(of)?;
+        let activation = Activation {
+            relink,
+            configured: Some(Configured { source, base: base_digest, digest: deployed.digest }),
+            ..super::activation(name, &plugin, Cause::Configured)
+        };
+        let activated = journal.activate(activation).await?;
+        self.swapped(name, plugin, activated)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! The folder with compiled code, a file for each version: written whole or not at all. Believes nothing it reads.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+/// What is there under this digest, if anything can be read.
+pub fn read(folder: &Path, digest: &str) -> Option<Vec<u8>> {
+    std::fs::read(folder.join(name(digest))).ok()
+}
+
+pub fn write(folder: &Path, digest: &str, code: &[u8]) -> anyhow::Result<()> {
+    let what = || format!("writing compiled code into `{}`", folder.display());
+    std::fs::create_dir_all(folder).with_context(what)?;
+    let mut file = NamedTempFile::new_in(folder).with_context(what)?;
+    file.write_all(code).with_context(what)?;
+    file.persist(folder.join(name(digest))).with_context(what)?;
+    Ok(())
+}
+
+fn name(digest: &str) -> String {
+    format!("{digest}.cwasm")
+}

@@ -1,0 +1,134 @@
+//! The versions in memory: each once, whoever uses it; those used least recently go first when they take up too much.
+//!
+//! Knows sizes and times of use; not where a version comes from.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::rules::{Plugin, WeakPlugin};
+
+pub struct Loaded {
+    bytes_max: usize,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_digest: HashMap<String, Slot>,
+    /// Counts uses: the time, as far as this is concerned.
+    uses: u64,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// There as long as anybody has it.
+    plugin: Option<WeakPlugin>,
+    /// Has it for those who will ask next.
+    kept: Option<Plugin>,
+    is_pinned: bool,
+    used: u64,
+    /// Held by whoever loads it.
+    loading: Arc<Mutex<()>>,
+}
+
+impl Loaded {
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, slots: Mutex::default() }
+    }
+
+    pub fn get(&self, digest: &str) -> Option<Plugin> {
+        let mut slots = self.slots();
+        slots.uses += 1;
+        let now = slots.uses;
+        let slot = slots.by_digest.get_mut(digest)?;
+        slot.used = now;
+        slot.plugin.as_ref()?.upgrade()
+    }
+
+    /// What is there, or what `load` gives, and whether to keep it. At a time, one does that for a version.
+    pub fn get_or(
+        &self,
+        digest: &str,
+        load: impl FnOnce() -> anyhow::Result<(Plugin, bool)>,
+    ) -> anyhow::Result<Plugin> {
+        if let Some(plugin) = self.get(digest) {
+            return Ok(plugin);
+        }
+        let loading = self.slots().by_digest.entry(digest.to_owned()).or_default().loading.clone();
+        let _loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plugin) = self.get(digest) {
+            return Ok(plugin);
+        }
+        let (plugin, keep) = load()?;
+        self.put(&plugin, keep, false);
+        Ok(plugin)
+    }
+
+    /// Keeps a version until it is let go.
+    pub fn keep(&self, plugin: &Plugin) {
+        self.put(plugin, true, false);
+    }
+
+    /// Keeps a version for ever: it cannot be loaded again.
+    pub fn pin(&self, plugin: Plugin) {
+        self.put(&plugin, true, true);
+    }
+
+    /// Keeps a version no longer than it is used.
+    pub fn let_go(&self, digest: &str) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.by_digest.get_mut(digest).filter(|slot| !slot.is_pinned) {
+            slot.kept = None;
+        }
+    }
+
+    /// Bytes of code that are kept.
+    pub fn bytes(&self) -> usize {
+        self.slots().bytes()
+    }
+
+    fn put(&self, plugin: &Plugin, keep: bool, pin: bool) {
+        let mut slots = self.slots();
+        slots.uses += 1;
+        let now = slots.uses;
+        let slot = slots.by_digest.entry(plugin.digest().to_owned()).or_default();
+        slot.plugin = Some(plugin.downgrade());
+        slot.used = now;
+        slot.is_pinned |= pin;
+        if keep {
+            slot.kept = Some(plugin.clone());
+            slots.shrink(self.bytes_max, plugin.digest());
+        }
+        // Nobody has these any more, or waits for them.
+        slots.by_digest.retain(|_, slot| {
+            Arc::strong_count(&slot.loading) > 1 || slot.plugin.as_ref().is_some_and(|weak| weak.upgrade().is_some())
+        });
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn bytes(&self) -> usize {
+        self.by_digest.values().filter_map(|slot| slot.kept.as_ref()).map(Plugin::code_bytes).sum()
+    }
+
+    /// Lets go of those used least recently, until the rest fits. The newest stays.
+    fn shrink(&mut self, bytes_max: usize, newest: &str) {
+        let mut bytes = self.bytes();
+        if bytes <= bytes_max {
+            return;
+        }
+        let others = self.by_digest.iter_mut().filter(|(digest, slot)| *digest != newest && !slot.is_pinned);
+        let mut kept: Vec<_> = others.map(|(_, slot)| slot).filter(|slot| slot.kept.is_some()).collect();
+        kept.sort_by_key(|slot| slot.used);
+        for slot in kept {
+            if bytes <= bytes_max {
+                break;
+            }
+            bytes -= slot.kept.take().map_or(0, |plugin| plugin.code_bytes());
+        }
+    }
+}
