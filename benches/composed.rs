@@ -60,7 +60,7 @@ fn plugins() -> Vec<(&'static str, Plugin)> {
     let build = |base: &[u8]| {
         let building = engine::building_engine().expect("an engine");
         let built = runtime.block_on(bake::bake(&building, base, "rules.toml", RULES)).expect("the rules are right");
-        load(&built)
+        load(&built.component)
     };
     let rust = Scaffold::new("vip", &["--sdk", env!("CARGO_MANIFEST_DIR")], "target");
     let mut plugins = vec![

@@ -29,9 +29,9 @@ const HOST_IMPORT: &str = "tandem:rules/host@0.1.0";
 const HOST_FUNCTIONS: [&str; 1] = ["log"];
 
 /// What the contract's functions take and give.
-type Key = (v0_1::Event,);
+type Key<'a> = (v0_1::Event<'a>,);
 type Keyed = (Result<v0_1::Entity, String>,);
-type Step<'a> = (v0_1::Event, &'a [String], &'a [Vec<v0_1::Reply>]);
+type Step<'a> = (v0_1::Event<'a>, &'a [String], &'a [Vec<v0_1::Reply<'a>>]);
 type Stepped = (v0_1::Next,);
 
 /// A version of a tenant's rules, compiled and checked, ready to be asked from any thread.
@@ -177,7 +177,7 @@ impl Plugin {
     /// Asks what an event is about.
     pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
         let limits = Limits::for_input(event.webhook.payload.len());
-        let asked = self.0.call::<Key, Keyed>(&self.0.key, (v0_1::Event::from(event),), limits);
+        let asked = self.0.call::<Key<'_>, Keyed>(&self.0.key, (v0_1::Event::from(event),), limits);
         asked.map(|(key,)| key.map(Entity::from))
     }
 
@@ -245,7 +245,7 @@ impl Inner {
             checked.map_err(|error| misfit(&format!("the component's `{name}`"), &error))
         };
         fits("describe", instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut store, describe).map(drop))?;
-        fits("key", instance.get_typed_func::<Key, Keyed>(&mut store, &self.key).map(drop))?;
+        fits("key", instance.get_typed_func::<Key<'_>, Keyed>(&mut store, &self.key).map(drop))?;
         fits("step", instance.get_typed_func::<Step<'_>, Stepped>(&mut store, &self.step).map(drop))
     }
 

@@ -1,8 +1,8 @@
 //! `tandem build`: reads the files, has them built, and writes the component. Knows no other command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use crate::bake::{self, Baked, Refused};
 use crate::rules::Plugin;
@@ -23,10 +23,13 @@ pub struct Arguments {
     /// Print every setting in force as a rules file, and of each whether it is the default.
     #[arg(long)]
     explain: bool,
+    /// Take the place of a component with another value of what people are linked by, such as `identity.handle`.
+    #[arg(long)]
+    relink: bool,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { rules, base: base_path, output, explain } = arguments;
+    let Arguments { rules, base: base_path, output, explain, relink } = arguments;
     let base = match &base_path {
         Some(path) => bake::read_component(path)?,
         None => bake::default_base()?,
@@ -56,6 +59,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         print!("{}", bake::explain(&file, &text, plugin.manifest()));
     }
     let Some(output) = output else { return Ok(()) };
+    if !relink {
+        keep_links(&output, &plugin)?;
+    }
     files::write(&output, &component)?;
     let done = format!("{} {} bytes sha256:{}", output.display(), component.len(), plugin.digest());
     // Standard output is for one kind of data.
@@ -63,6 +69,27 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         eprintln!("{done}")
     } else {
         println!("{done}")
+    }
+    Ok(())
+}
+
+/// Refuses to write over a component whose people were linked by something else. The host that runs it knows whether
+/// anybody is; here it is only likely.
+fn keep_links(output: &Path, new: &Plugin) -> anyhow::Result<()> {
+    let Ok(old) = std::fs::read(output) else { return Ok(()) };
+    let Ok(old) = Plugin::load(&engine::checking_engine()?, &old) else { return Ok(()) };
+    for setting in new.manifest().settings.iter().filter(|setting| setting.fixed) {
+        let was = old.manifest().settings.iter().find(|was| was.at == setting.at && was.value != setting.value);
+        if let Some(was) = was {
+            bail!(
+                "`{}` was built with `{} = {}`, and this would be {}: whoever is linked by the old value would be cut off\n\
+                 hint: set it back, or pass `--relink` here and to `tandem serve`, which then links everybody anew",
+                output.display(),
+                setting.at.trim_start_matches('/').replace('/', "."),
+                was.value,
+                setting.value
+            );
+        }
     }
     Ok(())
 }

@@ -312,3 +312,16 @@ fn every_mistake_of_a_rules_file_has_its_place_and_its_fix() {
         assert_eq!(found, expected, "{rules}\n{}", said.stderr);
     }
 }
+
+#[test]
+fn what_people_are_linked_by_is_not_changed_in_passing() {
+    let other = format!("{GOOD_RULES}[identity]\nhandle = \"web\"\n");
+    let folder = Folder::new().with("acme.wasm", component()).with("other.toml", &*other);
+    let refused = "error: `acme.wasm` was built with `identity.handle = \"shopify\"`, and this would be \"web\": whoever is linked by the old value would be cut off
+hint: set it back, or pass `--relink` here and to `tandem serve`, which then links everybody anew
+";
+    assert_eq!(folder.tandem("build other.toml -o acme.wasm"), fails(refused));
+    assert!(folder.read("acme.wasm") == component());
+    assert_eq!(folder.tandem("build other.toml -o acme.wasm --relink").status, 0);
+    assert_eq!(folder.tandem("build other.toml -o acme.wasm").status, 0);
+}

@@ -101,7 +101,7 @@ impl Cx {
     /// profile that the rules have found or made.
     pub fn learned(&self, beginning: &str) -> Option<String> {
         let state = self.state.borrow();
-        state.names.iter().find_map(|name| name.strip_prefix(beginning)).map(str::to_owned)
+        state.names.learned.iter().find_map(|name| name.strip_prefix(beginning)).map(str::to_owned)
     }
 
     /// Sends a call to Omneo; an unknown fate ends the event as refused.

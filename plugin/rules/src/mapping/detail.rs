@@ -203,13 +203,13 @@ impl Detail {
 
     fn value(&self, body: &View) -> Option<String> {
         let found = match &self.from {
-            From::Key(key) => body.get(&format!("/{key}"))?.value().clone(),
+            From::Key(key) => body.get(&format!("/{key}"))?.value(),
             From::Note(name) => {
-                let notes = body.get("/note_attributes")?;
-                let is_it = |note: &&Value| note.get("name").and_then(Value::as_str) == Some(name);
-                notes.value().as_array()?.iter().find(is_it)?.get("value")?.clone()
+                let notes = body.list("/note_attributes").ok()?;
+                let is_it = |note: &&View| note.opt_text("/name").ok().flatten() == Some(name);
+                notes.iter().find(is_it)?.get("/value")?.value()
             }
-            From::Expression(expression) => expression.of(body.value())?,
+            From::Expression(expression) => expression.of(&body.value())?,
         };
         self.format.of_json(&found).filter(|text| !self.format.is_nothing(text))
     }
