@@ -134,6 +134,8 @@ async fn addresses_are_upserted_by_external_id() {
     moved["city"] = json!("Fremantle");
     let again = rest(&omneo, &path, moved).await;
     assert_eq!((again.status, &again.body["data"]["id"]), (200, &made.body["data"]["id"]));
+    let part = rest(&omneo, &path, json!({ "external_id": "11", "city": "Broome" })).await;
+    assert_eq!((part.status, &part.body["data"]["postcode"]), (200, &json!("6000")));
     let bare = rest(&omneo, &path, json!({ "city": "Perth", "country": "Australia", "postcode": "1" })).await;
     assert_eq!(bare.body, invalid("address_line_1", "The address line 1 field is required."));
     omneo

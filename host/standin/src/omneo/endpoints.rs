@@ -42,7 +42,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/profiles/{id}/attributes/custom/{attribute}", &[]),
     endpoint("GET", "/profiles/{id}/addresses", &[]),
     endpoint("POST", "/profiles/{id}/addresses", ADDRESS_REQUIRED),
-    endpoint("POST", "/profiles/{id}/addresses/upsert", ADDRESS_REQUIRED),
+    // What is there already need not come whole (Omneo docs: required on create).
+    endpoint("POST", "/profiles/{id}/addresses/upsert", &[]),
     endpoint("GET", "/profiles/{id}/addresses/{address}", &[]),
     endpoint("PUT", "/profiles/{id}/addresses/{address}", &[]),
     endpoint("DELETE", "/profiles/{id}/addresses/{address}", &[]),

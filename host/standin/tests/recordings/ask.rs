@@ -85,7 +85,7 @@ impl Schema {
     pub fn ask(&self, recorded: &Recorded) -> Option<Ask> {
         match &recorded.document {
             Some(document) => self.as_recorded(document, recorded),
-            None => self.from_variables(recorded),
+            None => self.by_variables(recorded),
         }
     }
 
@@ -127,7 +127,7 @@ impl Schema {
     }
 
     /// The variables are then named after the arguments, or the request cannot be told.
-    fn from_variables(&self, recorded: &Recorded) -> Option<Ask> {
+    fn by_variables(&self, recorded: &Recorded) -> Option<Ask> {
         let none = Map::new();
         let variables = recorded.variables.as_object().unwrap_or(&none);
         let (root, names): (_, Vec<_>) = match recorded.answer["data"].as_object() {

@@ -1,5 +1,5 @@
 //! A stand-in in the midst of a recording: asks it with its own ids in place of the recorded ones, and gives it
-//! beforehand what the recorded shop already had.
+//! beforehand what the recorded shop already had. Judges no answer.
 
 use std::collections::BTreeMap;
 
