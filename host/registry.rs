@@ -64,6 +64,12 @@ pub struct Activate<'a> {
     pub relink: bool,
 }
 
+/// A version that is loaded and can be made current.
+pub struct Prepared {
+    activation: Activation,
+    plugin: Plugin,
+}
+
 /// Why no version was made current. Nothing has changed.
 #[derive(Debug, Error)]
 pub enum Refused {
@@ -105,8 +111,7 @@ impl Registry {
     pub async fn install(&self, tenant: &str, plugin: Plugin, relink: bool) -> anyhow::Result<()> {
         self.0.loaded.pin(plugin.clone());
         let activation = Activation { relink, ..activation(tenant, &plugin, Cause::Configured) };
-        let activated = self.0.journal.activate(activation).await?;
-        self.swapped(tenant, plugin, activated)?;
+        self.make_current(Prepared { activation, plugin }).await?;
         Ok(())
     }
 
@@ -136,37 +141,43 @@ impl Registry {
         Ok(Deployed { digest: plugin.digest().to_owned(), manifest, is_new })
     }
 
-    /// Makes a version current: new runs take it, those under way end on theirs. Of two at the same time, one is refused.
-    pub async fn activate(&self, how: Activate<'_>) -> Result<Activated, Refused> {
+    /// Gets ready to make a version current: it is found and loaded, so that nobody waits for that afterwards.
+    pub async fn prepare(&self, how: Activate<'_>) -> Result<Prepared, Refused> {
         let Activate { tenant, version, expected, failures_max, relink } = how;
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
         let expected = expected.map(str::to_owned).or(active.map(|active| active.digest));
-        let digest = self.version(tenant, version)?;
-        // Loaded before it is current: nobody waits for that.
-        let plugin = self.plugin(&digest).await?;
+        let plugin = self.plugin(&self.version(tenant, version)?).await?;
         let asked = activation(tenant, &plugin, Cause::Activated);
-        let activated = self.0.journal.activate(Activation { expected, failures_max, relink, ..asked }).await?;
-        self.swapped(tenant, plugin, activated)
+        Ok(Prepared { activation: Activation { expected, failures_max, relink, ..asked }, plugin })
     }
 
-    /// Makes the version current that was before the active one. Takes no upload and no build.
-    pub async fn roll_back(&self, tenant: &str, expected: Option<&str>) -> Result<Activated, Refused> {
-        self.go_back(tenant, expected, Cause::RolledBack).await
-    }
-
-    /// The same, from a version that fails: what failed by its fault, and what runs on it, is to begin again.
-    pub async fn roll_back_failing(&self, tenant: &str, version: &str) -> Result<Activated, Refused> {
-        self.go_back(tenant, Some(version), Cause::Failing).await
-    }
-
-    async fn go_back(&self, tenant: &str, expected: Option<&str>, cause: Cause) -> Result<Activated, Refused> {
+    /// Gets ready to go back to the version before the active one. Takes no upload and no build.
+    pub async fn prepare_roll_back(&self, tenant: &str, expected: Option<&str>) -> Result<Prepared, Refused> {
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
-        let Some(Active { digest, back, .. }) = active else { return Err(Refused::First(tenant.to_owned())) };
-        let Some(back) = back else { return Err(Refused::First(tenant.to_owned())) };
+        let Some(Active { digest, back: Some(back), .. }) = active else {
+            return Err(Refused::First(tenant.to_owned()));
+        };
         let plugin = self.plugin(&back).await?;
         let expected = Some(expected.map_or(digest, str::to_owned));
-        let activated = self.0.journal.roll_back(Activation { expected, ..activation(tenant, &plugin, cause) }).await?;
-        self.swapped(tenant, plugin, activated)
+        Ok(Prepared { activation: Activation { expected, ..activation(tenant, &plugin, Cause::RolledBack) }, plugin })
+    }
+
+    /// Makes a version current: new runs take it, those under way end on theirs. Of two at the same time, one is refused.
+    pub async fn make_current(&self, prepared: Prepared) -> Result<Activated, Refused> {
+        let Prepared { activation, plugin } = prepared;
+        let (journal, tenant) = (&self.0.journal, activation.tenant.clone());
+        let activated = match activation.cause {
+            Cause::Configured | Cause::Activated => journal.activate(activation).await?,
+            Cause::RolledBack | Cause::Failing => journal.roll_back(activation).await?,
+        };
+        self.swapped(&tenant, &plugin, activated)
+    }
+
+    /// Goes back from a version that fails: what failed by its fault, and what runs on it, is to begin again.
+    pub async fn roll_back_failing(&self, tenant: &str, version: &str) -> Result<Activated, Refused> {
+        let mut prepared = self.prepare_roll_back(tenant, Some(version)).await?;
+        prepared.activation.cause = Cause::Failing;
+        self.make_current(prepared).await
     }
 
     /// The versions of a tenant, in the order they were deployed.
@@ -270,14 +281,19 @@ impl Registry {
     }
 
     /// Keeps the code of the version that is active now, and lets go of the one before with its last run.
-    fn swapped(&self, tenant: &str, plugin: Plugin, activated: Result<Activated, Moved>) -> Result<Activated, Refused> {
+    fn swapped(
+        &self,
+        tenant: &str,
+        plugin: &Plugin,
+        activated: Result<Activated, Moved>,
+    ) -> Result<Activated, Refused> {
         let activated = match activated {
             Ok(activated) => activated,
             Err(Moved::Other(active)) => return Err(Refused::Moved(active)),
             Err(Moved::Fixed { changed, linked }) => return Err(Refused::Fixed(cut_links(tenant, &changed, linked))),
         };
         let loaded = &self.0.loaded;
-        loaded.keep(&plugin);
+        loaded.keep(plugin);
         let replaced = activated.replaced.as_ref().filter(|replaced| **replaced != activated.digest);
         if let Some(replaced) = replaced.filter(|_| !activated.is_used) {
             loaded.let_go(replaced);

@@ -124,16 +124,19 @@ impl Server {
     /// Makes a version current between two events. With `drain` no run is under way at that moment, and what has not
     /// begun is asked for its key again: for a version that gives other keys than the active one.
     pub async fn activate(&self, how: Activate<'_>, drain: bool) -> Result<Activated, Refused> {
-        self.known(how.tenant)?;
-        let _drained = if drain { Some(self.lanes.drain(how.tenant).await?) } else { None };
-        self.registry.activate(how).await
+        let tenant = how.tenant;
+        self.known(tenant)?;
+        let prepared = self.registry.prepare(how).await?;
+        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
+        self.registry.make_current(prepared).await
     }
 
     /// Makes the version current that was before the active one; `expected` is the one to be left.
     pub async fn roll_back(&self, tenant: &str, expected: Option<&str>, drain: bool) -> Result<Activated, Refused> {
         self.known(tenant)?;
+        let prepared = self.registry.prepare_roll_back(tenant, expected).await?;
         let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
-        self.registry.roll_back(tenant, expected).await
+        self.registry.make_current(prepared).await
     }
 
     /// Has an event that is under way begin again, on the version that is active now.

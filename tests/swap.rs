@@ -39,6 +39,11 @@ fn activate(version: &str) -> Activate<'_> {
     Activate { tenant: TENANT, version, ..Activate::default() }
 }
 
+async fn make_current(registry: &Registry, tenant: &str, version: &str) {
+    let how = Activate { tenant, version, ..Activate::default() };
+    registry.make_current(registry.prepare(how).await.unwrap()).await.unwrap();
+}
+
 fn webhook(id: u64, nth: u64) -> Webhook {
     Webhook {
         tenant: TENANT.into(),
@@ -363,7 +368,7 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
     for n in 0..6 {
         let tenant = format!("tenant-{n}");
         let digest = registry.deploy(&tenant, &saying(&n.to_string()).await, None).await.unwrap().digest;
-        registry.activate(Activate { tenant: &tenant, version: &digest, ..Activate::default() }).await.unwrap();
+        make_current(&registry, &tenant, &digest).await;
         digests.push(digest);
     }
     let loaded = |registry: &Registry| digests.iter().map(|digest| registry.is_loaded(digest)).collect::<Vec<_>>();
@@ -373,7 +378,7 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
     assert_eq!((plugin.digest(), registry.is_loaded(&digests[3])), (digests[0].as_str(), false));
     // Two tenants on one digest have it once.
     registry.deploy("another", &saying("5").await, None).await.unwrap();
-    registry.activate(Activate { tenant: "another", version: &digests[5], ..Activate::default() }).await.unwrap();
+    make_current(&registry, "another", &digests[5]).await;
     assert!(registry.loaded_bytes() <= one * 3 + one / 2 && registry.is_loaded(&digests[5]));
     drop((registry, journal, feeds));
     thread.join().unwrap();

@@ -13,7 +13,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use super::{KEYED_AT_ONCE_MAX, Worker, short};
-use crate::model::EventId;
+use crate::journal::Active;
+use crate::model::{EventId, Millis};
 use crate::registry::Refused;
 
 /// How long lanes are held for runs under way to end, until the swap is given up.
@@ -52,10 +53,13 @@ pub struct Held {
     ready: Option<oneshot::Sender<()>>,
 }
 
-/// How the latest events on a version ended: a bit for each, the latest lowest, set when the version failed it.
+/// How the latest events on a version have ended since it failed the first one.
 #[derive(Default)]
 pub struct Trial {
     version: String,
+    /// When it was activated: another time is another trial.
+    since: Millis,
+    /// A bit for each event, the latest lowest, set when the version failed it.
     failures: u64,
 }
 
@@ -103,12 +107,18 @@ impl Drop for Drained {
 }
 
 impl Trial {
-    /// How many of the latest events a version has failed, this one included.
-    fn count(&mut self, version: &str, failed: bool) -> u32 {
-        if self.version != version {
-            *self = Self { version: version.to_owned(), failures: 0 };
+    fn passed(&mut self, version: &str) {
+        if self.version == version {
+            self.failures <<= 1;
         }
-        self.failures = self.failures << 1 | u64::from(failed);
+    }
+
+    /// Gives how many of the latest events the active version has failed, this one included.
+    fn failed(&mut self, active: &Active) -> u32 {
+        if (self.version.as_str(), self.since) != (&active.digest, active.since) {
+            *self = Self { version: active.digest.clone(), since: active.since, failures: 0 };
+        }
+        self.failures = self.failures << 1 | 1;
         self.failures.count_ones()
     }
 }
@@ -146,10 +156,7 @@ impl Worker {
     /// Counts how a version fares, and goes back from one that fails too often.
     pub(super) async fn judged(&mut self, version: String, failed: bool) {
         if !failed {
-            if self.trial.version == version {
-                self.trial.count(&version, false);
-            }
-            return;
+            return self.trial.passed(&version);
         }
         let active = match self.journal.read(|reader| reader.active(&self.tenant)) {
             Ok(active) => active,
@@ -159,7 +166,7 @@ impl Worker {
             }
         };
         let Some(active) = active.filter(|active| active.digest == version) else { return };
-        let failures = self.trial.count(&version, true);
+        let failures = self.trial.failed(&active);
         if active.failures_max.is_none_or(|most| failures < most) {
             return;
         }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, bail};
 
-use super::Registry;
+use super::{Prepared, Registry};
 use crate::config::{RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{Activation, Cause, Configured};
@@ -68,8 +68,7 @@ impl Registry {
             configured: Some(Configured { source, base: base_digest, digest: deployed.digest }),
             ..super::activation(name, &plugin, Cause::Configured)
         };
-        let activated = journal.activate(activation).await?;
-        self.swapped(name, plugin, activated)?;
+        self.make_current(Prepared { activation, plugin }).await?;
         Ok(())
     }
 }
