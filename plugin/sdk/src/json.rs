@@ -120,23 +120,27 @@ impl<'a> View<'a> {
 
     /// What is at the pointer, null included; `None` when it is absent.
     pub fn get(&self, pointer: &str) -> Option<View<'a>> {
-        if pointer.is_empty() {
-            return Some(*self);
+        let (mut view, mut rest) = (*self, pointer);
+        while let Some(below) = rest.strip_prefix('/') {
+            let end = below.bytes().position(|byte| byte == b'/').unwrap_or(below.len());
+            view.node = view.child(&below[..end])?;
+            rest = &below[end..];
         }
-        pointer.strip_prefix('/')?.split('/').try_fold(*self, |view, token| {
-            let tape = &view.json.tape;
-            let node = match view.kind() {
-                Kind::Object if token.contains('~') => {
-                    tape.member(view.node, &token.replace("~1", "/").replace("~0", "~"))
-                }
-                Kind::Object => tape.member(view.node, token),
-                Kind::List if token == "0" || !token.starts_with(['+', '0']) => {
-                    token.parse().ok().and_then(|n| tape.inside(view.node).nth(n))
-                }
-                _ => None,
-            };
-            node.map(|node| View { node, ..view })
-        })
+        rest.is_empty().then_some(view)
+    }
+
+    fn child(&self, token: &str) -> Option<usize> {
+        let tape = &self.json.tape;
+        match self.kind() {
+            Kind::Object if token.bytes().any(|byte| byte == b'~') => {
+                tape.member(self.node, &token.replace("~1", "/").replace("~0", "~"))
+            }
+            Kind::Object => tape.member(self.node, token),
+            Kind::List if token == "0" || !token.starts_with(['+', '0']) => {
+                tape.inside(self.node).nth(token.parse().ok()?)
+            }
+            _ => None,
+        }
     }
 
     /// Whether anything, null included, is at the pointer.

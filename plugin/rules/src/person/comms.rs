@@ -12,6 +12,14 @@ pub struct Comms {
     pub sms: Channel,
 }
 
+/// Where a channel's attributes are: the decision as it was made, with what is there by default, no mail at all, mail
+/// that came back, and when that changed.
+type Keys = [&'static str; 5];
+
+const EMAIL: Keys =
+    ["/email_promo_raw", "/email_promo", "/email_optout", "/email_bounced", "/email_consent_updated_at"];
+const SMS: Keys = ["/sms_promo_raw", "/sms_promo", "/sms_optout", "/sms_bounced", "/sms_consent_updated_at"];
+
 /// One channel of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channel {
@@ -24,7 +32,7 @@ pub struct Channel {
 
 impl Comms {
     pub fn read(body: &View) -> Result<Self, Wrong> {
-        Ok(Self { email: Channel::read(body, "email")?, sms: Channel::read(body, "sms")? })
+        Ok(Self { email: Channel::read(body, EMAIL)?, sms: Channel::read(body, SMS)? })
     }
 
     /// Whether these are the ones before, but for one decision.
@@ -45,15 +53,13 @@ impl Comms {
 
 impl Channel {
     /// `*_raw`, where there is one, tells a default from a decision: null is nobody's.
-    fn read(body: &View, channel: &str) -> Result<Self, Wrong> {
-        let flag = |name: &str| body.opt_bool(&format!("/{channel}_{name}"));
-        let raw = body.get(&format!("/{channel}_promo_raw"));
-        let is_default = raw.is_some_and(|raw| raw.is_null());
+    fn read(body: &View, [raw, promo, optout, bounced, at]: Keys) -> Result<Self, Wrong> {
+        let is_default = body.get(raw).is_some_and(|raw| raw.is_null());
         Ok(Self {
-            promo: flag("promo")?.filter(|_| !is_default),
-            optout: flag("optout")?.unwrap_or(false),
-            bounced: flag("bounced")?.unwrap_or(false),
-            at: seconds(body, &format!("/{channel}_consent_updated_at"))?,
+            promo: body.opt_bool(promo)?.filter(|_| !is_default),
+            optout: body.opt_bool(optout)?.unwrap_or(false),
+            bounced: body.opt_bool(bounced)?.unwrap_or(false),
+            at: seconds(body, at)?,
         })
     }
 

@@ -14,7 +14,7 @@ impl Mark {
     pub fn of(whose: &str, field: &str, value: Option<&str>) -> Self {
         match value {
             None => Self(String::new()),
-            Some(value) => Self(fingerprint(format!("{whose}\n{field}\n{value}"))),
+            Some(value) => Self(fingerprint([whose, field, value].join("\n"))),
         }
     }
 
