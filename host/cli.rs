@@ -18,10 +18,13 @@ mod demo;
 mod events;
 mod inspect;
 mod new;
+mod record;
 mod resume;
 mod serve;
 mod setup;
+mod test;
 mod versions;
+mod watch;
 
 /// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
 #[derive(Parser)]
@@ -43,6 +46,10 @@ enum Command {
     Build(build::Arguments),
     /// Begin a plugin of your own: rules around the default ones, with a case and a test.
     New(new::Arguments),
+    /// Run cases, or one event, through rules: what they ask for, what that takes, and how it ends.
+    Test(test::Arguments),
+    /// Turn a journalled event into a case, with invented values in place of personal ones.
+    Record(record::Arguments),
     /// Show what a component is: its world, imports, manifest and limits.
     Inspect(inspect::Arguments),
     /// Write what is held on the person of a `customers/data_request` event, as JSON.
@@ -81,16 +88,25 @@ pub fn main() -> ExitCode {
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = format!("{error:#}");
-            // Several problems come ready to print.
-            if text.starts_with("error: ") {
-                eprintln!("{text}")
-            } else {
-                eprintln!("error: {text}")
-            }
-            ExitCode::from(if error.is::<Unusable>() { 2 } else { 1 })
+            print_error(&error);
+            ExitCode::from(if error.is::<Unusable>() || error.is::<WrongCommand>() { 2 } else { 1 })
         }
     }
+}
+
+/// What is wrong with the command itself, or with what it was given to read, and not with the rules.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongCommand(String);
+
+fn wrong_command(error: anyhow::Error) -> anyhow::Error {
+    WrongCommand(format!("{error:#}")).into()
+}
+
+fn print_error(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    // Several problems come ready to print.
+    if text.starts_with("error: ") { eprintln!("{text}") } else { eprintln!("error: {text}") }
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -100,6 +116,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Setup(arguments) => runtime()?.block_on(setup::run(arguments)),
         Command::Build(arguments) => runtime()?.block_on(build::run(arguments)),
         Command::New(arguments) => new::run(arguments),
+        Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),
+        Command::Record(arguments) => runtime()?.block_on(record::run(arguments)),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),

@@ -176,6 +176,25 @@ pub fn journal_path(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.parent().unwrap_or(Path::new("")).join(only.journal))
 }
 
+/// Where the rules of a tenant come from, without any secret having to be there. `None`: there is no such tenant.
+pub fn rules_of(path: &Path, tenant: &str) -> anyhow::Result<Option<PathBuf>> {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default)]
+        tenants: BTreeMap<String, OnlyTenant>,
+    }
+    #[derive(Deserialize)]
+    struct OnlyTenant {
+        rules: Option<PathBuf>,
+        component: Option<PathBuf>,
+    }
+    let text = read(path, "`--rules FILE` names the rules, `--config FILE` another configuration")?;
+    let mut only: Only =
+        toml::from_str(&text).map_err(|error| anyhow::anyhow!(not_toml(&path.display().to_string(), &text, &error)))?;
+    let rules = only.tenants.remove(tenant).and_then(|tenant| tenant.rules.or(tenant.component));
+    Ok(rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)))
+}
+
 /// What is logged, from `TANDEM_LOG`; by default what operators want to see.
 pub fn log_filter() -> tracing_subscriber::EnvFilter {
     let filter = std::env::var("TANDEM_LOG").unwrap_or_else(|_| "info".into());

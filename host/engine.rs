@@ -61,7 +61,12 @@ impl Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     pub fuel: u64,
+    /// More than allowed if that was asked for and refused.
     pub memory_bytes: usize,
+    /// The texts of its answer. One more than allowed if it was cut off for its length.
+    pub output_bytes: usize,
+    /// Everything that was logged, kept or not.
+    pub log_bytes: usize,
 }
 
 /// What a store holds beside the instance.
@@ -69,10 +74,10 @@ pub struct Usage {
 pub struct State {
     memory_bytes: usize,
     memory_bytes_max: usize,
-    /// Whether memory was refused: the trap that follows is its consequence.
-    pub starved: bool,
+    /// All the memory there would have been, if some was refused: the trap that follows is its consequence.
+    pub refused_bytes: usize,
     pub log: Vec<String>,
-    /// More than the most when something was left out.
+    /// Everything that was logged, line ends included; more than the most when something was left out.
     log_bytes: usize,
     /// The last line that was logged, kept or not.
     pub last_line: String,
@@ -146,7 +151,7 @@ pub fn store(engine: &Engine, limits: Limits) -> anyhow::Result<Store<State>> {
     let state = State {
         memory_bytes: 0,
         memory_bytes_max: limits.memory_bytes_max,
-        starved: false,
+        refused_bytes: 0,
         log: vec![],
         log_bytes: 0,
         last_line: String::new(),
@@ -161,7 +166,9 @@ pub fn store(engine: &Engine, limits: Limits) -> anyhow::Result<Store<State>> {
 /// What has been used of the limits the store was made with.
 pub fn usage(store: &Store<State>, limits: Limits) -> Usage {
     let left = store.get_fuel().unwrap_or(0);
-    Usage { fuel: limits.fuel_max.saturating_sub(left), memory_bytes: store.data().memory_bytes }
+    let State { memory_bytes, refused_bytes, log_bytes, .. } = *store.data();
+    let memory_bytes = memory_bytes.max(refused_bytes);
+    Usage { fuel: limits.fuel_max.saturating_sub(left), memory_bytes, output_bytes: 0, log_bytes }
 }
 
 impl State {
@@ -169,25 +176,24 @@ impl State {
     pub fn log(&mut self, line: &str) {
         self.last_line.clear();
         self.last_line.push_str(&line[..line.floor_char_boundary(LAST_LINE_BYTES_MAX)]);
-        if self.log_bytes > LOG_BYTES_MAX {
+        let Some(room) = LOG_BYTES_MAX.checked_sub(self.log_bytes) else {
+            self.log_bytes = self.log_bytes.saturating_add(line.len() + 1);
             return;
-        }
-        let room = LOG_BYTES_MAX - self.log_bytes;
+        };
+        self.log_bytes += line.len() + 1;
         if line.len() < room {
             self.log.push(line.to_owned());
-            self.log_bytes += line.len() + 1;
         } else {
             self.log.push(format!("{} [TRUNCATED]", &line[..line.floor_char_boundary(room)]));
-            self.log_bytes = LOG_BYTES_MAX + 1;
         }
     }
 }
 
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory_bytes + desired.saturating_sub(current);
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > self.memory_bytes_max {
-            self.starved = true;
+            self.refused_bytes = total;
             return Ok(false);
         }
         self.memory_bytes = total;

@@ -21,6 +21,7 @@ pub mod mapping;
 pub mod model;
 pub mod paint;
 pub mod playground;
+pub mod record;
 pub mod registry;
 pub mod retry;
 pub mod rules;

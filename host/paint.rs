@@ -18,6 +18,11 @@ impl Paint {
         Self { on: false }
     }
 
+    #[cfg(test)]
+    pub fn colors() -> Self {
+        Self { on: true }
+    }
+
     pub fn green(self, text: impl Display) -> String {
         self.with("32", text)
     }

@@ -178,7 +178,10 @@ impl Plugin {
     pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
         let limits = Limits::for_input(event.webhook.payload.len());
         let asked = self.0.call::<Key<'_>, Keyed>(&self.0.key, (v0_1::Event::from(event),), limits);
-        asked.map(|(key,)| key.map(Entity::from))
+        asked.map(|(key,)| key.map(Entity::from)).measured(|key| match key {
+            Ok(entity) => entity.names.iter().chain(&entity.after).map(String::len).sum(),
+            Err(why) => why.len(),
+        })
     }
 
     /// Asks what to do next.
@@ -190,7 +193,7 @@ impl Plugin {
             replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
         let parameters = (v0_1::Event::from(event), memory, &replies[..]);
         let asked = self.0.call::<Step<'_>, Stepped>(&self.0.step, parameters, Limits::for_input(bytes));
-        asked.map(|(next,)| Next::from(next))
+        asked.map(|(next,)| Next::from(next)).measured(Next::bytes)
     }
 }
 
@@ -267,7 +270,10 @@ impl Inner {
             .instantiate(&mut store)
             .and_then(|instance| instance.get_typed_func::<P, R>(&mut store, function))
             .and_then(|function| function.call(&mut store, parameters));
-        let usage = engine::usage(&store, limits);
+        let mut usage = engine::usage(&store, limits);
+        if called.as_ref().is_err_and(is_too_much) {
+            usage.output_bytes = limits.output_bytes_max + 1;
+        }
         let state = store.into_data();
         let result = called.map_err(|error| explain(&error, &state, limits));
         Asked { result, usage, limits, log: state.log }
@@ -277,6 +283,13 @@ impl Inner {
 impl<T> Asked<T> {
     fn map<U>(self, f: impl FnOnce(T) -> U) -> Asked<U> {
         Asked { result: self.result.map(f), usage: self.usage, limits: self.limits, log: self.log }
+    }
+
+    fn measured(mut self, bytes: impl FnOnce(&T) -> usize) -> Self {
+        if let Ok(answer) = &self.result {
+            self.usage.output_bytes = bytes(answer);
+        }
+        self
     }
 }
 
@@ -412,7 +425,7 @@ pub fn misfit(what: &str, error: &wasmtime::Error) -> anyhow::Error {
 fn explain(error: &wasmtime::Error, state: &State, limits: Limits) -> Failure {
     let last = state.last_line.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = if last.is_empty() { String::new() } else { format!("; the last line of their log: {last}") };
-    let reason = if state.starved {
+    let reason = if state.refused_bytes > 0 {
         format!("the rules ran out of memory: more than {} MiB for this event", limits.memory_bytes_max >> 20)
     } else {
         match error.downcast_ref::<Trap>() {

@@ -3,18 +3,25 @@
 //! Knows cases, and runs them as the host runs events, with the same checks and limits; sends nothing and keeps nothing.
 //! `tandem test`, a deploy and the tests all come here, so that none of them drifts from what production does.
 
+mod bench;
 mod case;
 mod layout;
 mod report;
+mod request;
+mod trace;
 mod transcript;
 
 use crate::check::{self, Key, checked};
 use crate::model::{Call, End, Entity, Event, Failure, Names, Next, Outcome, Reply};
 use crate::rules::{Asked, Manifest, Plugin};
 
-pub use case::{Case, find};
-pub use report::{Ask, Report};
-use transcript::{Exchange, Pass, Transcript};
+pub use bench::{Bench, Source};
+pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, TRANSCRIPT, find, memory_file};
+pub use layout::text as laid_out;
+pub use report::{Ask, Report, diff, json, summary};
+pub use request::{Schema, refusal};
+pub use trace::trace;
+pub use transcript::{Exchange, Given, Pass, Transcript, one_line};
 
 /// Rules that can be asked, as a component or otherwise.
 pub struct Rules<'a> {
@@ -38,46 +45,54 @@ impl<'a> From<&'a Plugin> for Rules<'a> {
 }
 
 impl Case {
-    /// Runs the event to its end, or up to a call for which the case has no reply.
-    pub fn run(&self, rules: &Rules) -> Report {
+    /// Runs the event to its end, or up to a call for which the case has no reply. Each call is looked at as it is
+    /// written, GraphQL against the schema if there is one.
+    pub fn run(&self, rules: &Rules, schema: Option<&Schema>) -> Report {
         let mut run = Run {
             case: self,
             rules,
             names: Names::default(),
+            after: vec![],
             asks: vec![],
-            log: vec![],
+            sent: vec![],
             transcript: Transcript::default(),
         };
         let ending = match run.key() {
             Key::Entity(entity) => {
-                run.names.learned = entity.names;
+                (run.names.learned, run.after) = (entity.names, entity.after);
                 run.converse()
             }
             Key::Over(outcome, blame, reason) => {
                 let blame = blame.map(|blame| format!(" ({})", blame.name())).unwrap_or_default();
-                Some(Ending { text: format!("{}: {reason}{blame}", outcome.name()), memory: None })
+                Some(Ending { outcome, text: format!("{}: {reason}{blame}", outcome.name()), memory: None })
             }
         };
-        let Ending { text, memory } = ending.unwrap_or(Ending { text: transcript::UNKNOWN.into(), memory: None });
+        let outcome = ending.as_ref().map(|ending| ending.outcome);
+        let (text, memory) = ending.map_or((transcript::UNKNOWN.into(), None), |end| (end.text, end.memory));
         run.transcript.end = transcript::one_line(&text);
-        let before = self.memory.first().cloned().unwrap_or_default();
         let exchanges: Vec<_> = run.transcript.passes.iter().flat_map(|pass| &pass.exchanges).collect();
         let missing = exchanges.iter().filter(|exchange| exchange.reply.is_none());
         Report {
-            calls: exchanges.len(),
             missing: missing.map(|exchange| exchange.line.clone()).collect(),
-            expected: self.transcript.render(),
+            refused: run.sent.iter().filter_map(|call| refusal(call, schema)).collect(),
+            sent: run.sent,
+            outcome,
+            expected: self.transcript.as_ref().map(Transcript::render),
             actual: run.transcript.render(),
             memory_expected: self.memory_after.as_deref().map(layout::text),
-            memory_actual: layout::text(&memory.unwrap_or(before)),
+            memory_actual: layout::text(memory.as_ref().or(self.memory.first()).map_or("", String::as_str)),
+            remembered: memory,
+            names: run.names,
+            after: run.after,
             asks: run.asks,
-            log: run.log,
+            transcript: run.transcript,
         }
     }
 }
 
 /// How an event ended, and what it leaves behind if not what was there before.
 struct Ending {
+    outcome: Outcome,
     text: String,
     memory: Option<String>,
 }
@@ -87,9 +102,9 @@ struct Run<'a> {
     rules: &'a Rules<'a>,
     /// Names of the entity known so far.
     names: Names,
+    after: Vec<String>,
     asks: Vec<Ask>,
-    /// Of the last ask.
-    log: Vec<String>,
+    sent: Vec<Call>,
     transcript: Transcript,
 }
 
@@ -98,21 +113,19 @@ impl Run<'_> {
         let event = &self.case.event;
         check::key(&event.webhook, self.rules.manifest, || {
             let asked = (self.rules.key)(event);
-            self.asks.push(Ask { usage: asked.usage, limits: asked.limits });
-            self.log = asked.log;
+            self.asks.push(Ask { usage: asked.usage, limits: asked.limits, log: asked.log });
             asked.result
         })
     }
 
     /// `None` when a reply is missing.
     fn converse(&mut self) -> Option<Ending> {
-        let mut recorded: Vec<&Exchange> =
-            self.case.transcript.passes.iter().flat_map(|pass| &pass.exchanges).collect();
+        let passes = self.case.transcript.iter().flat_map(|transcript| &transcript.passes);
+        let mut recorded: Vec<&Exchange> = passes.flat_map(|pass| &pass.exchanges).collect();
         let mut replies = vec![];
         loop {
             let asked = (self.rules.step)(&self.case.event, &self.case.memory, &replies);
-            self.asks.push(Ask { usage: asked.usage, limits: asked.limits });
-            self.log = asked.log;
+            self.asks.push(Ask { usage: asked.usage, limits: asked.limits, log: asked.log });
             let next = asked.result.and_then(|next| checked(next, self.rules.manifest));
             match next.and_then(|next| check::not_for_ever(next, replies.len())) {
                 Ok(Next::Send { calls, names }) => {
@@ -125,6 +138,7 @@ impl Run<'_> {
                     let given =
                         pass.exchanges.iter().map(|exchange| exchange.reply.clone()).collect::<Option<Vec<_>>>();
                     self.transcript.passes.push(pass);
+                    self.sent.extend(calls);
                     replies.push(given?.into_iter().map(|given| given.reply).collect());
                 }
                 Ok(Next::End(End { outcome, reason, memory, names })) => {
@@ -132,7 +146,7 @@ impl Run<'_> {
                         Ok(names) => self.transcript.names = names,
                         Err(failure) => return Some(failed(failure)),
                     }
-                    return Some(Ending { text: format!("{}: {reason}", outcome.name()), memory });
+                    return Some(Ending { outcome, text: format!("{}: {reason}", outcome.name()), memory });
                 }
                 Err(failure) => return Some(failed(failure)),
             }
@@ -142,7 +156,7 @@ impl Run<'_> {
 
 fn failed(failure: Failure) -> Ending {
     let text = format!("{}: {} ({})", Outcome::Failed.name(), failure.reason, failure.blame.name());
-    Ending { text, memory: None }
+    Ending { outcome: Outcome::Failed, text, memory: None }
 }
 
 /// The call with the reply that the case gives to it: to the same call, or else to the same request with another body.
@@ -193,14 +207,14 @@ mod tests {
                 _ => asked(Next::End(end.clone())),
             }),
         };
-        Case::read(&dir).unwrap().run(&rules)
+        Case::read(&dir).unwrap().run(&rules, None)
     }
 
     #[test]
     fn a_conversation_is_held_as_it_is_written() {
         let talk = "@ omneo/profile/2b1c\nGET omneo /profiles\n< 404\n\n= done: seen\n";
         let report = run(talk, "omneo", &["omneo/profile/2b1c", "shopify/order/1"]);
-        assert_eq!((report.wrong(), report.calls, report.asks.len()), (None, 1, 3));
+        assert_eq!((report.wrong(), report.sent.len(), report.asks.len()), (None, 1, 3));
     }
 
     #[test]

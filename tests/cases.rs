@@ -8,7 +8,6 @@
 
 mod admin_schema;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use serde_json::Value;
 use tandem::bake;
 use tandem::engine::{self, Limits, Usage};
 use tandem::model::{self, Blame, Failure};
+use tandem::paint::Paint;
 use tandem::rules::{Asked, Manifest, Plugin};
 use tandem::sandbox::{self, Case, Report, Rules};
 use tandem_rules::DefaultRules;
@@ -78,24 +78,25 @@ impl Bench {
     }
 
     fn case(&self, dir: &Path) -> Result<(), String> {
-        if self.bless {
-            Case::begin(dir).map_err(|error| format!("{error:#}"))?;
-        }
         let case = Case::read(dir).map_err(|error| format!("{error:#}"))?;
+        if case.transcript.is_none() && !self.bless {
+            return Err(format!("the case `{}` has no `transcript.http`", dir.display()));
+        }
         let rules = case.rules.as_deref().unwrap_or(&self.rules);
         let plugin = self.plugin(rules)?;
-        let sent = Sent::default();
-        let baked = case.run(&recording(Rules::from(&plugin), &sent));
-        for (document, variables) in sent.into_inner() {
-            admin_schema::valid(&document, &variables)?;
+        let baked = case.run(&Rules::from(&plugin), None);
+        for call in &baked.sent {
+            if let model::Request::Graphql { document, variables } = &call.request {
+                admin_schema::valid(document, variables)?;
+            }
         }
-        let again = case.run(&Rules::from(&plugin));
+        let again = case.run(&Rules::from(&plugin), None);
         if !same(&baked, &again) || baked.asks != again.asks {
             return Err("the component gave something else when it was asked the same again".into());
         }
         let native = configure(rules)?;
         let manifest = plugin.manifest().clone();
-        let native = case.run(&as_rules(&native, &manifest));
+        let native = case.run(&as_rules(&native, &manifest), None);
         if !same(&baked, &native) {
             let (baked, native) = (said(&baked), said(&native));
             return Err(format!("as a component:\n{baked}\nbut natively:\n{native}"));
@@ -105,10 +106,10 @@ impl Bench {
         }
         let wrong = match self.bless {
             // What was blessed is right by definition, but for what nobody has answered.
-            true => Report { expected: baked.actual.clone(), memory_expected: None, ..baked.clone() }.wrong(),
+            true => Report { expected: Some(baked.actual.clone()), memory_expected: None, ..baked.clone() }.wrong(),
             false => baked.wrong(),
         };
-        wrong.map_or(Ok(()), |wrong| Err(format!("{wrong}\n{baked}")))
+        wrong.map_or(Ok(()), |wrong| Err(format!("{wrong}\n{}", baked.used(Paint::plain()))))
     }
 
     fn plugin(&self, rules: &str) -> Result<Plugin, String> {
@@ -122,26 +123,6 @@ impl Bench {
         })
         .clone()
     }
-}
-
-/// GraphQL requests: documents with their variables.
-type Sent = RefCell<Vec<(String, String)>>;
-
-/// The same rules, with an eye on what they send to Shopify.
-fn recording<'a>(rules: Rules<'a>, sent: &'a Sent) -> Rules<'a> {
-    let Rules { manifest, key, step } = rules;
-    let step = Box::new(move |event: &model::Event, memory: &[String], replies: &[Vec<model::Reply>]| {
-        let asked = step(event, memory, replies);
-        if let Ok(model::Next::Send { calls, .. }) = &asked.result {
-            for call in calls {
-                if let model::Request::Graphql { document, variables } = &call.request {
-                    sent.borrow_mut().push((document.clone(), variables.clone()));
-                }
-            }
-        }
-        asked
-    });
-    Rules { manifest, key, step }
 }
 
 fn same(one: &Report, other: &Report) -> bool {

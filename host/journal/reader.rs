@@ -224,6 +224,25 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// What was remembered when the last run of an event began, the newest first: each text, and the event that left it.
+    /// `None`: some of it is not in the journal any more.
+    pub fn began_with(&self, id: EventId) -> anyhow::Result<Option<Vec<(EventId, String)>>> {
+        let run = self
+            .connection
+            .query_row("SELECT memory FROM runs WHERE event = ? ORDER BY id DESC LIMIT 1", [id.0], |row| {
+                from_json::<Vec<i64>>(&row.get::<_, String>(0)?)
+            })
+            .optional()?;
+        let mut statement = self.connection.prepare_cached("SELECT event, body FROM memory WHERE revision = ?")?;
+        let mut found = vec![];
+        for revision in run.unwrap_or_default() {
+            let row = statement.query_row([revision], |row| Ok((EventId(row.get(0)?), row.get(1)?))).optional()?;
+            let Some(row) = row else { return Ok(None) };
+            found.push(row);
+        }
+        Ok(Some(found))
+    }
+
     /// What is remembered now under a name, newest first.
     pub fn memory(&self, tenant: &str, name: &str) -> anyhow::Result<Vec<String>> {
         let mut statement = self.connection.prepare(

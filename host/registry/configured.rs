@@ -4,10 +4,10 @@
 use anyhow::{Context, bail};
 
 use super::{Prepared, Registry};
+use crate::bake::{self, Baked, Refused};
 use crate::config::{RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{Activation, Cause, Configured};
-use crate::bake::{self, Baked, Refused};
 use crate::rules;
 
 impl Registry {

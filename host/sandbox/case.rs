@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 use super::transcript::Transcript;
@@ -11,16 +12,17 @@ use crate::clock;
 use crate::model::{Event, EventId, Webhook};
 
 /// What an event would have from the world: the same for every case, so that a case never changes with the day.
-const ID: EventId = EventId(1);
+const ID: i64 = 1;
 const OCCURRED_AT: &str = "2026-03-04T05:06:07Z";
 const RECEIVED_AT: &str = "2026-03-04T05:06:08Z";
 const SHOPIFY_API_VERSION: &str = "2026-07";
 
-const PAYLOAD: &str = "payload.json";
-const TRANSCRIPT: &str = "transcript.http";
-const RULES: &str = "rules.toml";
+pub const PAYLOAD: &str = "payload.json";
+pub const TRANSCRIPT: &str = "transcript.http";
+pub const RULES: &str = "rules.toml";
+pub const MOMENT: &str = "event.toml";
 const MEMORY: &str = "memory.json";
-const MEMORY_AFTER: &str = "memory.after.json";
+pub const MEMORY_AFTER: &str = "memory.after.json";
 
 /// An event and the conversation that it must lead to.
 #[derive(Clone, Debug)]
@@ -29,13 +31,32 @@ pub struct Case {
     /// `shopify/orders-paid/a-guest-order-is-sent-without-a-profile`.
     pub name: String,
     pub event: Event,
-    /// What is remembered before the event; nothing, or one text.
+    /// What is remembered before the event: nothing, one text, or several, the newest first, of entities that were joined.
     pub memory: Vec<String>,
     /// What must be remembered after it, if the case says so.
     pub memory_after: Option<String>,
     /// The rules file that the case is about, if it is not about the usual one.
     pub rules: Option<String>,
-    pub(super) transcript: Transcript,
+    /// The conversation that is expected, if somebody has said so.
+    pub transcript: Option<Transcript>,
+}
+
+/// What the world says of an event beside its payload, where it matters: `event.toml`. What it leaves out is the same for
+/// every case.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Moment {
+    pub id: i64,
+    /// RFC 3339.
+    pub occurred_at: String,
+    /// RFC 3339.
+    pub received_at: String,
+    pub api_version: Option<String>,
+}
+
+/// The file that holds what is remembered before the event: the newest, the one before it, and so on.
+pub fn memory_file(n: usize) -> String {
+    if n == 0 { MEMORY.into() } else { format!("memory.{}.json", n + 1) }
 }
 
 /// The cases below a folder, or the one that it is: every folder without a folder inside. In order of their names.
@@ -44,7 +65,8 @@ pub fn find(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = vec![];
     for entry in fs::read_dir(dir).with_context(reading)? {
         let entry = entry.with_context(reading)?;
-        if entry.file_type().with_context(reading)?.is_dir() {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.file_type().with_context(reading)?.is_dir() {
             folders.push(entry.path());
         }
     }
@@ -59,67 +81,99 @@ pub fn find(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 impl Case {
     /// Reads a folder. Errors name the file.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
-        let dir = dir.canonicalize().with_context(|| format!("reading the case `{}`", dir.display()))?;
-        let (source, topic, name) = place(&dir)?;
+        let (source, topic, name) = place(dir)?;
         let name = format!("{source}/{topic}/{name}");
-        let payload = required(&dir, PAYLOAD)?;
+        let Some(payload) = optional(dir, PAYLOAD)? else {
+            bail!(
+                "the case `{}` has no `{PAYLOAD}`\nhint: put the body of the webhook there, or remove the folder",
+                dir.display()
+            );
+        };
         serde_json::from_str::<serde::de::IgnoredAny>(&payload)
             .with_context(|| format!("`{}` is not JSON", dir.join(PAYLOAD).display()))?;
-        let text = required(&dir, TRANSCRIPT)?;
-        let transcript = Transcript::parse(&text).with_context(|| format!("`{}`", dir.join(TRANSCRIPT).display()))?;
+        let transcript = optional(dir, TRANSCRIPT)?.map(|text| Transcript::parse(&text)).transpose();
         // Shopify's topics have a slash, which the name of a folder cannot have. Omneo's have none.
-        let (topic, api_version) = match source.as_str() {
-            "shopify" => (topic.replace('-', "/"), SHOPIFY_API_VERSION),
-            _ => (topic, ""),
-        };
-        let webhook = Webhook {
-            tenant: "acme".into(),
-            source,
-            topic,
-            delivery_id: None,
-            occurred_at: OCCURRED_AT.into(),
-            received_at: clock::parse(RECEIVED_AT).unwrap_or_default(),
-            api_version: api_version.into(),
-            payload,
-        };
+        let topic = if source == "shopify" { topic.replace('-', "/") } else { topic };
+        let moment = optional(dir, MOMENT)?.map(|text| toml::from_str(&text)).transpose();
+        let moment: Option<Moment> = moment.with_context(|| format!("`{}`", dir.join(MOMENT).display()))?;
+        let mut memory = vec![];
+        while let Some(text) = optional(dir, &memory_file(memory.len()))? {
+            memory.push(text);
+        }
         Ok(Self {
-            event: Event { id: ID, webhook },
-            memory: optional(&dir, MEMORY)?.into_iter().collect(),
-            memory_after: optional(&dir, MEMORY_AFTER)?,
-            rules: optional(&dir, RULES)?,
-            transcript,
+            memory,
+            memory_after: optional(dir, MEMORY_AFTER)?,
+            rules: optional(dir, RULES)?,
+            transcript: transcript.with_context(|| format!("`{}`", dir.join(TRANSCRIPT).display()))?,
             name,
-            dir,
+            dir: dir.to_owned(),
+            ..Self::of(&source, &topic, payload, moment.unwrap_or_default())?
         })
     }
 
-    /// Begins a case that has only its payload: with an ending that is not known, for [`Case::bless`] to find out.
-    pub fn begin(dir: &Path) -> anyhow::Result<()> {
-        let path = dir.join(TRANSCRIPT);
-        if path.exists() {
-            return Ok(());
-        }
-        let nothing = Transcript { end: super::transcript::UNKNOWN.into(), ..Transcript::default() };
-        fs::write(&path, nothing.render()).with_context(|| format!("writing `{}`", path.display()))
+    /// A case of an event alone, that stands in no folder: nothing is remembered and nothing is expected.
+    pub fn of(source: &str, topic: &str, payload: String, moment: Moment) -> anyhow::Result<Self> {
+        let Moment { id, occurred_at, received_at, api_version } = moment;
+        let received_at = clock::parse(&received_at)
+            .with_context(|| format!("`{received_at}` is not a time\nhint: write it as `{RECEIVED_AT}`"))?;
+        let webhook = Webhook {
+            tenant: "acme".into(),
+            source: source.to_owned(),
+            topic: topic.to_owned(),
+            delivery_id: None,
+            occurred_at,
+            received_at,
+            api_version: api_version.unwrap_or_else(|| usual_version(source).into()),
+            payload,
+        };
+        Ok(Self {
+            dir: PathBuf::new(),
+            name: format!("{source} {topic}"),
+            event: Event { id: EventId(id), webhook },
+            memory: vec![],
+            memory_after: None,
+            rules: None,
+            transcript: None,
+        })
     }
 
-    /// Makes what happened what must happen. A call without a reply waits for somebody to give it one.
-    pub fn bless(&self, report: &Report) -> anyhow::Result<()> {
-        let mut files = vec![(TRANSCRIPT, report.actual.clone())];
-        if report.memory_expected.is_some() {
+    /// The folder; empty for a case that stands in none.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes what happened what must happen, and says whether that changes anything. A call without a reply waits for
+    /// somebody to give it one.
+    pub fn bless(&self, report: &Report) -> anyhow::Result<bool> {
+        let mut files = vec![];
+        if report.expected.as_ref() != Some(&report.actual) {
+            files.push((TRANSCRIPT, report.actual.clone()));
+        }
+        if report.memory_expected.as_ref().is_some_and(|expected| *expected != report.memory_actual) {
             files.push((MEMORY_AFTER, format!("{}\n", report.memory_actual)));
         }
-        for (file, text) in files {
+        for (file, text) in &files {
             let path = self.dir.join(file);
             fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))?;
         }
-        Ok(())
+        Ok(!files.is_empty())
     }
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self { id: ID, occurred_at: OCCURRED_AT.into(), received_at: RECEIVED_AT.into(), api_version: None }
+    }
+}
+
+fn usual_version(source: &str) -> &'static str {
+    if source == "shopify" { SHOPIFY_API_VERSION } else { "" }
 }
 
 /// Source, topic and name, as the folders are called.
 fn place(dir: &Path) -> anyhow::Result<(String, String, String)> {
-    let mut names = dir.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let whole = dir.canonicalize().with_context(|| format!("reading the case `{}`", dir.display()))?;
+    let mut names = whole.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
     let (Some(name), Some(topic), Some(source)) = (names.next(), names.next(), names.next()) else {
         bail!("`{}` does not stand in a folder for its topic, in one for its source", dir.display());
     };
@@ -130,10 +184,6 @@ fn place(dir: &Path) -> anyhow::Result<(String, String, String)> {
         );
     }
     Ok((source, topic, name))
-}
-
-fn required(dir: &Path, file: &str) -> anyhow::Result<String> {
-    optional(dir, file)?.with_context(|| format!("the case `{}` has no `{file}`", dir.display()))
 }
 
 fn optional(dir: &Path, file: &str) -> anyhow::Result<Option<String>> {
@@ -157,16 +207,20 @@ mod tests {
         fs::write(root.path().join("rules.toml"), "").unwrap();
         assert_eq!(find(root.path()).unwrap(), std::slice::from_ref(&dir));
         let wrong = || format!("{:#}", Case::read(&dir).unwrap_err());
-        assert!(wrong().ends_with("it-is-sent` has no `payload.json`"), "{}", wrong());
+        assert!(wrong().contains("it-is-sent` has no `payload.json`\nhint: put"), "{}", wrong());
         fs::write(dir.join(PAYLOAD), "{").unwrap();
         assert!(wrong().contains("payload.json` is not JSON: EOF"), "{}", wrong());
         fs::write(dir.join(PAYLOAD), "{}").unwrap();
-        assert!(wrong().ends_with("it-is-sent` has no `transcript.http`"), "{}", wrong());
         fs::write(dir.join(TRANSCRIPT), "GET\n").unwrap();
         assert!(wrong().contains("transcript.http`: "), "{}", wrong());
         fs::remove_file(dir.join(TRANSCRIPT)).unwrap();
-        Case::begin(&dir).unwrap();
+        fs::write(dir.join(MOMENT), "received_at = \"today\"").unwrap();
+        assert!(wrong().starts_with("`today` is not a time"), "{}", wrong());
+        fs::write(dir.join(MOMENT), "id = 7").unwrap();
+        fs::write(dir.join("memory.2.json"), "lost without a first").unwrap();
         let case = Case::read(&dir).unwrap();
+        assert_eq!((case.event.id, case.event.webhook.occurred_at.as_str()), (EventId(7), OCCURRED_AT));
+        assert!(case.transcript.is_none() && case.memory.is_empty());
         assert_eq!((case.event.webhook.source.as_str(), case.event.webhook.topic.as_str()), ("shopify", "orders/paid"));
         let elsewhere = tempfile::tempdir().unwrap();
         assert!(format!("{:#}", Case::read(elsewhere.path()).unwrap_err()).contains("below a source"));

@@ -1,57 +1,235 @@
 //! What running a case gave, and what it took. Knows how to show it; judges only whether it is what was expected.
 
-use std::fmt;
-
+use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::transcript::UNKNOWN;
-use crate::engine::{Limits, Usage};
+use super::case::{Case, MEMORY_AFTER, TRANSCRIPT};
+use super::transcript::{Transcript, UNKNOWN};
+use crate::engine::{LOG_BYTES_MAX, Limits, Usage};
+use crate::model::{Call, Outcome};
+use crate::paint::{Paint, harmless};
+use crate::rules::Plugin;
+
+/// The share of a limit from which on it is worth a look.
+const NEAR: f64 = 0.8;
 
 /// A case that was run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The transcript of the case and the one of the run, in one layout.
-    pub expected: String,
+    /// The transcript of the case, if it has one, and the one of the run, in one layout.
+    pub expected: Option<String>,
     pub actual: String,
-    pub calls: usize,
+    /// How it ended; `None` when it stopped for want of a reply.
+    pub outcome: Option<Outcome>,
+    /// Every call, in order.
+    pub sent: Vec<Call>,
     /// Calls to which the case gives no reply: there the run stopped.
     pub missing: Vec<String>,
+    /// Calls that the other side would not take as they are written, with the reason.
+    pub refused: Vec<String>,
     /// What must be remembered, if the case says so, and what is.
     pub memory_expected: Option<String>,
     pub memory_actual: String,
+    /// What the end says is to be remembered, as the rules wrote it; `None`: what was before.
+    pub remembered: Option<String>,
+    /// The names of the entity, those learned included, and of the entities it comes after.
+    pub names: Vec<String>,
+    pub after: Vec<String>,
     /// The first one is for the key.
     pub asks: Vec<Ask>,
-    /// Of the last ask.
-    pub log: Vec<String>,
+    pub transcript: Transcript,
 }
 
-/// What an ask used, of what it may.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What an ask used, of what it may, and what it logged.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     pub usage: Usage,
     pub limits: Limits,
+    pub log: Vec<String>,
+}
+
+/// Use against a limit, of the ask that came closest to it.
+struct Meter {
+    name: &'static str,
+    unit: &'static str,
+    used: u64,
+    max: u64,
+    /// Of the unit.
+    scale: f64,
 }
 
 impl Report {
-    /// What is not as expected: a diff, or why the conversation could not go on.
+    /// What is not as it should be: a diff, a call that would be refused, or why the conversation could not go on. A case
+    /// that expects nothing is wrong only if the rules failed or asked for what would be refused.
     pub fn wrong(&self) -> Option<String> {
-        let mut wrong = diff("transcript.http", &self.expected, &self.actual);
+        let mut wrong = String::new();
+        match &self.expected {
+            Some(expected) => wrong.push_str(&diff(TRANSCRIPT, expected, &self.actual)),
+            None if self.outcome == Some(Outcome::Failed) => wrong.push_str("the rules failed\n"),
+            None => {}
+        }
         if let Some(expected) = &self.memory_expected {
-            wrong.push_str(&diff("memory.after.json", expected, &self.memory_actual));
+            wrong.push_str(&diff(MEMORY_AFTER, expected, &self.memory_actual));
         }
-        for call in &self.missing {
-            wrong.push_str(&format!("the case gives no reply to `{call}`\n"));
+        for refused in &self.refused {
+            wrong.push_str(&format!("would be refused: {refused}\n"));
         }
-        if !self.missing.is_empty() {
+        if self.expected.is_some() && !self.missing.is_empty() {
+            for call in &self.missing {
+                wrong.push_str(&format!("the case gives no reply to `{call}`\n"));
+            }
             wrong.push_str(&format!(
-                "hint: `BLESS=1` writes the call down; then put its reply in place of `< {UNKNOWN}`\n"
+                "hint: `--bless` writes the call down; then put its reply in place of `< {UNKNOWN}`\n"
             ));
         }
         (!wrong.is_empty()).then_some(wrong)
     }
+
+    /// Lines for people: the name and whether all is well; use against limits; what is wrong, and if nothing is expected,
+    /// what would be sent.
+    pub fn show(&self, name: &str, paint: Paint) -> String {
+        let wrong = self.wrong();
+        let mark = match (&wrong, &self.expected) {
+            (Some(_), _) => paint.red("FAIL"),
+            (None, Some(_)) => paint.green("ok  "),
+            (None, None) => paint.yellow("new "),
+        };
+        let mut text = format!("{mark} {}\n     {}\n", harmless(name), self.used(paint));
+        for line in self.log() {
+            text.push_str(&format!("     {} {}\n", paint.dim("log"), harmless(line)));
+        }
+        if let Some(wrong) = &wrong {
+            text.push_str(&indented(wrong, paint, colored));
+        }
+        if self.expected.is_none() {
+            text.push_str(&indented(&self.actual, paint, |_, line| line.to_owned()));
+            for call in &self.missing {
+                text.push_str(&format!(
+                    "     {} `{}` needs a reply before it can go on\n",
+                    paint.yellow("?"),
+                    harmless(call)
+                ));
+            }
+        }
+        text
+    }
+
+    /// `2 calls in 3 asks, fuel 0.51 M of 51.00 M (1.0 %), …`, red where it is over its limit.
+    pub fn used(&self, paint: Paint) -> String {
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let mut parts = vec![format!("{} in {}", count(self.sent.len(), "call"), count(self.asks.len(), "ask"))];
+        parts.extend(self.meters().iter().map(|meter| meter.show(paint)));
+        parts.join(", ")
+    }
+
+    /// Of the last ask, as the journal keeps it.
+    pub fn log(&self) -> &[String] {
+        self.asks.last().map_or(&[], |ask| &ask.log)
+    }
+
+    fn meters(&self) -> Vec<Meter> {
+        type Read = fn(&Ask) -> (u64, u64);
+        let (kib, mib) = (f64::from(1 << 10), f64::from(1 << 20));
+        let reads: [(&str, &str, f64, Read); 4] = [
+            ("fuel", "M", 1e6, |ask| (ask.usage.fuel, ask.limits.fuel_max)),
+            ("memory", "MiB", mib, |ask| (ask.usage.memory_bytes as u64, ask.limits.memory_bytes_max as u64)),
+            ("output", "KiB", kib, |ask| (ask.usage.output_bytes as u64, ask.limits.output_bytes_max as u64)),
+            ("log", "KiB", kib, |ask| (ask.usage.log_bytes as u64, LOG_BYTES_MAX as u64)),
+        ];
+        let meter = |&(name, unit, scale, read): &(_, _, _, Read)| {
+            let share = |(used, max): &(u64, u64)| u128::from(*used) * 1_000_000 / u128::from((*max).max(1));
+            let (used, max) = self.asks.iter().map(read).max_by_key(share)?;
+            Some(Meter { name, unit, used, max, scale })
+        };
+        reads.iter().filter_map(meter).collect()
+    }
+
+    fn to_json(&self, case: &Case) -> Value {
+        let meter = |meter: &Meter| (meter.name.to_owned(), json!({ "used": meter.used, "max": meter.max }));
+        let calls = self.transcript.passes.iter().flat_map(|pass| &pass.exchanges).map(|exchange| {
+            let body = serde_json::from_str(&exchange.body).unwrap_or(Value::Null);
+            json!({ "call": exchange.line, "body": body, "answered": exchange.reply.is_some() })
+        });
+        let verdict = match (self.wrong(), &self.expected) {
+            (Some(_), _) => "failed",
+            (None, Some(_)) => "passed",
+            (None, None) => "new",
+        };
+        json!({
+            "name": case.name,
+            "dir": case.dir().display().to_string(),
+            "result": verdict,
+            "outcome": self.outcome.map(Outcome::name),
+            "ending": self.transcript.end,
+            "wrong": self.wrong(),
+            "calls": calls.collect::<Vec<_>>(),
+            "missing": self.missing,
+            "refused": self.refused,
+            "remembered": self.remembered.as_deref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
+            "asks": self.asks.len(),
+            // The unit is one of fuel, or a byte.
+            "use": self.meters().iter().map(meter).collect::<serde_json::Map<_, _>>(),
+            "log": self.log(),
+        })
+    }
 }
 
-fn diff(file: &str, expected: &str, actual: &str) -> String {
+/// What `--json` prints: the rules, each case with its result (`passed`, `failed`, or `new` without anything expected), and
+/// how many of each there are.
+pub fn json(plugin: &Plugin, reports: &[(Case, Report)]) -> Value {
+    let (failed, new) = counts(reports);
+    json!({
+        "rules": {
+            "name": plugin.manifest().name,
+            "version": plugin.manifest().version,
+            "digest": format!("sha256:{}", plugin.digest()),
+        },
+        "cases": reports.iter().map(|(case, report)| report.to_json(case)).collect::<Vec<_>>(),
+        "passed": reports.len() - failed - new,
+        "failed": failed,
+        "new": new,
+    })
+}
+
+/// `12 cases: 10 ok, 1 failed, 1 new`, and how many failed.
+pub fn summary(reports: &[(Case, Report)], paint: Paint) -> (String, usize) {
+    let (failed, new) = counts(reports);
+    let ok = reports.len() - failed - new;
+    let mut parts = vec![format!("{ok} ok")];
+    if failed > 0 {
+        parts.push(paint.red(format!("{failed} failed")));
+    }
+    if new > 0 {
+        parts.push(
+            paint.yellow(format!("{new} new, of which nothing is expected: `--bless` writes down what happened")),
+        );
+    }
+    let cases = if reports.len() == 1 { "1 case".to_owned() } else { format!("{} cases", reports.len()) };
+    (format!("{cases}: {}\n", parts.join(", ")), failed)
+}
+
+/// How many failed, and of how many of the others nothing is expected.
+fn counts(reports: &[(Case, Report)]) -> (usize, usize) {
+    let failed = reports.iter().filter(|(_, report)| report.wrong().is_some()).count();
+    let new = reports.iter().filter(|(_, report)| report.expected.is_none() && report.wrong().is_none()).count();
+    (failed, new)
+}
+
+impl Meter {
+    fn show(&self, paint: Paint) -> String {
+        let (used, max) = (self.used as f64 / self.scale, self.max as f64 / self.scale);
+        let share = self.used as f64 / self.max.max(1) as f64;
+        let text =
+            format!("{} {used:.2} {unit} of {max:.2} {unit} ({:.1} %)", self.name, share * 100.0, unit = self.unit);
+        match share {
+            share if share >= 1.0 => paint.red(text),
+            share if share > NEAR => paint.yellow(text),
+            _ => text,
+        }
+    }
+}
+
+pub fn diff(file: &str, expected: &str, actual: &str) -> String {
     if expected == actual {
         return String::new();
     }
@@ -60,32 +238,19 @@ fn diff(file: &str, expected: &str, actual: &str) -> String {
     diff.unified_diff().context_radius(6).header(&format!("{file}, expected"), &format!("{file}, actual")).to_string()
 }
 
-/// One line of use against limits, of the ask that came closest to each, and the log beneath it.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        write!(f, "{} in {}", count(self.calls, "call"), count(self.asks.len(), "ask"))?;
-        let fuel = |ask: &&Ask| share(ask.usage.fuel, ask.limits.fuel_max);
-        if let Some(ask) = self.asks.iter().max_by_key(fuel) {
-            let (used, max) = (ask.usage.fuel as f64 / 1e6, ask.limits.fuel_max as f64 / 1e6);
-            write!(f, ", fuel {used:.2} M of {max:.2} M ({:.1} %)", fuel(&ask) as f64 / 10.0)?;
-        }
-        let memory = |ask: &&Ask| share(ask.usage.memory_bytes as u64, ask.limits.memory_bytes_max as u64);
-        if let Some(ask) = self.asks.iter().max_by_key(memory) {
-            let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-            let (used, max) = (mib(ask.usage.memory_bytes), mib(ask.limits.memory_bytes_max));
-            write!(f, ", memory {used:.2} MiB of {max:.2} MiB ({:.1} %)", memory(&ask) as f64 / 10.0)?;
-        }
-        for line in &self.log {
-            write!(f, "\nlog: {line}")?;
-        }
-        Ok(())
+/// A line of a diff in its colour.
+fn colored(paint: Paint, line: &str) -> String {
+    match line.chars().next() {
+        Some('-') => paint.red(line),
+        Some('+') => paint.green(line),
+        Some('@') => paint.dim(line),
+        _ => line.to_owned(),
     }
 }
 
-/// In thousandths.
-fn share(used: u64, max: u64) -> u64 {
-    used.saturating_mul(1000) / max.max(1)
+fn indented(text: &str, paint: Paint, show: impl Fn(Paint, &str) -> String) -> String {
+    let lines = harmless(text.trim_end());
+    lines.lines().map(|line| format!("{}\n", format!("     {}", show(paint, line)).trim_end())).collect()
 }
 
 #[cfg(test)]
@@ -93,16 +258,21 @@ mod tests {
     use super::*;
 
     fn report(expected: &str, actual: &str) -> Report {
-        let usage = Usage { fuel: 500_000, memory_bytes: 1 << 20 };
+        let usage = Usage { fuel: 500_000, memory_bytes: 1 << 20, output_bytes: 100, log_bytes: 6 };
         Report {
-            expected: expected.into(),
+            expected: Some(expected.into()),
             actual: actual.into(),
-            calls: 1,
+            outcome: Some(Outcome::Done),
+            sent: vec![],
             missing: vec![],
+            refused: vec![],
             memory_expected: None,
             memory_actual: String::new(),
-            asks: vec![Ask { usage, limits: Limits::for_input(0) }],
-            log: vec!["hello".into()],
+            remembered: None,
+            names: vec![],
+            after: vec![],
+            asks: vec![Ask { usage, limits: Limits::for_input(0), log: vec!["hello".into()] }],
+            transcript: Transcript::default(),
         }
     }
 
@@ -116,9 +286,26 @@ mod tests {
     }
 
     #[test]
-    fn use_stands_beside_the_limit() {
-        let shown = report("", "GET omneo /a\n< 404\n\n= done: x\n").to_string();
-        assert!(shown.starts_with("1 call in 1 ask, fuel 0.50 M of "), "{shown}");
-        assert!(shown.contains(", memory 1.00 MiB of ") && shown.ends_with("\nlog: hello"), "{shown}");
+    fn without_expectations_only_what_cannot_be_right_is_wrong() {
+        let new =
+            Report { expected: None, missing: vec!["GET omneo /a".into()], ..report("", "GET omneo /a\n< ?\n\n= ?\n") };
+        assert_eq!(new.wrong(), None);
+        assert!(Report { outcome: Some(Outcome::Failed), ..new.clone() }.wrong().is_some());
+        assert!(Report { refused: vec!["GET omneo /b".into()], ..new }.wrong().is_some());
+    }
+
+    #[test]
+    fn use_stands_beside_the_limit_and_is_red_above_it() {
+        let mut report = report("x\n", "x\n");
+        let shown = report.show("a/b/c", Paint::plain());
+        assert!(
+            shown.starts_with("ok   a/b/c\n     0 calls in 1 ask, fuel 0.50 M of 50.00 M (1.0 %), memory 1.00 MiB of "),
+            "{shown}"
+        );
+        assert!(shown.ends_with("log 0.01 KiB of 16.00 KiB (0.0 %)\n     log hello\n"), "{shown}");
+        report.asks[0].usage.log_bytes = LOG_BYTES_MAX + 1;
+        let shown = report.used(Paint::colors());
+        assert!(shown.contains("\u{1b}[31mlog 16.00 KiB of 16.00 KiB (100.0 %)\u{1b}[0m"), "{shown}");
+        assert!(!shown.contains("\u{1b}[31mmemory"), "{shown}");
     }
 }

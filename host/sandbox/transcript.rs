@@ -84,6 +84,33 @@ impl Exchange {
     }
 }
 
+impl Given {
+    /// A reply as a file would hold it.
+    pub fn of(reply: Reply) -> Self {
+        let lines = match &reply {
+            Reply::Unknown(why) => vec![format!("< unknown {}", one_line(why))],
+            Reply::Answer(Answer { status, headers, body }) => {
+                // Anything but JSON in one line: an empty one would end the paragraph.
+                let body = match check_json(body) {
+                    Ok(()) => layout::text(body),
+                    Err(_) => body.trim_start_matches(['{', '[']).split_whitespace().collect::<Vec<_>>().join(" "),
+                };
+                let mut lines: Vec<String> =
+                    headers.iter().map(|(name, value)| format!("< {name}: {}", one_line(value))).collect();
+                match headers.is_empty() {
+                    true => lines.push(format!("< {status} {body}").trim_end().to_owned()),
+                    false => {
+                        lines.insert(0, format!("< {status}"));
+                        lines.extend((!body.is_empty()).then_some(body));
+                    }
+                }
+                lines.iter().flat_map(|line| line.lines()).map(str::to_owned).collect()
+            }
+        };
+        Self { lines, reply }
+    }
+}
+
 fn expected(method: Method) -> Effect {
     match method {
         Method::Get => Effect::Read,

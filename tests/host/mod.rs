@@ -53,6 +53,7 @@ pub fn hostile_component() -> &'static [u8] {
     &COMPONENT
 }
 
+/// Builds the core module of `tests/plugins`, and says where it is.
 pub fn build() -> PathBuf {
     let target = Path::new(env!("TANDEM_GUEST_TARGET_DIR"));
     let mut cargo = Command::new(env!("CARGO"));

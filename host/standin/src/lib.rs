@@ -12,7 +12,7 @@ mod sign;
 
 pub use clock::Clock;
 pub use faults::{Fault, Faults, Rule};
-pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions};
+pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};
 pub use outbox::{Delivery, Outbox, Webhook};
 pub use server::{Request, Response};
 pub use shopify::{Shopify, ShopifyOptions};

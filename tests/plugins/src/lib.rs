@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tandem_sdk::*;
 
 /// What may be asked for. The first two do no harm.
-const TOPICS: [&str; 36] = [
+const TOPICS: [&str; 40] = [
     "good",
     "ask",
     "remember",
@@ -39,6 +39,10 @@ const TOPICS: [&str; 36] = [
     "twins",
     "misnamer",
     "namer",
+    "misspelt",
+    "incomplete",
+    "ungrammatical",
+    "unheard",
     "key-endless",
     "key-broken",
     "key-misnamed",
@@ -63,16 +67,8 @@ struct Hostile {
 }
 
 impl Rules for Hostile {
-    fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let rules: Value = rules.parse().unwrap_or_default();
-        let text = |key: &str| rules[key].as_str().map(str::to_owned);
-        let flag = |key: &str| rules[key] == true;
-        let says = text("says").unwrap_or_default();
-        Ok((Self { says, traps: flag("traps"), key_traps: flag("key_traps"), kind: text("kind") }, vec![]))
-    }
-
     fn describe(&self) -> Manifest {
-        Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("tandem", "", [])
+        Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("shopify", "2026-07", []).target("tandem", "", [])
     }
 
     /// What is wrong stands in the rules file.
@@ -86,7 +82,13 @@ impl Rules for Hostile {
                 let many = (0..2_000).map(|n| problem("/nowhere", format!("{n} {}", "\n\u{7}a".repeat(100))));
                 Err(many.chain([problem("/wordy", "a".repeat(100_000))]).collect())
             }
-            _ => Ok((Self, vec![])),
+            _ => {
+                let rules: Value = rules.parse().unwrap_or_default();
+                let text = |key: &str| rules[key].as_str().map(str::to_owned);
+                let flag = |key: &str| rules[key] == true;
+                let says = text("says").unwrap_or_default();
+                Ok((Self { says, traps: flag("traps"), key_traps: flag("key_traps"), kind: text("kind") }, vec![]))
+            }
         }
     }
 
@@ -157,6 +159,10 @@ impl Rules for Hostile {
                 let call = Call { target: "omneo".into(), request: Request::Rest(request), effect: Effect::Once };
                 sent(cx.call(call).await)
             }
+            "misspelt" => sent(cx.call(get("/profile/7").to("omneo")).await),
+            "incomplete" => sent(cx.call(post("/profiles/search-id", json!({ "type": "shopify" })).to("omneo")).await),
+            "ungrammatical" => sent(cx.call(query("query Read { shop { id }", json!({})).to("shopify")).await),
+            "unheard" => sent(cx.call(query("query Read { shop { mood } }", json!({})).to("shopify")).await),
             "verbose" => Ok(done("a".repeat(4 << 20))),
             "verbose-memory" => Ok(done("remembered").remember("a".repeat(4 << 20))),
             // Twice as much at each event: within what one answer may hold, and for ever more.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::commerce::{self, Kind};
-use super::endpoints::{ENDPOINTS, Endpoint};
+use super::endpoints::{ENDPOINTS, Endpoint, Found, find};
 use super::lists::list;
 use super::store::{Errors, Profile, Row, Shelf, Store, text};
 use super::{addresses, catalogue, comms, profiles, views, webhooks};
@@ -12,17 +12,15 @@ use crate::server::{Answer, Call};
 
 /// Finds the endpoint, checks what it requires, and does it. `path` is the one below `/api/v3`.
 pub(crate) fn route(store: &mut Store, call: &Call, path: &str) -> Answer {
-    let on_path: Vec<_> =
-        ENDPOINTS.iter().filter_map(|endpoint| Some((endpoint, matched(endpoint.path, path)?))).collect();
-    let Some((endpoint, parts)) = on_path.iter().find(|(endpoint, _)| endpoint.method == call.method) else {
-        let methods = on_path.iter().map(|(endpoint, _)| endpoint.method).collect::<Vec<_>>().join(", ");
-        return if methods.is_empty() {
-            missing(&format!("The route api/v3{path} could not be found."))
-        } else {
+    let (endpoint, parts) = match find(ENDPOINTS, &call.method, path) {
+        Found::Endpoint(endpoint, parts) => (endpoint, parts),
+        Found::OtherMethods(methods) => {
+            let methods = methods.join(", ");
             let message =
                 format!("The {} method is not supported for this route. Supported methods: {methods}.", call.method);
-            Answer::new(405, json!({ "message": message })).with("allow", methods)
-        };
+            return Answer::new(405, json!({ "message": message })).with("allow", methods);
+        }
+        Found::Nothing => return missing(&format!("The route api/v3{path} could not be found.")),
     };
     if webhooks::lacking(store, &call.method, path).is_some() {
         return Answer::new(403, json!({ "message": "Invalid scope(s) provided." }));
@@ -38,7 +36,7 @@ pub(crate) fn route(store: &mut Store, call: &Call, path: &str) -> Answer {
     if let Err(body) = errors.check() {
         return Answer::new(422, body);
     }
-    let request = Incoming { call, body, parts };
+    let request = Incoming { call, body, parts: &parts };
     act(store, endpoint, &request).unwrap_or_else(|body| Answer::new(422, body))
 }
 
@@ -56,24 +54,6 @@ impl Incoming<'_> {
     fn text(&self, key: &str) -> String {
         self.body.get(key).and_then(text).unwrap_or_default()
     }
-}
-
-/// The values of the template's `{names}`, if the path fits it.
-fn matched(template: &str, path: &str) -> Option<Vec<String>> {
-    let (template, path): (Vec<_>, Vec<_>) =
-        (template.split('/').collect(), path.trim_end_matches('/').split('/').collect());
-    if template.len() != path.len() {
-        return None;
-    }
-    let mut values = Vec::new();
-    for (wanted, given) in template.into_iter().zip(path) {
-        if wanted.starts_with('{') && !given.is_empty() {
-            values.push(given.to_owned());
-        } else if wanted != given {
-            return None;
-        }
-    }
-    Some(values)
 }
 
 fn data(data: impl Into<Value>) -> Answer {

@@ -167,10 +167,9 @@ impl Errors {
         }
     }
 
-    /// `The first name field is required.` for every key that is absent, null or empty.
+    /// `The first name field is required.` for every key that is [`lacking`].
     pub fn require(&mut self, input: &Row, keys: &[&str], prefix: &str) {
-        let empty = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
-        for key in keys.iter().filter(|key| input.get(**key).is_none_or(empty)) {
+        for key in lacking(input, keys) {
             let field = format!("{prefix}{key}");
             let message = format!("The {} field is required.", field.replace('_', " "));
             self.add(field, message);
@@ -185,6 +184,12 @@ impl Errors {
             Err(json!({ "message": "The given data was invalid.", "errors": self.0 }))
         }
     }
+}
+
+/// The keys that are absent, null or empty.
+pub(crate) fn lacking<'a>(input: &Row, keys: &[&'a str]) -> Vec<&'a str> {
+    let empty = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
+    keys.iter().copied().filter(|key| input.get(*key).is_none_or(empty)).collect()
 }
 
 /// A string or number as text, since Omneo takes ids either way.

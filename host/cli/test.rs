@@ -1,0 +1,233 @@
+//! `tandem test`: runs case folders, or one event, through rules and shows what came of it. Knows no other command.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ArgGroup;
+
+use super::watch::Watch;
+use super::wrong_command;
+use crate::config;
+use crate::paint::Paint;
+use crate::rules::Manifest;
+use crate::sandbox::{self, Bench, Case, Moment, Report, Rules, Schema, Source};
+
+#[derive(clap::Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["dir", "topic"])))]
+pub struct Arguments {
+    /// A folder of cases, or one case: `<source>/<topic>/<what it shows>/payload.json`.
+    dir: Option<PathBuf>,
+    /// Only cases with this in their name.
+    filter: Option<String>,
+    /// The rules: a rules file, a component, or a core module that carries the plugin world.
+    #[arg(long)]
+    rules: PathBuf,
+    /// The component, or core module, that a rules file is frozen into; without it, the default rules.
+    #[arg(long)]
+    base: Option<PathBuf>,
+    /// Check every GraphQL call against this schema of the Admin API, in GraphQL's own language.
+    #[arg(long)]
+    schema: Option<PathBuf>,
+    /// Make what happens what must happen: write the transcripts. Read the difference.
+    #[arg(long, requires = "dir")]
+    bless: bool,
+    /// Run again whenever the rules, the plugin or the cases change.
+    #[arg(long, requires = "dir")]
+    watch: bool,
+    /// Show each conversation step by step.
+    #[arg(long, conflicts_with = "json")]
+    trace: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Run one event of this topic, whose body comes from standard input.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Who sent that event; without it, whom the rules listen to for the topic.
+    #[arg(long, requires = "topic", value_parser = ["shopify", "omneo", "tandem"])]
+    source: Option<String>,
+    /// What is remembered before that event.
+    #[arg(long, requires = "topic")]
+    memory: Option<PathBuf>,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Some(dir) = &arguments.dir else { return one_event(&arguments).await };
+    if !arguments.watch {
+        return cases(&arguments, dir).await;
+    }
+    let files = [Some(&arguments.rules), arguments.base.as_ref(), arguments.schema.as_ref()];
+    let watch = Watch::new(dir, files.into_iter().flatten()).map_err(wrong_command)?;
+    loop {
+        if let Err(error) = cases(&arguments, dir).await {
+            super::print_error(&error);
+        }
+        eprintln!("waiting for a change; ctrl-c ends this");
+        let changed = watch.change()?;
+        eprintln!("\n{} has changed", changed.display());
+    }
+}
+
+/// Runs all cases of a folder and prints what came of them.
+async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
+    let cases = read(dir, arguments.filter.as_deref()).map_err(wrong_command)?;
+    let schema = arguments.schema.as_deref().map(Schema::read).transpose().map_err(wrong_command)?;
+    let mut bench = bench(&arguments.rules, arguments.base.as_deref()).await?;
+    let paint = Paint::for_stdout(config::no_color());
+    let mut reports = vec![];
+    for case in cases {
+        let plugin = bench.plugin(&case).await?;
+        let mut report = case.run(&Rules::from(&plugin), schema.as_ref());
+        let blessed = arguments.bless && case.bless(&report)?;
+        if arguments.bless {
+            report.expected = Some(report.actual.clone());
+            report.memory_expected = None;
+        }
+        if !arguments.json {
+            if arguments.trace {
+                println!("{}", sandbox::trace(&case, &report, paint));
+            }
+            print!("{}", report.show(&case.name, paint));
+            if blessed {
+                println!("     {}", paint.yellow("written down; read the difference"));
+            }
+        }
+        reports.push((case, report));
+    }
+    let (summary, failed) = sandbox::summary(&reports, paint);
+    match arguments.json {
+        true => println!("{:#}", sandbox::json(bench.usual(), &reports)),
+        false => print!("{summary}"),
+    }
+    if failed > 0 {
+        bail!("{failed} of {} cases failed", reports.len());
+    }
+    Ok(())
+}
+
+/// Every case of a folder that the filter lets through. All that is wrong with any of them is said at once.
+fn read(dir: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    let (mut cases, mut wrong) = (vec![], vec![]);
+    let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for folder in sandbox::find(dir)? {
+        match Case::read(&folder) {
+            Ok(case) => {
+                // A sentence names one case, whatever its topic.
+                let sentence = case.name.rsplit('/').next().unwrap_or_default().to_owned();
+                if let Some(other) = named.insert(sentence, folder.clone()) {
+                    let (one, two) = (other.display(), folder.display());
+                    wrong.push(format!(
+                        "two cases of one name: `{one}` and `{two}`\nhint: rename one: its name says what it shows"
+                    ));
+                }
+                cases.push(case);
+            }
+            Err(error) => wrong.push(format!("{error:#}")),
+        }
+    }
+    if !wrong.is_empty() {
+        let shown: Vec<_> = wrong.iter().map(|wrong| format!("error: {wrong}")).collect();
+        bail!("{}", shown.join("\n\n"));
+    }
+    if let Some(filter) = filter {
+        cases.retain(|case| case.name.contains(filter));
+        if cases.is_empty() {
+            bail!("no case below `{}` has `{filter}` in its name", dir.display());
+        }
+    }
+    Ok(cases)
+}
+
+/// The rules under test, from the files that the arguments name.
+pub async fn bench(rules: &Path, base: Option<&Path>) -> anyhow::Result<Bench> {
+    let read = |path: &Path, what: &str| {
+        let bytes = std::fs::read(path).with_context(|| format!("reading {what} `{}`", path.display()));
+        bytes.map_err(wrong_command)
+    };
+    let is_wasm = rules.extension().is_some_and(|extension| extension == "wasm");
+    let source = if is_wasm {
+        if base.is_some() {
+            return Err(wrong_command(anyhow::anyhow!(
+                "`--base` goes with a rules file, and `{}` is a plugin\nhint: leave `--base` out",
+                rules.display()
+            )));
+        }
+        Source::Plugin(read(rules, "plugin")?)
+    } else {
+        let text = String::from_utf8(read(rules, "the rules")?);
+        let text = text.with_context(|| format!("the rules `{}` are not text", rules.display()))?;
+        Source::File { text, base: base.map(|base| read(base, "plugin")).transpose()? }
+    };
+    Bench::new(&rules.display().to_string(), source).await
+}
+
+/// Runs an event whose body comes from standard input: its conversation goes to standard output, as a case would keep it.
+async fn one_event(arguments: &Arguments) -> anyhow::Result<()> {
+    let schema = arguments.schema.as_deref().map(Schema::read).transpose().map_err(wrong_command)?;
+    let bench = bench(&arguments.rules, arguments.base.as_deref()).await?;
+    let case = event(arguments, bench.usual().manifest()).map_err(wrong_command)?;
+    let report = case.run(&Rules::from(bench.usual()), schema.as_ref());
+    let paint = Paint::for_stdout(config::no_color());
+    let reports = [(case, report)];
+    let [(case, report)] = &reports;
+    if arguments.json {
+        println!("{:#}", sandbox::json(bench.usual(), &reports));
+    } else if arguments.trace {
+        print!("{}", sandbox::trace(case, report, paint));
+    } else {
+        print!("{}", report.actual);
+        eprint!("{}", notes(report));
+    }
+    match report.wrong() {
+        Some(_) => bail!("the rules failed, or asked for what would be refused"),
+        None => Ok(()),
+    }
+}
+
+fn event(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Case> {
+    let topic = arguments.topic.clone().unwrap_or_default();
+    let mut payload = String::new();
+    std::io::stdin().read_to_string(&mut payload).context("reading the body from standard input")?;
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&payload) {
+        bail!(
+            "what standard input gave is not JSON: {error}\nhint: give the body of a webhook: `tandem test … < body.json`"
+        );
+    }
+    let source = arguments.source.clone().unwrap_or_else(|| source_of(&topic, manifest));
+    let mut case = Case::of(&source, &topic, payload, Moment::default())?;
+    if let Some(path) = &arguments.memory {
+        let memory = std::fs::read_to_string(path);
+        case.memory.push(memory.with_context(|| format!("reading the memory `{}`", path.display()))?);
+    }
+    Ok(case)
+}
+
+/// Who sends a topic: whom the rules listen to for it, or whose topics look like that.
+fn source_of(topic: &str, manifest: &Manifest) -> String {
+    let mut listened = manifest.listens.iter().filter(|(_, name)| name == topic).map(|(source, _)| source);
+    match (listened.next(), listened.next()) {
+        (Some(source), None) => source.clone(),
+        _ if topic.contains('/') => "shopify".into(),
+        _ => "omneo".into(),
+    }
+}
+
+/// What stands beside a conversation.
+fn notes(report: &Report) -> String {
+    let mut text = format!("{}\n", report.used(Paint::plain()));
+    for line in report.log() {
+        text.push_str(&format!("log: {}\n", crate::paint::harmless(line)));
+    }
+    for refused in &report.refused {
+        text.push_str(&format!("would be refused: {refused}\n"));
+    }
+    for call in &report.missing {
+        text.push_str(&format!("`{call}` needs a reply before it can go on\n"));
+    }
+    if !report.missing.is_empty() {
+        text.push_str("hint: make it a case, a folder with the body in `payload.json`, and give replies in its `transcript.http`\n");
+    }
+    text
+}
