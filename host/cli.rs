@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 the command
 //! is wrong: its arguments, or a file that it names and that cannot be read or written.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -87,6 +88,10 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has seen enough: `tandem test … | head`.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|why| why.kind() == io::ErrorKind::BrokenPipe) => {
+            ExitCode::FAILURE
+        }
         Err(error) => {
             print_error(&error);
             ExitCode::from(if error.is::<Unusable>() || error.is::<WrongCommand>() { 2 } else { 1 })

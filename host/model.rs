@@ -241,7 +241,7 @@ impl Call {
 
 impl Next {
     pub fn bytes(&self) -> usize {
-        let texts = |names: &[String]| names.iter().map(String::len).sum::<usize>();
+        let texts = |names: &Names| names.learned.iter().chain(&names.retired).map(String::len).sum::<usize>();
         match self {
             Self::Send { calls, names } => calls.iter().map(Call::bytes).sum::<usize>() + texts(names),
             Self::End(end) => end.reason.len() + end.memory.as_ref().map_or(0, String::len) + texts(&end.names),

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 
 use crate::clock;
 use crate::journal::{CallRow, EventRow, Reader};
-use crate::model::EventId;
+use crate::model::{EventId, Names, Reply};
 use crate::rules::Plugin;
 use crate::sandbox::{self, Case, Exchange, Given, Moment, Pass, Report, Rules, Transcript};
 
@@ -48,7 +48,7 @@ struct Link {
 pub fn record(reader: &Reader, plugin: &Plugin, id: EventId) -> anyhow::Result<Recorded> {
     let mut links = BTreeMap::new();
     let order = trace_back(reader, id, &mut links)?;
-    let mut mask = learn(links.values());
+    let mut mask = learn(order.iter().map(|event| &links[event]));
     let rules = Rules::from(plugin);
     let mut left: HashMap<EventId, String> = HashMap::new();
     for event in order.iter().filter(|event| **event != id) {
@@ -155,17 +155,22 @@ fn link(reader: &Reader, event: EventId, of: EventId) -> anyhow::Result<Link> {
     Ok(Link { event: row, version, calls, before: before.into_iter().map(|(event, _)| event).collect() })
 }
 
-/// Learns what is personal in all of them, so that what is replaced in one is replaced alike in the others.
+/// Learns what is personal in all of them, in the order in which it was heard and said, so that what is replaced in one is
+/// replaced alike in the others.
 fn learn<'a>(links: impl Iterator<Item = &'a Link>) -> Mask {
     let mut learned = Learned::default();
     for link in links {
         learned.body(&link.event.event.webhook.payload);
         link.event.names.iter().for_each(|name| learned.name(name));
         learned.see(link.event.reason.as_deref().unwrap_or_default());
-        for call in &link.calls {
-            learned.see(call.call.body());
-            if let Some(crate::model::Reply::Answer(answer)) = &call.reply {
-                learned.body(&answer.body);
+        let mut passes: BTreeMap<usize, Vec<&CallRow>> = BTreeMap::new();
+        link.calls.iter().for_each(|call| passes.entry(call.pass).or_default().push(call));
+        for calls in passes.into_values() {
+            calls.iter().for_each(|call| learned.said(call.call.body()));
+            for call in calls {
+                if let Some(Reply::Answer(answer)) = &call.reply {
+                    learned.body(&answer.body);
+                }
             }
         }
     }
@@ -186,7 +191,7 @@ fn masked(link: &Link, mask: &mut Mask, left: &HashMap<EventId, String>) -> anyh
     }
     let reason = mask.text(link.event.reason.as_deref().unwrap_or_default());
     let end = format!("{}: {reason}", link.event.outcome.as_deref().unwrap_or_default());
-    let transcript = Transcript { passes, names: vec![], end: sandbox::one_line(&end) };
+    let transcript = Transcript { passes, names: Names::default(), end: sandbox::one_line(&end) };
     let mut case = Case::of(&webhook.source, &webhook.topic, mask.body(&webhook.payload), moment(&link.event))?;
     // As it will be read.
     case.transcript = Some(Transcript::parse(&transcript.render()).context("writing down the conversation")?);
@@ -208,12 +213,13 @@ fn moment(event: &EventRow) -> Moment {
 /// it say an ending's blame in its reason.
 fn difference(case: &Case, report: &Report) -> Option<String> {
     let nameless = |transcript: &Transcript| {
-        let passes = transcript.passes.iter().map(|pass| Pass { names: vec![], exchanges: pass.exchanges.clone() });
+        let passes =
+            transcript.passes.iter().map(|pass| Pass { names: Names::default(), exchanges: pass.exchanges.clone() });
         let end = ["payload", "plugin", "peer", "host"]
             .iter()
             .find_map(|blame| transcript.end.strip_suffix(&format!(" ({blame})")))
             .unwrap_or(&transcript.end);
-        Transcript { passes: passes.collect(), names: vec![], end: end.to_owned() }.render()
+        Transcript { passes: passes.collect(), names: Names::default(), end: end.to_owned() }.render()
     };
     let recorded = nameless(case.transcript.as_ref()?);
     let difference = sandbox::diff("the event", &recorded, &nameless(&report.transcript));

@@ -82,7 +82,7 @@ impl Case {
             memory_expected: self.memory_after.as_deref().map(layout::text),
             memory_actual: layout::text(memory.as_ref().or(self.memory.first()).map_or("", String::as_str)),
             remembered: memory,
-            names: run.names,
+            names: run.names.learned,
             after: run.after,
             asks: run.asks,
             transcript: run.transcript,

@@ -32,6 +32,9 @@ async fn day(town: &Town) -> Vec<String> {
     paid["client_details"] = json!({"user_agent": "Difference/2.0 (Babbage)", "browser_ip": "203.0.113.77"});
     paid["note_attributes"] = json!([{"name": "Gift for", "value": "Charlotte"}]);
     paid["updated_at"] = json!("2026-11-02T20:00:09+11:00");
+    // What the rules call a discount comes back in the answer, and stays theirs.
+    paid["line_items"][0]["discount_allocations"] = json!([{"amount": "1.00", "discount_application_index": 0}]);
+    (paid["total_price"], paid["total_discounts"]) = (json!("18.90"), json!("1.00"));
     shopify.send_order("orders/paid", paid);
     let mut guest = order(5_500_000_004_502, None, "paid");
     guest["email"] = json!("Wandering.Visitor@passing.dev");

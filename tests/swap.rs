@@ -28,7 +28,7 @@ fn sweep(usual: usize) -> usize {
 
 /// A version with this rules file.
 async fn version(rules: &str) -> Vec<u8> {
-    bake::bake(&engine::building_engine().unwrap(), hostile_component(), "rules.toml", rules).await.unwrap()
+    bake::bake(&engine::building_engine().unwrap(), hostile_component(), "rules.toml", rules).await.unwrap().component
 }
 
 async fn saying(what: &str) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! `tandem test`: runs case folders, or one event, through rules and shows what came of it. Knows no other command.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -76,6 +76,7 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
     let schema = arguments.schema.as_deref().map(Schema::read).transpose().map_err(wrong_command)?;
     let mut bench = bench(&arguments.rules, arguments.base.as_deref()).await?;
     let paint = Paint::for_stdout(config::no_color());
+    let mut out = std::io::stdout();
     let mut reports = vec![];
     for case in cases {
         let plugin = bench.plugin(&case).await?;
@@ -87,19 +88,19 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
         }
         if !arguments.json {
             if arguments.trace {
-                println!("{}", sandbox::trace(&case, &report, paint));
+                writeln!(out, "{}", sandbox::trace(&case, &report, paint))?;
             }
-            print!("{}", report.show(&case.name, paint));
+            write!(out, "{}", report.show(&case.name, paint))?;
             if blessed {
-                println!("     {}", paint.yellow("written down; read the difference"));
+                writeln!(out, "     {}", paint.yellow("written down; read the difference"))?;
             }
         }
         reports.push((case, report));
     }
     let (summary, failed) = sandbox::summary(&reports, paint);
     match arguments.json {
-        true => println!("{:#}", sandbox::json(bench.usual(), &reports)),
-        false => print!("{summary}"),
+        true => writeln!(out, "{:#}", sandbox::json(bench.usual(), &reports))?,
+        false => write!(out, "{summary}")?,
     }
     if failed > 0 {
         bail!("{failed} of {} cases failed", reports.len());
@@ -172,12 +173,13 @@ async fn one_event(arguments: &Arguments) -> anyhow::Result<()> {
     let paint = Paint::for_stdout(config::no_color());
     let reports = [(case, report)];
     let [(case, report)] = &reports;
+    let mut out = std::io::stdout();
     if arguments.json {
-        println!("{:#}", sandbox::json(bench.usual(), &reports));
+        writeln!(out, "{:#}", sandbox::json(bench.usual(), &reports))?;
     } else if arguments.trace {
-        print!("{}", sandbox::trace(case, report, paint));
+        write!(out, "{}", sandbox::trace(case, report, paint))?;
     } else {
-        print!("{}", report.actual);
+        write!(out, "{}", report.actual)?;
         eprint!("{}", notes(report));
     }
     match report.wrong() {

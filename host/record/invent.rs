@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 const ID_DIGITS_MIN: usize = 5;
 /// Tries before a form that is used up makes way for a longer one.
 const TRIES_MAX: usize = 500;
+/// Letters of a word from which on it would be recognised in a longer one.
+const PART_LETTERS_MIN: usize = 3;
 /// Last digits of a phone number, which are the person's own: country and area stay.
 const TAIL_DIGITS: usize = 7;
 /// Domains that belong to nobody (RFC 2606) tell nothing of anybody.
@@ -191,7 +193,8 @@ impl Invented {
         let mut tries = 0;
         let made = loop {
             let made = make(&mut self.random, tries);
-            if made != of && !self.is_taken(&made) {
+            let is_found = tries < 3 * TRIES_MAX && self.holds_seen(&made);
+            if made != of && !is_found && !self.is_taken(&made) {
                 break made;
             }
             tries += 1;
@@ -205,6 +208,14 @@ impl Invented {
         // There are too few short numbers to leave out all that stand somewhere.
         let short = made.len() < ID_DIGITS_MIN && made.bytes().all(|c| c.is_ascii_digit());
         self.used.contains(made) || !short && self.seen.contains(made)
+    }
+
+    /// Whether a word that stands somewhere is part of a word that was made: it would be found there.
+    fn holds_seen(&self, made: &str) -> bool {
+        let word = made.split('.').next().unwrap_or_default();
+        let ends = |start: usize| (start + PART_LETTERS_MIN..=word.len()).map(move |end| (start, end));
+        let mut parts = (0..word.len()).flat_map(ends);
+        word.bytes().all(|c| c.is_ascii_lowercase()) && parts.any(|(start, end)| self.seen.contains(&word[start..end]))
     }
 }
 

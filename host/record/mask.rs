@@ -3,7 +3,7 @@
 //!
 //! What comes from outside is learned first. A value is personal by its key, by its form (e-mail addresses, UUIDs, long
 //! tokens), or because nobody knows its key and it looks like words. What the rules say is made of what came from outside, so
-//! there only what was learned is replaced.
+//! there only what was learned is replaced; and what they said first, an answer may repeat.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -27,6 +27,9 @@ pub struct Learned {
     ids: BTreeSet<String>,
     tails: HashSet<String>,
     phrases: HashMap<String, Kind>,
+    /// Texts that came from outside, and those that the rules said before that: words of theirs.
+    outside: HashSet<String>,
+    own: HashSet<String>,
 }
 
 pub struct Mask {
@@ -34,6 +37,7 @@ pub struct Mask {
     tails: HashSet<String>,
     /// By their first character, the longest first.
     phrases: BTreeMap<char, Vec<(String, Kind)>>,
+    own: HashSet<String>,
     invented: Invented,
 }
 
@@ -62,6 +66,23 @@ impl Learned {
         }
     }
 
+    /// Takes in a body that the rules made, before the answers to it.
+    pub fn said(&mut self, text: &str) {
+        self.see(text);
+        if let Ok(value) = serde_json::from_str::<Value>(text) {
+            self.own(&value);
+        }
+    }
+
+    fn own(&mut self, value: &Value) {
+        match value {
+            Value::Array(members) => members.iter().for_each(|member| self.own(member)),
+            Value::Object(members) => members.values().for_each(|member| self.own(member)),
+            Value::String(text) if !self.outside.contains(text.trim()) => drop(self.own.insert(text.trim().to_owned())),
+            _ => {}
+        }
+    }
+
     /// Takes in the name of an entity: `shopify/customer/7064055069`.
     pub fn name(&mut self, name: &str) {
         self.see(name);
@@ -81,7 +102,7 @@ impl Learned {
         }
         let mut invented = Invented::new(self.seen);
         invented.ids(&self.ids);
-        Mask { ids: self.ids, tails: self.tails, phrases, invented }
+        Mask { ids: self.ids, tails: self.tails, phrases, own: self.own, invented }
     }
 
     /// Every word and number, so that none of them is invented.
@@ -118,6 +139,7 @@ impl Learned {
     fn text(&mut self, text: &str, place: Place) {
         self.see(text);
         let phrase = text.trim();
+        self.outside.insert(phrase.to_owned());
         match place.kind() {
             Kind::Phone => self.tails.extend(Invented::tail(text)),
             Kind::Name => {
@@ -125,7 +147,7 @@ impl Learned {
                 phrase.split_whitespace().for_each(|word| self.phrase(word, Kind::Name));
             }
             kind @ (Kind::Text | Kind::Born) => self.phrase(phrase, kind),
-            Kind::Unknown if is_wordy(phrase) => self.phrase(phrase, Kind::Text),
+            Kind::Unknown if is_wordy(phrase) && !self.own.contains(phrase) => self.phrase(phrase, Kind::Text),
             _ => {}
         }
         if place.kind() == Kind::Phone {
@@ -235,7 +257,10 @@ impl Mask {
                 Some((whole, part)) => format!("{whole}.{}", self.invented.digits(part)),
                 None => text.to_owned(),
             },
-            Kind::Unknown => self.replaced(text, true, outside && is_wordy(text.trim())),
+            Kind::Unknown => {
+                let personal = outside && is_wordy(text.trim()) && !self.own.contains(text.trim());
+                self.replaced(text, true, personal)
+            }
             Kind::Ip => String::new(),
         }
     }
@@ -333,4 +358,51 @@ fn email(text: &str) -> Option<usize> {
     let (local, domain) = run.split_once('@').or_else(|| run.split_once("%40"))?;
     (!local.is_empty() && domain.contains('.') && !domain.contains('@') && !domain.starts_with('.'))
         .then_some(run.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = r#"{"id":7064055069,"first_name":"Ada","last_name":"Lovelace","phone":"+61 412 345 678","email":"Ada@Lovelace.dev",
+        "note":"ring Ada","tags":"vip","total":"7064055069.50","metafield":{"value":"[\"Ada\",7064055069]"},
+        "gid":"gid://shopify/Customer/7064055069?x=1","state":"enabled","unknown":"Quiet Words","code":"SAVE10"}"#;
+
+    fn learned() -> Learned {
+        let mut learned = Learned::default();
+        learned.body(BODY);
+        learned
+    }
+
+    #[test]
+    fn a_value_is_the_same_wherever_it_stands_and_what_is_not_personal_stays() {
+        let mut mask = learned().mask();
+        let body: Value = serde_json::from_str(&mask.body(BODY)).unwrap();
+        let (id, first) = (body["id"].to_string(), body["first_name"].as_str().unwrap().to_owned());
+        assert!(id.len() == 10 && id != "7064055069" && first.len() == 3 && first != "Ada", "{body:#}");
+        assert_eq!(body["gid"], format!("gid://shopify/Customer/{id}?x=1"));
+        assert_eq!(body["metafield"]["value"], format!("[\"{first}\",{id}]"));
+        assert!(body["note"].as_str().unwrap().ends_with(&format!(" {first}")), "{body:#}");
+        assert!(!body.to_string().contains("Quiet"), "{body:#}");
+        let fixed = ["tags", "state", "code"].map(|key| body[key].as_str().unwrap());
+        assert_eq!(fixed, ["vip", "enabled", "SAVE10"]);
+        let sentence = mask.text("Ada (0412 345 678, ada@lovelace.dev) is shopify/customer/7064055069; Adam is not");
+        assert!(sentence.starts_with(&format!("{first} (04")), "{sentence}");
+        assert!(sentence.ends_with(&format!(" is shopify/customer/{id}; Adam is not")), "{sentence}");
+        assert!(!sentence.contains("345 678") && !sentence.contains("lovelace"), "{sentence}");
+        assert!(sentence.contains(&format!("{}@", first.to_lowercase())), "{sentence}");
+    }
+
+    #[test]
+    fn what_the_rules_said_first_is_no_secret_of_anybody() {
+        let mut learned = learned();
+        learned.said(r#"{"reason_desc":"Bulk Discount","greeting":"Quiet Words"}"#);
+        let answer =
+            r#"{"reason_desc":"Bulk Discount","greeting":"Quiet Words","errors":{"first_name":["Is Too Long"]}}"#;
+        learned.body(answer);
+        let mut mask = learned.mask();
+        let (body, said) = (mask.body(answer), mask.said(r#"{"reason_desc":"Bulk Discount"}"#));
+        assert!(body.contains("Bulk Discount") && body.contains("Is Too Long") && !body.contains("Quiet"), "{body}");
+        assert_eq!(said, r#"{"reason_desc":"Bulk Discount"}"#);
+    }
 }

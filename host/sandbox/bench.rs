@@ -71,7 +71,7 @@ impl Bench {
 
 async fn frozen(engine: &Engine, base: &[u8], name: &str, rules: &str) -> anyhow::Result<Plugin> {
     match bake::bake(engine, base, name, rules).await {
-        Ok(component) => Plugin::load(engine, &component).with_context(|| format!("the rules `{name}`")),
+        Ok(baked) => Plugin::load(engine, &baked.component).with_context(|| format!("the rules `{name}`")),
         Err(refused) => bail!("{refused}"),
     }
 }

@@ -7,7 +7,7 @@ use super::case::Case;
 use super::layout;
 use super::report::{Ask, Report};
 use crate::clock;
-use crate::model::Reply;
+use crate::model::{Names, Reply};
 use crate::paint::{Paint, harmless};
 
 /// Characters of a text that are shown before it is cut.
@@ -37,9 +37,7 @@ pub fn trace(case: &Case, report: &Report, paint: Paint) -> String {
     }
     for (n, pass) in report.transcript.passes.iter().enumerate() {
         lines.step(&format!("step {}", n + 1), asks.next());
-        for name in &pass.names {
-            lines.say("learned", name);
-        }
+        lines.names(&pass.names);
         for exchange in &pass.exchanges {
             lines.say("asked", &exchange.line);
             lines.more(&exchange.body);
@@ -59,9 +57,7 @@ pub fn trace(case: &Case, report: &Report, paint: Paint) -> String {
         lines.say("stopped", "for want of a reply");
     } else {
         lines.step(&format!("step {}", report.transcript.passes.len() + 1), asks.next());
-        for name in &report.transcript.names {
-            lines.say("learned", name);
-        }
+        lines.names(&report.transcript.names);
         lines.say("ended", &report.transcript.end);
         match &report.remembered {
             None => lines.say("remembers", "what was there before"),
@@ -95,6 +91,11 @@ impl Lines {
         for line in log {
             self.say("logged", line);
         }
+    }
+
+    fn names(&mut self, names: &Names) {
+        names.learned.iter().for_each(|name| self.say("learned", name));
+        names.retired.iter().for_each(|name| self.say("retired", name));
     }
 
     fn say(&mut self, what: &str, text: &str) {
