@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::journal::{Appended, Journal};
+use tandem::journal::{Appended, Journal, Range, Reader};
 use tandem::model::Webhook;
 use tandem::playground::{self, Playground};
+use tandem::replay::{Replay, Require};
 use tandem_standin::{OmneoOptions, ShopifyOptions};
 
 const EVENTS: usize = 20_000;
@@ -72,7 +73,7 @@ async fn accept(folder: &std::path::Path, fsync: f64) {
 async fn cycle(folder: &std::path::Path) {
     let plugin = playground::plugin("timezone = \"UTC\"\n").await.expect("the default rules");
     let omneo = OmneoOptions { webhook_url: None, ..OmneoOptions::default() };
-    let playground = Playground::start(plugin, &folder.join("cycle.db"), ShopifyOptions::default(), omneo)
+    let playground = Playground::start(plugin.clone(), &folder.join("cycle.db"), ShopifyOptions::default(), omneo)
         .await
         .expect("a playground");
     playground.omneo.outbox().set_delivery(tandem_standin::Delivery::Manual);
@@ -98,6 +99,13 @@ async fn cycle(folder: &std::path::Path) {
         println!("whole events, {what}: {rate:.0} a second");
     }
     playground.stop().await.expect("a clean stop");
+    let replay =
+        Replay { tenant: playground::TENANT, range: Range::Last(u64::MAX), candidate: &plugin, with_values: false };
+    let reader = Reader::open(&folder.join("cycle.db")).expect("the journal");
+    let report = replay.run(&reader, |_, _| ()).expect("a replay");
+    assert_eq!(report.against(Require::Identical), 0);
+    let rate = report.events as f64 / (report.took_ms as f64 / 1e3);
+    println!("recorded events replayed: {rate:.0} a second");
 }
 
 fn webhook(n: usize) -> Webhook {

@@ -29,8 +29,7 @@ pub fn key(
     ask: impl FnOnce() -> Result<Result<Entity, String>, Failure>,
 ) -> Key {
     let failed = |blame, reason: String| Key::Over(Outcome::Failed, Some(blame), reason);
-    let listens = |(source, topic): &(String, String)| *source == webhook.source && *topic == webhook.topic;
-    if !manifest.listens.iter().any(listens) {
+    if !manifest.hears(webhook) {
         let reason = format!("topic `{}` of {} is not mapped by these rules", webhook.topic, webhook.source);
         return Key::Over(Outcome::Skipped, None, reason);
     }

@@ -20,6 +20,7 @@ mod events;
 mod inspect;
 mod new;
 mod record;
+mod replay;
 mod resume;
 mod serve;
 mod setup;
@@ -53,6 +54,8 @@ enum Command {
     Record(record::Arguments),
     /// Show what a component is: its world, imports, manifest and limits.
     Inspect(inspect::Arguments),
+    /// Run a tenant's recorded events through a candidate version, and compare with what was really sent.
+    Replay(replay::Arguments),
     /// Write what is held on the person of a `customers/data_request` event, as JSON.
     DataRequest(data_request::Arguments),
     /// Let a target take calls again that was paused because the app was uninstalled.
@@ -124,6 +127,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),
         Command::Record(arguments) => runtime()?.block_on(record::run(arguments)),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),
         Command::Versions(arguments) => versions::run(arguments),

@@ -21,6 +21,7 @@ mod fixed;
 mod names;
 mod paused;
 mod reader;
+mod recorded;
 mod redact;
 mod runs;
 mod schema;
@@ -31,6 +32,7 @@ pub use fixed::Change;
 pub use names::Joined;
 pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
+pub use recorded::{Range, Recorded, Run, Span};
 pub use redact::{Redacted, Texts};
 pub use runs::{By, Closed};
 pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configured, Moved, VersionRow};
@@ -170,6 +172,11 @@ impl Journal {
         schema::prepare(&mut connection, Path::new(":memory:")).context("opening a journal in memory")?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self::around(Writer::here(connection), PathBuf::new()))
+    }
+
+    /// Writes a journal in memory to a file, for who wants to read it.
+    pub fn copy_to(&self, path: &Path) -> anyhow::Result<()> {
+        self.writer.copy_to(path)
     }
 
     fn around(writer: Writer, path: PathBuf) -> (Self, Feeds) {
@@ -344,7 +351,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Records what an ask used and logged that no pass of calls and no end came of.
+    /// Records what an ask used, logged and named that no pass of calls and no end came of.
     pub async fn asked(&self, run: RunId, asked: Asked) -> anyhow::Result<()> {
         self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await.map(drop)
     }
@@ -370,16 +377,18 @@ impl Journal {
                 tx.prepare_cached("SELECT version FROM runs WHERE id = ?")?.query_row([run.0], |row| row.get(0))?;
             let learned = names::learn(tx, &tenant, lane, &end.names)?;
             let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
-            if let Some(memory) = &end.memory {
-                remember(tx, joined.entity, event, memory)?;
-            }
+            let remembered = match &end.memory {
+                Some(memory) => Some(remember(tx, joined.entity, event, memory)?),
+                None => None,
+            };
             let (outcome, blame, reason) = match learned {
                 Ok(_) => (end.outcome, blame_of(end.outcome), end.reason),
                 Err(two) => {
                     (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason))
                 }
             };
-            tx.prepare_cached("UPDATE runs SET state = 'ended' WHERE id = ?")?.execute([run.0])?;
+            tx.prepare_cached("UPDATE runs SET state = 'ended', remembered = ? WHERE id = ?")?
+                .execute(params![remembered, run.0])?;
             let redacted_by = finish(tx, event, outcome, blame, &reason, Some(&version))?;
             // In the end only: the rules may have been asked with what they remembered until now.
             if redacted_by == Some(event) {
@@ -450,11 +459,12 @@ impl Journal {
     }
 }
 
-/// What an ask used and logged.
+/// What an ask used and logged, and the names it gave.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     pub usage: Usage,
     pub log: Vec<String>,
+    pub names: Names,
 }
 
 fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<Appended> {
@@ -498,13 +508,15 @@ fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusql
     Ok(Some(Keyed { event, lane, after }))
 }
 
-fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) -> rusqlite::Result<()> {
+/// Gives the revision, or 0 if everything is forgotten.
+fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) -> rusqlite::Result<i64> {
     tx.prepare_cached("UPDATE memory SET current = 0 WHERE entity = ? AND current")?.execute([entity.0])?;
-    if !memory.is_empty() {
-        tx.prepare_cached("INSERT INTO memory (entity, event, body, current) VALUES (?, ?, ?, 1)")?
-            .execute(params![entity.0, event.0, memory])?;
+    if memory.is_empty() {
+        return Ok(0);
     }
-    Ok(())
+    tx.prepare_cached("INSERT INTO memory (entity, event, body, current) VALUES (?, ?, ?, 1)")?
+        .execute(params![entity.0, event.0, memory])?;
+    Ok(tx.last_insert_rowid())
 }
 
 /// Ends an event, unless it is over. Gives the event that has it redacted now that it is.
@@ -557,11 +569,14 @@ fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, now: Millis) -> ru
     Ok(())
 }
 
-/// Records what an ask used and logged. `false`: its run is not open any more, and what came of the ask does not count.
+/// Records what an ask used, logged and named. `false`: its run is not open any more, and what came of the ask does not count.
 fn record_ask(tx: &Transaction, run: RunId, asked: &Asked) -> rusqlite::Result<bool> {
     let open = tx
-        .prepare_cached("UPDATE runs SET asks = asks + 1, fuel = fuel + ? WHERE id = ? AND state = 'open'")?
-        .execute(params![asked.usage.fuel as i64, run.0])?;
+        .prepare_cached(
+            "UPDATE runs SET asks = asks + 1, fuel = fuel + ?, names = json_insert(names, '$[#]', json(?))
+             WHERE id = ? AND state = 'open'",
+        )?
+        .execute(params![asked.usage.fuel as i64, to_json(&asked.names)?, run.0])?;
     if open == 1 && !asked.log.is_empty() {
         tx.prepare_cached(
             "INSERT INTO log (run, lines) VALUES (?, ?) ON CONFLICT DO UPDATE SET lines = excluded.lines",

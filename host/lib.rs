@@ -23,6 +23,7 @@ pub mod paint;
 pub mod playground;
 pub mod record;
 pub mod registry;
+pub mod replay;
 pub mod retry;
 pub mod rules;
 pub mod sandbox;

@@ -240,13 +240,7 @@ impl Worker {
                 match next {
                     Ok(Next::Send { calls, names }) => self.send(event, run, &plugin, calls, names, asked).await,
                     Ok(Next::End(end)) => self.end(event, run, plugin, end, asked, duty),
-                    Err(failure) => {
-                        // What the rules logged may explain it.
-                        if let Err(error) = self.journal.asked(run, asked).await {
-                            tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
-                        }
-                        self.fail(event, By::Run(run), failure);
-                    }
+                    Err(failure) => self.fail_asked(event, run, failure, asked).await,
                 }
             }
             Message::Keyless { event, again } => {
@@ -365,7 +359,10 @@ impl Worker {
                 step
             });
             let (next, asked) = match step.await {
-                Ok(step) => (step.result, Asked { usage: step.usage, log: step.log }),
+                Ok(step) => {
+                    let names = step.result.as_ref().map(|next| next.names().clone()).unwrap_or_default();
+                    (step.result, Asked { usage: step.usage, log: step.log, names })
+                }
                 Err(error) => (Err(Failure::new(Blame::Host, format!("the ask failed: {error}"))), Asked::default()),
             };
             // The worker is gone when the host stops; the run is in the journal.
@@ -392,7 +389,9 @@ impl Worker {
             let Some(lane) = self.lanes.entity_of(event) else { return };
             match self.journal.claim(&self.tenant, lane, names).await {
                 Ok(Ok(joined)) => self.join(joined.entity, &joined.from).await,
-                Ok(Err(two)) => return self.fail(event, By::Run(run), Failure::new(Blame::Plugin, two)),
+                Ok(Err(two)) => {
+                    return self.fail_asked(event, run, Failure::new(Blame::Plugin, two), asked).await;
+                }
                 Err(error) => return again(&self.inbox, event, &error).await,
             }
             // The other event may be the one that goes on.
@@ -455,6 +454,14 @@ impl Worker {
                 Err(error) => again(&inbox, event, &error).await,
             }
         });
+    }
+
+    /// Fails an event by what came of an ask: what the rules logged or named may explain it.
+    async fn fail_asked(&self, event: EventId, run: RunId, failure: Failure, asked: Asked) {
+        if let Err(error) = self.journal.asked(run, asked).await {
+            tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
+        }
+        self.fail(event, By::Run(run), failure);
     }
 
     fn fail(&self, event: EventId, by: By, failure: Failure) {

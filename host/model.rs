@@ -118,7 +118,7 @@ pub struct End {
 }
 
 /// What a run has found out about the names of its entity.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Names {
     pub learned: Vec<String>,
     /// Of what is gone for good: still the entity's, but no longer one of their kind.
@@ -166,6 +166,14 @@ impl Failure {
     }
 }
 
+impl Next {
+    pub fn names(&self) -> &Names {
+        match self {
+            Self::Send { names, .. } | Self::End(End { names, .. }) => names,
+        }
+    }
+}
+
 impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
@@ -207,14 +215,22 @@ impl Method {
 }
 
 impl Call {
-    /// The call in a line: `PUT omneo /profiles/2b1c`, `shopify UpdatePerson`.
+    /// The call in a line: `PUT omneo /profiles/2b1c`, `GET omneo /profiles?email=a@b.c`, `shopify UpdatePerson`.
     pub fn line(&self) -> String {
+        let place = self.place();
         match &self.request {
-            Request::Rest { method, path, query, .. } => {
+            Request::Rest { query, .. } if !query.is_empty() => {
                 let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                let mark = if query.is_empty() { "" } else { "?" };
-                format!("{} {} {path}{mark}{}", method.name(), self.target, query.join("&"))
+                format!("{place}?{}", query.join("&"))
             }
+            _ => place,
+        }
+    }
+
+    /// The line without the query: target, method and path, or target and operation.
+    pub fn place(&self) -> String {
+        match &self.request {
+            Request::Rest { method, path, .. } => format!("{} {} {path}", method.name(), self.target),
             Request::Graphql { document, .. } => format!("{} {}", self.target, operation(document)),
         }
     }

@@ -14,7 +14,7 @@ use wasmtime::component::{
 use wasmtime::{Engine, Store, StoreContextMut, Trap};
 
 use crate::engine::{self, Limits, State, Usage};
-use crate::model::{Blame, Entity, Event, Failure, Next, Reply};
+use crate::model::{Blame, Entity, Event, Failure, Next, Reply, Webhook};
 
 mod compiled;
 mod v0_1;
@@ -85,6 +85,13 @@ pub struct Problem {
     pub at: String,
     pub message: String,
     pub fix: String,
+}
+
+impl Manifest {
+    /// Whether the rules want to be asked about events like this.
+    pub fn hears(&self, webhook: &Webhook) -> bool {
+        self.listens.iter().any(|(source, topic)| *source == webhook.source && *topic == webhook.topic)
+    }
 }
 
 /// An ask's answer, with what it took.

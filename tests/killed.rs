@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::journal::{EventRow, Filter, Reader};
+use tandem::journal::{EventRow, Filter, Range, Reader};
+use tandem::paint::Paint;
+use tandem::replay::{self, Class, Replay};
+use tandem::rules::Plugin;
 use tandem::{bake, engine};
 use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions, sign_shopify};
 use town::order;
@@ -230,6 +233,12 @@ async fn killed_again_and_again_under_load() {
         host.omneo.profiles().iter().map(|profile| profile["email"].to_string()).collect();
     assert_eq!((host.omneo.profiles().len(), emails.len()), (40, 40));
     assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+    // However often a run was cut off: asked anew with what was recorded, it says the same.
+    let candidate = Plugin::load(&engine::engine().unwrap(), &component().await).unwrap();
+    let replay = Replay { tenant: "acme", range: Range::Last(u64::MAX), candidate: &candidate, with_values: true };
+    let report = replay.run(&Reader::open(&host.journal()).unwrap(), |_, _| ()).unwrap();
+    assert_eq!(report.count(Class::Identical), report.events, "{}", replay::text(&report, Paint::plain()));
+    assert!(report.events >= 80);
 }
 
 /// Killed in the middle of a redaction: it is done again at start, and everything is gone in the end.

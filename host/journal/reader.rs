@@ -70,7 +70,7 @@ pub struct AttemptRow {
     pub outcome: Option<String>,
 }
 
-const EVENT: &str = "id, tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload";
+pub(super) const EVENT: &str = "id, tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload";
 
 impl Reader {
     /// Opens a journal that exists.
@@ -269,7 +269,7 @@ pub(super) fn unfinished_event(connection: &Connection, id: EventId) -> rusqlite
     connection.prepare_cached(&sql)?.query_row([id.0], read_event).optional()
 }
 
-fn read_event(row: &Row) -> rusqlite::Result<Event> {
+pub(super) fn read_event(row: &Row) -> rusqlite::Result<Event> {
     Ok(Event {
         id: EventId(row.get(0)?),
         webhook: Webhook {

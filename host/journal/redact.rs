@@ -122,6 +122,7 @@ pub(super) fn scrub(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
             .to_owned(),
         format!("UPDATE attempts SET outcome = 'redacted' WHERE call IN (SELECT id FROM calls WHERE run IN ({runs}))"),
         format!("UPDATE calls SET call = '', reply = '' WHERE run IN ({runs})"),
+        "UPDATE runs SET names = NULL WHERE event = ?1".to_owned(),
         format!("DELETE FROM log WHERE run IN ({runs})"),
     ] {
         tx.prepare_cached(&statement)?.execute([event.0])?;

@@ -31,8 +31,8 @@ pub fn begin(tx: &Transaction, event: EventId, lane: EntityId) -> rusqlite::Resu
     // Here a swap happens: between the last run that was opened before an activation and the first one after it.
     let run = tx
         .prepare_cached(
-            "INSERT INTO runs (event, version, memory, begun_at, state)
-             SELECT ?, digest, ?, ?, 'open' FROM activations WHERE tenant = ? AND current RETURNING id, version",
+            "INSERT INTO runs (event, version, memory, begun_at, state, names)
+             SELECT ?, digest, ?, ?, 'open', '[]' FROM activations WHERE tenant = ? AND current RETURNING id, version",
         )?
         .query_row(params![event.0, revisions, clock::now(), webhook.webhook.tenant], |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
 /// `user_version` says how many of these it has.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
@@ -17,6 +17,9 @@ const STEPS: [&str; 3] = [
     // Versions. Those that open runs began on were kept nowhere: their events begin again.
     "ALTER TABLE calls ADD COLUMN api_version TEXT NOT NULL DEFAULT '';
      UPDATE runs SET state = 'dropped' WHERE state = 'open';",
+    // What a replay compares beside calls and endings.
+    "ALTER TABLE runs ADD COLUMN names TEXT;
+     ALTER TABLE runs ADD COLUMN remembered INTEGER;",
 ];
 
 /// Makes the tables, or adds to them what they lack.

@@ -61,7 +61,11 @@ CREATE TABLE IF NOT EXISTS runs (
   state TEXT NOT NULL,
   -- Of its asks so far.
   asks INTEGER NOT NULL DEFAULT 0,
-  fuel INTEGER NOT NULL DEFAULT 0
+  fuel INTEGER NOT NULL DEFAULT 0,
+  -- The names that each ask gave, as JSON; null where an older host began it, or once its event is redacted.
+  names TEXT,
+  -- The revision that its end left behind; 0 if it had everything forgotten, null if all is as before.
+  remembered INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_of ON runs (event);
 

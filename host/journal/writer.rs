@@ -3,12 +3,13 @@
 //! Knows transactions; not what is in them.
 
 use std::iter;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
@@ -71,6 +72,16 @@ impl Writer {
     pub fn here(connection: Connection) -> Self {
         let (_, broken) = watch::channel(None);
         Self { to: To::Here(Arc::new(Mutex::new(connection))), broken }
+    }
+
+    /// Writes what is in memory to a file.
+    pub fn copy_to(&self, path: &Path) -> anyhow::Result<()> {
+        let To::Here(connection) = &self.to else { bail!("this journal is a file already") };
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection
+            .execute("VACUUM INTO ?", [path.to_string_lossy()])
+            .map(drop)
+            .with_context(|| format!("writing `{}`", path.display()))
     }
 
     /// Why nothing is written any more, and nothing will be before a restart; `None` as long as all is well.

@@ -14,7 +14,7 @@ use tandem::rules::Plugin;
 
 use super::world::{Attempt, Job, Mutant, World};
 
-const TENANT: &str = "acme";
+pub const TENANT: &str = "acme";
 const RESTARTS_MAX: u32 = 20;
 
 pub struct Host {
@@ -130,7 +130,8 @@ impl World {
                 }
             }
             Key::Over(outcome, blame, reason) => {
-                at_once(host.journal.close(id, By::Host, outcome, blame, reason.clone())).unwrap();
+                let version = By::Key(host.plugin.digest().to_owned());
+                at_once(host.journal.close(id, version, outcome, blame, reason.clone())).unwrap();
                 host.ended.push(Ended { event: id, outcome, reason });
             }
         }
@@ -170,15 +171,18 @@ impl World {
         let Some(replies) = begun.replies else { return };
         let step = host.plugin.step(&begun.event, &begun.memory, &replies);
         let next = step.result.and_then(|next| checked(next, host.plugin.manifest()));
-        match next.and_then(|next| check::not_for_ever(next, replies.len())) {
-            Ok(Next::Send { calls, names }) => self.send_calls(event, begun.run, calls, names),
-            Ok(Next::End(end)) => self.end(event, begun.run, end),
-            Err(failure) => self.fail(event, failure),
+        let next = next.and_then(|next| check::not_for_ever(next, replies.len()));
+        let names = next.as_ref().map(|next| next.names().clone()).unwrap_or_default();
+        let asked = Asked { names, ..Asked::default() };
+        match next {
+            Ok(Next::Send { calls, names }) => self.send_calls(event, begun.run, calls, names, asked),
+            Ok(Next::End(end)) => self.end(event, begun.run, end, asked),
+            Err(failure) => self.fail(event, begun.run, failure, asked),
         }
     }
 
     /// Claims the names that are new, and journals the calls if the event may still go on.
-    fn send_calls(&mut self, event: EventId, run: RunId, calls: Vec<Call>, mut names: Names) {
+    fn send_calls(&mut self, event: EventId, run: RunId, calls: Vec<Call>, mut names: Names, asked: Asked) {
         self.check_reads(event, &calls);
         let host = &mut self.host;
         if calls.iter().any(|call| call.effect != Effect::Read) {
@@ -193,7 +197,7 @@ impl World {
             let Some(lane) = host.lanes.entity_of(event) else { return };
             match at_once(host.journal.claim(TENANT, lane, names)).unwrap() {
                 Ok(joined) => host.join(joined.entity, &joined.from),
-                Err(two) => return self.fail(event, Failure::new(tandem::model::Blame::Plugin, two)),
+                Err(two) => return self.fail(event, run, Failure::new(tandem::model::Blame::Plugin, two), asked),
             }
             if !host.lanes.is_running(event) {
                 return self.say(|| format!("event {event} begins again"));
@@ -202,7 +206,7 @@ impl World {
         host.running.entry(event).or_default().passes.push(calls.clone());
         let written = |call: Call| (call.clone(), host.plugin.api_version(&call.target).to_owned());
         let calls = calls.into_iter().map(written).collect();
-        at_once(host.journal.send(run, event, TENANT, calls, Asked::default())).unwrap();
+        at_once(host.journal.send(run, event, TENANT, calls, asked)).unwrap();
     }
 
     /// No write of a field to a side that the same event has not read, or made, before.
@@ -232,7 +236,7 @@ impl World {
         self.bad.append(&mut bad);
     }
 
-    fn end(&mut self, event: EventId, run: RunId, mut end: End) {
+    fn end(&mut self, event: EventId, run: RunId, mut end: End, asked: Asked) {
         let (mutant, host) = (self.mutant, &mut self.host);
         if mutant == Mutant::NoClaims {
             end.names = Names::default();
@@ -246,7 +250,7 @@ impl World {
         }
         let Some(lane) = host.lanes.entity_of(event) else { return };
         let (outcome, reason, memory) = (end.outcome, end.reason.clone(), end.memory.clone());
-        let joined = at_once(host.journal.end(run, event, lane, TENANT, end, Asked::default())).unwrap().unwrap();
+        let joined = at_once(host.journal.end(run, event, lane, TENANT, end, asked)).unwrap().unwrap();
         host.join(joined.entity, &joined.from);
         if let Some(memory) = memory {
             let new = if memory.is_empty() { vec![] } else { vec![memory] };
@@ -264,9 +268,10 @@ impl World {
         }
     }
 
-    fn fail(&mut self, event: EventId, failure: Failure) {
+    fn fail(&mut self, event: EventId, run: RunId, failure: Failure, asked: Asked) {
         let (outcome, blame, reason) = (Outcome::Failed, Some(failure.blame), failure.reason);
-        at_once(self.host.journal.close(event, By::Host, outcome, blame, reason.clone())).unwrap();
+        at_once(self.host.journal.asked(run, asked)).unwrap();
+        at_once(self.host.journal.close(event, By::Run(run), outcome, blame, reason.clone())).unwrap();
         self.over(event, outcome, reason);
     }
 

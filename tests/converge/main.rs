@@ -15,11 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use life::{Life, SETTINGS, rules_file};
+use tandem::journal::{Range, Reader};
+use tandem::replay::{Class, Replay};
 use tandem::rules::Plugin;
 use world::{Mutant, World};
 
 /// Lives without a word from anybody.
 const LIVES: u64 = 2_000;
+/// Lives whose journals are replayed.
+const LIVES_REPLAYED: u64 = 60;
 /// Lives of each mutant: it must be found out within them.
 const MUTANT_LIVES: u64 = 300;
 /// An edit must fall between a read and the write after it, which is rare.
@@ -69,6 +73,19 @@ fn live(life: &Life, mutant: Mutant, is_told: bool) -> Lived {
     (lived.restarts, lived.windows_taken) = (world.host.restarts, world.host.windows_taken);
     lived.story = world.story.unwrap_or_default();
     lived
+}
+
+/// The journal of a life, replayed through the version that wrote it.
+fn replayed(life: &Life) -> tandem::replay::Report {
+    let plugin = &plugins()[life.settings];
+    let mut world = World::new(life, plugin, Mutant::None, false);
+    world.rest();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("life.db");
+    world.host.journal.copy_to(&path).unwrap();
+    let (tenant, range) = (host::TENANT, Range::Last(u64::MAX));
+    let replay = Replay { tenant, range, candidate: plugin, with_values: true };
+    replay.run(&Reader::open(&path).unwrap(), |_, _| ()).unwrap()
 }
 
 /// Everything is delivered once more: first what waited for somebody else may go through, then nothing is written.
@@ -154,6 +171,19 @@ fn both_sides_agree_in_the_end_whatever_happens() {
     if let Some((seed, lived)) = bad.first() {
         panic!("{} of {lives} lives go wrong. {}", bad.len(), told(*seed, lived.bad.clone()));
     }
+}
+
+#[test]
+fn a_life_replayed_through_its_own_version_is_what_it_was() {
+    let (first, lives) = (number("TANDEM_SEED").unwrap_or(1), number("TANDEM_SWEEP").unwrap_or(LIVES_REPLAYED));
+    let replayed = sweep(first..first + lives, |seed| Some(replayed(&Life::from_seed(seed))));
+    for (seed, report) in &replayed {
+        let told = || tandem::replay::text(report, tandem::paint::Paint::plain());
+        let same = report.count(Class::Identical) + report.count(Class::Unheard);
+        assert_eq!((same, report.key_differs), (report.events, 0), "seed {seed}\n{}", told());
+    }
+    let identical: u64 = replayed.iter().map(|(_, report)| report.count(Class::Identical)).sum();
+    assert!(identical >= lives, "{identical} events in {lives} lives");
 }
 
 /// What a mutant does wrong in so many lives, and how many windows were taken from it.

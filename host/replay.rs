@@ -1,0 +1,92 @@
+//! Replays a tenant's recorded events through a candidate version, and compares with what was really sent: the proof
+//! before a version goes live.
+//!
+//! Only reads the journal, which a host may be writing; sends nothing. One event is compared by [`compare`].
+
+use std::iter;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::bail;
+
+use crate::engine;
+use crate::journal::{Range, Reader, Recorded};
+use crate::rules::Plugin;
+use crate::sandbox::Rules;
+
+mod compare;
+mod difference;
+mod replies;
+mod report;
+mod text;
+
+pub use compare::compare;
+pub use difference::{Change, Class, Difference, Kind, Shape};
+pub use report::{Candidate, Example, Group, Report, Require};
+pub use text::text;
+
+use report::Tally;
+
+/// Threads that ask, each in an instance of the pool.
+const THREADS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
+
+/// What to replay through what.
+pub struct Replay<'a> {
+    pub tenant: &'a str,
+    pub range: Range,
+    /// On an engine of its own, so that it takes no instance from events that are live.
+    pub candidate: &'a Plugin,
+    /// Whether examples show what was sent. It is personal data, and a report outlives a redaction of the journal.
+    pub with_values: bool,
+}
+
+impl Replay<'_> {
+    /// Compares every event of the range. Blocks, on all cores; `progress` is told how many of how many are done.
+    pub fn run(&self, reader: &Reader, mut progress: impl FnMut(u64, u64)) -> anyhow::Result<Report> {
+        let began = Instant::now();
+        let mut tally = Tally::new(self);
+        if let Some(span) = reader.span(self.tenant, self.range)? {
+            let mut batch = reader.recorded(self.tenant, None, span)?;
+            let mut done = 0;
+            while let Some(last) = batch.last() {
+                let last = last.event.id;
+                // The next ones are read while these are asked about.
+                let (differences, next) = thread::scope(|scope| {
+                    let asking = scope.spawn(|| compare_all(&batch, self.candidate));
+                    let next = reader.recorded(self.tenant, Some(last), span);
+                    (asking.join(), next)
+                });
+                let Ok(Ok(differences)) = differences else { bail!("a comparison ended in a panic") };
+                done += batch.len() as u64;
+                for (recorded, difference) in batch.iter().zip(differences) {
+                    tally.add(recorded, difference);
+                }
+                progress(done, span.events);
+                batch = next?;
+            }
+        }
+        Ok(tally.report(began.elapsed()))
+    }
+}
+
+/// In the order of the events. `Err`: a thread panicked.
+fn compare_all(events: &[Recorded], candidate: &Plugin) -> thread::Result<Vec<Difference>> {
+    let next = AtomicUsize::new(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let work = || {
+        let rules = Rules::from(candidate);
+        let mine = iter::from_fn(|| {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            Some((n, events.get(n)?))
+        });
+        mine.map(|(n, recorded)| (n, compare(recorded, &rules))).collect::<Vec<_>>()
+    };
+    let mut found = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let found = threads.into_iter().map(|thread| thread.join()).collect::<thread::Result<Vec<_>>>();
+        found.map(|found| found.into_iter().flatten().collect::<Vec<_>>())
+    })?;
+    found.sort_unstable_by_key(|(n, _)| *n);
+    Ok(found.into_iter().map(|(_, difference)| difference).collect())
+}

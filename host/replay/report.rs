@@ -1,0 +1,255 @@
+//! The report of a replay: counts, and the differences that many events have in common with some of these events.
+//!
+//! Knows what a report says, as data and as JSON; asks nobody. Values are left out unless they are wanted.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::Replay;
+use super::difference::{Change, Class, Difference, Shape};
+use crate::journal::Recorded;
+use crate::model::EventId;
+
+/// Of the JSON. What is only added does not change it.
+const FORMAT: u32 = 1;
+/// Groups of differences; events of further ones are only counted.
+const GROUPS_MAX: usize = 200;
+/// Events of a group that are told, and topics of it.
+const EXAMPLES_MAX: usize = 5;
+const TOPICS_MAX: usize = 20;
+/// Changes of an event that are told, and characters of a value.
+const CHANGES_MAX: usize = 30;
+const VALUE_CHARS_MAX: usize = 200;
+
+/// Which reports let a version be activated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Require {
+    /// Everything that was compared is identical, and the topics are the same.
+    Identical,
+    /// Nothing fails that its rules did not fail on before.
+    NoFailures,
+    /// Whatever it says.
+    None,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub format: u32,
+    pub tenant: String,
+    pub candidate: Candidate,
+    pub events: u64,
+    pub first: Option<EventId>,
+    pub last: Option<EventId>,
+    pub took_ms: u64,
+    /// Events by the digest of the version that ended them.
+    pub recorded_by: BTreeMap<String, u64>,
+    /// Events of each class, all eleven of them.
+    #[serde(serialize_with = "by_class")]
+    pub counts: BTreeMap<Class, u64>,
+    /// Events that the candidate puts into another lane. If there are any, it is activated with empty lanes only.
+    pub key_differs: u64,
+    /// Of every class but `identical`; those that matter most first.
+    pub groups: Vec<Group>,
+    /// Events that are not identical and in none of these groups.
+    pub ungrouped: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    pub digest: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// Events with the same difference.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    pub class: Class,
+    /// Why they fail or are not compared.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    pub key_differs: bool,
+    pub changes: Vec<Shape>,
+    pub events: u64,
+    pub topics: BTreeSet<String>,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Example {
+    pub event: EventId,
+    pub topic: String,
+    pub calls_asked: usize,
+    pub calls_recorded: usize,
+    /// Why it failed, if values are wanted.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    pub changes: Vec<Told>,
+    /// Those that are left out.
+    pub more_changes: usize,
+}
+
+/// A change of one event. Then and now are texts that may be cut, and are there if values are wanted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    #[serde(flatten)]
+    pub shape: Shape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+}
+
+impl Report {
+    pub fn count(&self, class: Class) -> u64 {
+        self.counts.get(&class).copied().unwrap_or_default()
+    }
+
+    /// Events that the candidate was asked about and that have something to be compared with.
+    pub fn compared(&self) -> u64 {
+        [Class::Identical, Class::Different, Class::Diverged, Class::Failed].map(|class| self.count(class)).iter().sum()
+    }
+
+    /// Events that stand against activating the candidate.
+    pub fn against(&self, require: Require) -> u64 {
+        use Class::{Different, Diverged, Failed, NewlyHeard, NoLongerHeard};
+        let classes: &[Class] = match require {
+            Require::Identical => &[Failed, Diverged, Different, NewlyHeard, NoLongerHeard],
+            Require::NoFailures => &[Failed],
+            Require::None => &[],
+        };
+        classes.iter().map(|class| self.count(*class)).sum()
+    }
+}
+
+/// A report in the making.
+pub struct Tally {
+    report: Report,
+    with_values: bool,
+    groups: BTreeMap<Same, Group>,
+}
+
+/// What the events of a group have in common.
+type Same = (Class, String, bool, Vec<Shape>);
+
+impl Tally {
+    pub fn new(replay: &Replay) -> Self {
+        let manifest = replay.candidate.manifest();
+        let report = Report {
+            format: FORMAT,
+            tenant: replay.tenant.to_owned(),
+            candidate: Candidate {
+                digest: replay.candidate.digest().to_owned(),
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+            },
+            events: 0,
+            first: None,
+            last: None,
+            took_ms: 0,
+            recorded_by: BTreeMap::new(),
+            counts: Class::ALL.map(|class| (class, 0)).into(),
+            key_differs: 0,
+            groups: vec![],
+            ungrouped: 0,
+        };
+        Self { report, with_values: replay.with_values, groups: BTreeMap::new() }
+    }
+
+    /// In the order of the events, so that a report is the same however fast whoever was.
+    pub fn add(&mut self, recorded: &Recorded, difference: Difference) {
+        let report = &mut self.report;
+        report.events += 1;
+        report.first.get_or_insert(difference.event);
+        report.last = Some(difference.event);
+        if let Some(version) = &recorded.version {
+            *report.recorded_by.entry(version.clone()).or_default() += 1;
+        }
+        *report.counts.entry(difference.class).or_default() += 1;
+        report.key_differs += u64::from(difference.key_differs);
+        if difference.class == Class::Identical {
+            return;
+        }
+        let mut shapes: Vec<Shape> = vec![];
+        for shape in difference.changes.iter().map(Change::shape) {
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+        let same = (difference.class, difference.note.clone(), difference.key_differs, shapes);
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&same) {
+            report.ungrouped += 1;
+            return;
+        }
+        let group = self.groups.entry(same).or_insert_with_key(|(class, note, key_differs, changes)| Group {
+            class: *class,
+            note: note.clone(),
+            key_differs: *key_differs,
+            changes: changes.clone(),
+            events: 0,
+            topics: BTreeSet::new(),
+            examples: vec![],
+        });
+        group.events += 1;
+        if group.topics.len() < TOPICS_MAX {
+            group.topics.insert(difference.topic.clone());
+        }
+        if group.examples.len() < EXAMPLES_MAX {
+            group.examples.push(Example::of(difference, self.with_values));
+        }
+    }
+
+    pub fn report(self, took: Duration) -> Report {
+        let mut report = self.report;
+        report.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        report.groups = self.groups.into_values().collect();
+        let first = |group: &Group| group.examples.first().map(|example| example.event);
+        report.groups.sort_by_key(|group| (group.class, Reverse(group.events), first(group)));
+        report
+    }
+}
+
+impl Example {
+    fn of(difference: Difference, with_values: bool) -> Self {
+        let told = difference.changes.iter().take(CHANGES_MAX).map(|change| Told::of(change, with_values));
+        Self {
+            event: difference.event,
+            topic: difference.topic,
+            calls_asked: difference.calls_asked,
+            calls_recorded: difference.calls_recorded,
+            reason: if with_values { cut(&difference.reason) } else { String::new() },
+            changes: told.collect(),
+            more_changes: difference.changes.len().saturating_sub(CHANGES_MAX),
+        }
+    }
+}
+
+impl Told {
+    fn of(change: &Change, with_values: bool) -> Self {
+        let text = |value: &Option<Value>| value.as_ref().filter(|_| with_values).map(|value| cut(&value.to_string()));
+        Self {
+            // Here with its numbers.
+            shape: Shape { at: change.at.clone(), ..change.shape() },
+            then: text(&change.then),
+            now: text(&change.now),
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// In the order in which people read it.
+fn by_class<S: Serializer>(counts: &BTreeMap<Class, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Class::ALL.iter().map(|class| (class, counts.get(class).copied().unwrap_or_default())))
+}
