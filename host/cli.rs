@@ -25,6 +25,7 @@ mod resume;
 mod serve;
 mod setup;
 mod test;
+mod token;
 mod versions;
 mod watch;
 
@@ -60,6 +61,13 @@ enum Command {
     DataRequest(data_request::Arguments),
     /// Let a target take calls again that was paused because the app was uninstalled.
     Resume(resume::Arguments),
+    /// Make, list and revoke tokens of the admin API.
+    Token {
+        #[command(subcommand)]
+        command: token::Token,
+        #[command(flatten)]
+        place: Place,
+    },
     /// List a tenant's versions: which is active, how it came to that, and what a roll back goes to.
     Versions(versions::Versions),
     /// List journalled events, or show one with its payload, calls, attempts and replies.
@@ -130,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Replay(arguments) => replay::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),
+        Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),
         Command::Versions(arguments) => versions::run(arguments),
         Command::Events(arguments) => events::run(arguments),
     }

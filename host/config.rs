@@ -37,6 +37,8 @@ pub struct Config {
     /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
     pub public_url: Option<String>,
     pub tenants: Vec<Tenant>,
+    /// Where the admin API listens, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// Tenants whose rules may change, at this start, what people are linked by. From the command line only.
     pub relink: Vec<String>,
 }
@@ -99,6 +101,8 @@ struct File {
     #[serde(default)]
     network: Network,
     #[serde(default)]
+    admin: AdminFile,
+    #[serde(default)]
     delivery: DeliveryFile,
     #[serde(default)]
     tenants: BTreeMap<String, TenantFile>,
@@ -109,6 +113,18 @@ struct File {
 struct Network {
     #[serde(default)]
     allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AdminFile {
+    listen: Spanned<String>,
+}
+
+impl Default for AdminFile {
+    fn default() -> Self {
+        Self { listen: Spanned::new(0..0, "127.0.0.1:8081".into()) }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -218,6 +234,7 @@ pub fn parse(
     let body_bytes_max = check.body_bytes_max(file.body_bytes_max.as_ref());
     let delivery = check.delivery(&file.delivery);
     let listen = check.listen(&file.listen);
+    let admin = check.listen(&file.admin.listen);
     let public_url = check.public_url(file.public_url.as_ref());
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
@@ -235,6 +252,7 @@ pub fn parse(
             delivery,
             public_url,
             tenants,
+            admin,
             relink: vec![],
         })
     } else {

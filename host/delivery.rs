@@ -146,6 +146,7 @@ impl Delivery {
             let counted = !matches!(outcome, Outcome::Throttled { .. });
             attempts += u32::from(counted);
             let said = describe(&outcome);
+            self.journal.metrics().attempted(&due.call.target, &said);
             let decision =
                 retry::decide(outcome, due.call.effect, attempts, &self.settings.retry_delays_ms, fastrand::f64());
             tracing::info!(

@@ -12,13 +12,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock;
 use crate::engine::Usage;
+use crate::metrics::Metrics;
 use crate::model::{
     Blame, Call, CallId, Effect, End, Entity, EntityId, Event, EventId, Failure, Millis, Names, Outcome, Reply, RunId,
     Webhook,
 };
 
+mod dead;
 mod fixed;
+mod gauges;
 mod names;
+mod operators;
 mod paused;
 mod reader;
 mod recorded;
@@ -28,8 +32,10 @@ mod schema;
 mod versions;
 mod writer;
 
+pub use dead::{DeadLetters, Which};
 pub use fixed::Change;
 pub use names::Joined;
+pub use operators::{Deed, Token};
 pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
 pub use recorded::{Range, Recorded, Run, Span};
@@ -47,6 +53,7 @@ pub struct Journal {
     writer: Writer,
     readers: Arc<Readers>,
     feeds: Arc<Senders>,
+    metrics: Metrics,
 }
 
 /// What the stages are told as it happens. After a restart each begins with what is not over.
@@ -188,6 +195,7 @@ impl Journal {
             writer,
             readers: Arc::new(Readers { path, idle: Mutex::default() }),
             feeds: Arc::new(Senders { events, calls, replies, pauses }),
+            metrics: Metrics::default(),
         };
         (journal, Feeds { events: events_feed, calls: calls_feed, replies: replies_feed, pauses: pauses_feed })
     }
@@ -426,36 +434,6 @@ impl Journal {
             self.empty_log().await?;
         }
         Ok(closed)
-    }
-
-    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
-    /// taken up: nothing is left of it.
-    pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
-        let redacted = self.read(|reader| Ok(reader.show(event)?.and_then(|(event, _)| event.redacted_at)))?;
-        if let Some(at) = redacted {
-            anyhow::bail!("event {event} was redacted on {}: nothing is left to run", clock::date(at));
-        }
-        let feeds = self.feeds.clone();
-        let tenant = self
-            .writer
-            .write(
-                move |tx| {
-                    tx.query_row(
-                        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
-                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL RETURNING tenant",
-                        [event.0],
-                        |row| row.get::<_, String>(0),
-                    )
-                    .optional()
-                },
-                move |tenant| {
-                    if let Some(tenant) = tenant {
-                        let _ = feeds.events.send(Arrived { event, tenant: tenant.clone() });
-                    }
-                },
-            )
-            .await?;
-        Ok(tenant.is_some())
     }
 }
 

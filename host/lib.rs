@@ -1,5 +1,6 @@
 //! Tandem's host. `ARCHITECTURE.md` is the map.
 
+pub mod admin;
 pub mod bake;
 pub mod budget;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod inspect;
 pub mod journal;
 pub mod lanes;
 pub mod mapping;
+pub mod metrics;
 pub mod model;
 pub mod paint;
 pub mod playground;

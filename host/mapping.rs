@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
@@ -348,12 +348,15 @@ impl Worker {
                 return;
             }
             let duty = duty.map(|duty| Box::new((duty, webhook.clone())));
+            let metrics = journal.metrics().clone();
             let Ok(own_permit) = own_asks.acquire_owned().await else { return };
             let Ok(permit) = asks.acquire_owned().await else { return };
             let asking = plugin.clone();
             let step = spawn_blocking(move || {
                 let _permits = (own_permit, permit);
+                let began = Instant::now();
                 let mut step = asking.step(&webhook, &memory, &replies);
+                metrics.asked(began.elapsed().as_secs_f64(), step.usage.fuel);
                 let next = step.result.and_then(|next| checked(next, asking.manifest()));
                 step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
                 step
@@ -437,6 +440,7 @@ impl Worker {
             let (outcome, reason) = (end.outcome.name(), end.reason.clone());
             match journal.end(run, event, lane, &tenant, end, asked).await {
                 Ok(Some(joined)) => {
+                    journal.metrics().ended(&tenant, outcome);
                     let version = plugin.digest().to_owned();
                     tracing::info!(
                         stage = "mapping",
@@ -490,6 +494,7 @@ impl Worker {
                 // Whoever dropped the run has the event begin again.
                 Closed::Again => return,
             };
+            journal.metrics().ended(&tenant, outcome.name());
             if outcome.is_dead_letter() {
                 tracing::warn!(
                     stage = "mapping",

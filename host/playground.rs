@@ -59,6 +59,7 @@ impl Playground {
         };
         let config = Config {
             public_url: None,
+            admin: None,
             relink: vec![],
             listen: ([127, 0, 0, 1], 0).into(),
             journal: journal.to_owned(),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::admin;
 use crate::client::Client;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -32,6 +33,8 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(2);
 /// A running host.
 pub struct Server {
     pub address: SocketAddr,
+    /// Where the admin API listens, if it does.
+    pub admin: Option<SocketAddr>,
     pub journal: Journal,
     /// Reads and deploys versions. To make one current, ask the server, which knows what is under way.
     pub registry: Registry,
@@ -40,6 +43,7 @@ pub struct Server {
     delivery: Arc<Delivery>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
+    operators: JoinHandle<()>,
     stages: [JoinHandle<()>; 2],
     writer: Thread<()>,
 }
@@ -99,6 +103,20 @@ impl Server {
             // An error here is one of accepting, which the loop inside retries; there is no other.
             let _ = axum::serve(listener, intake).with_graceful_shutdown(stopped).await;
         });
+        let (admin, operators) = match config.admin {
+            Some(address) => {
+                let listener = TcpListener::bind(address).await;
+                let listener = listener.with_context(|| format!("listening on {address} for the admin API"))?;
+                let address = listener.local_addr().context("listening")?;
+                admin::warn_of(address);
+                let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
+                let mut stopping = stopping.clone();
+                let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+                let operators = admin::serve(listener, journal.clone(), delivery.clone(), tenants, stopped);
+                (Some(address), tokio::spawn(operators))
+            }
+            None => (None, tokio::spawn(std::future::ready(()))),
+        };
         let stages = [
             tokio::spawn(mapping::run(
                 journal.clone(),
@@ -112,7 +130,23 @@ impl Server {
             tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
         ];
         tracing::info!("listening on http://{address}");
-        Ok(Self { address, journal, registry, tenants, lanes, delivery, stop, intake, stages, writer })
+        if let Some(admin) = admin {
+            tracing::info!("the admin API listens on http://{admin}");
+        }
+        Ok(Self {
+            address,
+            admin,
+            operators,
+            journal,
+            registry,
+            tenants,
+            lanes,
+            delivery,
+            stop,
+            intake,
+            stages,
+            writer,
+        })
     }
 
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
@@ -165,7 +199,7 @@ impl Server {
     /// Stops taking webhooks, lets requests and attempts under way end, and closes the journal.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
-        let intake = timeout(LAST_REQUEST_MAX, self.intake).await;
+        let intake = timeout(LAST_REQUEST_MAX, async { tokio::join!(self.intake, self.operators) }).await;
         for stage in self.stages {
             stage.await.context("a stage ended in a panic")?;
         }
@@ -174,7 +208,8 @@ impl Server {
             tracing::warn!("stopped in the middle of a request that did not arrive in {LAST_REQUEST_MAX:?}");
             return Ok(());
         };
-        intake.context("the intake ended in a panic")?;
+        intake.0.context("the intake ended in a panic")?;
+        intake.1.context("the admin API ended in a panic")?;
         drop((self.journal, self.registry, self.delivery));
         let joined = tokio::task::spawn_blocking(move || self.writer.join()).await.context("closing the journal")?;
         if joined.is_err() {

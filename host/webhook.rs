@@ -40,6 +40,13 @@ impl Intake {
 
     /// The two addresses that webhooks are sent to.
     pub fn router(self) -> Router {
+        let metrics = self.journal.metrics().clone();
+        let count = axum::middleware::map_response(move |response: Response| {
+            if !response.status().is_success() {
+                metrics.refused(response.status().as_u16());
+            }
+            std::future::ready(response)
+        });
         Router::new()
             .route("/webhooks/shopify", post(shopify))
             .route("/webhooks/omneo/{tenant}", post(omneo))
@@ -49,6 +56,7 @@ impl Intake {
             .fallback(|| async {
                 Refused(StatusCode::NOT_FOUND, "webhooks go to /webhooks/shopify or /webhooks/omneo/{tenant}".into())
             })
+            .layer(count)
             .with_state(Arc::new(self))
     }
 
@@ -66,8 +74,10 @@ impl Intake {
 
     async fn append(&self, webhook: Webhook) -> Result<Response, Refused> {
         let (tenant, topic) = (webhook.tenant.clone(), webhook.topic.clone());
+        let source = if webhook.source == "shopify" { "shopify" } else { "omneo" };
         match self.journal.append(webhook).await {
             Ok(Appended::Accepted(event)) => {
+                self.journal.metrics().accepted(&tenant, source);
                 tracing::info!(stage = "webhook", tenant, topic, event = event.0, "accepted");
                 Ok((StatusCode::OK, format!("accepted as event {event}\n")).into_response())
             }

@@ -18,7 +18,7 @@ pub struct Arguments {
     #[arg(long)]
     tenant: Option<String>,
     /// Only those that ended so; `dead` for every dead letter, `waiting` for those that are not over.
-    #[arg(long, value_parser = ["waiting", "done", "skipped", "refused", "invalid", "failed", "dead"])]
+    #[arg(long, value_parser = ["waiting", "done", "skipped", "refused", "invalid", "failed", "discarded", "dead"])]
     outcome: Option<String>,
     /// Only this topic's.
     #[arg(long)]

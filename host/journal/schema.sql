@@ -109,6 +109,27 @@ CREATE TABLE IF NOT EXISTS fixed_settings (
   PRIMARY KEY (tenant, at)
 ) STRICT, WITHOUT ROWID;
 
+-- Who may use the admin API. The hash is SHA-256 in hex: the token itself is shown once and kept nowhere.
+CREATE TABLE IF NOT EXISTS tokens (
+  hash TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  -- Null: an operator's, for every tenant.
+  tenant TEXT,
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS tokens_in_force ON tokens (name) WHERE revoked_at IS NULL;
+
+-- What was done by whom, for good.
+CREATE TABLE IF NOT EXISTS audit (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  -- The name of the token.
+  token TEXT NOT NULL,
+  tenant TEXT,
+  what TEXT NOT NULL
+) STRICT;
+
 -- Targets that take no calls, whatever restarts there are, until somebody resumes them.
 CREATE TABLE IF NOT EXISTS paused (
   tenant TEXT NOT NULL,

@@ -174,6 +174,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
     };
     Config {
         public_url: None,
+        admin: Some(([127, 0, 0, 1], 0).into()),
         listen: ([127, 0, 0, 1], 0).into(),
         journal: folder.join("tandem.db"),
         body_bytes_max: BODY_BYTES_MAX,

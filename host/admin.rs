@@ -1,0 +1,207 @@
+//! The admin API: HTTP and JSON for operators and tenants, with the document that describes it. Loopback by default.
+//!
+//! Knows the journal and what delivery has paused; nothing of rules or lanes. Every change is in the audit trail.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::delivery::Delivery;
+use crate::journal::{Journal, Reader};
+
+mod verbs;
+
+/// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
+const TOKEN_BYTES: usize = 32;
+const TOKEN_PREFIX: &str = "tandem_";
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Admin(Arc<Inner>);
+
+struct Inner {
+    journal: Journal,
+    delivery: Arc<Delivery>,
+    /// Their names, in order.
+    tenants: Vec<String>,
+}
+
+/// Who asks: the name of a token, and the one tenant that it is for, if it is not an operator's.
+struct Who {
+    name: String,
+    tenant: Option<String>,
+}
+
+/// What went wrong, as `application/problem+json` (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+struct Problem {
+    status: u16,
+    title: &'static str,
+    /// What is wrong, and what to do.
+    detail: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tandem's admin API", description = "For operators and tenants of a Tandem host. Times are RFC 3339."),
+    modifiers(&Security),
+    security(("token" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// A new token. It is shown once; only [`hash`] of it is kept. An error: the system has no randomness to give.
+pub fn new_token() -> anyhow::Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("making a token: {error}"))?;
+    Ok(format!("{TOKEN_PREFIX}{}", hex::encode(bytes)))
+}
+
+pub fn hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token))
+}
+
+/// The OpenAPI document, as JSON.
+pub fn document() -> String {
+    let (_, document) = verbs().split_for_parts();
+    document.to_pretty_json().expect("the document is JSON")
+}
+
+/// Listens, and serves until told to stop.
+pub async fn serve(
+    listener: TcpListener,
+    journal: Journal,
+    delivery: Arc<Delivery>,
+    mut tenants: Vec<String>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) {
+    tenants.sort();
+    let admin = Admin(Arc::new(Inner { journal, delivery, tenants }));
+    // An error here is one of accepting, which the loop inside retries; there is no other.
+    let _ = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped).await;
+}
+
+/// Why others than this machine's should not reach this address: tokens travel in the clear.
+pub fn warn_of(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!("the admin API listens on {address}, beyond this machine: put a proxy with TLS in front of it");
+    }
+}
+
+fn verbs() -> OpenApiRouter<Admin> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(verbs::health))
+        .routes(routes!(verbs::ready))
+        .routes(routes!(verbs::metrics))
+        .routes(routes!(verbs::openapi))
+        .routes(routes!(verbs::tenants))
+        .routes(routes!(verbs::events))
+        .routes(routes!(verbs::event))
+        .routes(routes!(verbs::dead_letters))
+        .routes(routes!(verbs::retry))
+        .routes(routes!(verbs::discard))
+        .routes(routes!(verbs::targets))
+        .routes(routes!(verbs::pause))
+        .routes(routes!(verbs::resume))
+        .routes(routes!(verbs::audit))
+}
+
+fn router(admin: Admin) -> Router {
+    let (router, _) = verbs().split_for_parts();
+    router
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method; see /v1/openapi.json")
+        })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /v1/openapi.json") })
+        .with_state(admin)
+}
+
+impl Admin {
+    /// Reads the journal without holding up what else runs.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let journal = self.0.journal.clone();
+        let read = tokio::task::spawn_blocking(move || journal.read(read)).await;
+        read.map_err(anyhow::Error::from).flatten().map_err(Problem::own)
+    }
+
+    /// The tenant, if this token may know of it. To a token of another tenant it is not there, so that names do not leak.
+    fn tenant(&self, who: &Who, tenant: &str) -> Result<String, Problem> {
+        let may_know = who.tenant.as_deref().is_none_or(|own| own == tenant);
+        match self.0.tenants.iter().find(|known| may_know && known.as_str() == tenant) {
+            Some(known) => Ok(known.clone()),
+            None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`"))),
+        }
+    }
+}
+
+impl Who {
+    fn is_operator(&self) -> Result<(), Problem> {
+        match self.tenant {
+            None => Ok(()),
+            Some(_) => Err(Problem::new(StatusCode::FORBIDDEN, "this takes an operator's token, not a tenant's")),
+        }
+    }
+}
+
+impl FromRequestParts<Admin> for Who {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
+        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(token) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
+            let detail = "a token is missing: send `Authorization: Bearer …`; `tandem token create` makes one";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
+        };
+        let hash = hash(token.trim());
+        match admin.read(move |reader| reader.token(&hash)).await? {
+            Some(token) => Ok(Self { name: token.name, tenant: token.tenant }),
+            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "this token is not known, or was revoked")),
+        }
+    }
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        Self { status: status.as_u16(), title, detail: detail.into() }
+    }
+
+    /// One of our own. What exactly is for the log.
+    fn own(error: anyhow::Error) -> Self {
+        tracing::error!(stage = "admin", blame = "host", "{error:#}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the host could not do this; its log says why")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let kind = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}

@@ -1,0 +1,493 @@
+//! The verbs of the admin API, each with what it takes, what it answers and who may use it. Knows no SQL.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Admin, Problem, Who};
+use crate::clock;
+use crate::journal::{self, CallRow, Deed, EventRow, Filter, RunRow, Which};
+use crate::metrics::{Now, TenantNow};
+use crate::model::{EventId, Reply, Request};
+
+/// Events and deeds of one answer.
+const LISTED_MAX: usize = 1_000;
+const LISTED: usize = 50;
+const TARGETS: [&str; 2] = ["shopify", "omneo"];
+/// Characters of a reason that somebody gives.
+const WHY_CHARS_MAX: usize = 500;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tenant {
+    tenant: String,
+    /// Events that are not over, and the age of the oldest in seconds.
+    waiting: u64,
+    oldest_s: f64,
+    dead_letters: u64,
+    /// Targets that take no calls now.
+    paused: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Event {
+    id: i64,
+    source: String,
+    topic: String,
+    received_at: String,
+    /// What it is about: `shopify/customer/7`.
+    names: Vec<String>,
+    /// `done`, `skipped`, `refused`, `invalid`, `failed` or `discarded`; absent while it is not over.
+    outcome: Option<String>,
+    /// Whose fault: `payload`, `plugin`, `peer` or `host`.
+    blame: Option<String>,
+    reason: Option<String>,
+    /// The digest of the rules that ended it.
+    version: Option<String>,
+    ended_at: Option<String>,
+    redacted_at: Option<String>,
+    /// Calls of its last run.
+    calls: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventInFull {
+    #[serde(flatten)]
+    event: Event,
+    /// As it was received.
+    payload: String,
+    runs: Vec<Run>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Run {
+    version: String,
+    /// `open`, `ended` or `dropped`.
+    state: String,
+    begun_at: String,
+    asks: u64,
+    fuel: u64,
+    log: Option<String>,
+    calls: Vec<Call>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Call {
+    pass: usize,
+    /// `PUT omneo /profiles/2b1c`.
+    call: String,
+    /// JSON as text: a body, or the variables of GraphQL.
+    body: String,
+    /// The document, if it is GraphQL.
+    document: Option<String>,
+    /// The status of the answer; absent while there is none, or where nobody knows how the call ended.
+    status: Option<u16>,
+    /// The body of the answer, or why nobody knows.
+    reply: Option<String>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Attempt {
+    began_at: String,
+    ended_at: Option<String>,
+    outcome: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeadLetters {
+    topic: String,
+    outcome: String,
+    blame: Option<String>,
+    /// Their reason, with `…` for what differs between them.
+    cause: String,
+    count: usize,
+    last_ended_at: String,
+    /// The first of them.
+    events: Vec<i64>,
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Events {
+    /// `waiting`, `done`, `skipped`, `refused`, `invalid`, `failed`, `discarded`, or `dead` for what a person should look at.
+    outcome: Option<String>,
+    topic: Option<String>,
+    /// Only events after this one.
+    after: Option<i64>,
+    /// The newest so many; 50 if absent, 1000 at most.
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Deeds {
+    /// The newest so many; 50 if absent, 1000 at most.
+    limit: Option<usize>,
+}
+
+/// Which dead letters are meant. Nothing: all of the tenant.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    event: Option<i64>,
+    topic: Option<String>,
+    /// As the list of dead letters has it.
+    cause: Option<String>,
+    /// Only say which they are.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unwanted {
+    event: Option<i64>,
+    topic: Option<String>,
+    /// As the list of dead letters has it.
+    cause: Option<String>,
+    /// Why: it is kept with each event and in the audit trail.
+    why: String,
+    /// Only say which they are.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Settled {
+    /// The events, in order of arrival.
+    events: Vec<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Target {
+    target: String,
+    /// Why it takes no calls now; absent if it does.
+    paused: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pause {
+    /// Why: it is shown with the target and in the audit trail.
+    why: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done {
+    at: String,
+    /// The name of the token.
+    by: String,
+    tenant: Option<String>,
+    what: String,
+}
+
+/// The host is alive.
+#[utoipa::path(get, path = "/health", security(()), responses((status = 200, body = String)))]
+pub(super) async fn health() -> &'static str {
+    "alive\n"
+}
+
+/// The host can take webhooks in durably.
+#[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503, body = Problem)))]
+pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Problem> {
+    match admin.0.journal.why_broken() {
+        None => Ok("ready\n"),
+        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the journal is broken: {why}"))),
+    }
+}
+
+/// Counters and gauges for Prometheus, in the OpenMetrics text format. Takes an operator's token.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text"), (status = 401, body = Problem), (status = 403, body = Problem)))]
+pub(super) async fn metrics(
+    State(admin): State<Admin>,
+    who: Who,
+) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
+    who.is_operator()?;
+    let now = Now { tenants: now(&admin).await?, journal_bytes: admin.0.journal.bytes() };
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], admin.0.journal.metrics().text(&now)))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", security(()),
+    responses((status = 200, body = serde_json::Value, content_type = "application/json")))]
+pub(super) async fn openapi() -> ([(header::HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "application/json")], super::document())
+}
+
+/// The tenants that the token is for, with what waits and what is dead.
+#[utoipa::path(get, path = "/v1/tenants", responses((status = 200, body = Vec<Tenant>), (status = 401, body = Problem)))]
+pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<Tenant>> {
+    let mut tenants = now(&admin).await?;
+    tenants.retain(|now| who.tenant.as_ref().is_none_or(|own| *own == now.tenant));
+    let tenant = |now: TenantNow| Tenant {
+        tenant: now.tenant,
+        waiting: now.waiting,
+        oldest_s: now.oldest_ms as f64 / 1000.0,
+        dead_letters: now.dead_letters,
+        paused: now.paused,
+    };
+    Ok(Json(tenants.into_iter().map(tenant).collect()))
+}
+
+/// Events of a tenant, the newest last.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/events", params(("tenant" = String, Path), Events),
+    responses((status = 200, body = Vec<Event>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn events(
+    State(admin): State<Admin>,
+    who: Who,
+    Path(tenant): Path<String>,
+    Query(wanted): Query<Events>,
+) -> Answer<Vec<Event>> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let Events { outcome, topic, after, limit } = wanted;
+    let limit = limit.unwrap_or(LISTED).min(LISTED_MAX);
+    let filter = Filter { tenant: Some(tenant), outcome, topic, after: after.map(EventId), limit };
+    let rows = admin.read(move |reader| reader.events(&filter)).await?;
+    Ok(Json(rows.iter().map(event_of).collect()))
+}
+
+/// One event with its payload, and every run with its calls, attempts and replies.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/events/{id}", params(("tenant" = String, Path), ("id" = i64, Path)),
+    responses((status = 200, body = EventInFull), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn event(
+    State(admin): State<Admin>,
+    who: Who,
+    Path((tenant, id)): Path<(String, i64)>,
+) -> Answer<EventInFull> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
+    let Some((row, runs)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
+    };
+    let (event, payload) = (event_of(&row), row.event.webhook.payload);
+    Ok(Json(EventInFull { event, payload, runs: runs.into_iter().map(run_of).collect() }))
+}
+
+/// What a person should look at, by cause, the most numerous first.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/dead-letters", params(("tenant" = String, Path)),
+    responses((status = 200, body = Vec<DeadLetters>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn dead_letters(
+    State(admin): State<Admin>,
+    who: Who,
+    Path(tenant): Path<String>,
+) -> Answer<Vec<DeadLetters>> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let causes = admin.read(move |reader| reader.dead_letters(&tenant)).await?;
+    let dead = |cause: journal::DeadLetters| DeadLetters {
+        count: cause.events.len(),
+        events: cause.events.iter().take(LISTED).map(|event| event.0).collect(),
+        topic: cause.topic,
+        outcome: cause.outcome,
+        blame: cause.blame,
+        cause: cause.cause,
+        last_ended_at: clock::rfc3339(cause.last_ended_at),
+    };
+    Ok(Json(causes.into_iter().map(dead).collect()))
+}
+
+/// Takes dead letters up again, each as a new run at the end of its lane.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/retry", params(("tenant" = String, Path)), request_body = Wanted,
+    responses((status = 200, body = Settled), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn retry(
+    State(admin): State<Admin>,
+    who: Who,
+    Path(tenant): Path<String>,
+    Json(Wanted { event, topic, cause, dry_run }): Json<Wanted>,
+) -> Answer<Settled> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let which = Which { event: event.map(EventId), topic, cause };
+    if dry_run {
+        return dead(&admin, tenant, which).await;
+    }
+    let retried = admin.0.journal.retry_dead(&tenant, which.clone(), &who.name).await.map_err(Problem::own)?;
+    settled(&tenant, which, retried)
+}
+
+/// Puts dead letters away for good, with a reason. They stay in the journal.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/discard", params(("tenant" = String, Path)), request_body = Unwanted,
+    responses((status = 200, body = Settled), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn discard(
+    State(admin): State<Admin>,
+    who: Who,
+    Path(tenant): Path<String>,
+    Json(Unwanted { event, topic, cause, why, dry_run }): Json<Unwanted>,
+) -> Answer<Settled> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let which = Which { event: event.map(EventId), topic, cause };
+    if dry_run {
+        return dead(&admin, tenant, which).await;
+    }
+    let why = given(&why)?;
+    let discarded = admin.0.journal.discard_dead(&tenant, which.clone(), why, &who.name).await.map_err(Problem::own)?;
+    settled(&tenant, which, discarded)
+}
+
+/// The two systems, and whether they take calls now.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/targets", params(("tenant" = String, Path)),
+    responses((status = 200, body = Vec<Target>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn targets(State(admin): State<Admin>, who: Who, Path(tenant): Path<String>) -> Answer<Vec<Target>> {
+    let tenant = admin.tenant(&who, &tenant)?;
+    let paused = admin.0.delivery.paused();
+    let why = |name: &str| paused.iter().find(|(of, target, _)| *of == tenant && target == name);
+    let target = |name: &str| Target { target: name.to_owned(), paused: why(name).map(|(_, _, why)| why.clone()) };
+    Ok(Json(TARGETS.map(target).into()))
+}
+
+/// Sends a target no calls until it is resumed, whatever restarts there are. Calls wait in the journal.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/pause", params(("tenant" = String, Path), ("target" = String, Path)),
+    request_body = Pause,
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn pause(
+    State(admin): State<Admin>,
+    who: Who,
+    Path((tenant, target)): Path<(String, String)>,
+    Json(Pause { why }): Json<Pause>,
+) -> Result<StatusCode, Problem> {
+    let tenant = known_target(&admin, &who, &tenant, &target)?;
+    let why = given(&why)?;
+    let journal = &admin.0.journal;
+    journal.pause(&tenant, &target, &format!("paused by {}: {why}", who.name)).await.map_err(Problem::own)?;
+    record(&admin, &who, &tenant, format!("paused {target}: {why}")).await
+}
+
+/// Lets a target take calls again, whatever paused it.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/resume", params(("tenant" = String, Path), ("target" = String, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn resume(
+    State(admin): State<Admin>,
+    who: Who,
+    Path((tenant, target)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let tenant = known_target(&admin, &who, &tenant, &target)?;
+    admin.0.journal.resume(&tenant, &target).await.map_err(Problem::own)?;
+    record(&admin, &who, &tenant, format!("resumed {target}")).await
+}
+
+/// What was done by whom, the newest first: to one tenant with its token, to all with an operator's.
+#[utoipa::path(get, path = "/v1/audit", params(Deeds), responses((status = 200, body = Vec<Done>), (status = 401, body = Problem)))]
+pub(super) async fn audit(State(admin): State<Admin>, who: Who, Query(wanted): Query<Deeds>) -> Answer<Vec<Done>> {
+    let limit = wanted.limit.unwrap_or(LISTED).min(LISTED_MAX);
+    let deeds = admin.read(move |reader| reader.audit(who.tenant.as_deref(), limit)).await?;
+    let done =
+        |(at, deed): (i64, Deed)| Done { at: clock::rfc3339(at), by: deed.by, tenant: deed.tenant, what: deed.what };
+    Ok(Json(deeds.into_iter().map(done).collect()))
+}
+
+async fn now(admin: &Admin) -> Result<Vec<TenantNow>, Problem> {
+    let mut waiting = admin.read(|reader| reader.waiting()).await?;
+    let paused = admin.0.delivery.paused();
+    let tenant = |name: &String| {
+        let mut now = waiting.remove(name).unwrap_or_default();
+        now.tenant = name.clone();
+        now.paused = paused.iter().filter(|(of, ..)| of == name).map(|(_, target, _)| target.clone()).collect();
+        now.paused.sort();
+        now
+    };
+    Ok(admin.0.tenants.iter().map(tenant).collect())
+}
+
+async fn dead(admin: &Admin, tenant: String, which: Which) -> Answer<Settled> {
+    let of = tenant.clone();
+    let causes = admin.read(move |reader| reader.dead_letters(&of)).await?;
+    let is_meant = |cause: &journal::DeadLetters| {
+        which.topic.as_ref().is_none_or(|topic| *topic == cause.topic)
+            && which.cause.as_ref().is_none_or(|wanted| *wanted == cause.cause)
+    };
+    let events = causes.iter().filter(|cause| is_meant(cause)).flat_map(|cause| &cause.events);
+    let mut events: Vec<_> = events.copied().filter(|event| which.event.is_none_or(|one| one == *event)).collect();
+    events.sort();
+    settled(&tenant, which, events)
+}
+
+fn settled(tenant: &str, which: Which, events: Vec<EventId>) -> Answer<Settled> {
+    match which.event {
+        Some(event) if events.is_empty() => {
+            let detail = format!("event {event} of tenant `{tenant}` is no dead letter, or is redacted");
+            Err(Problem::new(StatusCode::NOT_FOUND, detail))
+        }
+        _ => Ok(Json(Settled { events: events.into_iter().map(|event| event.0).collect() })),
+    }
+}
+
+fn known_target(admin: &Admin, who: &Who, tenant: &str, target: &str) -> Result<String, Problem> {
+    let tenant = admin.tenant(who, tenant)?;
+    if !TARGETS.contains(&target) {
+        let detail = format!("there is no target `{target}`: there are `shopify` and `omneo`");
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    }
+    Ok(tenant)
+}
+
+fn given(why: &str) -> Result<&str, Problem> {
+    let why = why.trim();
+    if why.is_empty() || why.chars().count() > WHY_CHARS_MAX || why.contains(char::is_control) {
+        let detail = format!("`why` is a line of 1 to {WHY_CHARS_MAX} characters: others will want to know");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    Ok(why)
+}
+
+async fn record(admin: &Admin, who: &Who, tenant: &str, what: String) -> Result<StatusCode, Problem> {
+    let deed = Deed { by: who.name.clone(), tenant: Some(tenant.to_owned()), what };
+    admin.0.journal.record(deed).await.map_err(Problem::own)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn event_of(row: &EventRow) -> Event {
+    let webhook = &row.event.webhook;
+    Event {
+        id: row.event.id.0,
+        source: webhook.source.clone(),
+        topic: webhook.topic.clone(),
+        received_at: clock::rfc3339(webhook.received_at),
+        names: row.names.clone(),
+        outcome: row.outcome.clone(),
+        blame: row.blame.clone(),
+        reason: row.reason.clone(),
+        version: row.version.clone(),
+        ended_at: row.ended_at.map(clock::rfc3339),
+        redacted_at: row.redacted_at.map(clock::rfc3339),
+        calls: row.calls,
+    }
+}
+
+fn run_of(run: RunRow) -> Run {
+    Run {
+        version: run.version,
+        state: run.state,
+        begun_at: clock::rfc3339(run.begun_at),
+        asks: run.asks,
+        fuel: run.fuel,
+        log: run.log,
+        calls: run.calls.into_iter().map(call_of).collect(),
+    }
+}
+
+fn call_of(row: CallRow) -> Call {
+    let attempt = |attempt: crate::journal::AttemptRow| Attempt {
+        began_at: clock::rfc3339(attempt.began_at),
+        ended_at: attempt.ended_at.map(clock::rfc3339),
+        outcome: attempt.outcome,
+    };
+    let (status, reply) = match row.reply {
+        Some(Reply::Answer(answer)) => (Some(answer.status), Some(answer.body)),
+        Some(Reply::Unknown(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let document = match &row.call.request {
+        Request::Graphql { document, .. } => Some(document.clone()),
+        Request::Rest { .. } => None,
+    };
+    Call {
+        pass: row.pass,
+        call: row.call.line(),
+        body: row.call.body().to_owned(),
+        document,
+        status,
+        reply,
+        attempts: row.attempts.into_iter().map(attempt).collect(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Dead letters: which there are, by cause, and how they are taken up again or put away. Knows reasons as texts only.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::operators::{Deed, record};
+use super::{Arrived, Journal, Reader, drop_open_runs};
+use crate::clock;
+use crate::model::{EventId, Millis};
+
+const IS_DEAD: &str = "outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL";
+
+/// Dead letters of a tenant that have one cause.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetters {
+    pub topic: String,
+    pub outcome: String,
+    pub blame: Option<String>,
+    /// Their reason, with `…` for what differs between them: ids, numbers, addresses.
+    pub cause: String,
+    pub last_ended_at: Millis,
+    /// In order of arrival.
+    pub events: Vec<EventId>,
+}
+
+/// Which dead letters of a tenant are meant; what is absent does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    pub event: Option<EventId>,
+    pub topic: Option<String>,
+    /// As [`DeadLetters`] has it.
+    pub cause: Option<String>,
+}
+
+impl Reader {
+    /// The dead letters of a tenant by cause, the most numerous first. What is redacted is not among them.
+    pub fn dead_letters(&self, tenant: &str) -> anyhow::Result<Vec<DeadLetters>> {
+        let sql = format!(
+            "SELECT id, topic, outcome, blame, reason, ended_at FROM events WHERE tenant = ? AND {IS_DEAD} ORDER BY id"
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([tenant])?;
+        let mut causes: BTreeMap<(String, String, String), DeadLetters> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let (event, topic, outcome) = (EventId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+            let cause = cause(&row.get::<_, Option<String>>(4)?.unwrap_or_default());
+            let ended_at: Option<Millis> = row.get(5)?;
+            let blame: Option<String> = row.get(3)?;
+            let known = causes.entry((topic.clone(), outcome.clone(), cause.clone()));
+            let known =
+                known.or_insert_with(|| DeadLetters { topic, outcome, blame, cause, last_ended_at: 0, events: vec![] });
+            known.last_ended_at = known.last_ended_at.max(ended_at.unwrap_or_default());
+            known.events.push(event);
+        }
+        let mut causes: Vec<_> = causes.into_values().collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.events.len()));
+        Ok(causes)
+    }
+}
+
+impl Journal {
+    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
+    /// taken up: nothing is left of it.
+    pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
+        let redacted = self.read(|reader| Ok(reader.show(event)?.and_then(|(event, _)| event.redacted_at)))?;
+        if let Some(at) = redacted {
+            anyhow::bail!("event {event} was redacted on {}: nothing is left to run", clock::date(at));
+        }
+        let feeds = self.feeds.clone();
+        let tenant = self
+            .writer
+            .write(
+                move |tx| {
+                    tx.query_row(
+                        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
+                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL RETURNING tenant",
+                        [event.0],
+                        |row| row.get::<_, String>(0),
+                    )
+                    .optional()
+                },
+                move |tenant| {
+                    if let Some(tenant) = tenant {
+                        let _ = feeds.events.send(Arrived { event, tenant: tenant.clone() });
+                    }
+                },
+            )
+            .await?;
+        Ok(tenant.is_some())
+    }
+
+    /// Takes dead letters up again, each as a new run at the end of its lane, and says so in the audit trail.
+    pub async fn retry_dead(&self, tenant: &str, which: Which, by: &str) -> anyhow::Result<Vec<EventId>> {
+        let retry = |tx: &Transaction, event: EventId| {
+            tx.prepare_cached(
+                "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL WHERE id = ?",
+            )?
+            .execute([event.0])
+            .map(drop)
+        };
+        self.settle(tenant, which, by, "retried", String::new(), retry).await
+    }
+
+    /// Puts dead letters away for good, with a reason, and says so in the audit trail.
+    pub async fn discard_dead(&self, tenant: &str, which: Which, why: &str, by: &str) -> anyhow::Result<Vec<EventId>> {
+        let said = format!("discarded by {by}: {why}; it had ended ");
+        let discard = move |tx: &Transaction, event: EventId| {
+            drop_open_runs(tx, event)?;
+            tx.prepare_cached(
+                "UPDATE events SET reason = ? || outcome || ': ' || reason, outcome = 'discarded' WHERE id = ?",
+            )?
+            .execute(params![said, event.0])
+            .map(drop)
+        };
+        self.settle(tenant, which, by, "discarded", format!(": {why}"), discard).await
+    }
+
+    async fn settle(
+        &self,
+        tenant: &str,
+        which: Which,
+        by: &str,
+        verb: &'static str,
+        why: String,
+        settle: impl Fn(&Transaction, EventId) -> rusqlite::Result<()> + Send + 'static,
+    ) -> anyhow::Result<Vec<EventId>> {
+        let (feeds, tenant, by) = (self.feeds.clone(), tenant.to_owned(), by.to_owned());
+        let told = tenant.clone();
+        let work = move |tx: &Transaction| {
+            let events = find(tx, &tenant, &which)?;
+            for event in &events {
+                settle(tx, *event)?;
+            }
+            if !events.is_empty() {
+                let of = [
+                    which.topic.as_deref().map(|topic| format!(" of {topic}")),
+                    which.cause.map(|c| format!(" ({c})")),
+                ];
+                let of: String = of.into_iter().flatten().collect();
+                let what = match which.event {
+                    Some(event) => format!("{verb} event {event}{why}"),
+                    None => format!("{verb} {} dead letters{of}{why}", events.len()),
+                };
+                record(tx, &Deed { by, tenant: Some(tenant), what })?;
+            }
+            Ok(events)
+        };
+        let tell = move |events: &Vec<EventId>| {
+            for event in events.iter().filter(|_| verb == "retried") {
+                let _ = feeds.events.send(Arrived { event: *event, tenant: told.clone() });
+            }
+        };
+        self.writer.write(work, tell).await
+    }
+}
+
+fn find(tx: &Transaction, tenant: &str, which: &Which) -> rusqlite::Result<Vec<EventId>> {
+    let sql = format!(
+        "SELECT id, reason FROM events WHERE tenant = ?1 AND (?2 IS NULL OR id = ?2) AND (?3 IS NULL OR topic = ?3) AND {IS_DEAD}
+         ORDER BY id"
+    );
+    let mut statement = tx.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![tenant, which.event.map(|event| event.0), which.topic])?;
+    let mut events = vec![];
+    while let Some(row) = rows.next()? {
+        let reason: Option<String> = row.get(1)?;
+        if which.cause.as_ref().is_none_or(|wanted| *wanted == cause(&reason.unwrap_or_default())) {
+            events.push(EventId(row.get(0)?));
+        }
+    }
+    Ok(events)
+}
+
+/// A reason without what is of one event only: words with a digit or an `@` in them.
+fn cause(reason: &str) -> String {
+    let is_own = |word: &str| word.contains(|c: char| c.is_ascii_digit() || c == '@');
+    let words = reason.split(' ').map(|word| if is_own(word) { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cause;
+
+    #[test]
+    fn a_cause_is_a_reason_without_ids_numbers_and_addresses() {
+        assert_eq!(
+            cause("the customer's e-mail ada@example.org belongs to profile 0b7dbfa6-25d3, which is customer 7's"),
+            "the customer's e-mail … belongs to profile … which is customer …"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! The admin API as operators and tenants use it: who may see what, what is done about dead letters, and that every answer
+//! is as the document says.
+
+mod host;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use host::{Host, hostile};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tandem::admin;
+
+struct Desk {
+    host: Host,
+    client: reqwest::Client,
+    document: Value,
+    /// Operations of the document that were used: `GET /v1/tenants`.
+    used: Mutex<BTreeSet<String>>,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let host = Host::start(["acme", "other"].map(|tenant| (tenant.to_owned(), hostile()))).await;
+        let document = serde_json::from_str(&admin::document()).unwrap();
+        Self { host, client: reqwest::Client::new(), document, used: Mutex::default() }
+    }
+
+    /// A token that is in force.
+    async fn token(&self, name: &str, tenant: Option<&str>) -> String {
+        let token = admin::new_token().unwrap();
+        assert!(self.host.server.journal.add_token(name, tenant, &admin::hash(&token)).await.unwrap());
+        token
+    }
+
+    /// Status and body of an answer, which must be as the document says.
+    async fn ask(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.host.server.admin.unwrap());
+        let mut request = self.client.request(method.clone(), url);
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        self.check(&method, path, status, &body);
+        (status, body)
+    }
+
+    fn check(&self, method: &Method, path: &str, status: u16, body: &Value) {
+        let path = path.split('?').next().unwrap();
+        let fits = |template: &str| {
+            let (one, other): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+            one.len() == other.len()
+                && one.iter().zip(&other).all(|(part, given)| part.starts_with('{') || part == given)
+        };
+        let paths = self.document["paths"].as_object().unwrap();
+        let Some((template, operations)) = paths.iter().find(|(template, _)| fits(template)) else {
+            return assert_eq!(status, 404, "{path} is not in the document");
+        };
+        let operation = &operations[method.as_str().to_lowercase()];
+        if operation.is_null() {
+            return assert_eq!(status, 405, "{method} {path} is not in the document");
+        }
+        self.used.lock().unwrap().insert(format!("{method} {template}"));
+        let answer = &operation["responses"][status.to_string()];
+        assert!(!answer.is_null(), "{method} {template} answers {status}, which is not in the document: {body}");
+        let Some(content) = answer["content"].as_object() else { return };
+        let mut schema = content.values().next().unwrap()["schema"].clone();
+        schema["components"] = self.document["components"].clone();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let wrong: Vec<_> = validator.iter_errors(body).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{method} {path} answers {body}, which is not as the document says: {wrong:?}");
+    }
+
+    async fn get(&self, token: &str, path: &str) -> (u16, Value) {
+        self.ask(token, Method::GET, path, None).await
+    }
+
+    async fn post(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask(token, Method::POST, path, Some(body)).await
+    }
+
+    /// Events of a tenant that are over.
+    async fn sent(&self, tenant: &str, topic: &str, ids: &[u64]) -> Vec<i64> {
+        let mut events = vec![];
+        for id in ids {
+            let event = self.host.event(tenant, topic, &json!({ "id": id }).to_string()).await;
+            self.host.over(event).await;
+            events.push(event.0);
+        }
+        events
+    }
+}
+
+fn detail(answer: &(u16, Value)) -> (u16, &str) {
+    (answer.0, answer.1["detail"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_token_shows_what_it_is_for_and_nothing_else() {
+    let desk = Desk::open().await;
+    let (operator, acme) = (desk.token("ops", None).await, desk.token("acme-1", Some("acme")).await);
+    let [mine] = desk.sent("acme", "good", &[1]).await[..] else { panic!() };
+    let [theirs] = desk.sent("other", "good", &[1]).await[..] else { panic!() };
+
+    let names = |answer: (u16, Value)| -> Vec<String> {
+        answer.1.as_array().unwrap().iter().map(|tenant| tenant["tenant"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(desk.get(&operator, "/v1/tenants").await), ["acme", "other"]);
+    assert_eq!(names(desk.get(&acme, "/v1/tenants").await), ["acme"]);
+    assert_eq!(desk.get(&operator, &format!("/v1/tenants/other/events/{theirs}")).await.1["outcome"], "done");
+    assert_eq!(desk.get(&acme, &format!("/v1/tenants/acme/events/{mine}")).await.1["payload"], "{\"id\":1}");
+
+    // Another tenant is as unknown as one that is not there, and so are its events.
+    for path in ["/v1/tenants/other/events", "/v1/tenants/nobody/events"] {
+        let answer = desk.get(&acme, path).await;
+        let name = path.split('/').nth(3).unwrap();
+        assert_eq!(detail(&answer), (404, &*format!("there is no tenant `{name}`")));
+    }
+    let answer = desk.get(&acme, &format!("/v1/tenants/acme/events/{theirs}")).await;
+    assert_eq!(detail(&answer), (404, &*format!("tenant `acme` has no event {theirs}")));
+    assert_eq!(desk.get(&acme, "/metrics").await.0, 403);
+
+    let missing = "a token is missing: send `Authorization: Bearer …`; `tandem token create` makes one";
+    assert_eq!(detail(&desk.get("", "/v1/tenants").await), (401, missing));
+    let unknown = "this token is not known, or was revoked";
+    assert_eq!(detail(&desk.get("tandem_00", "/v1/tenants").await), (401, unknown));
+    assert!(desk.host.server.journal.revoke_token("acme-1").await.unwrap());
+    assert_eq!(detail(&desk.get(&acme, "/v1/tenants").await), (401, unknown));
+    assert!(!desk.host.server.journal.revoke_token("acme-1").await.unwrap());
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_grouped_by_cause_and_taken_up_or_put_away() {
+    let desk = Desk::open().await;
+    let acme = desk.token("acme-1", Some("acme")).await;
+    let broken = desk.sent("acme", "broken", &[1, 2, 3]).await;
+    let strays = desk.sent("acme", "stray", &[4]).await;
+    desk.sent("other", "broken", &[5]).await;
+
+    let (_, groups) = desk.get(&acme, "/v1/tenants/acme/dead-letters").await;
+    let shown = |group: &Value| (group["topic"].clone(), group["count"].clone(), group["events"].clone());
+    assert_eq!(shown(&groups[0]), (json!("broken"), json!(3), json!(broken)));
+    assert_eq!(shown(&groups[1]), (json!("stray"), json!(1), json!(strays)));
+    assert_eq!(groups.as_array().unwrap().len(), 2);
+
+    // One, some by their cause, and what that would be.
+    let retry = "/v1/tenants/acme/dead-letters/retry";
+    let cause = json!({"topic": "broken", "cause": groups[0]["cause"], "dry_run": true});
+    assert_eq!(desk.post(&acme, retry, cause.clone()).await, (200, json!({ "events": broken })));
+    assert_eq!(desk.post(&acme, retry, json!({"event": broken[0]})).await, (200, json!({"events": [broken[0]]})));
+    desk.host.over(tandem::model::EventId(broken[0])).await;
+    let cause = json!({"topic": "broken", "cause": groups[0]["cause"]});
+    assert_eq!(desk.post(&acme, retry, cause).await, (200, json!({ "events": broken })));
+    for event in &broken {
+        desk.host.over(tandem::model::EventId(*event)).await;
+        let (_, runs) = desk.host.show(tandem::model::EventId(*event));
+        assert_eq!(runs.len(), if *event == broken[0] { 3 } else { 2 });
+    }
+
+    // Put away, they stay where they are with the reason.
+    let discard = "/v1/tenants/acme/dead-letters/discard";
+    let answer = desk.post(&acme, discard, json!({"event": strays[0], "why": " "})).await;
+    assert_eq!(detail(&answer), (400, "`why` is a line of 1 to 500 characters: others will want to know"));
+    let away = json!({"event": strays[0], "why": "settled by hand"});
+    assert_eq!(desk.post(&acme, discard, away.clone()).await, (200, json!({ "events": strays })));
+    let (_, event) = desk.get(&acme, &format!("/v1/tenants/acme/events/{}", strays[0])).await;
+    assert_eq!(event["outcome"], "discarded");
+    let reason = event["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("discarded by acme-1: settled by hand; it had ended failed: the rules called"),
+        "{reason}"
+    );
+    let answer = desk.post(&acme, discard, away).await;
+    let gone = format!("event {} of tenant `acme` is no dead letter, or is redacted", strays[0]);
+    assert_eq!(detail(&answer), (404, gone.as_str()));
+    assert_eq!(desk.get(&acme, "/v1/tenants/acme/dead-letters").await.1.as_array().unwrap().len(), 1);
+
+    // Whoever comes later reads what was done.
+    let (_, deeds) = desk.get(&acme, "/v1/audit").await;
+    let what: Vec<_> = deeds.as_array().unwrap().iter().map(|deed| deed["what"].as_str().unwrap()).collect();
+    assert_eq!(
+        what,
+        [
+            format!("discarded event {}: settled by hand", strays[0]),
+            format!("retried 3 dead letters of broken ({})", groups[0]["cause"].as_str().unwrap()),
+            format!("retried event {}", broken[0]),
+            "token acme-1 created, for tenant acme".to_owned(),
+        ]
+    );
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_target_gets_nothing_until_it_is_resumed() {
+    let desk = Desk::open().await;
+    let operator = desk.token("ops", None).await;
+    let pause = |target: &str| format!("/v1/tenants/acme/targets/{target}/pause");
+    assert_eq!(desk.post(&operator, &pause("omneo"), json!({"why": "a migration"})).await.0, 204);
+    let (_, targets) = desk.get(&operator, "/v1/tenants/acme/targets").await;
+    assert_eq!(targets[1], json!({"target": "omneo", "paused": "paused by ops: a migration"}));
+    assert_eq!(targets[0], json!({"target": "shopify", "paused": null}));
+
+    let before = desk.host.omneo.requests().len();
+    let event = desk.host.event("acme", "ask", r#"{"id": 1}"#).await;
+    // Another tenant's call goes out meanwhile.
+    let other = desk.host.event("other", "ask", r#"{"id": 1}"#).await;
+    desk.host.over(other).await;
+    assert_eq!(desk.host.omneo.requests().len(), before + 1);
+    assert_eq!(desk.host.row(event).outcome, None);
+    assert_eq!(desk.get(&operator, "/v1/tenants").await.1[0]["paused"], json!(["omneo"]));
+
+    assert_eq!(desk.post(&operator, "/v1/tenants/acme/targets/omneo/resume", Value::Null).await.0, 204);
+    assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+    let answer = desk.post(&operator, &pause("stripe"), json!({"why": "?"})).await;
+    assert_eq!(detail(&answer), (404, "there is no target `stripe`: there are `shopify` and `omneo`"));
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn instruments_can_be_read() {
+    let desk = Desk::open().await;
+    let operator = desk.token("ops", None).await;
+    desk.sent("acme", "ask", &[1]).await;
+    desk.sent("acme", "broken", &[2]).await;
+    assert_eq!(desk.get("", "/health").await, (200, json!("alive\n")));
+    assert_eq!(desk.get("", "/ready").await, (200, json!("ready\n")));
+    let (status, metrics) = desk.get(&operator, "/metrics").await;
+    let metrics = metrics.as_str().unwrap();
+    for line in [
+        "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 2",
+        "tandem_events_ended_total{tenant=\"acme\",outcome=\"done\"} 1",
+        "tandem_events_ended_total{tenant=\"acme\",outcome=\"failed\"} 1",
+        "tandem_attempts_total{target=\"omneo\",outcome=\"401\"} 0",
+        "tandem_dead_letters{tenant=\"acme\"} 1",
+        "tandem_ask_seconds_count 3",
+    ] {
+        let name = line.split(' ').next().unwrap();
+        let shown = metrics.lines().find(|shown| shown.starts_with(name));
+        assert!(shown == Some(line) || line.ends_with(" 0") && shown.is_none(), "{status} {line}: {shown:?}");
+    }
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_names_every_verb_once() {
+    let desk = Desk::open().await;
+    let (status, served) = desk.get("", "/v1/openapi.json").await;
+    assert_eq!((status, &served), (200, &desk.document));
+    assert_eq!(served["openapi"].as_str().map(|version| version.starts_with("3.1")), Some(true));
+    let operations = served["paths"].as_object().unwrap().values().flat_map(|verbs| verbs.as_object().unwrap());
+    let mut ids: Vec<_> = operations.map(|(_, verb)| verb["operationId"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!((ids.len(), all >= 14), (all, true));
+    let nothing = "there is nothing here; see /v1/openapi.json";
+    assert_eq!(detail(&desk.get("", "/v2/tenants").await), (404, nothing));
+    desk.host.stop().await;
+}
