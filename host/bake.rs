@@ -128,7 +128,7 @@ async fn freeze(
     let wizer = Wizer::new();
     let (context, instrumented) = wizer.instrument_component(base).map_err(|error| {
         anyhow!(
-            "the component cannot be frozen: {}\nhint: what is composed of several is frozen before it is composed",
+            "the component cannot be frozen: {}\nhint: a base is one plugin as `tandem_sdk::export!` makes it; what is composed of several is frozen before",
             error.root_cause()
         )
     })?;
@@ -142,8 +142,9 @@ async fn freeze(
         Ok(warnings) => warnings,
         Err(problems) => return Ok(Err(problems)),
     };
-    // The snapshot hands over the whole memory, which is no answer of the component's.
+    // The snapshot reads the whole memory, which is no answer of the component's and takes nothing of its fuel.
     store.set_hostcall_fuel(usize::MAX);
+    store.set_fuel(u64::MAX).map_err(anyhow::Error::from)?;
     let snapshot = wizer
         .snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance })
         .await

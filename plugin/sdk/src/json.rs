@@ -129,15 +129,15 @@ impl<'a> View<'a> {
         rest.is_empty().then_some(view)
     }
 
-    fn child(&self, token: &str) -> Option<usize> {
+    fn child(&self, step: &str) -> Option<usize> {
         let tape = &self.json.tape;
         match self.kind() {
-            Kind::Object if token.bytes().any(|byte| byte == b'~') => {
-                tape.member(self.node, &token.replace("~1", "/").replace("~0", "~"))
+            Kind::Object if step.bytes().any(|byte| byte == b'~') => {
+                tape.member(self.node, &step.replace("~1", "/").replace("~0", "~"))
             }
-            Kind::Object => tape.member(self.node, token),
-            Kind::List if token == "0" || !token.starts_with(['+', '0']) => {
-                tape.inside(self.node).nth(token.parse().ok()?)
+            Kind::Object => tape.member(self.node, step),
+            Kind::List if step == "0" || !step.starts_with(['+', '0']) => {
+                tape.inside(self.node).nth(step.parse().ok()?)
             }
             _ => None,
         }

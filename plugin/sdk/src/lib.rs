@@ -141,7 +141,6 @@ macro_rules! export {
                     $prepare;
                     let (rules, warnings) = <$rules as $crate::Rules>::configure(&rules)?;
                     CONFIGURED.replace(Some(rules));
-                    $crate::make_room();
                     Ok(warnings)
                 }
                 fn key(event: $crate::Event) -> Result<$crate::Entity, ::std::string::String> {
@@ -160,15 +159,6 @@ macro_rules! export {
             $crate::bindings::export_bindings!(Component with_types_in $crate::bindings);
         };
     };
-}
-
-/// Bytes that an ask finds free in a component that was frozen: most orders need less.
-const ROOM_BYTES: usize = 1 << 20;
-
-/// Grows the memory before the component is frozen: an ask that grows it pays for that, and for each page once more.
-#[doc(hidden)]
-pub fn make_room() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(ROOM_BYTES)));
 }
 
 /// Sends the message of a panic to the event's log.

@@ -130,11 +130,11 @@ struct Reader<'t> {
 impl Reader<'_> {
     fn all(&mut self) -> Option<()> {
         self.value(0)?;
-        self.token().is_none().then_some(())
+        self.ahead().is_none().then_some(())
     }
 
     fn value(&mut self, depth: usize) -> Option<()> {
-        match self.token()? {
+        match self.ahead()? {
             b'"' => self.string(),
             b'{' => self.members(Kind::Object, b'}', depth),
             b'[' => self.members(Kind::List, b']', depth),
@@ -152,14 +152,14 @@ impl Reader<'_> {
         let node = self.nodes.len();
         self.push(kind, self.at, self.at);
         self.at += 1;
-        let mut is_over = self.token()? == close;
+        let mut is_over = self.ahead()? == close;
         while !is_over {
             if kind == Kind::Object {
                 self.member(depth)?;
             } else {
                 self.value(depth + 1)?;
             }
-            is_over = self.token()? == close;
+            is_over = self.ahead()? == close;
             if !is_over {
                 self.eat(b',')?;
             }
@@ -171,8 +171,8 @@ impl Reader<'_> {
 
     fn member(&mut self, depth: usize) -> Option<()> {
         let key = self.nodes.len();
-        (self.token()? == b'"').then(|| self.string())??;
-        self.token()?;
+        (self.ahead()? == b'"').then(|| self.string())??;
+        self.ahead()?;
         self.eat(b':')?;
         self.value(depth + 1)?;
         self.nodes[key].next = self.nodes.len() as u32;
@@ -290,7 +290,7 @@ impl Reader<'_> {
     }
 
     /// The next byte that is not blank, of which there is none at the end.
-    fn token(&mut self) -> Option<u8> {
+    fn ahead(&mut self) -> Option<u8> {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }

@@ -225,11 +225,11 @@ mod tests {
     use tandem_sdk::Json;
 
     fn row(value: Value) -> Address {
-        Address::of_row(&Json::answer(&value.to_string()).unwrap().view()).unwrap()
+        Address::of_row(&Json::answer(value.to_string()).unwrap().view()).unwrap()
     }
 
     fn body(value: Value) -> Option<Address> {
-        Address::of_body(&Json::answer(&value.to_string()).unwrap().view()).unwrap()
+        Address::of_body(&Json::answer(value.to_string()).unwrap().view()).unwrap()
     }
 
     #[test]
