@@ -10,11 +10,11 @@ use tandem::rules::Plugin;
 use tandem::sandbox::{Case, Rules, find};
 
 async fn build(base: &[u8], rules: &str) -> Result<Vec<u8>, Refused> {
-    bake::bake(&engine::building_engine().unwrap(), base, "acme.toml", rules).await
+    bake::bake(&engine::building_engine().unwrap(), base, "acme.toml", rules).await.map(|baked| baked.component)
 }
 
 fn zone(component: &[u8]) -> String {
-    let plugin = Plugin::load(&engine::engine().unwrap(), component).unwrap();
+    let plugin = Plugin::load(&engine::building_engine().unwrap(), component).unwrap();
     plugin.manifest().settings.iter().find(|setting| setting.at == "/timezone").unwrap().value.clone()
 }
 
@@ -30,8 +30,8 @@ async fn a_wrapper_has_the_default_rules_behind_it_with_their_settings() {
     let usual: Vec<_> = cases.iter().filter(|case| case.rules.is_none()).collect();
     assert!(usual.len() > 5);
     for case in usual {
-        let report = case.run(&Rules::from(&plugin));
-        assert_eq!(report.wrong(), None, "{report}");
+        let report = case.run(&Rules::from(&plugin), None);
+        assert_eq!(report.wrong(), None, "{}", case.name);
     }
 }
 

@@ -36,6 +36,9 @@ async fn day(town: &Town) -> Vec<String> {
     paid["line_items"][0]["discount_allocations"] = json!([{"amount": "1.00", "discount_application_index": 0}]);
     (paid["total_price"], paid["total_discounts"]) = (json!("18.90"), json!("1.00"));
     shopify.send_order("orders/paid", paid);
+    let mut pending = order(5_500_000_004_503, Some(customer), "pending");
+    (pending["name"], pending["order_number"]) = (json!("#1003"), json!(1003));
+    shopify.send_order("orders/create", pending);
     let mut guest = order(5_500_000_004_502, None, "paid");
     guest["email"] = json!("Wandering.Visitor@passing.dev");
     shopify.send_order("orders/paid", guest);
@@ -73,6 +76,9 @@ async fn day(town: &Town) -> Vec<String> {
         "1815-12-10",
         "5500000004501",
         "5500000004502",
+        "5500000004503",
+        "#1003",
+        "\"1003\"",
         "7a2165f9",
     ]
     .map(str::to_lowercase)

@@ -3,13 +3,14 @@
 mod host;
 mod town;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use host::hostile;
 use serde_json::{Value, json};
-use tandem::journal::{Asked, Journal, Range, Reader};
+use tandem::journal::{Activation, Asked, Cause, Journal, Range, Reader};
 use tandem::model::{Answer, Call, Effect, End, Entity, EventId, Method, Names, Outcome, Reply, Request, Webhook};
 use tandem::paint::Paint;
 use tandem::replay::{self, Class, Replay, Report, Require};
@@ -267,16 +268,27 @@ fn webhook(topic: &str, id: usize) -> Webhook {
 /// A journal whose events, each of a topic of the hostile rules, were all said to be done by some other version.
 async fn history(path: &Path, topics: &[&str]) {
     let (journal, feeds, thread) = Journal::open(path).unwrap();
+    let another = Activation {
+        tenant: "acme".into(),
+        digest: "another".into(),
+        cause: Cause::Configured,
+        fixed: BTreeMap::new(),
+        relink: false,
+        expected: None,
+        failures_max: None,
+        configured: None,
+    };
+    journal.activate(another).await.unwrap().unwrap();
     for (n, topic) in topics.iter().enumerate() {
         journal.append(webhook(topic, n)).await.unwrap();
         let event = EventId(n as i64 + 1);
         let entity = Entity { names: vec![format!("shopify/thing/{n}")], after: vec![] };
         let lane = journal.key("acme", vec![(event, entity)]).await.unwrap()[0].lane.entity;
-        let run = journal.begin(event, lane, "another").await.unwrap().unwrap().run;
+        let run = journal.begin(event, lane).await.unwrap().unwrap().run;
         if *topic == "ask" {
             let request = Request::Rest { method: Method::Get, path: "/profiles".into(), query: vec![], body: None };
             let call = Call { target: "omneo".into(), request, effect: Effect::Read };
-            journal.send(run, event, "acme", vec![call.clone()], Asked::default()).await.unwrap();
+            journal.send(run, event, "acme", vec![(call.clone(), String::new())], Asked::default()).await.unwrap();
             let due = journal.read(|reader| reader.unanswered()).unwrap().remove(0);
             let answer = Answer { status: 200, headers: vec![], body: "{}".into() };
             journal.reply(&due, None, Reply::Answer(answer)).await.unwrap();

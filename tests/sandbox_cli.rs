@@ -227,7 +227,12 @@ hint: make it a case, a folder with the body in `payload.json`, and give replies
     let said = folder.tandem_given(&format!("{recall} memory.json"), PAYLOAD);
     assert_eq!((said.status, &*said.stdout), (0, "= done: [\"{\\\"gone\\\":true}\"]\n"));
     let said = folder.tandem_given(&format!("{recall} no.json"), PAYLOAD);
-    assert_eq!(said, is_wrong("error: reading the memory `no.json`: No such file or directory (os error 2)\n"));
+    assert_eq!(
+        said,
+        is_wrong(
+            "error: reading the memory `no.json`: No such file or directory (os error 2)\nhint: check the name; it counts from the folder you are in\n"
+        )
+    );
     let said = of_topic("broken", "");
     assert!(said.status == 1 && said.stdout.starts_with("= failed: the rules panicked at src/lib.rs:"), "{said:?}");
 }
@@ -363,6 +368,7 @@ fn what_cannot_be_tested_is_named_with_its_fix() {
 hint: put the body of the webhook there, or remove the folder
 
 error: `cases/shopify/orders-paid/it-is-not-json/payload.json` is not JSON: EOF while parsing an object at line 1 column 1
+hint: put the body of the webhook there as it was sent
 
 error: two cases of one name: `cases/shopify/ask/omneo-is-asked` and `cases/shopify/remember/omneo-is-asked`
 hint: rename one: its name says what it shows
@@ -371,9 +377,18 @@ hint: rename one: its name says what it shows
     );
     let folder = Folder::new();
     for (arguments, said) in [
-        ("test no --rules acme.wasm", "error: reading the folder `no`: No such file or directory (os error 2)\n"),
-        ("test cases --rules no.toml", "error: reading the rules `no.toml`: No such file or directory (os error 2)\n"),
-        ("test cases --rules no.wasm", "error: reading plugin `no.wasm`: No such file or directory (os error 2)\n"),
+        (
+            "test no --rules acme.wasm",
+            "error: reading the folder `no`: No such file or directory (os error 2)\nhint: name a folder of cases, or one case\n",
+        ),
+        (
+            "test cases --rules no.toml",
+            "error: reading the rules `no.toml`: No such file or directory (os error 2)\nhint: check the name; it counts from the folder you are in\n",
+        ),
+        (
+            "test cases --rules no.wasm",
+            "error: reading plugin `no.wasm`: No such file or directory (os error 2)\nhint: check the name; it counts from the folder you are in\n",
+        ),
         ("test cases other --rules acme.wasm", "error: no case below `cases` has `other` in its name\n"),
         (
             "test cases --rules a.wasm --base b.wasm",

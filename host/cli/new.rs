@@ -139,7 +139,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     for (file, text) in files {
         write(&Path::new(&name).join(file), &fill_in(text, &name, sdk.as_ref()))?;
     }
-    println!("{name}: {} files\nhint: `cd {name}`, and do as README.md says", files.len());
+    println!("{name}: {} files; {name}/README.md says what to type next", files.len());
     Ok(())
 }
 

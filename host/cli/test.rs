@@ -9,10 +9,10 @@ use clap::ArgGroup;
 
 use super::watch::Watch;
 use super::wrong_command;
-use crate::config;
 use crate::paint::Paint;
 use crate::rules::Manifest;
 use crate::sandbox::{self, Bench, Case, Moment, Report, Rules, Schema, Source};
+use crate::{config, files};
 
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["dir", "topic"])))]
@@ -143,10 +143,6 @@ fn read(dir: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
 
 /// The rules under test, from the files that the arguments name.
 pub async fn bench(rules: &Path, base: Option<&Path>) -> anyhow::Result<Bench> {
-    let read = |path: &Path, what: &str| {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {what} `{}`", path.display()));
-        bytes.map_err(wrong_command)
-    };
     let is_wasm = rules.extension().is_some_and(|extension| extension == "wasm");
     let source = if is_wasm {
         if base.is_some() {
@@ -155,11 +151,11 @@ pub async fn bench(rules: &Path, base: Option<&Path>) -> anyhow::Result<Bench> {
                 rules.display()
             )));
         }
-        Source::Plugin(read(rules, "plugin")?)
+        Source::Plugin(files::read(rules, "plugin")?)
     } else {
-        let text = String::from_utf8(read(rules, "the rules")?);
+        let text = String::from_utf8(files::read(rules, "the rules")?);
         let text = text.with_context(|| format!("the rules `{}` are not text", rules.display()))?;
-        Source::File { text, base: base.map(|base| read(base, "plugin")).transpose()? }
+        Source::File { text, base: base.map(|base| files::read(base, "plugin")).transpose()? }
     };
     Bench::new(&rules.display().to_string(), source).await
 }
@@ -200,8 +196,8 @@ fn event(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Case> {
     let source = arguments.source.clone().unwrap_or_else(|| source_of(&topic, manifest));
     let mut case = Case::of(&source, &topic, payload, Moment::default())?;
     if let Some(path) = &arguments.memory {
-        let memory = std::fs::read_to_string(path);
-        case.memory.push(memory.with_context(|| format!("reading the memory `{}`", path.display()))?);
+        let memory = String::from_utf8(files::read(path, "the memory")?);
+        case.memory.push(memory.with_context(|| format!("the memory `{}` is not text", path.display()))?);
     }
     Ok(case)
 }

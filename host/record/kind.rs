@@ -174,6 +174,11 @@ pub fn is_id(key: &str) -> bool {
     key == "id" || key == "identifier" || ["_id", "_ids", "_gids", "_number"].iter().any(|end| key.ends_with(end))
 }
 
+/// Whether digits under a key are the number of an order, as in `#1001`: short ones, too.
+pub fn is_number(key: &str) -> bool {
+    matches!(snake(key).as_str(), "order_number" | "number")
+}
+
 /// Whether what stands below a key says what is wrong with a request: texts of the system, under keys of the request.
 pub fn is_complaint(key: &str) -> bool {
     matches!(key, "errors" | "userErrors" | "user_errors")

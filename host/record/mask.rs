@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Map, Number, Value};
 
 use super::invent::{Invented, is_letter, is_uuid, runs};
-use super::kind::{Kind, is_complaint, is_id, is_wordy, kind};
+use super::kind::{Kind, is_complaint, is_id, is_number, is_wordy, kind};
 use crate::model::{Answer, Reply};
 
 /// Digits from which on a number under the key of an id is one: shorter ones count rows, and name nobody.
@@ -233,10 +233,7 @@ impl Mask {
             Kind::Place => {
                 digits.split_once('.').map(|(whole, part)| format!("{whole}.{}", self.invented.digits(part)))
             }
-            // As they are in `#1001`.
-            _ if is_id(place.key) && digits.bytes().all(|c| c.is_ascii_digit()) && place.key.ends_with("_number") => {
-                Some(self.invented.digits(&digits))
-            }
+            _ if is_number(place.key) && is_digits(&digits) => Some(self.invented.digits(&digits)),
             _ if self.ids.contains(&digits) => Some(self.invented.digits(&digits)),
             _ => None,
         };
@@ -257,6 +254,7 @@ impl Mask {
                 Some((whole, part)) => format!("{whole}.{}", self.invented.digits(part)),
                 None => text.to_owned(),
             },
+            Kind::Unknown if is_number(place.key) && is_digits(text) => self.invented.digits(text),
             Kind::Unknown => {
                 let personal = outside && is_wordy(text.trim()) && !self.own.contains(text.trim());
                 self.replaced(text, true, personal)
@@ -286,7 +284,10 @@ impl Mask {
     /// What stands at the beginning of a text, and what to put in its place.
     fn piece(&mut self, text: &str, before: Option<char>, phrases: bool) -> Option<(usize, String)> {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        if digits > 0 && !before.is_some_and(|c| c.is_ascii_digit()) && self.ids.contains(&text[..digits]) {
+        let is_amount =
+            text[digits..].strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_whole = digits > 0 && !is_amount && !before.is_some_and(|c| c.is_ascii_digit());
+        if is_whole && self.ids.contains(&text[..digits]) {
             return Some((digits, self.invented.digits(&text[..digits])));
         }
         if before.is_some_and(char::is_alphanumeric) {
@@ -346,8 +347,12 @@ fn is_mixed(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit()) && text.contains(|c: char| c.is_ascii_alphabetic())
 }
 
-fn is_long(digits: &str) -> bool {
-    digits.len() >= ID_DIGITS_MIN && digits.bytes().all(|c| c.is_ascii_digit())
+fn is_long(text: &str) -> bool {
+    text.len() >= ID_DIGITS_MIN && is_digits(text)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit())
 }
 
 /// The length of the e-mail address that a text begins with, escaped for a URL or not.
@@ -384,8 +389,8 @@ mod tests {
         assert_eq!(body["metafield"]["value"], format!("[\"{first}\",{id}]"));
         assert!(body["note"].as_str().unwrap().ends_with(&format!(" {first}")), "{body:#}");
         assert!(!body.to_string().contains("Quiet"), "{body:#}");
-        let fixed = ["tags", "state", "code"].map(|key| body[key].as_str().unwrap());
-        assert_eq!(fixed, ["vip", "enabled", "SAVE10"]);
+        let fixed = ["tags", "state", "code", "total"].map(|key| body[key].as_str().unwrap());
+        assert_eq!(fixed, ["vip", "enabled", "SAVE10", "7064055069.50"]);
         let sentence = mask.text("Ada (0412 345 678, ada@lovelace.dev) is shopify/customer/7064055069; Adam is not");
         assert!(sentence.starts_with(&format!("{first} (04")), "{sentence}");
         assert!(sentence.ends_with(&format!(" is shopify/customer/{id}; Adam is not")), "{sentence}");

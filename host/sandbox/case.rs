@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::report::Report;
@@ -61,12 +61,14 @@ pub fn memory_file(n: usize) -> String {
 
 /// The cases below a folder, or the one that it is: every folder without a folder inside. In order of their names.
 pub fn find(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let reading = || format!("reading the folder `{}`", dir.display());
+    let reading = |error: std::io::Error| {
+        anyhow!("reading the folder `{}`: {error}\nhint: name a folder of cases, or one case", dir.display())
+    };
     let mut folders = vec![];
-    for entry in fs::read_dir(dir).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
+    for entry in fs::read_dir(dir).map_err(reading)? {
+        let entry = entry.map_err(reading)?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.file_type().with_context(reading)?.is_dir() {
+        if !hidden && entry.file_type().map_err(reading)?.is_dir() {
             folders.push(entry.path());
         }
     }
@@ -89,8 +91,12 @@ impl Case {
                 dir.display()
             );
         };
-        serde_json::from_str::<serde::de::IgnoredAny>(&payload)
-            .with_context(|| format!("`{}` is not JSON", dir.join(PAYLOAD).display()))?;
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&payload) {
+            bail!(
+                "`{}` is not JSON: {error}\nhint: put the body of the webhook there as it was sent",
+                dir.join(PAYLOAD).display()
+            );
+        }
         let transcript = optional(dir, TRANSCRIPT)?.map(|text| Transcript::parse(&text)).transpose();
         // Shopify's topics have a slash, which the name of a folder cannot have. Omneo's have none.
         let topic = if source == "shopify" { topic.replace('-', "/") } else { topic };

@@ -12,6 +12,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use serde_json::Value;
 
+use crate::files;
 use crate::model::{Call, Request};
 
 /// Mistakes that are named: one often makes others.
@@ -45,7 +46,8 @@ pub fn refusal(call: &Call, schema: Option<&Schema>) -> Option<String> {
 impl Schema {
     /// Reads a schema in GraphQL's own language. Errors name the file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading the schema `{}`", path.display()))?;
+        let text = String::from_utf8(files::read(path, "the schema")?)
+            .with_context(|| format!("the schema `{}` is not text", path.display()))?;
         if text.trim_start().starts_with('{') {
             bail!(
                 "the schema `{}` is JSON\nhint: give it in GraphQL's own language (`type QueryRoot {{ … }}`), which tools for introspection can print",
