@@ -98,8 +98,13 @@ fn a_direction_that_is_off_writes_nothing() {
 
 #[test]
 fn the_login_of_an_account_is_the_shoppers() {
-    for (allowed, expected) in [(false, "ada@example.org"), (true, "new@example.org")] {
-        let (mut world, customer, profile) = World::met(json!({ "people": { "email_to_accounts": allowed } }), &ADA);
+    let set = |allowed: bool| json!({ "people": { "email_to_accounts": allowed } });
+    for (rules, allowed, expected) in [
+        (json!({}), false, "ada@example.org"),
+        (set(false), false, "ada@example.org"),
+        (set(true), true, "new@example.org"),
+    ] {
+        let (mut world, customer, profile) = World::met(rules, &ADA);
         world.shopify.customers.get_mut(&customer).unwrap().has_account = true;
         world.edit(|world| world.omneo.update(&profile, &json!({ "email": "new@example.org" }))).unwrap();
         assert!(world.rest());

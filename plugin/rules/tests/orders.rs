@@ -268,6 +268,23 @@ fn a_customer_without_a_profile_gets_one() {
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p9");
 }
 
+/// One customer speaks for a profile, and what the other ones buy is the same person's.
+#[test]
+fn the_orders_of_a_second_customer_count_on_the_profile() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064", "7065"])]);
+    for (order, customer) in [(4501, 7064), (4502, 7065)] {
+        let customer = json!({"id": customer, "email": "other@example.org"});
+        omneo.memory.clear();
+        let gid = format!("gid://shopify/Order/{order}");
+        let body = but(json!({"id": order, "admin_graphql_api_id": gid, "customer": customer}));
+        let run = omneo.hear(&rules, &paid(&body));
+        assert_eq!(run.calls, ["POST omneo /profiles/search-id", SALE]);
+    }
+    let profiles: Vec<_> = omneo.transactions.values().map(|sale| &sale["profile_id"]).collect();
+    assert_eq!((profiles, omneo.profiles.len()), (vec![&json!("p1"), &json!("p1")], 1));
+}
+
 #[test]
 fn who_is_faster_is_looked_up_again() {
     let rules = rules(json!({}));

@@ -101,6 +101,11 @@ fn statuses_and_brands_have_their_defaults() {
     assert_eq!(sent(json!({"published_at": null, "status": "archived"}), "status"), "archived");
     assert_eq!(sent(json!({"status": null}), "status"), "active");
     assert_eq!(sent(json!({"vendor": " "}), "brand"), "unbranded");
+    let own = rules(json!({"products": {"brand": "Leaf & Co"}}));
+    for (vendor, brand) in [(json!(null), "Leaf & Co"), (json!(" "), "Leaf & Co"), (json!("Leaf"), "Leaf")] {
+        let run = Omneo::default().hear(&own, &shopify("products/update", &but(json!({"vendor": vendor}))));
+        assert_eq!(run.bodies[0]["brand"], brand);
+    }
 }
 
 #[test]
