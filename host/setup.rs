@@ -93,17 +93,21 @@ pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
 
 /// Says in the log what a tenant lacks. For a host that has just started: whatever a target answers, nothing stops.
 pub async fn warn_of_missing(setup: &Setup<'_>) {
-    if setup.address.is_none() {
-        let tenant = &setup.tenant.name;
+    let tenant = &setup.tenant.name;
+    let mut is_whole = setup.address.is_some();
+    if !is_whole {
         tracing::warn!(tenant, "webhooks are not looked at: `public_url` is not set in the configuration");
     }
     for step in plan(setup).await {
-        let tenant = &setup.tenant.name;
         let missing = match step.state {
             State::There | State::Note => continue,
             State::Create | State::Change => format!("`tandem setup {tenant}` makes it"),
             State::Missing => step.hint.unwrap_or_default(),
         };
+        is_whole = false;
         tracing::warn!(tenant, "missing on {}: {}; {missing}", step.side, step.what);
+    }
+    if is_whole {
+        tracing::info!(tenant, "what the rules need is there on both sides");
     }
 }

@@ -2,7 +2,11 @@
 
 mod admin_schema;
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tandem::client::Client;
 use tandem::config::{Peer, RulesFrom, Tenant};
@@ -22,12 +26,15 @@ struct Town {
 impl Town {
     /// A shop whose app was just installed, with these scopes.
     async fn new(scopes: Option<&[&str]>) -> Self {
-        let mut options = ShopifyOptions { link_defined: false, ..ShopifyOptions::default() };
-        if let Some(scopes) = scopes {
-            options.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        }
-        let shopify = Shopify::start(options).await.unwrap();
-        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        let all = ShopifyOptions::default().scopes;
+        let scopes = scopes.map_or(all, |scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect());
+        Self::with(ShopifyOptions { scopes, ..ShopifyOptions::default() }, OmneoOptions::default()).await
+    }
+
+    /// A shop and a tenant of Omneo that nobody has set up.
+    async fn with(shopify: ShopifyOptions, omneo: OmneoOptions) -> Self {
+        let shopify = Shopify::start(ShopifyOptions { link_defined: false, ..shopify }).await.unwrap();
+        let omneo = Omneo::start(omneo).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let town = Self { shopify, omneo, folder };
         std::fs::write(town.rules(), "# Acme\n[tags] # ours\nwhitelist = [\"vip\"]\n").unwrap();
@@ -40,6 +47,38 @@ impl Town {
 
     async fn set_up(&self, is_dry: bool) -> Vec<Step> {
         self.set_up_at(ADDRESS, is_dry).await
+    }
+
+    /// What the command itself logs of these two, from its start on: until a line has this text, or else the test fails.
+    fn serve_until(&self, last: &str) -> Vec<String> {
+        let peer = |url: String, token: String| {
+            format!("{{ url = \"{url}\", token = \"{token}\", webhook_secrets = [\"s\"] }}")
+        };
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\njournal = \"setup.db\"\npublic_url = \"{ADDRESS}\"\n\
+             [network]\nallow = [\"{}\", \"{}\"]\n\
+             [tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\nshopify = {}\nomneo = {}\n",
+            self.shopify.address(),
+            self.omneo.address(),
+            ShopifyOptions::default().shop,
+            peer(self.shopify.url(), ShopifyOptions::default().token),
+            peer(self.omneo.url(), OmneoOptions::default().token),
+        );
+        std::fs::write(self.folder.path().join("tandem.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.arg("serve").current_dir(self.folder.path()).env_remove("TANDEM_LOG").stderr(Stdio::piped());
+        let mut served = Served(command.spawn().unwrap());
+        let (tell, told) = mpsc::channel();
+        let log = BufReader::new(served.0.stderr.take().unwrap());
+        std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let mut lines: Vec<String> = vec![];
+        while !lines.last().is_some_and(|line| line.contains(last)) {
+            match told.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => lines.push(line),
+                Err(why) => panic!("waited in vain for `{last}`: {why}: {lines:#?}"),
+            }
+        }
+        lines
     }
 
     /// Every step, carried out unless it is a dry run.
@@ -61,6 +100,16 @@ impl Town {
             steps.push(if is_dry { step } else { setup::apply(&setup, step).await });
         }
         steps
+    }
+}
+
+/// A process that does not outlive its test.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -146,6 +195,107 @@ async fn a_missing_scope_is_named_and_what_may_be_read_by_who_writes_is_not() {
     );
 }
 
+/// Every scope that the rules and set-up itself ask of an Omneo token, but for these.
+async fn omneo_scopes_without(lacking: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("acme.toml");
+    std::fs::write(&rules, "").unwrap();
+    let (manifest, _) = setup::of_rules(&RulesFrom::File(rules)).await.unwrap();
+    let target = manifest.targets.into_iter().find(|target| target.name == "omneo").unwrap();
+    let own = ["read-webhooks", "create-webhooks", "update-webhooks"].map(str::to_owned);
+    target.scopes.into_iter().chain(own).filter(|scope| !lacking.contains(&scope.as_str())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_scope_of_omneo_is_named_and_what_else_there_is_to_do_is_done() {
+    let scopes = omneo_scopes_without(&["create-transactions", "read-webhooks"]).await;
+    let town = Town::with(ShopifyOptions::default(), OmneoOptions { scopes, ..OmneoOptions::default() }).await;
+    let steps = town.set_up(false).await;
+    let hint = "hint: a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
+    let refused = "omneo    webhooks: the token lacks the scope `read-webhooks`: 403 {\"message\":\"Invalid scope(s) provided.\"}";
+    assert_eq!(
+        lines(&steps, State::Missing),
+        [
+            format!("! omneo    no token has the scope `create-transactions`\n  {hint}\n"),
+            format!("! omneo    no token has the scope `read-webhooks`\n  {hint}\n"),
+            format!("! {refused}\n  {hint}\n"),
+        ]
+    );
+    assert!(lines(&steps, State::Create).contains(&"+ shopify  webhook `orders/paid`: created\n".to_owned()));
+
+    let scopes = omneo_scopes_without(&["create-webhooks"]).await;
+    let town = Town::with(ShopifyOptions::default(), OmneoOptions { scopes, ..OmneoOptions::default() }).await;
+    let missing = lines(&town.set_up(false).await, State::Missing);
+    let refused = "! omneo    webhook `profile.updated`: the token lacks the scope `create-webhooks`: 403";
+    assert!(missing.iter().any(|line| line.starts_with(refused)), "{missing:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_themes_cannot_read_is_told() {
+    let town = Town::new(None).await;
+    let rules = "timezone = \"UTC\"\n[fields.birthday]\nomneo = \"birth_date\"\nshopify = \"metafields.facts.birth_date\"\nformat = \"date\"\n";
+    std::fs::write(town.rules(), rules).unwrap();
+    town.set_up(false).await;
+    // Only now it is Omneo's alone, there to be shown.
+    std::fs::write(town.rules(), format!("{rules}way = \"to_shopify\"\n")).unwrap();
+    let steps = town.set_up(true).await;
+    let told = "i shopify  metafield definition `facts.birth_date` (date) cannot be read by themes\n  hint: allow it where the definition is, in Settings, Custom data, Customers\n";
+    assert!(lines(&steps, State::Note).contains(&told.to_owned()), "{steps:#?}");
+    let there = lines(&steps, State::There);
+    let tier = "= shopify  metafield definition `omneo.tier` (single_line_text_field): already there\n";
+    assert!(there.contains(&tier.to_owned()), "what themes may read from the beginning is as it should be: {there:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_host_answers_itself_is_subscribed_to_and_what_only_the_app_can_have_is_not() {
+    let town = Town::new(None).await;
+    let created = lines(&town.set_up(false).await, State::Create);
+    let is_created = |topic: &str| created.contains(&format!("+ shopify  webhook `{topic}`: created\n"));
+    assert_eq!(["app/uninstalled", "app/scopes_update"].map(is_created), [true; 2]);
+    assert_eq!(["customers/redact", "customers/data_request", "shop/redact"].map(is_created), [false; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_logs_at_its_start_what_is_missing_and_changes_nothing() {
+    let mut scopes = omneo_scopes_without(&["create-transactions"]).await;
+    scopes.retain(|scope| scope != "update-orders");
+    let shopify = ShopifyOptions { scopes: vec!["write_customers".into(), "read_orders".into()], ..Default::default() };
+    let town = Town::with(shopify, OmneoOptions { scopes, ..OmneoOptions::default() }).await;
+    std::fs::write(town.rules(), "timezone = \"UTC\"\n").unwrap();
+    let log = town.serve_until("missing on omneo: webhook `tier.progressed`");
+    let made = "`tandem setup acme` makes it";
+    let app = "add it to the app's access scopes in the Dev Dashboard, and have the shop accept it";
+    for (line, what_to_do) in [
+        ("shopify: the app lacks the scope `read_products`", app),
+        ("shopify: the app lacks the scope `read_locations`", app),
+        ("shopify: metafield definition `omneo.profile_id` (id)", made),
+        ("shopify: webhook `orders/paid`", made),
+        ("omneo: no token has the scope `create-transactions`", "a token's scopes are chosen when it is made"),
+        ("omneo: no token has the scope `update-orders`", "a token's scopes are chosen when it is made"),
+        ("omneo: webhook `profile.updated`", made),
+    ] {
+        let text = format!("missing on {line}; {what_to_do}");
+        let found = log.iter().find(|line| line.contains(&text));
+        assert!(found.is_some_and(|line| line.contains(" WARN ")), "{text}: {log:#?}");
+    }
+    assert!(log.iter().any(|line| line.contains("listening on")), "it serves all the same: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains('\x1b')), "no colours where no terminal is: {log:#?}");
+    let steps = town.set_up(true).await;
+    assert_eq!(
+        (count(&steps, State::Change), lines(&steps, State::There).len()),
+        (0, 0),
+        "nothing was made: {steps:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_says_at_its_start_that_nothing_is_missing() {
+    let town = Town::new(None).await;
+    town.set_up(false).await;
+    let log = town.serve_until("what the rules need is there on both sides");
+    assert!(!log.iter().any(|line| line.contains("WARN")), "{log:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_type_and_a_target_that_is_away_are_told_with_what_to_do() {
     let town = Town::new(None).await;
@@ -182,7 +332,8 @@ async fn every_topic_has_shopifys_name() {
     };
     let list = schema.split("enum WebhookSubscriptionTopic {").nth(1).unwrap().split("\n}").next().unwrap();
     let of_app = ["customers/redact", "customers/data_request", "shop/redact"];
-    for (source, topic) in &manifest.listens {
+    let of_host = ["app/uninstalled", "app/scopes_update"].map(|topic| ("shopify".to_owned(), topic.to_owned()));
+    for (source, topic) in manifest.listens.iter().chain(&of_host) {
         if source == "shopify" && !of_app.contains(&topic.as_str()) {
             let name = setup::topic_enum(topic);
             assert!(list.lines().any(|line| line.trim() == name), "{topic}: {name}");

@@ -1,5 +1,6 @@
 //! `tandem serve`: runs the host until it is told to stop. Knows no other command.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -24,7 +25,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for name in &config.relink {
         known_tenant(&config, name, &path)?;
     }
-    tracing_subscriber::fmt().with_env_filter(config::log_filter()).with_writer(std::io::stderr).init();
+    let is_colourful = std::io::stderr().is_terminal() && !config::no_color();
+    let log = tracing_subscriber::fmt().with_env_filter(config::log_filter()).with_writer(std::io::stderr);
+    log.with_ansi(is_colourful).init();
     let server = Server::start(&config).await?;
     let broken = server.journal.broken();
     let stopped = async {

@@ -25,6 +25,8 @@ const THROTTLED_MS: u64 = 1_000;
 pub struct Trouble {
     pub why: String,
     pub hint: Option<String>,
+    /// Whether the target has answered, and only this is not allowed: it can be asked other things.
+    pub denied: bool,
 }
 
 /// The answer's `data` for GraphQL, its body for REST.
@@ -61,7 +63,11 @@ pub async fn ask(client: &Client, peer: &Peer, call: &Call, api_version: &str) -
 }
 
 fn trouble<T>(why: impl Into<String>, hint: impl Into<String>) -> Result<T, Trouble> {
-    Err(Trouble { why: why.into(), hint: Some(hint.into()) })
+    Err(Trouble { why: why.into(), hint: Some(hint.into()), denied: false })
+}
+
+fn denied<T>(why: String, hint: &str) -> Result<T, Trouble> {
+    Err(Trouble { why, hint: Some(hint.into()), denied: true })
 }
 
 fn is_throttled(answer: &Answer) -> bool {
@@ -77,16 +83,20 @@ fn read(call: &Call, answer: &Answer) -> Result<Value, Trouble> {
         (200..=299, Request::Rest { .. }) => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
         (403, Request::Rest { method, path, .. }) => {
             let scope = scope(*method, path);
-            trouble(format!("the token lacks the scope `{scope}`: 403 {said}"), MORE_SCOPES)
+            denied(format!("the token lacks the scope `{scope}`: 403 {said}"), MORE_SCOPES)
         }
         (404, Request::Graphql { .. }) => trouble(
             format!("shopify knows no such shop or API version: 404 {said}"),
             "see to `shop` and `shopify.url` in the configuration",
         ),
-        (status, _) => Err(Trouble { why: format!("{} refuses: {status} {said}", call.target), hint: None }),
+        (status, _) => {
+            Err(Trouble { why: format!("{} refuses: {status} {said}", call.target), hint: None, denied: false })
+        }
     }
 }
 
+/// What to do about a scope that a Shopify app lacks.
+pub const MORE_APP_SCOPES: &str = "add it to the app's access scopes in the Dev Dashboard, and have the shop accept it";
 /// What to do about a scope that an Omneo token lacks.
 pub const MORE_SCOPES: &str = "a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
 
@@ -115,11 +125,59 @@ fn graphql(body: &str) -> Result<Value, Trouble> {
     };
     let data = body["data"].take();
     let refusals = data.as_object().into_iter().flatten().filter_map(|(_, field)| field["userErrors"].as_array());
-    let errors = body["errors"].as_array().into_iter().chain(refusals).flatten();
-    let errors: Vec<_> = errors.filter_map(|error| error["message"].as_str().map(str::trim_end)).collect();
-    if errors.is_empty() && data.is_object() {
+    let errors: Vec<_> = body["errors"].as_array().into_iter().chain(refusals).flatten().collect();
+    if let Some(error) = errors.iter().find(|error| error["extensions"]["code"] == "ACCESS_DENIED") {
+        // It names the scope as a rule; what it needs is no scope at all where a metafield is another app's.
+        let needs = error["extensions"]["requiredAccess"].as_str().unwrap_or_default().trim();
+        let hint = if needs.contains("scope") { MORE_APP_SCOPES } else { "see to who owns it" };
+        let needs = if needs.is_empty() { error["message"].as_str().unwrap_or_default().trim() } else { needs };
+        return denied(format!("shopify denies access, which needs {needs}"), hint);
+    }
+    let messages: Vec<_> = errors.iter().filter_map(|error| error["message"].as_str().map(str::trim_end)).collect();
+    if messages.is_empty() && data.is_object() {
         return Ok(data);
     }
-    let why = if errors.is_empty() { body["errors"].to_string() } else { errors.join("; ") };
-    Err(Trouble { why: format!("shopify refuses: {why}"), hint: None })
+    let why = if messages.is_empty() { body["errors"].to_string() } else { messages.join("; ") };
+    Err(Trouble { why: format!("shopify refuses: {why}"), hint: None, denied: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Effect;
+
+    fn answered(request: Request, status: u16, body: &str) -> Trouble {
+        let target = if matches!(request, Request::Rest { .. }) { "omneo" } else { "shopify" };
+        let call = Call { target: target.into(), request, effect: Effect::Read };
+        read(&call, &Answer { status, headers: vec![], body: body.into() }).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_told_from_what_went_wrong() {
+        let rest = || Request::Rest { method: Method::Post, path: "/webhooks".into(), query: vec![], body: None };
+        let graphql = || Request::Graphql { document: String::new(), variables: "{}".into() };
+        // As Shopify answered, but for the scope.
+        let no_scope = r#"{"errors":[{"message":"Access denied for metafieldDefinitions field.","extensions":{
+            "code":"ACCESS_DENIED","requiredAccess":"`read_customers` access scope."}}],"data":null}"#;
+        let others = r#"{"errors":[{"message":"Access denied for metafieldDefinitionCreate field.","extensions":{
+            "code":"ACCESS_DENIED","requiredAccess":"API client to have access to the namespace.\n"}}],
+            "data":{"metafieldDefinitionCreate":null}}"#;
+        for (request, status, body, why, denied) in [
+            (rest(), 403, "{}", "the token lacks the scope `create-webhooks`: 403 {}", true),
+            (rest(), 422, "no scope", "omneo refuses: 422 no scope", false),
+            (graphql(), 200, no_scope, "shopify denies access, which needs `read_customers` access scope.", true),
+            (
+                graphql(),
+                200,
+                others,
+                "shopify denies access, which needs API client to have access to the namespace.",
+                true,
+            ),
+            (graphql(), 200, r#"{"errors":[{"message":"scope"}]}"#, "shopify refuses: scope", false),
+        ] {
+            let trouble = answered(request, status, body);
+            assert_eq!((trouble.why.as_str(), trouble.denied), (why, denied));
+            assert_eq!(trouble.hint.is_some(), denied, "{why}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ask::{MORE_SCOPES, Trouble};
+use super::ask::{MORE_APP_SCOPES, MORE_SCOPES, Trouble};
 use super::there::{self, Omneo, Shop};
 use super::wanted::{OfOmneo, OfShopify, Subscription, Webhook};
 use super::{documents, topics};
@@ -75,8 +75,7 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     };
     for scope in wanted.scopes.iter().filter(|scope| !has(scope)) {
         let what = format!("the app lacks the scope `{scope}`");
-        let hint = "add it to the app's access scopes in the Dev Dashboard, and have the shop accept it";
-        steps.push(Step::new("shopify", State::Missing, what).hint(hint));
+        steps.push(Step::new("shopify", State::Missing, what).hint(MORE_APP_SCOPES));
     }
     match &shop.definitions {
         Err(trouble) => steps.push(Step::trouble("shopify", "metafield definitions", trouble)),

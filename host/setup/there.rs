@@ -112,7 +112,7 @@ async fn nodes(
 pub async fn omneo(client: &Client, peer: &Peer) -> Result<Omneo, Trouble> {
     let webhooks = match webhooks(client, peer).await {
         // A tenant that cannot be reached is not asked again.
-        Err(trouble) if !trouble.why.contains("scope") => return Err(trouble),
+        Err(trouble) if !trouble.denied => return Err(trouble),
         webhooks => webhooks,
     };
     // Documentation has no word on who may ask this: no answer is no trouble.

@@ -4,7 +4,7 @@
 /// Set in the app's own configuration only: the Admin API has no such topics.
 pub(super) const OF_THE_APP: [&str; 3] = ["customers/data_request", "customers/redact", "shop/redact"];
 /// Wanted by the host itself, whatever the rules listen to.
-pub(super) const OF_THE_HOST: [&str; 1] = ["app/uninstalled"];
+pub(super) const OF_THE_HOST: [&str; 2] = ["app/uninstalled", "app/scopes_update"];
 /// Bodies that can carry metafields of a customer. [INF] that the topics of deletion and merging, whose bodies are a few
 /// ids, cannot.
 const WITH_METAFIELDS: [&str; 4] = ["customers/create", "customers/update", "customers/enable", "customers/disable"];
