@@ -65,7 +65,13 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         if event.topic == "customers/disable" {
             return Ok(skipped("the customer is not linked to a profile, and a disabled one gets none"));
         }
-        return first_contact_of_customer(run, id, &news).await;
+        if let News::Body { snapshot, .. } = &news
+            && snapshot.fields.all().all(|(field, _)| !field.is(Core::Email))
+        {
+            let named = shopify::named_profile(&body)?;
+            return without_protected_data(run, id, snapshot, named).await;
+        }
+        return first_contact_of_customer(run, id).await;
     };
     let over = match &news {
         News::Body { snapshot, .. } => merge::run_over(&run.memory, Side::Shopify, snapshot, &settings.mapping),
@@ -195,7 +201,7 @@ pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return lost_profile(run, &link.profile, link.customer).await;
     };
     run.link(customer.id, &profile.id);
-    who::identify(&mut run, &customer, &mut profile).await?;
+    who::identify(&mut run, customer.id, &mut profile).await?;
     run.addresses_due = true;
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
 }
@@ -215,12 +221,31 @@ fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
     Some(format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)"))
 }
 
-async fn first_contact_of_customer(mut run: Run<'_>, id: u64, news: &News<'_>) -> Ending {
-    if let News::Body { snapshot, .. } = news
-        && snapshot.fields.all().all(|(field, _)| !field.is(Core::Email))
-    {
-        return Ok(skipped("the body has no `email` key: Shopify keeps protected customer data from this app"));
+/// Shopify keeps protected data from this app, in its answers as in its webhooks, so the customer is not read, and nobody
+/// is looked for by e-mail or created. The identity, or else the metafield that the body carries, may name a profile all
+/// the same: then the two are linked, and what the body does show is merged.
+async fn without_protected_data(mut run: Run<'_>, id: u64, body: &Snapshot, named: Option<String>) -> Ending {
+    let found = omneo::search(run.cx, &run.settings.identity_handle, id).await?;
+    let Some(profile) = found.or(named) else {
+        return Ok(skipped(
+            "the body has no `email` key: Shopify keeps protected customer data from this app; and no profile has the \
+             customer's identity",
+        ));
+    };
+    let Some(mut read) = omneo::profile(run.cx, &profile, run.reading()).await? else {
+        return Err(profile_is_gone(&mut run, &profile));
+    };
+    let linked = run.memory.link.iter().filter(|link| link.profile == profile).map(|link| link.customer);
+    if let Some(other) = linked.chain(read.customers.iter().copied()).next().filter(|other| *other != id) {
+        return Ok(skipped(format!("customer {other} speaks for profile {profile}")));
     }
+    run.link(id, &profile);
+    who::identify(&mut run, id, &mut read).await?;
+    run.note(format!("linked to profile {profile} without the protected data that Shopify keeps from this app"));
+    merge_body(run, read, id, body).await
+}
+
+async fn first_contact_of_customer(mut run: Run<'_>, id: u64) -> Ending {
     let met = who::of_customer(&mut run, id).await?;
     run.addresses_due |= met.profile.has_addresses;
     in_step(run, met, &RunOver::new(), &Asked::default()).await
@@ -256,10 +281,14 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
 }
 
 /// Merges a body of Shopify. If Shopify has to be written too, it is read first.
-async fn from_body(mut run: Run<'_>, profile: &str, customer: u64, body: &Snapshot) -> Ending {
+async fn from_body(run: Run<'_>, profile: &str, customer: u64, body: &Snapshot) -> Ending {
     let Some(profile) = omneo::profile(run.cx, profile, run.reading()).await? else {
         return lost_profile(run, profile, customer).await;
     };
+    merge_body(run, profile, customer, body).await
+}
+
+async fn merge_body(mut run: Run<'_>, profile: Profile, customer: u64, body: &Snapshot) -> Ending {
     let plan = merge::plan(&run, body, &profile.snapshot, &RunOver::new(), Limits::default());
     if merge::writes(&plan, Side::Shopify) {
         let Some(customer) = shopify::person(&run, customer).await? else {
@@ -288,7 +317,7 @@ async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Re
     let limits = Limits { email_is_login: customer.has_account };
     let plan = merge::plan(run, &body, &profile.snapshot, over, limits);
     if profile.shows_identities {
-        who::identify(run, &customer, &mut profile).await?;
+        who::identify(run, customer.id, &mut profile).await?;
     }
     let merged = Merged { plan: &plan, shopify: &body, asked };
     let pair = write::apply(run, merged, Pair { customer: Some(customer), profile }).await?;

@@ -2,8 +2,9 @@
 
 mod world;
 
-use tandem_sdk::{Value, json};
-use world::World;
+use tandem_rules::DefaultRules;
+use tandem_sdk::{Rules, Value, json};
+use world::{World, with_timezone};
 
 const EMAIL: (&str, Option<&str>) = ("email", Some("ada@example.org"));
 
@@ -114,23 +115,37 @@ fn absence_in_shopify_deletes_nothing() {
 
 #[test]
 fn the_owner_decides_an_address_that_both_have_changed() {
-    for (owner, expected) in [("shopify", "Perth"), ("omneo", "Hobart"), ("latest", "Hobart")] {
-        let (mut world, id, profile) = met(json!({ "addresses": { "owner": owner } }));
+    for (owner, is_omneo_later, expected) in [
+        (Some("shopify"), true, "Perth"),
+        (Some("shopify"), false, "Perth"),
+        (Some("omneo"), true, "Hobart"),
+        (Some("omneo"), false, "Hobart"),
+        (Some("latest"), true, "Hobart"),
+        (Some("latest"), false, "Perth"),
+        (None, true, "Hobart"),
+        (None, false, "Perth"),
+    ] {
+        let rules = owner.map_or(json!({}), |owner| json!({ "addresses": { "owner": owner } }));
+        let (mut world, id, profile) = met(rules);
         let address = world.edit(|world| world.shopify.address(id, None, &street("Melbourne"))).unwrap();
         assert!(world.rest());
         let number = address["id"].as_u64();
         world.held_back = vec!["customers/update", "profile.address"];
-        world.now += 10_000;
-        world.edit(|world| world.shopify.address(id, number, &json!({ "city": "Perth" })));
-        world.now += 10_000;
         let row = world.omneo.profiles[&profile].addresses[0]["id"].clone();
-        world.edit(|world| world.omneo.address(&profile, Some(row), &json!({ "city": "Hobart" })));
+        for is_omneo in [!is_omneo_later, is_omneo_later] {
+            world.now += 10_000;
+            if is_omneo {
+                world.edit(|world| world.omneo.address(&profile, Some(row.clone()), &json!({ "city": "Hobart" })));
+            } else {
+                world.edit(|world| world.shopify.address(id, number, &json!({ "city": "Perth" })));
+            }
+        }
         world.held_back.clear();
         world.let_go(|_| {});
         assert!(world.rest());
         let s = world.shopify.customers[&id].addresses[0]["city"].clone();
         let o = world.omneo.profiles[&profile].addresses[0]["city"].clone();
-        assert_eq!((s, o), (json!(expected), json!(expected)), "{owner}");
+        assert_eq!((s, o), (json!(expected), json!(expected)), "{owner:?} {is_omneo_later}");
         is_at_rest(&mut world);
     }
 }
@@ -180,6 +195,28 @@ fn switched_off_nothing_goes() {
     assert!(world.rest());
     assert_eq!(world.writes, Vec::<String>::new());
     assert!(world.reasons().iter().any(|reason| reason.contains("`sync.addresses = false`")), "{:?}", world.reasons());
+}
+
+#[test]
+fn a_direction_that_is_off_writes_nothing_to_that_side() {
+    for (switch, side) in [("shopify_to_omneo", " omneo "), ("omneo_to_shopify", " shopify ")] {
+        let (mut world, id, profile) = met(json!({}));
+        let off = with_timezone(json!({ "sync": { switch: false } }));
+        world.rules = DefaultRules::configure(&off.to_string()).unwrap().0;
+        world.edit(|world| world.shopify.address(id, None, &street("Perth")));
+        world.edit(|world| world.omneo.address(&profile, None, &row("Hobart")));
+        assert!(world.rest());
+        let (there, elsewhere): (Vec<_>, Vec<_>) = writes(&world).into_iter().partition(|write| write.contains(side));
+        assert!(there.is_empty() && !elsewhere.is_empty(), "{switch}: {there:?} {elsewhere:?}");
+        is_at_rest(&mut world);
+        // Switched on again, the other address follows with the next look at the person's.
+        world.rules = DefaultRules::configure(&with_timezone(json!({})).to_string()).unwrap().0;
+        world.edit(|world| world.shopify.address(id, None, &street("Cairns")));
+        assert!(world.rest());
+        let both = (world.shopify.customers[&id].addresses.len(), world.omneo.profiles[&profile].addresses.len());
+        assert_eq!(both, (3, 3), "{switch}: {:?}", world.reasons());
+        is_at_rest(&mut world);
+    }
 }
 
 #[test]

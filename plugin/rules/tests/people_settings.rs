@@ -40,12 +40,74 @@ fn excluded_addresses_stay_in_omneo() {
 
 #[test]
 fn the_level_of_a_subscription_is_the_tenants() {
-    for level in ["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"] {
-        let (mut world, customer, profile) = World::met(json!({ "consent": { "opt_in_level": level } }), &ADA);
+    for (rules, level) in [
+        (json!({}), "SINGLE_OPT_IN"),
+        (json!({ "consent": { "opt_in_level": "SINGLE_OPT_IN" } }), "SINGLE_OPT_IN"),
+        (json!({ "consent": { "opt_in_level": "CONFIRMED_OPT_IN" } }), "CONFIRMED_OPT_IN"),
+        (json!({ "consent": { "opt_in_level": "UNKNOWN" } }), "UNKNOWN"),
+    ] {
+        let (mut world, customer, profile) = World::met(rules, &ADA);
         world.edit(|world| world.omneo.comms(&profile, &json!({ "email_promo": true })));
         assert!(world.rest());
         assert_eq!(world.shopify.customers[&customer].email_consent.0, "subscribed");
         assert_eq!(world.shopify.opt_in_levels, [level]);
+    }
+}
+
+#[test]
+fn consent_that_is_switched_off_goes_neither_way() {
+    let (mut world, customer, profile) = World::met(json!({ "sync": { "consent": false } }), &ADA);
+    let at = world.seconds();
+    world.edit(|world| world.shopify.consent(customer, "email", "subscribed", Some(at)));
+    world.edit(|world| world.omneo.comms(&profile, &json!({ "sms_promo": true })));
+    assert!(world.rest());
+    assert_eq!(world.writes, Vec::<String>::new(), "{:?}", world.reasons());
+}
+
+#[test]
+fn only_tags_of_the_whitelist_go_to_omneo() {
+    for (rules, expected) in [
+        (json!({}), ""),
+        (json!({ "tags": { "whitelist": [] } }), ""),
+        (json!({ "tags": { "whitelist": ["vip"] } }), "vip"),
+        (json!({ "tags": { "whitelist": ["VIP", "Mobile App"] } }), "mobile-app vip"),
+    ] {
+        let (mut world, customer, profile) = World::met(rules, &ADA);
+        world.edit(|world| world.shopify.tag(customer, &["vip", "mobile app", "own"], &[]));
+        assert!(world.rest());
+        let tags: Vec<_> = world.omneo.profiles[&profile].tags.iter().cloned().collect();
+        assert_eq!(tags.join(" "), expected);
+    }
+}
+
+#[test]
+fn omneos_tags_have_the_tenants_prefix() {
+    for (rules, expected) in [
+        (json!({}), "cx-gold omneo/mine"),
+        (json!({ "tags": { "prefix": "cx-" } }), "cx-gold omneo/mine"),
+        (json!({ "tags": { "prefix": "omneo/" } }), "cx-mine omneo/gold"),
+    ] {
+        let (mut world, customer, profile) = World::met(rules, &ADA);
+        world.edit(|world| world.omneo.update(&profile, &json!({ "tags": ["gold"] }))).unwrap();
+        // Of these two, the one with the prefix is not a person's to add.
+        world.edit(|world| world.shopify.tag(customer, &["cx-mine", "omneo/mine"], &[]));
+        assert!(world.rest());
+        let tags: Vec<_> = world.shopify.customers[&customer].tags.keys().cloned().collect();
+        assert_eq!(tags.join(" "), expected);
+    }
+}
+
+#[test]
+fn a_national_number_goes_over_where_its_country_is_set() {
+    const TYPED: &str = "0491 570 006";
+    for (rules, expected) in [
+        (json!({}), None),
+        (json!({ "people": { "default_country": "AU" } }), Some("+61491570006")),
+        (json!({ "people": { "default_country": "DK" } }), None),
+    ] {
+        let (world, customer, profile) = World::met(rules, &[ADA[0], ADA[1], ("phone", Some(TYPED))]);
+        assert_eq!(world.omneo.profiles[&profile].mobile_phone.as_deref(), expected);
+        assert_eq!(world.shopify.customers[&customer].phone.as_deref(), Some(TYPED), "it stays as it was typed");
     }
 }
 
@@ -133,12 +195,14 @@ fn the_oldest_bodies_say_it_in_a_word_that_counts_only_without_a_consent_object(
     assert_eq!(world.omneo.profiles[&profile].comms["email_promo"], json!(false), "{:?}", world.reasons());
 }
 
+/// What Shopify keeps from an app without approval for it.
+const PROTECTED: [&str; 5] = ["first_name", "last_name", "email", "phone", "addresses"];
+
 #[test]
 fn what_a_body_does_not_show_is_neither_erased_nor_made_up() {
     let (mut world, customer, profile) = World::met(json!({}), &ADA);
     let before = world.omneo.profiles[&profile].clone();
-    let protected = ["first_name", "last_name", "email", "phone", "addresses"];
-    let reason = hear(&mut world, customer, json!({}), &protected);
+    let reason = hear(&mut world, customer, json!({}), &PROTECTED);
     assert!(reason.contains("echo") && world.calls.is_empty(), "{reason}");
     assert_eq!(world.omneo.profiles[&profile], before);
     // Nobody is created from such a body.
@@ -147,6 +211,42 @@ fn what_a_body_does_not_show_is_neither_erased_nor_made_up() {
     assert!(world.rest());
     assert!(world.last_reason().contains("keeps protected customer data"), "{}", world.last_reason());
     assert_eq!((world.writes.len(), world.omneo.profiles.len()), (0, 1));
+}
+
+#[test]
+fn without_protected_data_whoever_has_an_identity_or_names_a_profile_is_linked() {
+    for has_identity in [true, false] {
+        let (mut world, customer, profile) = World::met(json!({}), &ADA);
+        world.host.forget();
+        world.held_back = vec!["identity"];
+        let more = if has_identity {
+            json!({})
+        } else {
+            world.omneo.profiles.get_mut(&profile).unwrap().identities.clear();
+            json!({ "metafields": [{ "namespace": "omneo", "key": "profile_id", "value": profile }] })
+        };
+        let reason = hear(&mut world, customer, more, &PROTECTED);
+        assert!(reason.contains(&format!("linked to profile {profile} without the protected data")), "{reason}");
+        assert_eq!(world.omneo.profiles[&profile].identities, [customer.to_string()]);
+        assert_eq!((world.count("GRAPHQL"), world.writes.len()), (0, usize::from(!has_identity)), "{:?}", world.calls);
+        let again = hear(&mut world, customer, json!({}), &PROTECTED);
+        assert!(again.contains("echo") && world.calls.is_empty(), "{again}");
+        // What is edited in Omneo finds the customer.
+        world.edit(|world| world.omneo.update(&profile, &json!({ "first_name": "Augusta" }))).unwrap();
+        assert!(world.rest());
+        assert_eq!(world.shopify.customers.len(), 1, "{:?}", world.reasons());
+    }
+}
+
+#[test]
+fn without_protected_data_a_second_customer_does_not_speak() {
+    let (mut world, customer, profile) = World::met(json!({}), &ADA);
+    world.held_back = vec!["customers/"];
+    let second = world.edit(|world| world.shopify.create(&[("first_name", Some("Ada"))]).unwrap());
+    world.omneo.profiles.get_mut(&profile).unwrap().identities.push(second.to_string());
+    let reason = hear(&mut world, second, json!({}), &PROTECTED);
+    assert!(reason.contains(&format!("customer {customer} speaks for profile {profile}")), "{reason}");
+    assert_eq!((world.count("GRAPHQL"), world.writes.len()), (0, 0), "{:?}", world.calls);
 }
 
 /// RULES, the table of consent: what each side says and when, and what both say in the end.

@@ -294,7 +294,7 @@ impl Pass<'_, '_> {
 
     /// Writes Shopify's id into Omneo's address, which says that the two are one. The id of another system stays.
     async fn name(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
-        if !self.run.to_omneo && !self.run.to_shopify {
+        if !self.run.to_omneo {
             return Ok(true);
         }
         let body = [("external_id".to_owned(), json!(s.id))].into_iter().collect();

@@ -100,7 +100,7 @@ async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Prof
     let others: Vec<_> = profile.customers.iter().copied().filter(|other| ![kept, deleted].contains(other)).collect();
     who::nobody_else_speaks(&run, &profile.id, &others).await?;
     who::meet(&mut run, &customer, &profile.id).await?;
-    who::identify(&mut run, &customer, &mut profile).await?;
+    who::identify(&mut run, customer.id, &mut profile).await?;
     run.note(format!("{}, who speaks for profile {}", was_merged(kept, deleted), profile.id));
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
 }

@@ -94,6 +94,24 @@ pub fn decision(state: Option<&str>) -> Option<bool> {
     }
 }
 
+/// The profile that a body's metafields name, where the subscription asks for them.
+pub fn named_profile(body: &View) -> Result<Option<String>, Wrong> {
+    if !body.get("/metafields").is_some_and(|list| list.value().is_array()) {
+        return Ok(None);
+    }
+    for metafield in body.list("/metafields")? {
+        if metafield.opt_text("/namespace")? == Some(LINK_NAMESPACE) && metafield.opt_text("/key")? == Some(LINK_KEY) {
+            return Ok(metafield.opt_text("/value")?.filter(|id| is_id(id)).map(str::to_owned));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether it can be the id of a profile: anybody may have written it.
+pub fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c == '-' || c.is_ascii_alphanumeric())
+}
+
 impl Snapshot {
     /// The body of a `customers/*` webhook. Without approval for protected data its keys are absent, not null.
     pub fn of_body(body: &View, mapping: &Mapping) -> Result<Self, Wrong> {

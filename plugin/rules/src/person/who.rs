@@ -8,7 +8,7 @@ use super::fields::{Core, Field, Fields, Side};
 use super::omneo::{self, Owner, Profile};
 use super::put::somebody_else;
 use super::run::Run;
-use super::shopify::{self, Customer};
+use super::shopify::{self, Customer, is_id};
 use super::write::{customer_is_gone, profile_is_gone};
 use crate::key::{customer_name, profile_name};
 use crate::mapping::is_e164;
@@ -113,11 +113,6 @@ fn plain(fields: &Fields, core: Core) -> Option<String> {
     value.map(|value| field.plain(value))
 }
 
-/// Whether it can be the id of a profile: anybody may have written it.
-fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c == '-' || c.is_ascii_alphanumeric())
-}
-
 /// The profile that the customer's metafield names: it is written when the customer is created from a profile, and the
 /// identity follows only later.
 async fn by_metafield(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
@@ -125,7 +120,7 @@ async fn by_metafield(run: &mut Run<'_>, customer: Customer, mut profile: Profil
     let others: Vec<_> = profile.customers.iter().filter(|other| **other != customer.id).copied().collect();
     nobody_else_speaks(run, &id, &others).await?;
     run.link(customer.id, &id);
-    identify(run, &customer, &mut profile).await?;
+    identify(run, customer.id, &mut profile).await?;
     Ok(Met { customer, profile })
 }
 
@@ -138,7 +133,7 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
         return Err(refused(format!("the customer's e-mail belongs to profile {id}, which is customer {other}'s")));
     }
     meet(run, &customer, &id).await?;
-    identify(run, &customer, &mut profile).await?;
+    identify(run, customer.id, &mut profile).await?;
     Ok(Met { customer, profile })
 }
 
@@ -172,7 +167,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
     }
     match create_customer(run, &profile, phone, phone_owner).await? {
         Some(customer) => {
-            identify(run, &customer, &mut profile).await?;
+            identify(run, customer.id, &mut profile).await?;
             Ok(Met { customer, profile })
         }
         // Somebody else was faster.
@@ -193,36 +188,36 @@ async fn found(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> R
     }
     meet(run, &customer, &profile.id).await?;
     if owner.is_none() {
-        identify(run, &customer, &mut profile).await?;
+        identify(run, customer.id, &mut profile).await?;
     }
     Ok(Met { customer, profile })
 }
 
 /// Gives the profile the customer's identity, if it lacks it. Somebody else's attempt counts like our own.
-pub async fn identify(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
-    if !run.to_omneo || profile.customers.contains(&customer.id) {
+pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -> Result<(), End> {
+    if !run.to_omneo || profile.customers.contains(&customer) {
         return Ok(());
     }
     let handle = &run.settings.identity_handle;
-    let is_there = omneo::identify(run.cx, &profile.id, handle, customer.id).await?;
+    let is_there = omneo::identify(run.cx, &profile.id, handle, customer).await?;
     let Some(is_there) = is_there else {
         return Err(profile_is_gone(run, &profile.id));
     };
     if !is_there {
-        match omneo::search(run.cx, handle, customer.id).await? {
+        match omneo::search(run.cx, handle, customer).await? {
             Some(owner) if owner == profile.id => {}
             owner => {
                 let owner = owner.unwrap_or_else(|| "nobody".to_owned());
-                let (customer, profile) = (customer.id, &profile.id);
+                let profile = &profile.id;
                 return Err(refused(format!(
                     "profile {profile} cannot have the identity of customer {customer}: it belongs to {owner}"
                 )));
             }
         }
     } else {
-        run.wrote(Side::Omneo, format!("the identity of customer {}", customer.id));
+        run.wrote(Side::Omneo, format!("the identity of customer {}", customer));
     }
-    profile.customers.push(customer.id);
+    profile.customers.push(customer);
     Ok(())
 }
 
