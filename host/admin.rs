@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,8 +20,11 @@ use utoipa_axum::routes;
 
 use crate::delivery::Delivery;
 use crate::journal::{Journal, Reader};
+use crate::registry::{COMPONENT_BYTES_MAX, Refused};
+use crate::versions::Versions;
 
 mod verbs;
+mod versions;
 
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
 const TOKEN_BYTES: usize = 32;
@@ -34,6 +37,7 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     journal: Journal,
     delivery: Arc<Delivery>,
+    versions: Versions,
     /// Their names, in order.
     tenants: Vec<String>,
 }
@@ -92,11 +96,12 @@ pub async fn serve(
     listener: TcpListener,
     journal: Journal,
     delivery: Arc<Delivery>,
+    versions: Versions,
     mut tenants: Vec<String>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) {
     tenants.sort();
-    let admin = Admin(Arc::new(Inner { journal, delivery, tenants }));
+    let admin = Admin(Arc::new(Inner { journal, delivery, versions, tenants }));
     // An error here is one of accepting, which the loop inside retries; there is no other.
     let _ = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped).await;
 }
@@ -124,6 +129,10 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::pause))
         .routes(routes!(verbs::resume))
         .routes(routes!(verbs::audit))
+        .routes(routes!(versions::list, versions::deploy))
+        .routes(routes!(versions::report, versions::prove))
+        .routes(routes!(versions::activate))
+        .routes(routes!(versions::roll_back))
 }
 
 fn router(admin: Admin) -> Router {
@@ -133,6 +142,7 @@ fn router(admin: Admin) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method; see /v1/openapi.json")
         })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /v1/openapi.json") })
+        .layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX))
         .with_state(admin)
 }
 
@@ -193,6 +203,19 @@ impl Problem {
     fn own(error: anyhow::Error) -> Self {
         tracing::error!(stage = "admin", blame = "host", "{error:#}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the host could not do this; its log says why")
+    }
+}
+
+/// What a person can put right is said; anything else is our own.
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, refused.to_string()),
+            Refused::Moved(_) | Refused::First(_) | Refused::Fixed(_) => {
+                Self::new(StatusCode::CONFLICT, refused.to_string())
+            }
+            Refused::Other(error) => Self::own(error),
+        }
     }
 }
 

@@ -32,4 +32,5 @@ pub mod sandbox;
 pub mod serve;
 pub mod setup;
 pub mod verify;
+pub mod versions;
 pub mod webhook;

@@ -22,7 +22,7 @@ mod loaded;
 use loaded::Loaded;
 
 /// Longest component that is taken: ten times the default rules.
-const COMPONENT_BYTES_MAX: usize = 16 << 20;
+pub const COMPONENT_BYTES_MAX: usize = 16 << 20;
 /// Memory that the code of versions may take up, the active ones of busy tenants included.
 const LOADED_BYTES_MAX: usize = 512 << 20;
 /// First digits of a digest that name a version.

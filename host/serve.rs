@@ -19,12 +19,12 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::engine;
-use crate::journal::{Activated, Journal};
-use crate::mapping::{self, Control};
-use crate::model::EventId;
-use crate::registry::{Activate, Deployed, Refused, Registry};
+use crate::journal::Journal;
+use crate::mapping;
+use crate::registry::Registry;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
+use crate::versions::Versions;
 use crate::webhook::Intake;
 
 /// How long a request may take to arrive that is under way when the host stops.
@@ -36,10 +36,9 @@ pub struct Server {
     /// Where the admin API listens, if it does.
     pub admin: Option<SocketAddr>,
     pub journal: Journal,
-    /// Reads and deploys versions. To make one current, ask the server, which knows what is under way.
     pub registry: Registry,
+    pub versions: Versions,
     tenants: Vec<String>,
-    lanes: Control,
     delivery: Arc<Delivery>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
@@ -87,6 +86,7 @@ impl Server {
         }
         let tenants: Vec<_> = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
         let (lanes, requests) = mapping::requests(&tenants);
+        let versions = Versions::new(registry.clone(), journal.clone(), lanes, &tenants);
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
@@ -112,7 +112,8 @@ impl Server {
                 let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
                 let mut stopping = stopping.clone();
                 let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-                let operators = admin::serve(listener, journal.clone(), delivery.clone(), tenants, stopped);
+                let operators =
+                    admin::serve(listener, journal.clone(), delivery.clone(), versions.clone(), tenants, stopped);
                 (Some(address), tokio::spawn(operators))
             }
             None => (None, tokio::spawn(std::future::ready(()))),
@@ -149,43 +150,6 @@ impl Server {
         })
     }
 
-    /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
-    pub async fn deploy(&self, tenant: &str, component: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
-        self.known(tenant)?;
-        self.registry.deploy(tenant, component, sha256).await
-    }
-
-    /// Makes a version current between two events. With `drain` no run is under way at that moment, and what has not
-    /// begun is asked for its key again: for a version that gives other keys than the active one.
-    pub async fn activate(&self, how: Activate<'_>, drain: bool) -> Result<Activated, Refused> {
-        let tenant = how.tenant;
-        self.known(tenant)?;
-        let prepared = self.registry.prepare(how).await?;
-        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
-        self.registry.make_current(prepared).await
-    }
-
-    /// Makes the version current that was before the active one; `expected` is the one to be left.
-    pub async fn roll_back(&self, tenant: &str, expected: Option<&str>, drain: bool) -> Result<Activated, Refused> {
-        self.known(tenant)?;
-        let prepared = self.registry.prepare_roll_back(tenant, expected).await?;
-        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
-        self.registry.make_current(prepared).await
-    }
-
-    /// Has an event that is under way begin again, on the version that is active now.
-    pub fn restart(&self, tenant: &str, event: EventId) -> anyhow::Result<()> {
-        self.known(tenant)?;
-        self.lanes.restart(tenant, event)
-    }
-
-    fn known(&self, tenant: &str) -> anyhow::Result<()> {
-        if !self.tenants.iter().any(|known| known == tenant) {
-            bail!("there is no tenant `{tenant}`");
-        }
-        Ok(())
-    }
-
     /// Takes calls to a target again, whatever paused it.
     pub async fn resume(&self, tenant: &str, target: &str) -> anyhow::Result<()> {
         self.journal.resume(tenant, target).await.map(drop)
@@ -210,7 +174,7 @@ impl Server {
         };
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
-        drop((self.journal, self.registry, self.delivery));
+        drop((self.journal, self.registry, self.versions, self.delivery));
         let joined = tokio::task::spawn_blocking(move || self.writer.join()).await.context("closing the journal")?;
         if joined.is_err() {
             bail!("the journal's thread ended in a panic");

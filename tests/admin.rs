@@ -264,3 +264,60 @@ async fn the_document_is_served_and_names_every_verb_once() {
     assert_eq!(detail(&desk.get("", "/v2/tenants").await), (404, nothing));
     desk.host.stop().await;
 }
+
+#[tokio::test]
+async fn a_version_is_deployed_proved_activated_and_rolled_back() {
+    let desk = Desk::open().await;
+    let acme = desk.token("acme-1", Some("acme")).await;
+    desk.sent("acme", "say", &[1, 2]).await;
+    let version = |rules: &'static str| async move {
+        let building = tandem::engine::building_engine().unwrap();
+        tandem::bake::bake(&building, host::hostile_component(), "rules.toml", rules).await.unwrap().component
+    };
+    let (good, bad) = (version("says = \"hello\"\n").await, version("traps = true\n").await);
+    let upload = |bytes: Vec<u8>, sha256: &'static str| {
+        let url = format!("http://{}/v1/tenants/acme/versions", desk.host.server.admin.unwrap());
+        let request = desk.client.post(url).bearer_auth(&acme).body(bytes);
+        let request = if sha256.is_empty() { request } else { request.header("x-sha256", sha256) };
+        async move {
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            (status, body)
+        }
+    };
+    // Cut off half-way, and not what its sender says it is.
+    let cut = upload(good[..good.len() / 2].to_vec(), "").await;
+    assert_eq!(cut.0, 422);
+    assert!(detail(&cut).1.contains("it may have been cut off"), "{cut:?}");
+    let wrong = upload(good.clone(), "00").await;
+    assert!(wrong.0 == 422 && detail(&wrong).1.contains(", not 00"), "{wrong:?}");
+
+    let digest = |answer: &(u16, Value)| answer.1["digest"].as_str().unwrap().to_owned();
+    let (kept_good, kept_bad) = (upload(good, "").await, upload(bad, "").await);
+    assert_eq!((kept_good.0, kept_good.1["is_new"].clone()), (200, json!(true)));
+    let (good, bad) = (digest(&kept_good), digest(&kept_bad));
+
+    // What fails on a recorded event is not activated, unless somebody insists.
+    let verb = |digest: &str, verb: &str| format!("/v1/tenants/acme/versions/{digest}/{verb}");
+    let refused = desk.post(&acme, &verb(&bad, "activate"), json!({})).await;
+    assert_eq!(refused.0, 409);
+    assert!(detail(&refused).1.starts_with("2 of 2 recorded events speak against it"), "{refused:?}");
+    assert_eq!(desk.get(&acme, &verb(&bad, "proof")).await.1["counts"]["failed"], 2);
+    let activated = desk.post(&acme, &verb(&good[..12], "activate"), json!({})).await;
+    assert_eq!((activated.0, activated.1["active"].as_str()), (200, Some(&*good)), "{activated:?}");
+    let event = desk.host.event("acme", "say", r#"{"id": 3}"#).await;
+    assert_eq!(desk.host.over(event).await.version.as_deref(), Some(&*good));
+    let stale = desk.post(&acme, &verb(&bad, "activate"), json!({"require": "none", "expected": bad})).await;
+    assert_eq!(stale.0, 409, "{stale:?}");
+
+    let (_, versions) = desk.get(&acme, "/v1/tenants/acme/versions").await;
+    let active: Vec<_> = versions.as_array().unwrap().iter().filter(|version| version["is_active"] == true).collect();
+    assert_eq!((active.len(), active[0]["digest"].as_str()), (1, Some(&*good)));
+    let back = desk.post(&acme, "/v1/tenants/acme/roll-back", json!({})).await;
+    assert_eq!((back.0, back.1["replaced"].as_str()), (200, Some(&*good)), "{back:?}");
+    let nothing = desk.post(&acme, "/v1/tenants/acme/roll-back", json!({})).await;
+    assert_eq!(nothing.0, 409, "{nothing:?}");
+    assert_eq!(desk.post(&acme, &verb("abcdef", "activate"), json!({})).await.0, 404);
+    desk.host.stop().await;
+}

@@ -94,7 +94,7 @@ async fn hundreds_of_swaps_while_events_flow() {
     const SENDERS: usize = 16;
     const THINGS: u64 = 24;
     let host = Host::on(&saying("a").await).await;
-    let b = host.server.deploy(TENANT, &saying("b").await, None).await.unwrap().digest;
+    let b = host.server.versions.deploy(TENANT, &saying("b").await, None).await.unwrap().digest;
     let a = host.server.registry.versions(TENANT).unwrap()[0].digest.clone();
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let senders: Vec<_> = (0..SENDERS as u64)
@@ -114,7 +114,7 @@ async fn hundreds_of_swaps_while_events_flow() {
     let swaps = sweep(200);
     for n in 0..swaps {
         let version = if n % 2 == 0 { &b } else { &a };
-        let activated = host.server.activate(activate(version), false).await.unwrap();
+        let activated = host.server.versions.activate(activate(version), false).await.unwrap();
         assert_eq!(&activated.digest, version);
     }
     stop.store(true, Ordering::Relaxed);
@@ -153,13 +153,13 @@ async fn hundreds_of_swaps_while_events_flow() {
 async fn a_run_that_has_begun_ends_on_its_version() {
     let host = Host::on(&saying("a").await).await;
     let (b, c) = (saying("b").await, saying("c").await);
-    let b = host.server.deploy(TENANT, &b, None).await.unwrap().digest;
-    let c = host.server.deploy(TENANT, &c, None).await.unwrap().digest;
+    let b = host.server.versions.deploy(TENANT, &b, None).await.unwrap().digest;
+    let c = host.server.versions.deploy(TENANT, &c, None).await.unwrap().digest;
     host.omneo.faults().add(Rule::path("POST /said/1/"), Fault::Hang(Duration::from_millis(400)));
-    host.server.activate(activate(&b), false).await.unwrap();
+    host.server.versions.activate(activate(&b), false).await.unwrap();
     let first = say(&host.server.journal, 1, 1).await;
     until("the call", || told(&host.omneo).contains_key(&1)).await;
-    host.server.activate(activate(&c), false).await.unwrap();
+    host.server.versions.activate(activate(&c), false).await.unwrap();
     let second = say(&host.server.journal, 2, 2).await;
     assert_eq!(said(&host, second).await, "done: c");
     assert!(host.row(first).outcome.is_none() && host.server.registry.is_loaded(&b));
@@ -172,7 +172,7 @@ async fn a_run_that_has_begun_ends_on_its_version() {
     until("the pause", || !host.server.paused().is_empty()).await;
     let third = say(&host.server.journal, 3, 3).await;
     until("the run", || host.show(third).1.first().is_some_and(|run| !run.calls.is_empty())).await;
-    host.server.activate(activate(&b), false).await.unwrap();
+    host.server.versions.activate(activate(&b), false).await.unwrap();
     let host = host.restart(|_| ()).await;
     let fourth = say(&host.server.journal, 4, 4).await;
     host.server.resume(TENANT, "omneo").await.unwrap();
@@ -184,8 +184,8 @@ async fn a_run_that_has_begun_ends_on_its_version() {
     until("the pause", || !host.server.paused().is_empty()).await;
     let fifth = say(&host.server.journal, 5, 5).await;
     until("the run", || host.show(fifth).1.first().is_some_and(|run| !run.calls.is_empty())).await;
-    host.server.activate(activate(&c), false).await.unwrap();
-    host.server.restart(TENANT, fifth).unwrap();
+    host.server.versions.activate(activate(&c), false).await.unwrap();
+    host.server.versions.restart(TENANT, fifth).unwrap();
     until("the second run", || host.show(fifth).1.get(1).is_some_and(|run| !run.calls.is_empty())).await;
     host.server.resume(TENANT, "omneo").await.unwrap();
     assert_eq!((said(&host, fifth).await, &told(&host.omneo)[&5]), ("done: c".into(), &vec!["c".to_owned()]));
@@ -196,21 +196,21 @@ async fn a_run_that_has_begun_ends_on_its_version() {
 async fn a_roll_back_needs_nothing_and_outlives_a_restart() {
     let (a, b, c) = (saying("a").await, saying("b").await, saying("c").await);
     let host = Host::on(&a).await;
-    let first = host.server.roll_back(TENANT, None, false).await.unwrap_err();
+    let first = host.server.versions.roll_back(TENANT, None, false).await.unwrap_err();
     assert_eq!(first.to_string(), "there is no version of `acme` to go back to: the active one is the first");
-    let digest = host.server.deploy(TENANT, &b, None).await.unwrap().digest;
-    host.server.activate(activate(&digest[..12]), false).await.unwrap();
+    let digest = host.server.versions.deploy(TENANT, &b, None).await.unwrap().digest;
+    host.server.versions.activate(activate(&digest[..12]), false).await.unwrap();
     let host = host.restart(|_| ()).await;
     assert_eq!(said(&host, say(&host.server.journal, 1, 1).await).await, "done: b");
-    assert_eq!(host.server.roll_back(TENANT, Some(&digest), false).await.unwrap().digest, rules::digest(&a));
-    assert!(matches!(host.server.roll_back(TENANT, None, false).await, Err(Refused::First(_))));
+    assert_eq!(host.server.versions.roll_back(TENANT, Some(&digest), false).await.unwrap().digest, rules::digest(&a));
+    assert!(matches!(host.server.versions.roll_back(TENANT, None, false).await, Err(Refused::First(_))));
     let host = host.restart(|_| ()).await;
     assert_eq!(said(&host, say(&host.server.journal, 1, 2).await).await, "done: a");
-    host.server.activate(activate(&digest), false).await.unwrap();
+    host.server.versions.activate(activate(&digest), false).await.unwrap();
     // Only when the operator changes the file does the configuration have a say again.
     let host = host.restart(|folder| std::fs::write(folder.join("rules.wasm"), &c).unwrap()).await;
     assert_eq!(said(&host, say(&host.server.journal, 1, 3).await).await, "done: c");
-    assert_eq!(host.server.roll_back(TENANT, None, false).await.unwrap().digest, digest);
+    assert_eq!(host.server.versions.roll_back(TENANT, None, false).await.unwrap().digest, digest);
     let host = host.restart(|_| ()).await;
     assert_eq!(said(&host, say(&host.server.journal, 1, 4).await).await, "done: b");
     let causes = host.server.registry.activations(TENANT, 10).unwrap();
@@ -225,26 +225,30 @@ async fn what_cannot_be_deployed_or_activated_is_refused_and_changes_nothing() {
     let host = Host::on(&a).await;
     let server = &host.server;
     let of = |error: anyhow::Error| format!("{error:#}");
-    let cut = of(server.deploy(TENANT, &b[..b.len() / 2], Some(&rules::digest(&b))).await.unwrap_err());
+    let cut = of(server.versions.deploy(TENANT, &b[..b.len() / 2], Some(&rules::digest(&b))).await.unwrap_err());
     assert!(
         cut.ends_with("\nhint: it may have been cut off; send it again") && cut.contains(&rules::digest(&b)),
         "{cut}"
     );
-    let cut = of(server.deploy(TENANT, &b[..b.len() / 2], None).await.unwrap_err());
+    let cut = of(server.versions.deploy(TENANT, &b[..b.len() / 2], None).await.unwrap_err());
     assert!(cut.starts_with("the component is not valid here: "), "{cut}");
-    let large = of(server.deploy(TENANT, &vec![0; 20 << 20], None).await.unwrap_err());
+    let large = of(server.versions.deploy(TENANT, &vec![0; 20 << 20], None).await.unwrap_err());
     assert_eq!(large, "the component has 20971520 bytes; 16777216 are allowed");
-    assert_eq!(of(server.deploy("nobody", &b, None).await.unwrap_err()), "there is no tenant `nobody`");
+    assert_eq!(of(server.versions.deploy("nobody", &b, None).await.unwrap_err()), "there is no tenant `nobody`");
     assert_eq!(server.registry.versions(TENANT).unwrap().len(), 1);
 
-    let (b, c) = (server.deploy(TENANT, &b, None).await.unwrap(), server.deploy(TENANT, &c, None).await.unwrap());
-    assert!(b.is_new && !server.deploy(TENANT, &saying("b").await, None).await.unwrap().is_new);
-    let unknown = server.activate(activate("0123456789ab"), false).await.unwrap_err().to_string();
+    let (b, c) = (
+        server.versions.deploy(TENANT, &b, None).await.unwrap(),
+        server.versions.deploy(TENANT, &c, None).await.unwrap(),
+    );
+    assert!(b.is_new && !server.versions.deploy(TENANT, &saying("b").await, None).await.unwrap().is_new);
+    let unknown = server.versions.activate(activate("0123456789ab"), false).await.unwrap_err().to_string();
     assert_eq!(unknown, "tenant `acme` has no version `0123456789ab`\nhint: `tandem versions acme` lists those it has");
     // Of two who saw the same version, one is told.
     let expected = rules::digest(&a);
     let how = |version| Activate { expected: Some(&expected), ..activate(version) };
-    let both = tokio::join!(server.activate(how(&b.digest), false), server.activate(how(&c.digest), false));
+    let both =
+        tokio::join!(server.versions.activate(how(&b.digest), false), server.versions.activate(how(&c.digest), false));
     let (winner, loser) = match both {
         (Ok(winner), Err(loser)) | (Err(loser), Ok(winner)) => (winner, loser),
         both => panic!("{both:?}"),
@@ -264,8 +268,8 @@ async fn what_cannot_be_deployed_or_activated_is_refused_and_changes_nothing() {
 async fn a_version_that_traps_on_everything_is_rolled_back_and_its_events_begin_again() {
     for rules in ["traps = true\n", "key_traps = true\n"] {
         let host = Host::on(&saying("a").await).await;
-        let bad = host.server.deploy(TENANT, &version(rules).await, None).await.unwrap().digest;
-        host.server.activate(Activate { failures_max: Some(5), ..activate(&bad) }, false).await.unwrap();
+        let bad = host.server.versions.deploy(TENANT, &version(rules).await, None).await.unwrap().digest;
+        host.server.versions.activate(Activate { failures_max: Some(5), ..activate(&bad) }, false).await.unwrap();
         let mut events = vec![];
         for nth in 0..60 {
             events.push(say(&host.server.journal, nth % 7, nth).await);
@@ -290,14 +294,14 @@ async fn a_version_that_traps_on_everything_is_rolled_back_and_its_events_begin_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_stays_that_nobody_wanted_watched() {
     let host = Host::on(&saying("a").await).await;
-    let bad = host.server.deploy(TENANT, &version("traps = true\n").await, None).await.unwrap().digest;
-    host.server.activate(activate(&bad), false).await.unwrap();
+    let bad = host.server.versions.deploy(TENANT, &version("traps = true\n").await, None).await.unwrap().digest;
+    host.server.versions.activate(activate(&bad), false).await.unwrap();
     for nth in 0..10 {
         let said = said(&host, say(&host.server.journal, 1, nth).await).await;
         assert!(said.starts_with("failed: the rules panicked at "), "{said}");
     }
     // By hand, the dead letters stay until somebody retries them.
-    host.server.roll_back(TENANT, None, false).await.unwrap();
+    host.server.versions.roll_back(TENANT, None, false).await.unwrap();
     let dead = host.server.journal.read(|reader| reader.events(&Filter { limit: 99, ..Filter::default() })).unwrap();
     assert!(dead.iter().all(|row| row.outcome.as_deref() == Some("failed") && row.version.as_ref() == Some(&bad)));
     assert!(host.server.journal.retry(dead[0].event.id).await.unwrap());
@@ -310,7 +314,7 @@ async fn a_version_stays_that_nobody_wanted_watched() {
 async fn a_version_with_other_keys_comes_when_the_lanes_are_drained() {
     let host = Host::on(&saying("a").await).await;
     let other = version("says = \"b\"\nkind = \"other\"\n").await;
-    let other = host.server.deploy(TENANT, &other, None).await.unwrap().digest;
+    let other = host.server.versions.deploy(TENANT, &other, None).await.unwrap().digest;
     host.omneo.faults().add(Rule::path("POST /said/0/"), Fault::Hang(Duration::from_millis(300)));
     let mut events = vec![];
     for nth in 0..20 {
@@ -318,7 +322,7 @@ async fn a_version_with_other_keys_comes_when_the_lanes_are_drained() {
         events.push(say(&host.server.journal, 1, nth).await);
     }
     until("the call", || told(&host.omneo).contains_key(&0)).await;
-    let activated = host.server.activate(activate(&other), true).await.unwrap();
+    let activated = host.server.versions.activate(activate(&other), true).await.unwrap();
     assert_eq!(activated.digest, other);
     assert_eq!(host.row(events[0]).outcome.as_deref(), Some("done"));
     assert_eq!(host.row(events[0]).names, ["shopify/thing/1"]);
@@ -338,7 +342,7 @@ async fn a_version_with_other_keys_comes_when_the_lanes_are_drained() {
 async fn compiled_code_that_was_tampered_with_is_compiled_again() {
     let (a, b) = (saying("a").await, saying("b").await);
     let host = Host::on(&a).await;
-    host.server.deploy(TENANT, &b, None).await.unwrap();
+    host.server.versions.deploy(TENANT, &b, None).await.unwrap();
     let folder = host.journal.with_file_name("tandem.db-compiled");
     let file = |component: &[u8]| folder.join(format!("{}.cwasm", rules::digest(component)));
     let (good, foreign) = (std::fs::read(file(&a)).unwrap(), std::fs::read(file(&b)).unwrap());
@@ -392,10 +396,10 @@ async fn a_host_that_deploys_and_activates_until_it_is_killed() {
     let server = Server::start(&host::config(Path::new(&folder), &omneo, &[TENANT])).await.unwrap();
     let first = server.registry.versions(TENANT).unwrap().len();
     for n in first.. {
-        let deployed = server.deploy(TENANT, &saying(&n.to_string()).await, None).await.unwrap();
+        let deployed = server.versions.deploy(TENANT, &saying(&n.to_string()).await, None).await.unwrap();
         println!("deployed {}", deployed.digest);
         for version in [&deployed.digest, &server.registry.versions(TENANT).unwrap()[0].digest] {
-            server.activate(activate(version), false).await.unwrap();
+            server.versions.activate(activate(version), false).await.unwrap();
             println!("activated {version}");
         }
     }

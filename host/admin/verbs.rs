@@ -430,7 +430,7 @@ fn given(why: &str) -> Result<&str, Problem> {
     Ok(why)
 }
 
-async fn record(admin: &Admin, who: &Who, tenant: &str, what: String) -> Result<StatusCode, Problem> {
+pub(super) async fn record(admin: &Admin, who: &Who, tenant: &str, what: String) -> Result<StatusCode, Problem> {
     let deed = Deed { by: who.name.clone(), tenant: Some(tenant.to_owned()), what };
     admin.0.journal.record(deed).await.map_err(Problem::own)?;
     Ok(StatusCode::NO_CONTENT)

@@ -109,6 +109,15 @@ CREATE TABLE IF NOT EXISTS fixed_settings (
   PRIMARY KEY (tenant, at)
 ) STRICT, WITHOUT ROWID;
 
+-- What the latest replay through a version has found, as JSON, without a value of anybody's.
+CREATE TABLE IF NOT EXISTS reports (
+  tenant TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  report TEXT NOT NULL,
+  PRIMARY KEY (tenant, digest)
+) STRICT, WITHOUT ROWID;
+
 -- Who may use the admin API. The hash is SHA-256 in hex: the token itself is shown once and kept nowhere.
 CREATE TABLE IF NOT EXISTS tokens (
   hash TEXT PRIMARY KEY,

@@ -110,6 +110,19 @@ impl Cause {
 }
 
 impl Journal {
+    /// Keeps what a replay through a version has found, the latest only.
+    pub async fn keep_report(&self, tenant: &str, digest: &str, report: &str) -> anyhow::Result<()> {
+        let row = [tenant.to_owned(), digest.to_owned(), report.to_owned()];
+        let keep = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO reports (tenant, digest, at, report) VALUES (?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET at = excluded.at, report = excluded.report",
+                params![row[0], row[1], clock::now(), row[2]],
+            )
+        };
+        self.writer.write(keep, |_| ()).await.map(drop)
+    }
+
     /// Keeps a component as a version of a tenant. `false`: the tenant had it.
     pub async fn deploy(&self, tenant: &str, digest: &str, manifest: String, bytes: Vec<u8>) -> anyhow::Result<bool> {
         let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
@@ -224,6 +237,13 @@ impl Reader {
     }
 
     /// Whether new runs of any tenant take this version.
+    /// What the latest replay through a version has found, as JSON, and when that was.
+    pub fn report(&self, tenant: &str, digest: &str) -> anyhow::Result<Option<(Millis, String)>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT at, report FROM reports WHERE tenant = ? AND digest = ?")?;
+        Ok(statement.query_row([tenant, digest], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
     pub fn is_active(&self, digest: &str) -> anyhow::Result<bool> {
         Ok(is_active(&self.connection, digest)?)
     }
