@@ -246,6 +246,9 @@ async fn a_stop_under_load_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_takes_up_what_the_old_one_left_with_no_replies_of_its() {
     let mut town = Town::new().await;
+    // Made beforehand: the retries do not wait for a build.
+    let other = plugin(&format!("{RULES}[tags]\nwhitelist = [\"vip\"]\n")).await;
+    let digest = other.digest().to_owned();
     let (customer, profile) = town.ada().await;
     town.playground.omneo.faults().add(Rule::path("PUT /profiles"), Fault::Status(503));
     let before = town.events().len();
@@ -255,8 +258,6 @@ async fn a_new_version_takes_up_what_the_old_one_left_with_no_replies_of_its() {
         assert!(began.elapsed().as_secs() < 10);
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    let other = plugin(&format!("{RULES}[tags]\nwhitelist = [\"vip\"]\n")).await;
-    let digest = other.digest().to_owned();
     town.playground = town.playground.restart(Some(other)).await.unwrap();
     town.playground.omneo.faults().clear();
     town.settle().await;

@@ -97,7 +97,7 @@ impl Rules for Hostile {
         let id = payload.view().id("/id").map_err(|wrong| wrong.to_string())?;
         let entity = Entity::named(format!("shopify/{}/{id}", self.kind.as_deref().unwrap_or("thing")));
         match event.topic.as_str() {
-            "say" if self.key_traps => panic!("the key is broken"),
+            "say" if self.key_traps => panic!("this key is broken"),
             "key-endless" => endless(),
             "key-broken" => panic!("the key is broken"),
             "key-misnamed" => Ok(Entity::named("ada@example.org")),
