@@ -15,6 +15,11 @@ use tandem_standin::{OmneoOptions, ShopifyOptions};
 
 const EVENTS: usize = 20_000;
 const SENDERS: usize = 256;
+/// Events of the cycle, and the products they are about: not so many that the stand-in's own search for one is measured.
+const CYCLES: usize = 6_000;
+const PRODUCTS: usize = 300;
+/// Calls to a target at a time. It is the host that is measured, not this limit of its settings.
+const CONCURRENT_CALLS: usize = 64;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -69,23 +74,27 @@ async fn accept(folder: &std::path::Path, fsync: f64) {
     );
 }
 
-/// Whole events: taken in, asked about, called out for, and ended. A product each, with one call.
+/// Whole events: taken in, asked about, called out for, and ended, with one call each.
 async fn cycle(folder: &std::path::Path) {
     let plugin = playground::plugin("timezone = \"UTC\"\n").await.expect("the default rules");
     let omneo = OmneoOptions { webhook_url: None, ..OmneoOptions::default() };
-    let playground = Playground::start(plugin.clone(), &folder.join("cycle.db"), ShopifyOptions::default(), omneo)
-        .await
-        .expect("a playground");
+    let journal = folder.join("cycle.db");
+    let playground = Playground::start(plugin.clone(), &journal, ShopifyOptions::default(), omneo).await;
+    let Playground { shopify, omneo, server, mut config, .. } = playground.expect("a playground");
+    server.stop().await.expect("a clean stop");
+    config.delivery.concurrent_calls = CONCURRENT_CALLS;
+    let playground = Playground::with(plugin.clone(), config, shopify, omneo).await.expect("a playground");
     playground.omneo.outbox().set_delivery(tandem_standin::Delivery::Manual);
-    let events = EVENTS / 10;
     for echo in [false, true] {
         let began = Instant::now();
         let mut senders = tokio::task::JoinSet::new();
-        for n in 0..events {
+        for n in 0..CYCLES {
             let journal = playground.server.journal.clone();
             senders.spawn(async move {
-                let mut webhook = webhook(n);
-                // The same product again, with nothing changed.
+                let mut webhook = webhook(n % PRODUCTS);
+                // For an echo the products as they were last; otherwise each is another one than before.
+                let version = if echo { CYCLES / PRODUCTS - 1 } else { n / PRODUCTS };
+                webhook.payload = webhook.payload.replace("Dress", &format!("Dress {version}"));
                 webhook.delivery_id = Some(format!("{n}-{echo}"));
                 journal.append(webhook).await.expect("an append")
             });
@@ -94,7 +103,7 @@ async fn cycle(folder: &std::path::Path) {
         while playground.server.journal.read(|reader| reader.unfinished_count()).expect("a count") > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let rate = events as f64 / began.elapsed().as_secs_f64();
+        let rate = CYCLES as f64 / began.elapsed().as_secs_f64();
         let what = if echo { "an echo, no call" } else { "one call to a stand-in in the same process" };
         println!("whole events, {what}: {rate:.0} a second");
     }
