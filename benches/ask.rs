@@ -4,6 +4,8 @@
 //! `cargo bench --bench ask`. Prints microseconds at the 20th percentile of many batches, ratios to native, and fuel,
 //! which is the same on every machine. What is not installed is left out, and said.
 
+mod made;
+
 use std::hint::black_box;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -18,8 +20,6 @@ use tandem_sdk::{Rules as _, step};
 
 const BATCHES: usize = 60;
 const RULES: &str = "timezone = \"Australia/Melbourne\"\n";
-/// A plugin that does the same, in another way, beside the default rules: a column for each that is there.
-const PLUGINS: [(&str, &str); 2] = [("composed", "TANDEM_BENCH_COMPOSED"), ("js", "TANDEM_BENCH_JS")];
 
 /// An event with what is remembered of its entity, and the replies of a first run of it.
 struct Case {
@@ -49,15 +49,10 @@ fn main() {
         ("warm", cases.iter().map(|case| warm(&plugin, case)).collect()),
         ("fresh", fresh(&plugin, &cases)),
     ];
-    for (name, variable) in PLUGINS {
-        match std::env::var_os(variable) {
-            Some(path) => {
-                let bytes = std::fs::read(&path).expect("the component that the variable names");
-                let plugin = Plugin::load(&tandem::engine::engine().expect("an engine"), &bytes).expect("a component");
-                columns.push((name, fresh(&plugin, &cases)));
-            }
-            None => println!("no column `{name}`: `{variable}` names no component"),
-        }
+    columns.push(("composed", fresh(&made::composed(), &cases)));
+    match made::javascript(|rules| rules) {
+        Some(js) => columns.push(("js", fresh(&js, &cases))),
+        None => println!("no column `js`: npm is not installed"),
     }
     match node(&cases) {
         Ok(took) => columns.push(("node", took)),

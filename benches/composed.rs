@@ -4,25 +4,19 @@
 //! plugins are those that `tandem new` writes, built by their own READMEs; JavaScript needs npm, and is left out aloud
 //! where there is none.
 
-#[path = "../tests/scaffold/make.rs"]
-mod make;
-#[path = "../tests/wrapper/mod.rs"]
-mod wrapper;
+mod made;
 
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use make::Scaffold;
 use serde_json::{Value, json};
 use tandem::model::{Event, Reply};
 use tandem::rules::Plugin;
 use tandem::sandbox::{Case, Rules};
-use tandem::{bake, engine};
 
 const TIMES: usize = 200;
-const RULES: &str = "timezone = \"Australia/Melbourne\"\n";
 
 /// What the plugins are asked about: a case, and the bytes that its payload is filled up to.
 const EVENTS: [(&str, &str, usize); 4] = [
@@ -57,40 +51,19 @@ fn main() {
 }
 
 fn plugins() -> Vec<(&'static str, Plugin)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let build = |base: &[u8]| {
-        let building = engine::building_engine().expect("an engine");
-        let built = runtime.block_on(bake::bake(&building, base, "rules.toml", RULES)).expect("the rules are right");
-        load(&built.component)
-    };
-    let rust = Scaffold::new("vip", &["--sdk", env!("CARGO_MANIFEST_DIR")], "target");
     let mut plugins = vec![
-        ("the default rules", build(&bake::default_base().expect("they were built"))),
-        ("passed on by a composition", build(&wrapper::component())),
-        ("a plugin in Rust", made(&rust, "vip.wasm")),
+        ("the default rules", made::default_rules()),
+        ("passed on by a composition", made::composed()),
+        ("a plugin in Rust", made::rust()),
     ];
-    if make::has_npm() {
-        let js = Scaffold::new("shout", &["--lang", "js"], "node_modules");
-        plugins.push(("a plugin in JavaScript", made(&js, "acme.wasm")));
-        let path = js.folder.join("rules.js");
-        let rules = std::fs::read_to_string(&path).expect("it was written");
+    plugins.extend(made::javascript(|rules| rules).map(|js| ("a plugin in JavaScript", js)));
+    let always = |rules: String| {
         let shortcut = "if (event.topic !== \"customers/create\") return inner(change);";
         assert!(rules.contains(shortcut), "{rules}");
-        std::fs::write(&path, rules.replace(shortcut, "")).expect("it can be written");
-        plugins.push(("the same, that always goes on", made(&js, "acme.wasm")));
-    }
+        rules.replace(shortcut, "")
+    };
+    plugins.extend(made::javascript(always).map(|js| ("the same, that always goes on", js)));
     plugins
-}
-
-fn made(scaffold: &Scaffold, component: &str) -> Plugin {
-    for line in scaffold.commands().iter().filter(|line| !line.contains(" test")) {
-        scaffold.run(line);
-    }
-    load(&std::fs::read(scaffold.folder.join(component)).expect("it was built"))
-}
-
-fn load(component: &[u8]) -> Plugin {
-    Plugin::load(&engine::engine().expect("an engine"), component).expect("what was built can be loaded")
 }
 
 /// The payload with more in it that no rules look at, such as Shopify's orders have.
