@@ -2,17 +2,21 @@
 
 mod admin_schema;
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
 use tandem::client::Client;
 use tandem::config::{Peer, RulesFrom, Tenant};
 use tandem::model::Request;
 use tandem::paint::Paint;
-use tandem::setup::{self, Act, Setup, State, Step};
+use tandem::rules::Manifest;
+use tandem::setup::{self, Act, Setup, State, Step, Zone};
+use tandem_rules::DefaultRules;
+use tandem_sdk::Rules;
 use tandem_standin::{Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 const ADDRESS: &str = "https://tandem.example.org";
@@ -93,7 +97,7 @@ impl Town {
         };
         let allow = vec![self.shopify.address().to_string(), self.omneo.address().to_string()];
         let client = Client::new(2_000, allow).unwrap();
-        let (manifest, zone) = setup::of_rules(&tenant.rules).await.unwrap();
+        let (manifest, zone) = of_rules(&self.rules()).await;
         let setup = Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(address) };
         let mut steps = vec![];
         for step in setup::plan(&setup).await {
@@ -111,6 +115,19 @@ impl Drop for Served {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// As set-up reads a rules file. A component takes seconds to build, so each text is built once for all tests.
+async fn of_rules(path: &Path) -> (Manifest, Zone) {
+    static BUILT: LazyLock<tokio::sync::Mutex<HashMap<String, Manifest>>> = LazyLock::new(Default::default);
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut built = BUILT.lock().await;
+    if let Some(manifest) = built.get(&text) {
+        return (manifest.clone(), Zone::of_file(path, &text).unwrap().0);
+    }
+    let (manifest, zone) = setup::of_rules(&RulesFrom::File(path.to_owned())).await.unwrap();
+    built.insert(text, manifest.clone());
+    (manifest, zone)
 }
 
 fn count(steps: &[Step], state: State) -> usize {
@@ -141,6 +158,11 @@ async fn the_first_run_makes_everything_and_the_second_nothing() {
 
     let first = town.set_up(false).await;
     assert_eq!((count(&first, State::Create), lines(&first, State::Missing)), (wanted, vec![]));
+    // What the host answers itself is subscribed to; what only the app's configuration can have is not.
+    let created = lines(&first, State::Create);
+    let is_created = |topic: &str| created.contains(&format!("+ shopify  webhook `{topic}`: created\n"));
+    assert_eq!(["app/uninstalled", "app/scopes_update"].map(is_created), [true; 2]);
+    assert_eq!(["customers/redact", "customers/data_request", "shop/redact"].map(is_created), [false; 3]);
     let written = std::fs::read_to_string(town.rules()).unwrap();
     assert!(written.contains("# Acme") && written.contains("[tags] # ours"), "{written}");
     assert!(written.contains("timezone = \"Australia/"), "{written}");
@@ -196,19 +218,15 @@ async fn a_missing_scope_is_named_and_what_may_be_read_by_who_writes_is_not() {
 }
 
 /// Every scope that the rules and set-up itself ask of an Omneo token, but for these.
-async fn omneo_scopes_without(lacking: &[&str]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let rules = folder.path().join("acme.toml");
-    std::fs::write(&rules, "").unwrap();
-    let (manifest, _) = setup::of_rules(&RulesFrom::File(rules)).await.unwrap();
-    let target = manifest.targets.into_iter().find(|target| target.name == "omneo").unwrap();
+fn omneo_scopes_without(lacking: &[&str]) -> Vec<String> {
+    let target = DefaultRules::default().describe().targets.into_iter().find(|target| target.name == "omneo").unwrap();
     let own = ["read-webhooks", "create-webhooks", "update-webhooks"].map(str::to_owned);
     target.scopes.into_iter().chain(own).filter(|scope| !lacking.contains(&scope.as_str())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_scope_of_omneo_is_named_and_what_else_there_is_to_do_is_done() {
-    let scopes = omneo_scopes_without(&["create-transactions", "read-webhooks"]).await;
+    let scopes = omneo_scopes_without(&["create-transactions", "read-webhooks"]);
     let town = Town::with(ShopifyOptions::default(), OmneoOptions { scopes, ..OmneoOptions::default() }).await;
     let steps = town.set_up(false).await;
     let hint = "hint: a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
@@ -223,7 +241,7 @@ async fn a_missing_scope_of_omneo_is_named_and_what_else_there_is_to_do_is_done(
     );
     assert!(lines(&steps, State::Create).contains(&"+ shopify  webhook `orders/paid`: created\n".to_owned()));
 
-    let scopes = omneo_scopes_without(&["create-webhooks"]).await;
+    let scopes = omneo_scopes_without(&["create-webhooks"]);
     let town = Town::with(ShopifyOptions::default(), OmneoOptions { scopes, ..OmneoOptions::default() }).await;
     let missing = lines(&town.set_up(false).await, State::Missing);
     let refused = "! omneo    webhook `profile.updated`: the token lacks the scope `create-webhooks`: 403";
@@ -247,18 +265,8 @@ async fn a_definition_that_themes_cannot_read_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_host_answers_itself_is_subscribed_to_and_what_only_the_app_can_have_is_not() {
-    let town = Town::new(None).await;
-    let created = lines(&town.set_up(false).await, State::Create);
-    let is_created = |topic: &str| created.contains(&format!("+ shopify  webhook `{topic}`: created\n"));
-    assert_eq!(["app/uninstalled", "app/scopes_update"].map(is_created), [true; 2]);
-    assert_eq!(["customers/redact", "customers/data_request", "shop/redact"].map(is_created), [false; 3]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn serve_logs_at_its_start_what_is_missing_and_changes_nothing() {
-    let mut scopes = omneo_scopes_without(&["create-transactions"]).await;
-    scopes.retain(|scope| scope != "update-orders");
+    let scopes = omneo_scopes_without(&["create-transactions", "update-orders"]);
     let shopify = ShopifyOptions { scopes: vec!["write_customers".into(), "read_orders".into()], ..Default::default() };
     let town = Town::with(shopify, OmneoOptions { scopes, ..OmneoOptions::default() }).await;
     std::fs::write(town.rules(), "timezone = \"UTC\"\n").unwrap();
@@ -322,8 +330,8 @@ async fn another_type_and_a_target_that_is_away_are_told_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_topic_has_shopifys_name() {
     let town = Town::new(None).await;
-    let (manifest, _) = setup::of_rules(&RulesFrom::File(town.rules())).await.unwrap();
-    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/shopify-schema");
+    let (manifest, _) = of_rules(&town.rules()).await;
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/shopify-schema");
     let folder = std::env::var_os("TANDEM_SHOPIFY_SCHEMA").map_or(beside, PathBuf::from);
     let Ok(schema) = std::fs::read_to_string(folder.join("draft-proxy-admin-2026-07.graphql")) else {
         assert!(std::env::var_os("CI").is_none(), "CI has the schemas, and this run has not found them");
