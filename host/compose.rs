@@ -14,10 +14,11 @@ pub fn wrapper(component: &[u8]) -> Option<&[u8]> {
     for payload in Parser::new(0).parse_all(component) {
         // Whoever compiles it says what is wrong with it.
         match payload.ok()? {
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                if imports.into_iter().flatten().any(|import| import.name.name.starts_with(WRAPPED)) {
-                    return Some(component);
-                }
+            Payload::ComponentImportSection(imports)
+                if depth == 0
+                    && imports.clone().into_iter().flatten().any(|import| import.name.name.starts_with(WRAPPED)) =>
+            {
+                return Some(component);
             }
             Payload::ComponentSection { unchecked_range, .. } => {
                 if depth == 0
