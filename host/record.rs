@@ -5,6 +5,7 @@
 //! events that left it are run again, masked like the event itself, from the first of them on. Whether the masked event runs
 //! as the real one did is checked in the end, and said if not. Sends nothing; reads the journal and asks the rules.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,11 +120,10 @@ fn trace_back(reader: &Reader, id: EventId, links: &mut BTreeMap<EventId, Link>)
     while let Some((event, again)) = stack.pop() {
         if again {
             order.push(event);
-        } else if !links.contains_key(&event) {
-            let link = link(reader, event, id)?;
+        } else if let Entry::Vacant(place) = links.entry(event) {
+            let found = place.insert(link(reader, event, id)?);
             stack.push((event, true));
-            stack.extend(link.before.iter().map(|before| (*before, false)));
-            links.insert(event, link);
+            stack.extend(found.before.iter().map(|before| (*before, false)));
         }
     }
     Ok(order)

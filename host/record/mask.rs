@@ -339,7 +339,8 @@ impl Mask {
 /// JSON in a text, if it was written without blanks: so that it can be written again.
 fn nested(text: &str) -> Option<Value> {
     let value = text.starts_with(['{', '[']).then(|| serde_json::from_str::<Value>(text).ok()).flatten()?;
-    (value.to_string() == text).then_some(value)
+    let again = serde_json::to_string(&value).ok()?;
+    (again == text).then_some(value)
 }
 
 /// Of letters and digits.
