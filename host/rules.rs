@@ -360,7 +360,7 @@ fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<S
             }
             Some(("tandem:rules/rules", version)) => {
                 check_version(version)?;
-                "it wraps other rules: `tandem build --base FILE -o FILE` puts the default rules into it"
+                "it wraps other rules: `tandem build acme.toml --base FILE -o acme.wasm` puts the default rules behind it"
             }
             Some((name, version)) if name.starts_with("tandem:rules/") => {
                 check_version(version)?;

@@ -58,8 +58,8 @@ fn a_wrapper_with_nothing_behind_it_is_refused_with_the_way_out() {
     let error = Plugin::load(&engine::engine().unwrap(), &wrapper::component()).err().unwrap().to_string();
     assert_eq!(
         error,
-        "the component wraps other rules, and has none behind it\n\
-         hint: `tandem build acme.toml --base … -o acme.wasm` puts the default rules there"
+        "the component imports `tandem:rules/rules@0.1.0`, which plugins may not use\n\
+         hint: it wraps other rules: `tandem build acme.toml --base FILE -o acme.wasm` puts the default rules behind it"
     );
 }
 
