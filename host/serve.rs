@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -105,8 +105,9 @@ impl Server {
         });
         let (admin, operators) = match config.admin {
             Some(address) => {
-                let listener = TcpListener::bind(address).await;
-                let listener = listener.with_context(|| format!("listening on {address} for the admin API"))?;
+                let listener = TcpListener::bind(address).await.map_err(|error| {
+                    anyhow!("listening on {address} for the admin API: {error}\nhint: `[admin] listen` in the configuration names another address")
+                })?;
                 let address = listener.local_addr().context("listening")?;
                 admin::warn_of(address);
                 let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();

@@ -311,7 +311,8 @@ impl Process {
         let address = format!("127.0.0.1:{port}");
         let peer = |url: &str| format!(r#"{{ url = "https://{url}", token = "t", webhook_secrets = ["{SECRET}"] }}"#);
         let config = format!(
-            "listen = \"{address}\"\n[tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\nshopify = {}\nomneo = {}\n",
+            "listen = \"{address}\"\n[tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\nshopify = {}\nomneo = {}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n",
             shop(ACME),
             peer("acme.invalid"),
             peer("acme.invalid/api/v3")

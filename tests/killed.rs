@@ -47,7 +47,8 @@ impl Killable {
              [delivery]\ntimeout_ms = 1000\nquiet_ms = 1000\nretry_delays_ms = [50, 100, 200, 400, 800]\n\
              [tenants.acme]\nshop = \"{}\"\ncomponent = \"acme.wasm\"\n\
              shopify = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
-             omneo = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n",
+             omneo = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n",
             shopify.address(),
             omneo.address(),
             ShopifyOptions::default().shop,

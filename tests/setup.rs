@@ -61,7 +61,8 @@ impl Town {
         let config = format!(
             "listen = \"127.0.0.1:0\"\njournal = \"setup.db\"\npublic_url = \"{ADDRESS}\"\n\
              [network]\nallow = [\"{}\", \"{}\"]\n\
-             [tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\nshopify = {}\nomneo = {}\n",
+             [tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\nshopify = {}\nomneo = {}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n",
             self.shopify.address(),
             self.omneo.address(),
             ShopifyOptions::default().shop,
