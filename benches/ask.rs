@@ -37,6 +37,9 @@ struct Took {
     whole: f64,
 }
 
+/// What is measured, how it is read off, and its fuel.
+type Row = (String, fn(Took) -> f64, u64);
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let plugin = runtime.block_on(playground::plugin(RULES)).expect("the default rules");
@@ -69,7 +72,7 @@ fn print(plugin: &Plugin, cases: &[Case], columns: &[(&str, Vec<Took>)]) {
         let fuel = |upto: usize| plugin.step(&case.event, &case.memory, &case.replies[..upto]).usage.fuel;
         let whole = plugin.key(&case.event).usage.fuel + (0..=case.replies.len()).map(fuel).sum::<u64>();
         let size = case.event.webhook.payload.len() as f64 / 1000.0;
-        let rows: [(String, fn(Took) -> f64, u64); 2] = [
+        let rows: [Row; 2] = [
             (format!("first ask, {} ({size:.0} KB)", case.name), |took| took.first, fuel(0)),
             (format!("whole event, {} asks and key", case.replies.len() + 1), |took| took.whole, whole),
         ];

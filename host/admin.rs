@@ -19,9 +19,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::delivery::Delivery;
+use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
-use crate::versions::Versions;
 
 mod verbs;
 mod versions;

@@ -18,13 +18,13 @@ use crate::admin;
 use crate::client::Client;
 use crate::config::Config;
 use crate::delivery::Delivery;
+use crate::deploy::Versions;
 use crate::engine;
 use crate::journal::Journal;
 use crate::mapping;
 use crate::registry::Registry;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
-use crate::versions::Versions;
 use crate::webhook::Intake;
 
 /// How long a request may take to arrive that is under way when the host stops.

@@ -7,8 +7,8 @@ import { converse, post } from "./tandem.js";
 const inner = {
   step: (event, memory, replies) => {
     const body = { email: "ada@lovelace.dev", last_name: "Lovelace", ref: 706405506930370084n };
-    if (replies.length === 0) return { tag: "send", val: { calls: [post("omneo", "/profiles", body).sent()], names: [] } };
-    return { tag: "end", val: { outcome: "done", reason: "created", memory: "{}", names: ["omneo/profile/2b1c"] } };
+    if (replies.length === 0) return { tag: "send", val: { calls: [post("omneo", "/profiles", body).sent()], names: { learned: [], retired: [] } } };
+    return { tag: "end", val: { outcome: "done", reason: "created", memory: "{}", names: { learned: ["omneo/profile/2b1c"], retired: [] } } };
   },
 };
 
@@ -25,5 +25,5 @@ test("a new profile is told from an old one", () => {
     "PUT omneo /profiles/2b1c/attributes/custom/my_plugin:since",
   ]);
   assert.deepEqual(calls[0].body, { email: "ada@lovelace.dev", last_name: "LOVELACE", ref: 706405506930370084n });
-  assert.deepEqual([end.reason, end.memory, end.names], ["created", "{}", ["omneo/profile/2b1c"]]);
+  assert.deepEqual([end.reason, end.memory, end.names.learned], ["created", "{}", ["omneo/profile/2b1c"]]);
 });

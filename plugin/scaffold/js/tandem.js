@@ -116,12 +116,12 @@ function opened(event) {
 // One ask: the plugin's generator runs from its beginning, over the replies of the passes so far.
 class Run {
   constructor(inner, event, memory, replies) {
-    Object.assign(this, { inner, event, memory, replies, pass: 0, names: [] });
+    Object.assign(this, { inner, event, memory, replies, pass: 0, names: { learned: [], retired: [] } });
   }
 
   step(plugin) {
     const delegate = (change) => new Delegate(this, change);
-    delegate.learned = (beginning) => this.names.find((name) => name.startsWith(beginning))?.slice(beginning.length);
+    delegate.learned = (beginning) => this.names.learned.find((name) => name.startsWith(beginning))?.slice(beginning.length);
     const talk = plugin.handle(opened(this.event), delegate);
     for (let next = talk.next(); ; ) {
       if (next.done) return this.end(next.value);
@@ -139,11 +139,14 @@ class Run {
   end(end) {
     if (end instanceof Delegate) return end.rest();
     if (this.pass < this.replies.length) throw new Error("these are the replies of other rules");
-    return { tag: "end", val: { ...end, memory: end.memory, names: this.learn(end.names ?? []) } };
+    return { tag: "end", val: { ...end, memory: end.memory, names: this.learn(end.names) } };
   }
 
-  learn(names) {
-    this.names = [...new Set([...this.names, ...names])];
+  // The last word on a name is the one that counts.
+  learn({ learned = [], retired = [] } = {}) {
+    const add = (to, more, without) => [...new Set([...to, ...more])].filter((name) => !without.includes(name));
+    this.names = { learned: add(this.names.learned, learned, retired), retired: add(this.names.retired, retired, []) };
+    this.names.retired = this.names.retired.filter((name) => !this.names.learned.includes(name));
     return this.names;
   }
 }

@@ -16,9 +16,9 @@ const inner = {
     const write = { target: "omneo", request: { tag: "rest", val: { method: "put", path: "/b/2", query: [], body } }, effect: "once" };
     const bodies = replies.map((pass) => pass.map(({ val }) => val.body).join("+"));
     switch (replies.length) {
-      case 0: return { tag: "send", val: { calls: [get("omneo", "/a").sent(), get("omneo", "/b").sent()], names: [] } };
-      case 1: return { tag: "send", val: { calls: [write], names: ["omneo/profile/2b1c"] } };
-      case 2: return { tag: "end", val: { outcome: "done", reason: bodies.join(", "), memory: memory[0], names: ["omneo/profile/2b1c", "x/y/z"] } };
+      case 0: return { tag: "send", val: { calls: [get("omneo", "/a").sent(), get("omneo", "/b").sent()], names: { learned: [], retired: [] } } };
+      case 1: return { tag: "send", val: { calls: [write], names: { learned: ["omneo/profile/2b1c", "omneo/profile/gone"], retired: [] } } };
+      case 2: return { tag: "end", val: { outcome: "done", reason: bodies.join(", "), memory: memory[0], names: { learned: ["omneo/profile/2b1c", "x/y/z"], retired: ["omneo/profile/gone"] } } };
       default: throw new Error("these are the replies of other rules");
     }
   },
@@ -50,7 +50,7 @@ test("what is passed on is passed on as it was", () => {
   const gone = steps(function* (_, inner) { return yield* inner(); }, 2);
   assert.deepEqual(passed, gone);
   assert.equal(passed[1].val.calls[0].request.val.body, '{"total": 19.90, "id": 706405506930370084}');
-  assert.deepEqual(passed[2], { tag: "end", val: { outcome: "done", reason: "0+1, 2", memory: "m", names: ["omneo/profile/2b1c", "x/y/z"] } });
+  assert.deepEqual(passed[2], { tag: "end", val: { outcome: "done", reason: "0+1, 2", memory: "m", names: { learned: ["omneo/profile/2b1c", "x/y/z"], retired: ["omneo/profile/gone"] } } });
 });
 
 test("both ways of asking the inner rules change their calls", () => {
