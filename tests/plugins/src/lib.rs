@@ -68,7 +68,11 @@ struct Hostile {
 
 impl Rules for Hostile {
     fn describe(&self) -> Manifest {
-        Manifest::new("hostile", "1").listens("shopify", TOPICS).target("omneo", "", []).target("shopify", "2026-07", []).target("tandem", "", [])
+        Manifest::new("hostile", "1")
+            .listens("shopify", TOPICS)
+            .target("omneo", "", [])
+            .target("shopify", "2026-07", [])
+            .target("tandem", "", [])
     }
 
     /// What is wrong stands in the rules file.
