@@ -78,10 +78,10 @@ enum Command {
 #[derive(clap::Args)]
 struct Place {
     /// The journal; without it, the one of the configuration.
-    #[arg(long)]
+    #[arg(long, global = true)]
     journal: Option<PathBuf>,
     /// The configuration that names the journal.
-    #[arg(long, default_value = "tandem.toml", conflicts_with = "journal")]
+    #[arg(long, global = true, default_value = "tandem.toml", conflicts_with = "journal")]
     config: PathBuf,
 }
 

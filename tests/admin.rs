@@ -321,3 +321,34 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     assert_eq!(desk.post(&acme, &verb("abcdef", "activate"), json!({})).await.0, 404);
     desk.host.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_is_made_listed_and_revoked_beside_a_running_host() {
+    let desk = Desk::open().await;
+    let tandem = |line: &str| {
+        let mut tandem = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"));
+        let ran = tandem.args(line.split(' ')).arg("--journal").arg(&desk.host.journal).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let (status, token, said) = tandem("token create me --tenant acme");
+    assert_eq!(
+        (status, said.as_str()),
+        (Some(0), "this is shown once; give it to whoever asks, as `Authorization: Bearer …`\n")
+    );
+    let token = token.trim();
+    assert!(token.starts_with("tandem_") && token.len() == 71, "{token}");
+    assert_eq!(desk.get(token, "/v1/tenants").await.1[0]["tenant"], "acme");
+    let twice = tandem("token create me");
+    let taken = "error: there is a token `me` in force\nhint: `tandem token revoke me`, or use another name\n";
+    assert_eq!((twice.0, twice.2.as_str()), (Some(1), taken));
+    let listed = tandem("token list").1;
+    assert!(listed.starts_with("me                   tenant acme ") && listed.ends_with("  in force\n"), "{listed}");
+    assert!(!listed.contains(token), "{listed}");
+    assert_eq!(tandem("token revoke me").1, "token me is revoked\n");
+    assert_eq!(desk.get(token, "/v1/tenants").await.0, 401);
+    assert!(tandem("token list").1.contains("  revoked 20"));
+    let gone = "error: there is no token `me` in force\nhint: `tandem token list` shows them\n";
+    assert_eq!(tandem("token revoke me").2, gone);
+    desk.host.stop().await;
+}

@@ -59,7 +59,7 @@ async fn change(journal: &Journal, command: Token) -> anyhow::Result<()> {
                 bail!("there is a token `{name}` in force\nhint: `tandem token revoke {name}`, or use another name");
             }
             println!("{token}");
-            eprintln!("this is shown once; give it to `tandem --host` as TANDEM_TOKEN");
+            eprintln!("this is shown once; give it to whoever asks, as `Authorization: Bearer …`");
         }
         Token::Revoke { name } => {
             if !journal.revoke_token(&name).await? {
