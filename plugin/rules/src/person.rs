@@ -254,7 +254,7 @@ async fn first_contact_of_customer(mut run: Run<'_>, id: u64) -> Ending {
 /// The linked profile is deleted, unless it went into another one: then that has the customer's identity.
 async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending {
     let now = omneo::search(run.cx, &run.settings.identity_handle, customer).await?;
-    if now.is_none_or(|now| now == profile) && !run.settings.people.recreate_deleted {
+    if now.is_none_or(|now| now == profile) && !(run.settings.people.recreate_deleted && run.to_omneo) {
         return Err(profile_is_gone(&mut run, profile));
     }
     run.cx.retire(profile_name(profile));

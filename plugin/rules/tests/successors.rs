@@ -118,3 +118,20 @@ fn merged(winner: &str) -> Event {
     let payload: Value = json!({ "id": winner });
     Event { source: "omneo".into(), topic: "profile.merged".into(), payload: payload.to_string(), ..event() }
 }
+
+#[test]
+fn a_resync_makes_nobody_on_a_side_that_is_not_written() {
+    let rules = json!({ "people": { "recreate_deleted": true }, "sync": { "shopify_to_omneo": false } });
+    let mut world = World::new(with_timezone(rules), 1, Manners::default());
+    let row = json!({ "first_name": "Ada", "email": "ada@example.org" });
+    let profile = world.edit(|world| world.omneo.create(&row)).unwrap();
+    assert!(world.rest());
+    let customer = *world.shopify.customers.keys().next().expect("it goes to Shopify");
+    world.held_back = vec!["profile.deleted"];
+    world.edit(|world| world.omneo.delete(&profile));
+    let names = json!({ "names": [format!("shopify/customer/{customer}"), format!("omneo/profile/{profile}")] });
+    world.send(0, Event { source: "tandem".into(), topic: "resync".into(), payload: names.to_string(), ..event() });
+    assert!(world.rest());
+    assert_eq!((world.omneo.profiles.len(), world.shopify.customers.len()), (0, 1), "{:?}", world.reasons());
+    assert!(world.last_reason().contains("is deleted in Omneo"), "{:?}", world.reasons());
+}
