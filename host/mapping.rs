@@ -18,7 +18,7 @@ use crate::journal::{Answered, Arrived, Asked, Begun, By, Closed, Journal};
 use crate::lanes::Lanes;
 use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
 use crate::registry::Registry;
-use crate::rules::Plugin;
+use crate::rules::{Plugin, short};
 
 mod keys;
 mod swap;
@@ -514,11 +514,6 @@ impl Worker {
             }
         });
     }
-}
-
-/// The first digits of a digest, for people.
-fn short(version: &str) -> &str {
-    &version[..version.floor_char_boundary(12)]
 }
 
 /// Has an event begin again whose run is on a version that is not to be had any more.

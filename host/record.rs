@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use crate::clock;
 use crate::journal::{CallRow, EventRow, Reader};
 use crate::model::{EventId, Names, Reply};
-use crate::rules::Plugin;
+use crate::rules::{self, Plugin};
 use crate::sandbox::{self, Case, Exchange, Given, Moment, Pass, Report, Rules, Transcript};
 
 mod invent;
@@ -60,7 +60,7 @@ pub fn record(reader: &Reader, plugin: &Plugin, id: EventId) -> anyhow::Result<R
                 links[event]
                     .version
                     .as_deref()
-                    .map(|version| format!("; their digest begins with {}", short(version)))
+                    .map(|version| format!("; their digest begins with {}", rules::short(version)))
                     .unwrap_or_default()
             );
         };
@@ -229,8 +229,4 @@ fn difference(case: &Case, report: &Report) -> Option<String> {
 fn pretty(json: &str) -> String {
     let pretty = serde_json::from_str::<serde_json::Value>(json).map(|value| format!("{value:#}\n"));
     pretty.unwrap_or_else(|_| json.to_owned())
-}
-
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }

@@ -108,6 +108,11 @@ pub fn digest(component: &[u8]) -> String {
     hex::encode(Sha256::digest(component))
 }
 
+/// The first digits of a digest, for people.
+pub fn short(digest: &str) -> &str {
+    &digest[..digest.floor_char_boundary(12)]
+}
+
 impl Plugin {
     /// Compiles a component, checks what it imports and exports, and instantiates it once: some mismatches show only
     /// then, and no webhook should be the first to find out.

@@ -11,12 +11,10 @@ use crate::clock;
 use crate::config;
 use crate::journal::{ActivationRow, Active, Reader, VersionRow};
 use crate::paint::{Paint, harmless};
-use crate::rules::Manifest;
+use crate::rules::{Manifest, short};
 
 /// Activations that are shown, the last ones.
 const ACTIVATIONS_MAX: usize = 20;
-/// Digits of a digest that are shown; as many name a version anywhere.
-const DIGITS: usize = 12;
 
 #[derive(clap::Args)]
 pub struct Versions {
@@ -74,10 +72,6 @@ fn list(versions: &[VersionRow], activations: &[ActivationRow], active: Option<&
         None => text.push_str("\nthere is nothing to roll back to\n"),
     }
     text
-}
-
-fn short(digest: &str) -> &str {
-    &digest[..digest.floor_char_boundary(DIGITS)]
 }
 
 fn moment(at: i64) -> String {

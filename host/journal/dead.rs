@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::operators::{Deed, record};
 use super::{Arrived, Journal, Reader, drop_open_runs};
 use crate::clock;
 use crate::model::{EventId, Millis};
 
+/// Whoever does something without a token.
+const HOST: &str = "host";
 const IS_DEAD: &str = "outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL";
 
 /// Dead letters of a tenant that have one cause.
@@ -63,31 +65,13 @@ impl Journal {
     /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
     /// taken up: nothing is left of it.
     pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
-        let redacted = self.read(|reader| Ok(reader.show(event)?.and_then(|(event, _)| event.redacted_at)))?;
-        if let Some(at) = redacted {
+        let row = self.read(|reader| Ok(reader.show(event)?.map(|(row, _)| row)))?;
+        let Some(row) = row else { return Ok(false) };
+        if let Some(at) = row.redacted_at {
             anyhow::bail!("event {event} was redacted on {}: nothing is left to run", clock::date(at));
         }
-        let feeds = self.feeds.clone();
-        let tenant = self
-            .writer
-            .write(
-                move |tx| {
-                    tx.query_row(
-                        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
-                         WHERE id = ? AND outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL RETURNING tenant",
-                        [event.0],
-                        |row| row.get::<_, String>(0),
-                    )
-                    .optional()
-                },
-                move |tenant| {
-                    if let Some(tenant) = tenant {
-                        let _ = feeds.events.send(Arrived { event, tenant: tenant.clone() });
-                    }
-                },
-            )
-            .await?;
-        Ok(tenant.is_some())
+        let which = Which { event: Some(event), ..Which::default() };
+        Ok(!self.retry_dead(&row.event.webhook.tenant, which, HOST).await?.is_empty())
     }
 
     /// Takes dead letters up again, each as a new run at the end of its lane, and says so in the audit trail.

@@ -12,10 +12,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
-use super::{KEYED_AT_ONCE_MAX, Worker, short};
+use super::{KEYED_AT_ONCE_MAX, Worker};
 use crate::journal::Active;
 use crate::model::{EventId, Millis};
 use crate::registry::Refused;
+use crate::rules::short;
 
 /// How long lanes are held for runs under way to end, until the swap is given up.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
