@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +22,7 @@ use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
+use crate::tenants::Tenants;
 
 mod verbs;
 mod versions;
@@ -29,6 +30,7 @@ mod versions;
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
 const TOKEN_BYTES: usize = 32;
 const TOKEN_PREFIX: &str = "tandem_";
+const TARGETS: [&str; 2] = ["shopify", "omneo"];
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -38,14 +40,26 @@ struct Inner {
     journal: Journal,
     delivery: Arc<Delivery>,
     versions: Versions,
-    /// Their names, in order.
-    tenants: Vec<String>,
+    tenants: Tenants,
 }
 
 /// Who asks: the name of a token, and the one tenant that it is for, if it is not an operator's.
 struct Who {
     name: String,
     tenant: Option<String>,
+}
+
+/// Who asks about which tenant, from the path: one that the token may know of.
+struct Of {
+    who: Who,
+    tenant: String,
+}
+
+/// The same, and which of its two systems.
+struct Side {
+    who: Who,
+    tenant: String,
+    target: String,
 }
 
 /// What went wrong, as `application/problem+json` (RFC 9457).
@@ -97,10 +111,9 @@ pub async fn serve(
     journal: Journal,
     delivery: Arc<Delivery>,
     versions: Versions,
-    mut tenants: Vec<String>,
+    tenants: Tenants,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) {
-    tenants.sort();
     let admin = Admin(Arc::new(Inner { journal, delivery, versions, tenants }));
     // An error here is one of accepting, which the loop inside retries; there is no other.
     let _ = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped).await;
@@ -156,15 +169,6 @@ impl Admin {
         let read = tokio::task::spawn_blocking(move || journal.read(read)).await;
         read.map_err(anyhow::Error::from).flatten().map_err(Problem::own)
     }
-
-    /// The tenant, if this token may know of it. To a token of another tenant it is not there, so that names do not leak.
-    fn tenant(&self, who: &Who, tenant: &str) -> Result<String, Problem> {
-        let may_know = who.tenant.as_deref().is_none_or(|own| own == tenant);
-        match self.0.tenants.iter().find(|known| may_know && known.as_str() == tenant) {
-            Some(known) => Ok(known.clone()),
-            None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`"))),
-        }
-    }
 }
 
 impl Who {
@@ -191,6 +195,43 @@ impl FromRequestParts<Admin> for Who {
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "this token is not known, or was revoked")),
         }
     }
+}
+
+impl FromRequestParts<Admin> for Of {
+    type Rejection = Problem;
+
+    /// To a token of another tenant it is not there, so that names do not leak.
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
+        let who = Who::from_request_parts(parts, admin).await?;
+        let tenant = part(parts, admin, "tenant").await?;
+        let may_know = who.tenant.as_ref().is_none_or(|own| *own == tenant);
+        match admin.0.tenants.get(&tenant).filter(|_| may_know) {
+            Some(_) => Ok(Self { who, tenant }),
+            None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`"))),
+        }
+    }
+}
+
+impl FromRequestParts<Admin> for Side {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
+        let Of { who, tenant } = Of::from_request_parts(parts, admin).await?;
+        let target = part(parts, admin, "target").await?;
+        if TARGETS.contains(&target.as_str()) {
+            return Ok(Self { who, tenant, target });
+        }
+        let detail = format!("there is no target `{target}`: there are `shopify` and `omneo`");
+        Err(Problem::new(StatusCode::NOT_FOUND, detail))
+    }
+}
+
+/// A part of the path, by its name there.
+async fn part(parts: &mut Parts, admin: &Admin, name: &str) -> Result<String, Problem> {
+    let path = RawPathParams::from_request_parts(parts, admin).await;
+    let path = path.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let value = path.iter().find(|(of, _)| *of == name).map(|(_, value)| value.to_owned());
+    value.ok_or_else(|| Problem::own(anyhow::anyhow!("the path has no `{name}`")))
 }
 
 impl Problem {

@@ -6,42 +6,33 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use anyhow::anyhow;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::budget::Bucket;
 use crate::client::Client;
 use crate::clock;
-use crate::config::{self, Peer, Tenant};
+use crate::config;
 use crate::journal::{Due, Journal, Paused};
-use crate::model::{Blame, Failure, Reply, Request};
+use crate::model::{Blame, Failure, Reply};
 use crate::retry::{self, Decision, Outcome};
+use crate::tenants::Tenants;
 
-/// Shopify's bucket before its first answer has told the real one: what development stores show.
-const SHOPIFY_BUCKET: (f64, f64) = (2000.0, 100.0);
-/// Reckoned cost of a GraphQL call before it is sent: a mutation is 10 points and an object 1, by Shopify's documentation.
-const MUTATION_COST: f64 = 15.0;
-const QUERY_COST: f64 = 10.0;
+mod target;
+
+use target::Target;
 
 /// Everything that attempts share.
 pub struct Delivery {
     journal: Journal,
     client: Client,
     settings: config::Delivery,
-    targets: HashMap<(String, String), Arc<Target>>,
+    tenants: Tenants,
+    /// Those that a call was ever for, or that were paused.
+    targets: Mutex<HashMap<(String, String), Arc<Target>>>,
     stopping: watch::Receiver<bool>,
-}
-
-/// One side of one tenant.
-struct Target {
-    peer: Peer,
-    slots: Semaphore,
-    budget: Option<Mutex<Bucket>>,
-    /// Why it takes nothing now, if so.
-    paused: watch::Sender<Option<String>>,
 }
 
 impl Delivery {
@@ -49,26 +40,20 @@ impl Delivery {
         journal: Journal,
         client: Client,
         settings: config::Delivery,
-        tenants: &[Tenant],
+        tenants: Tenants,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let mut targets = HashMap::new();
-        for tenant in tenants {
-            for name in ["shopify", "omneo"] {
-                let Some(peer) = tenant.peer(name) else { continue };
-                let key = (tenant.name.clone(), name.to_owned());
-                let rate = peer.per_minute.map(|calls| Bucket::per_minute(calls, clock::now()));
-                let cost = (name == "shopify").then(|| Bucket::new(SHOPIFY_BUCKET.0, SHOPIFY_BUCKET.1, clock::now()));
-                let target = Target {
-                    peer: peer.clone(),
-                    slots: Semaphore::new(settings.concurrent_calls),
-                    budget: rate.or(cost).map(Mutex::new),
-                    paused: watch::Sender::new(None),
-                };
-                targets.insert(key, Arc::new(target));
-            }
-        }
-        Self { journal, client, settings, targets, stopping }
+        Self { journal, client, settings, tenants, targets: Mutex::default(), stopping }
+    }
+
+    /// A side of a tenant; `None` if there is no such tenant, or not any more.
+    fn target(&self, tenant: &str, name: &str) -> Option<Arc<Target>> {
+        self.tenants.get(tenant)?.peer(name)?;
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = targets
+            .entry((tenant.to_owned(), name.to_owned()))
+            .or_insert_with(|| Arc::new(Target::new(name, self.settings.concurrent_calls)));
+        Some(target.clone())
     }
 
     /// Sends what is due until told to stop; then lets attempts under way end.
@@ -95,7 +80,7 @@ impl Delivery {
         if let Some(reason) = &reason {
             tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`: {reason}");
         }
-        if let Some(target) = self.targets.get(&(tenant, target)) {
+        if let Some(target) = self.target(&tenant, &target) {
             target.paused.send_replace(reason);
         }
     }
@@ -103,7 +88,8 @@ impl Delivery {
     /// The targets that take nothing now, and why.
     pub fn paused(&self) -> Vec<(String, String, String)> {
         let why = |target: &Target| target.paused.borrow().clone();
-        self.targets
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets
             .iter()
             .filter_map(|((tenant, name), target)| Some((tenant.clone(), name.clone(), why(target)?)))
             .collect()
@@ -127,20 +113,24 @@ impl Delivery {
     }
 
     async fn attempts(&self, due: &Due) -> anyhow::Result<()> {
-        let target = match self.targets.get(&(due.tenant.clone(), due.call.target.clone())) {
-            Some(target) => target.clone(),
-            // Checked before the call was journalled; a target can only vanish from a changed configuration.
-            None => anyhow::bail!("tenant `{}` has no target `{}`", due.tenant, due.call.target),
-        };
+        let name = &due.call.target;
+        // Checked before the call was journalled; a target only vanishes with its tenant.
+        let gone = || anyhow!("tenant `{}` has no target `{name}`", due.tenant);
+        let target = self.target(&due.tenant, name).ok_or_else(gone)?;
         if let Some(since) = due.unknown_since {
             return self.tell_unknown(due, None, "the host stopped while it was under way", since).await;
         }
         let mut attempts = due.attempts;
         loop {
-            let Some(slot) = self.unless_stopped(target.admission(&due.call.request)).await else { return Ok(()) };
+            let rate = || self.tenants.get(&due.tenant)?.peer(name)?.per_minute;
+            let admission = target.admission(&due.call.request, rate);
+            let Some(slot) = self.unless_stopped(admission).await else { return Ok(()) };
+            // As it is now: while the call waited, an operator may have changed it.
+            let tenant = self.tenants.get(&due.tenant).ok_or_else(gone)?;
+            let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
             let began = clock::now();
-            let outcome = self.client.send(&target.peer, &due.call, &due.api_version).await;
+            let outcome = self.client.send(peer, &due.call, &due.api_version).await;
             drop(slot);
             let outcome = target.understand(outcome);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
@@ -213,61 +203,6 @@ impl Delivery {
     }
 }
 
-impl Target {
-    /// A slot to send in, once the target is not paused and has the budget.
-    async fn admission(&self, request: &Request) -> tokio::sync::SemaphorePermit<'_> {
-        loop {
-            let mut paused = self.paused.subscribe();
-            // The sender lives as long as `self`.
-            let _ = paused.wait_for(Option::is_none).await;
-            let wait = self.budget.as_ref().and_then(|budget| {
-                let mut bucket = budget.lock().unwrap_or_else(PoisonError::into_inner);
-                bucket.take(cost(request), clock::now()).err()
-            });
-            if let Some(ms) = wait {
-                sleep(Duration::from_millis(ms)).await;
-                continue;
-            }
-            let slot = self.slots.acquire().await.expect("the slots are never closed");
-            if self.paused.borrow().is_none() {
-                return slot;
-            }
-        }
-    }
-
-    /// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success.
-    fn understand(&self, outcome: Outcome) -> Outcome {
-        let Outcome::Answered { answer, .. } = &outcome else { return outcome };
-        // Only GraphQL answers have either; a look at the text spares the others a parse.
-        if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
-            return outcome;
-        }
-        let Ok(said) = serde_json::from_str::<Said>(&answer.body) else { return outcome };
-        let cost = said.extensions.cost;
-        let status = cost.throttle_status;
-        if let (Some(status), Some(budget)) = (&status, &self.budget) {
-            let mut bucket = budget.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.correct(status.maximum_available, status.currently_available, status.restore_rate, clock::now());
-        }
-        if said.errors.0.iter().any(|error| error.extensions.code == "THROTTLED") {
-            let lacking = status.map_or(1.0, |status| {
-                (cost.requested_query_cost - status.currently_available).max(0.0) / status.restore_rate.max(1.0)
-            });
-            // Never at once: an answer that names no cost would have this spin.
-            return Outcome::Throttled { wait_ms: ((lacking * 1000.0) as u64).max(250) };
-        }
-        outcome
-    }
-}
-
-fn cost(request: &Request) -> f64 {
-    match request {
-        Request::Rest { .. } => 1.0,
-        Request::Graphql { document, .. } if document.contains("mutation") => MUTATION_COST,
-        Request::Graphql { .. } => QUERY_COST,
-    }
-}
-
 fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { answer, .. } => answer.status.to_string(),
@@ -280,55 +215,4 @@ fn describe(outcome: &Outcome) -> String {
 
 fn seconds(ms: u64) -> String {
     if ms < 10_000 { format!("{:.1} s", ms as f64 / 1000.0) } else { format!("{} s", ms / 1000) }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Said {
-    errors: Errors,
-    extensions: Extensions,
-}
-
-/// The `errors` of an answer; a text there (as with HTTP's own errors) is no list of them.
-#[derive(Default)]
-struct Errors(Vec<SaidError>);
-
-impl<'de> Deserialize<'de> for Errors {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_value(value).unwrap_or_default()))
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SaidError {
-    extensions: ErrorExtensions,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ErrorExtensions {
-    code: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Extensions {
-    cost: Cost,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Cost {
-    requested_query_cost: f64,
-    throttle_status: Option<ThrottleStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ThrottleStatus {
-    maximum_available: f64,
-    currently_available: f64,
-    restore_rate: f64,
 }

@@ -2,8 +2,6 @@
 //!
 //! Knows the registry, the lanes and the proof; neither HTTP nor the configuration.
 
-use std::sync::Arc;
-
 use anyhow::{Context, bail};
 use tokio::task::spawn_blocking;
 
@@ -15,6 +13,7 @@ use crate::model::EventId;
 use crate::registry::{Activate, Deployed, Refused, Registry};
 use crate::replay::{Replay, Report};
 use crate::rules::Plugin;
+use crate::tenants::Tenants;
 
 /// A handle; cheap to clone.
 #[derive(Clone)]
@@ -22,12 +21,12 @@ pub struct Versions {
     pub registry: Registry,
     journal: Journal,
     lanes: Control,
-    tenants: Arc<[String]>,
+    tenants: Tenants,
 }
 
 impl Versions {
-    pub fn new(registry: Registry, journal: Journal, lanes: Control, tenants: &[String]) -> Self {
-        Self { registry, journal, lanes, tenants: tenants.into() }
+    pub fn new(registry: Registry, journal: Journal, lanes: Control, tenants: Tenants) -> Self {
+        Self { registry, journal, lanes, tenants }
     }
 
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
@@ -86,7 +85,7 @@ impl Versions {
     }
 
     fn known(&self, tenant: &str) -> anyhow::Result<()> {
-        if !self.tenants.iter().any(|known| known == tenant) {
+        if self.tenants.get(tenant).is_none() {
             bail!("there is no tenant `{tenant}`");
         }
         Ok(())

@@ -32,5 +32,6 @@ pub mod rules;
 pub mod sandbox;
 pub mod serve;
 pub mod setup;
+pub mod tenants;
 pub mod verify;
 pub mod webhook;

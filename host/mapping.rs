@@ -19,6 +19,7 @@ use crate::lanes::Lanes;
 use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
 use crate::registry::Registry;
 use crate::rules::{Plugin, short};
+use crate::tenants::Tenants;
 
 mod keys;
 mod swap;
@@ -39,11 +40,11 @@ const LOADED_MAX: usize = 128;
 /// Tenants whose events are given a lane at a time. Each takes an instance, too.
 const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 
-/// Runs every tenant's lanes until told to stop.
+/// Runs every tenant's lanes until told to stop. A tenant has a worker from its first message on.
 pub async fn run(
     journal: Journal,
     registry: Registry,
-    tenants: Vec<String>,
+    tenants: Tenants,
     mut requests: Requests,
     mut arrived: UnboundedReceiver<Arrived>,
     mut answered: UnboundedReceiver<Answered>,
@@ -51,45 +52,51 @@ pub async fn run(
 ) {
     let asks_max = ASKS_MAX.min(2 * cores());
     let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
-    let mut workers = HashMap::new();
+    let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
-    for tenant in tenants {
-        let (inbox, messages) = unbounded_channel();
-        let worker = Worker {
-            tenant: tenant.clone(),
-            registry: registry.clone(),
-            journal: journal.clone(),
-            lanes: Lanes::default(),
-            running: HashMap::new(),
-            begun: 0,
-            keyless: BTreeSet::new(),
-            held: None,
-            trial: Trial::default(),
-            own_asks: Arc::new(Semaphore::new(asks_max / 2)),
-            asks: asks.clone(),
-            loaded: Arc::new(Semaphore::new(LOADED_MAX)),
-            keying: keying.clone(),
-            inbox: inbox.clone(),
-            stopping: stopping.clone(),
-        };
-        workers.insert(tenant, inbox);
-        tasks.spawn(worker.run(messages, stopping.clone()));
-    }
-    let tell = |workers: &HashMap<String, UnboundedSender<Message>>, tenant: &str, message| {
-        match workers.get(tenant) {
-            // A worker that has ended is one that was told to stop.
-            Some(inbox) => drop(inbox.send(message)),
-            None => tracing::warn!(stage = "mapping", tenant, "an event of a tenant that is not configured waits"),
-        }
-    };
     loop {
-        tokio::select! {
+        let (tenant, message) = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => break,
-            Some(arrived) = arrived.recv() => tell(&workers, &arrived.tenant.clone(), Message::Arrived(arrived.event)),
-            Some(answered) = answered.recv() => tell(&workers, &answered.tenant.clone(), Message::Answered(answered)),
-            Some((tenant, request)) = requests.recv() => tell(&workers, &tenant, Message::Requested(request)),
+            Some(arrived) = arrived.recv() => (arrived.tenant, Message::Arrived(arrived.event)),
+            Some(answered) = answered.recv() => (answered.tenant.clone(), Message::Answered(answered)),
+            Some((tenant, request)) = requests.recv() => (tenant, Message::Requested(request)),
+            Some(_) = tasks.join_next() => continue,
             else => break,
+        };
+        if let Message::Requested(Request::Leave) = message {
+            if let Some(inbox) = workers.remove(&tenant) {
+                let _ = inbox.send(message);
+            }
+            continue;
         }
+        if tenants.get(&tenant).is_none() {
+            tracing::warn!(stage = "mapping", tenant, "what there is of this tenant waits: it is not configured");
+            continue;
+        }
+        let inbox = workers.entry(tenant.clone()).or_insert_with(|| {
+            let (inbox, messages) = unbounded_channel();
+            let worker = Worker {
+                tenant,
+                registry: registry.clone(),
+                journal: journal.clone(),
+                lanes: Lanes::default(),
+                running: HashMap::new(),
+                begun: 0,
+                keyless: BTreeSet::new(),
+                held: None,
+                trial: Trial::default(),
+                own_asks: Arc::new(Semaphore::new(asks_max / 2)),
+                asks: asks.clone(),
+                loaded: Arc::new(Semaphore::new(LOADED_MAX)),
+                keying: keying.clone(),
+                inbox: inbox.clone(),
+                stopping: stopping.clone(),
+            };
+            tasks.spawn(worker.run(messages, stopping.clone()));
+            inbox
+        });
+        // A worker that has ended is one that was told to stop.
+        let _ = inbox.send(message);
     }
     workers.clear();
     while tasks.join_next().await.is_some() {}
@@ -193,6 +200,7 @@ impl Worker {
             let mut next = message;
             while let Some(message) = next.take() {
                 match message {
+                    Message::Requested(Request::Leave) => return,
                     Message::Arrived(first) => {
                         let mut events = vec![first];
                         while events.len() < KEYED_AT_ONCE_MAX {

@@ -25,6 +25,7 @@ use crate::mapping;
 use crate::registry::Registry;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
+use crate::tenants::Tenants;
 use crate::webhook::Intake;
 
 /// How long a request may take to arrive that is under way when the host stops.
@@ -38,7 +39,7 @@ pub struct Server {
     pub journal: Journal,
     pub registry: Registry,
     pub versions: Versions,
-    tenants: Vec<String>,
+    tenants: Tenants,
     delivery: Arc<Delivery>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
@@ -52,8 +53,8 @@ impl Server {
     /// in the journal, and listens.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let server = Self::open(config, None).await?;
-        let manifest = |tenant: &String| Some((tenant.clone(), server.registry.manifest(tenant).ok().flatten()?));
-        let manifests = server.tenants.iter().filter_map(manifest).collect();
+        let manifest = |tenant: String| Some((tenant.clone(), server.registry.manifest(&tenant).ok().flatten()?));
+        let manifests = server.tenants.names().into_iter().filter_map(manifest).collect();
         tokio::spawn(warn_of_missing(config.clone(), manifests));
         Ok(server)
     }
@@ -84,19 +85,21 @@ impl Server {
                 }
             }
         }
-        let tenants: Vec<_> = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
-        let (lanes, requests) = mapping::requests(&tenants);
-        let versions = Versions::new(registry.clone(), journal.clone(), lanes, &tenants);
+        let tenants = Tenants::new(&config.tenants);
+        let (lanes, requests) = mapping::requests();
+        let versions = Versions::new(registry.clone(), journal.clone(), lanes, tenants.clone());
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
             client,
             config.delivery.clone(),
-            &config.tenants,
+            tenants.clone(),
             stopping.clone(),
         ));
-        let intake = Intake::new(config, journal.clone()).router();
+        let intake =
+            Intake { journal: journal.clone(), tenants: tenants.clone(), body_bytes_max: config.body_bytes_max };
+        let intake = intake.router();
         let mut listening = stopping.clone();
         let intake = tokio::spawn(async move {
             let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
@@ -110,11 +113,16 @@ impl Server {
                 })?;
                 let address = listener.local_addr().context("listening")?;
                 admin::warn_of(address);
-                let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
                 let mut stopping = stopping.clone();
                 let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-                let operators =
-                    admin::serve(listener, journal.clone(), delivery.clone(), versions.clone(), tenants, stopped);
+                let operators = admin::serve(
+                    listener,
+                    journal.clone(),
+                    delivery.clone(),
+                    versions.clone(),
+                    tenants.clone(),
+                    stopped,
+                );
                 (Some(address), tokio::spawn(operators))
             }
             None => (None, tokio::spawn(std::future::ready(()))),

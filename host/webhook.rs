@@ -1,6 +1,5 @@
 //! Intake: verifies webhooks and journals them before it answers. Works while rules, lanes and targets do not.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,33 +10,22 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use crate::clock;
-use crate::config::{Config, Tenant};
+use crate::config::Tenant;
 use crate::journal::{Appended, Journal};
 use crate::model::Webhook;
+use crate::tenants::Tenants;
 use crate::verify;
 
-/// What intake needs to know of each tenant.
 pub struct Intake {
-    journal: Journal,
-    body_bytes_max: usize,
-    by_shop: HashMap<String, Arc<Tenant>>,
-    by_name: HashMap<String, Arc<Tenant>>,
+    pub journal: Journal,
+    pub tenants: Tenants,
+    pub body_bytes_max: usize,
 }
 
 /// An answer that is not 200, with a line for whoever reads the sender's log.
 struct Refused(StatusCode, String);
 
 impl Intake {
-    pub fn new(config: &Config, journal: Journal) -> Self {
-        let tenants: Vec<_> = config.tenants.iter().cloned().map(Arc::new).collect();
-        Self {
-            journal,
-            body_bytes_max: config.body_bytes_max,
-            by_shop: tenants.iter().map(|tenant| (tenant.shop.clone(), tenant.clone())).collect(),
-            by_name: tenants.iter().map(|tenant| (tenant.name.clone(), tenant.clone())).collect(),
-        }
-    }
-
     /// The two addresses that webhooks are sent to.
     pub fn router(self) -> Router {
         let metrics = self.journal.metrics().clone();
@@ -96,9 +84,9 @@ impl Intake {
 async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Refused> {
     let (headers, body) = intake.body(request).await?;
     let shop = header(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
-    let tenant = intake.by_shop.get(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
+    let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
     verify::shopify(&tenant.shopify.webhook_secrets, &body, header(&headers, "x-shopify-hmac-sha256"))
-        .map_err(|refused| unverified(tenant, refused))?;
+        .map_err(|refused| unverified(&tenant, refused))?;
     let received_at = clock::now();
     let triggered = header(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
     intake
@@ -121,9 +109,9 @@ async fn omneo(
     request: Request,
 ) -> Result<Response, Refused> {
     let (headers, body) = intake.body(request).await?;
-    let tenant = intake.by_name.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
+    let tenant = intake.tenants.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
     verify::omneo(&tenant.omneo.webhook_secrets, &body, header(&headers, "x-omneo-hmac-sha256"))
-        .map_err(|refused| unverified(tenant, refused))?;
+        .map_err(|refused| unverified(&tenant, refused))?;
     let received_at = clock::now();
     intake
         .append(Webhook {

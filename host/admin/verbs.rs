@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Admin, Problem, Who};
+use super::{Admin, Of, Problem, Side, TARGETS, Who};
 use crate::clock;
 use crate::journal::{self, CallRow, Deed, EventRow, Filter, RunRow, Which};
 use crate::metrics::{Now, TenantNow};
@@ -15,7 +15,6 @@ use crate::model::{EventId, Reply, Request};
 /// Events and deeds of one answer.
 const LISTED_MAX: usize = 1_000;
 const LISTED: usize = 50;
-const TARGETS: [&str; 2] = ["shopify", "omneo"];
 /// Characters of a reason that somebody gives.
 const WHY_CHARS_MAX: usize = 500;
 
@@ -108,6 +107,12 @@ pub(super) struct DeadLetters {
     last_ended_at: String,
     /// The first of them.
     events: Vec<i64>,
+}
+
+/// Beside a tenant, what a path names.
+#[derive(Deserialize)]
+pub(super) struct One {
+    id: i64,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -237,11 +242,9 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
     responses((status = 200, body = Vec<Event>), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn events(
     State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
+    Of { tenant, .. }: Of,
     Query(wanted): Query<Events>,
 ) -> Answer<Vec<Event>> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let Events { outcome, topic, after, limit } = wanted;
     let limit = limit.unwrap_or(LISTED).min(LISTED_MAX);
     let filter = Filter { tenant: Some(tenant), outcome, topic, after: after.map(EventId), limit };
@@ -254,10 +257,9 @@ pub(super) async fn events(
     responses((status = 200, body = EventInFull), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn event(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, id)): Path<(String, i64)>,
+    Of { tenant, .. }: Of,
+    Path(One { id }): Path<One>,
 ) -> Answer<EventInFull> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
     let Some((row, runs)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
@@ -269,12 +271,7 @@ pub(super) async fn event(
 /// What a person should look at, by cause, the most numerous first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/dead-letters", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<DeadLetters>), (status = 401, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn dead_letters(
-    State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
-) -> Answer<Vec<DeadLetters>> {
-    let tenant = admin.tenant(&who, &tenant)?;
+pub(super) async fn dead_letters(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<DeadLetters>> {
     let causes = admin.read(move |reader| reader.dead_letters(&tenant)).await?;
     let dead = |cause: journal::DeadLetters| DeadLetters {
         count: cause.events.len(),
@@ -293,11 +290,9 @@ pub(super) async fn dead_letters(
     responses((status = 200, body = Settled), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn retry(
     State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
+    Of { who, tenant }: Of,
     Json(Wanted { event, topic, cause, dry_run }): Json<Wanted>,
 ) -> Answer<Settled> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
         return dead(&admin, tenant, which).await;
@@ -311,11 +306,9 @@ pub(super) async fn retry(
     responses((status = 200, body = Settled), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn discard(
     State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
+    Of { who, tenant }: Of,
     Json(Unwanted { event, topic, cause, why, dry_run }): Json<Unwanted>,
 ) -> Answer<Settled> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
         return dead(&admin, tenant, which).await;
@@ -328,8 +321,7 @@ pub(super) async fn discard(
 /// The two systems, and whether they take calls now.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/targets", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<Target>), (status = 401, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn targets(State(admin): State<Admin>, who: Who, Path(tenant): Path<String>) -> Answer<Vec<Target>> {
-    let tenant = admin.tenant(&who, &tenant)?;
+pub(super) async fn targets(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Target>> {
     let paused = admin.0.delivery.paused();
     let why = |name: &str| paused.iter().find(|(of, target, _)| *of == tenant && target == name);
     let target = |name: &str| Target { target: name.to_owned(), paused: why(name).map(|(_, _, why)| why.clone()) };
@@ -342,11 +334,9 @@ pub(super) async fn targets(State(admin): State<Admin>, who: Who, Path(tenant): 
     responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn pause(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, target)): Path<(String, String)>,
+    Side { who, tenant, target }: Side,
     Json(Pause { why }): Json<Pause>,
 ) -> Result<StatusCode, Problem> {
-    let tenant = known_target(&admin, &who, &tenant, &target)?;
     let why = given(&why)?;
     let journal = &admin.0.journal;
     journal.pause(&tenant, &target, &format!("paused by {}: {why}", who.name)).await.map_err(Problem::own)?;
@@ -358,10 +348,8 @@ pub(super) async fn pause(
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn resume(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, target)): Path<(String, String)>,
+    Side { who, tenant, target }: Side,
 ) -> Result<StatusCode, Problem> {
-    let tenant = known_target(&admin, &who, &tenant, &target)?;
     admin.0.journal.resume(&tenant, &target).await.map_err(Problem::own)?;
     record(&admin, &who, &tenant, format!("resumed {target}")).await
 }
@@ -386,7 +374,7 @@ async fn now(admin: &Admin) -> Result<Vec<TenantNow>, Problem> {
         now.paused.sort();
         now
     };
-    Ok(admin.0.tenants.iter().map(tenant).collect())
+    Ok(admin.0.tenants.names().iter().map(tenant).collect())
 }
 
 async fn dead(admin: &Admin, tenant: String, which: Which) -> Answer<Settled> {
@@ -410,15 +398,6 @@ fn settled(tenant: &str, which: Which, events: Vec<EventId>) -> Answer<Settled> 
         }
         _ => Ok(Json(Settled { events: events.into_iter().map(|event| event.0).collect() })),
     }
-}
-
-fn known_target(admin: &Admin, who: &Who, tenant: &str, target: &str) -> Result<String, Problem> {
-    let tenant = admin.tenant(who, tenant)?;
-    if !TARGETS.contains(&target) {
-        let detail = format!("there is no target `{target}`: there are `shopify` and `omneo`");
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
-    }
-    Ok(tenant)
 }
 
 fn given(why: &str) -> Result<&str, Problem> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::verbs::record;
-use super::{Admin, Problem, Who};
+use super::{Admin, Of, Problem};
 use crate::clock;
 use crate::journal::{Activated, Range};
 use crate::registry::{Activate, Deployed};
@@ -32,6 +32,12 @@ pub(super) struct Version {
     is_active: bool,
     /// Whether the tenant did not have it before this deploy.
     is_new: Option<bool>,
+}
+
+/// Beside a tenant, what a path names: the digest of a version, or its first digits.
+#[derive(Deserialize)]
+pub(super) struct One {
+    digest: String,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -94,8 +100,7 @@ pub(super) struct Swapped {
 /// The versions of a tenant, in the order they were deployed.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/versions", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<Version>), (status = 401, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn list(State(admin): State<Admin>, who: Who, Path(tenant): Path<String>) -> Answer<Vec<Version>> {
-    let tenant = admin.tenant(&who, &tenant)?;
+pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Version>> {
     let (rows, active) = admin.read(move |reader| Ok((reader.versions(&tenant)?, reader.active(&tenant)?))).await?;
     let active = active.map(|active| active.digest);
     let version = |row: crate::journal::VersionRow| {
@@ -119,12 +124,10 @@ pub(super) async fn list(State(admin): State<Admin>, who: Who, Path(tenant): Pat
         (status = 422, body = Problem)))]
 pub(super) async fn deploy(
     State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
+    Of { who, tenant }: Of,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer<Version> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let versions = &admin.0.versions;
     let deployed = if text(header::CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with(TOML)) {
@@ -143,10 +146,9 @@ pub(super) async fn deploy(
     responses((status = 200, body = Value), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn report(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, digest)): Path<(String, String)>,
+    Of { tenant, .. }: Of,
+    Path(One { digest }): Path<One>,
 ) -> Answer<Value> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let kept = admin.read({
         let (tenant, digest) = (tenant.clone(), digest.clone());
         move |reader| reader.report(&tenant, &digest)
@@ -163,11 +165,10 @@ pub(super) async fn report(
     responses((status = 200, body = Value), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn prove(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, digest)): Path<(String, String)>,
+    Of { tenant, .. }: Of,
+    Path(One { digest }): Path<One>,
     Json(Proof { last }): Json<Proof>,
 ) -> Answer<Value> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let digest = known(&admin, &tenant, &digest).await?;
     let report = proof(&admin, &tenant, &digest, last).await?;
     Ok(Json(serde_json::to_value(report).unwrap_or_default()))
@@ -180,11 +181,10 @@ pub(super) async fn prove(
     responses((status = 200, body = Swapped), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn activate(
     State(admin): State<Admin>,
-    who: Who,
-    Path((tenant, digest)): Path<(String, String)>,
+    Of { who, tenant }: Of,
+    Path(One { digest }): Path<One>,
     Json(wish): Json<Wish>,
 ) -> Answer<Swapped> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let digest = known(&admin, &tenant, &digest).await?;
     let require = match wish.require {
         Required::Identical => Require::Identical,
@@ -221,11 +221,9 @@ pub(super) async fn activate(
     responses((status = 200, body = Swapped), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
-    who: Who,
-    Path(tenant): Path<String>,
+    Of { who, tenant }: Of,
     Json(Back { expected, drain }): Json<Back>,
 ) -> Answer<Swapped> {
-    let tenant = admin.tenant(&who, &tenant)?;
     let activated = admin.0.versions.roll_back(&tenant, expected.as_deref(), drain).await?;
     record(&admin, &who, &tenant, format!("rolled back to {}", activated.digest)).await?;
     Ok(Json(swapped(activated)))

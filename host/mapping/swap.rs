@@ -4,10 +4,10 @@
 //! Knows the lanes and the registry; not who asks for a swap.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
@@ -29,6 +29,8 @@ pub enum Request {
     Go,
     /// Have an event begin again, on the version that is active now.
     Restart(EventId),
+    /// There is no such tenant any more: what it has stays in the journal.
+    Leave,
 }
 
 pub type Requests = UnboundedReceiver<(String, Request)>;
@@ -37,7 +39,8 @@ pub type Requests = UnboundedReceiver<(String, Request)>;
 #[derive(Clone)]
 pub struct Control {
     requests: UnboundedSender<(String, Request)>,
-    draining: Arc<HashMap<String, Arc<Mutex<()>>>>,
+    /// For tenants whose lanes were ever drained.
+    draining: Arc<std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
 
 /// Nothing of the tenant runs, and nothing begins before this is dropped.
@@ -65,18 +68,20 @@ pub struct Trial {
 }
 
 /// Makes the handle, and what [`super::run`] is given of it.
-pub fn requests(tenants: &[String]) -> (Control, Requests) {
+pub fn requests() -> (Control, Requests) {
     let (requests, received) = unbounded_channel();
-    let draining = tenants.iter().map(|tenant| (tenant.clone(), Arc::default())).collect();
-    (Control { requests, draining: Arc::new(draining) }, received)
+    (Control { requests, draining: Arc::default() }, received)
 }
 
 impl Control {
     /// Waits until every run of a tenant under way is over. Meanwhile, and until the result is dropped, events are taken
     /// in and wait.
     pub async fn drain(&self, tenant: &str) -> anyhow::Result<Drained> {
-        let alone = self.draining.get(tenant).with_context(|| format!("there is no tenant `{tenant}`"))?;
-        let alone = alone.clone().lock_owned().await;
+        let alone = {
+            let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+            draining.entry(tenant.to_owned()).or_default().clone()
+        };
+        let alone = alone.lock_owned().await;
         let drained = Drained { tenant: tenant.to_owned(), requests: self.requests.clone(), _alone: alone };
         let (ready, is_ready) = oneshot::channel();
         self.ask(tenant, Request::Drain(ready))?;
@@ -93,6 +98,11 @@ impl Control {
     /// Has an event begin again, on the version that is active now.
     pub fn restart(&self, tenant: &str, event: EventId) -> anyhow::Result<()> {
         self.ask(tenant, Request::Restart(event))
+    }
+
+    /// Lets go of a tenant's lanes. What runs is in the journal.
+    pub fn leave(&self, tenant: &str) -> anyhow::Result<()> {
+        self.ask(tenant, Request::Leave)
     }
 
     fn ask(&self, tenant: &str, request: Request) -> anyhow::Result<()> {
@@ -137,6 +147,8 @@ impl Worker {
             Request::Restart(event) if self.lanes.is_running(event) => self.restart(event, "it was asked for").await,
             // It has not begun, or is over: it takes the active version anyway.
             Request::Restart(_) => {}
+            // The worker has ended.
+            Request::Leave => {}
         }
     }
 

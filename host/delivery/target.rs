@@ -1,0 +1,173 @@
+//! One side of one tenant: how many calls it takes at a time, how much it takes now, and whether it takes any.
+//!
+//! Knows what Shopify says of cost and throttling; not what becomes of a call.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
+
+use crate::budget::Bucket;
+use crate::clock;
+use crate::model::{Millis, Request};
+use crate::retry::Outcome;
+
+/// Shopify's bucket before its first answer has told the real one: what development stores show.
+const SHOPIFY_BUCKET: (f64, f64) = (2000.0, 100.0);
+/// Reckoned cost of a GraphQL call before it is sent: a mutation is 10 points and an object 1, by Shopify's documentation.
+const MUTATION_COST: f64 = 15.0;
+const QUERY_COST: f64 = 10.0;
+
+pub struct Target {
+    slots: Semaphore,
+    budget: Mutex<Budget>,
+    /// Why it takes nothing now, if so.
+    pub paused: watch::Sender<Option<String>>,
+}
+
+/// How much may be sent: by the tenant's rate, and by Shopify's bucket of cost.
+struct Budget {
+    /// What the rate was made for.
+    per_minute: Option<u32>,
+    rate: Option<Bucket>,
+    cost: Option<Bucket>,
+}
+
+impl Target {
+    pub fn new(name: &str, concurrent_calls: usize) -> Self {
+        let cost = (name == "shopify").then(|| Bucket::new(SHOPIFY_BUCKET.0, SHOPIFY_BUCKET.1, clock::now()));
+        Self {
+            slots: Semaphore::new(concurrent_calls),
+            budget: Mutex::new(Budget { per_minute: None, rate: None, cost }),
+            paused: watch::Sender::new(None),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A slot to send in, once the target is not paused and has the budget.
+    /// `per_minute` is asked each time, since an operator may change it.
+    pub async fn admission(
+        &self,
+        request: &Request,
+        per_minute: impl Fn() -> Option<u32>,
+    ) -> tokio::sync::SemaphorePermit<'_> {
+        loop {
+            let mut paused = self.paused.subscribe();
+            // The sender lives as long as `self`.
+            let _ = paused.wait_for(Option::is_none).await;
+            let taken = self.budget().take(request, per_minute(), clock::now());
+            if let Err(ms) = taken {
+                sleep(Duration::from_millis(ms)).await;
+                continue;
+            }
+            let slot = self.slots.acquire().await.expect("the slots are never closed");
+            if self.paused.borrow().is_none() {
+                return slot;
+            }
+        }
+    }
+
+    /// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success.
+    pub fn understand(&self, outcome: Outcome) -> Outcome {
+        let Outcome::Answered { answer, .. } = &outcome else { return outcome };
+        // Only GraphQL answers have either; a look at the text spares the others a parse.
+        if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
+            return outcome;
+        }
+        let Ok(said) = serde_json::from_str::<Said>(&answer.body) else { return outcome };
+        let cost = said.extensions.cost;
+        let status = cost.throttle_status;
+        if let (Some(status), Some(bucket)) = (&status, &mut self.budget().cost) {
+            bucket.correct(status.maximum_available, status.currently_available, status.restore_rate, clock::now());
+        }
+        if said.errors.0.iter().any(|error| error.extensions.code == "THROTTLED") {
+            let lacking = status.map_or(1.0, |status| {
+                (cost.requested_query_cost - status.currently_available).max(0.0) / status.restore_rate.max(1.0)
+            });
+            // Never at once: an answer that names no cost would have this spin.
+            return Outcome::Throttled { wait_ms: ((lacking * 1000.0) as u64).max(250) };
+        }
+        outcome
+    }
+}
+
+impl Budget {
+    /// Takes what a request costs, or says how many milliseconds to wait before asking again.
+    fn take(&mut self, request: &Request, per_minute: Option<u32>, now: Millis) -> Result<(), u64> {
+        if self.per_minute != per_minute {
+            self.per_minute = per_minute;
+            self.rate = per_minute.map(|calls| Bucket::per_minute(calls, now));
+        }
+        if let Some(bucket) = &mut self.cost {
+            bucket.take(cost(request), now)?;
+        }
+        if let Some(bucket) = &mut self.rate {
+            bucket.take(1.0, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn cost(request: &Request) -> f64 {
+    match request {
+        Request::Rest { .. } => 1.0,
+        Request::Graphql { document, .. } if document.contains("mutation") => MUTATION_COST,
+        Request::Graphql { .. } => QUERY_COST,
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    errors: Errors,
+    extensions: Extensions,
+}
+
+/// The `errors` of an answer; a text there (as with HTTP's own errors) is no list of them.
+#[derive(Default)]
+struct Errors(Vec<SaidError>);
+
+impl<'de> Deserialize<'de> for Errors {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_value(value).unwrap_or_default()))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SaidError {
+    extensions: ErrorExtensions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorExtensions {
+    code: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Extensions {
+    cost: Cost,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Cost {
+    requested_query_cost: f64,
+    throttle_status: Option<ThrottleStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ThrottleStatus {
+    maximum_available: f64,
+    currently_available: f64,
+    restore_rate: f64,
+}
