@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, RawPathParams};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -18,12 +19,14 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
 use crate::tenants::Tenants;
 
+mod tenants;
 mod verbs;
 mod versions;
 
@@ -40,6 +43,7 @@ struct Inner {
     journal: Journal,
     delivery: Arc<Delivery>,
     versions: Versions,
+    accounts: Accounts,
     tenants: Tenants,
 }
 
@@ -105,16 +109,20 @@ pub fn document() -> String {
     document.to_pretty_json().expect("the document is JSON")
 }
 
+impl Admin {
+    pub fn new(
+        journal: Journal,
+        delivery: Arc<Delivery>,
+        versions: Versions,
+        accounts: Accounts,
+        tenants: Tenants,
+    ) -> Self {
+        Self(Arc::new(Inner { journal, delivery, versions, accounts, tenants }))
+    }
+}
+
 /// Listens, and serves until told to stop.
-pub async fn serve(
-    listener: TcpListener,
-    journal: Journal,
-    delivery: Arc<Delivery>,
-    versions: Versions,
-    tenants: Tenants,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) {
-    let admin = Admin(Arc::new(Inner { journal, delivery, versions, tenants }));
+pub async fn serve(admin: Admin, listener: TcpListener, stopped: impl Future<Output = ()> + Send + 'static) {
     // An error here is one of accepting, which the loop inside retries; there is no other.
     let _ = axum::serve(listener, router(admin)).with_graceful_shutdown(stopped).await;
 }
@@ -132,7 +140,11 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::ready))
         .routes(routes!(verbs::metrics))
         .routes(routes!(verbs::openapi))
-        .routes(routes!(verbs::tenants))
+        .routes(routes!(verbs::tenants, tenants::add))
+        .routes(routes!(tenants::show, tenants::change, tenants::remove))
+        .routes(routes!(tenants::set_token))
+        .routes(routes!(tenants::add_webhook_secret))
+        .routes(routes!(tenants::end_webhook_secret))
         .routes(routes!(verbs::events))
         .routes(routes!(verbs::event))
         .routes(routes!(verbs::dead_letters))
@@ -223,6 +235,20 @@ impl FromRequestParts<Admin> for Side {
         }
         let detail = format!("there is no target `{target}`: there are `shopify` and `omneo`");
         Err(Problem::new(StatusCode::NOT_FOUND, detail))
+    }
+}
+
+/// A body of JSON. What does not fit is said as a [`Problem`] like any other.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
+        match axum::Json::from_request(request, admin).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(rejected) => Err(Problem::new(rejected.status(), rejected.body_text())),
+        }
     }
 }
 

@@ -9,21 +9,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use toml::Spanned;
 use url::Url;
 
-use crate::engine::Limits;
+use crate::model::Millis;
+use crate::vault::Keys;
 
-/// Bodies that Shopify sends have been seen up to a few hundred KiB.
-const BODY_BYTES_MAX: usize = 2 << 20;
-const TIMEOUT_MS: u64 = 20_000;
-/// Calls of one tenant to one target at a time.
-const CONCURRENT_CALLS: usize = 8;
-/// Delays before each further attempt, in milliseconds: about two days in all.
-const RETRY_DELAYS_MS: [u64; 13] = [
-    1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000,
-    43_200_000, 86_400_000,
-];
+mod check;
+mod file;
+
+use check::Check;
+use file::{File, default_journal};
+
+const NAME_CHARS_MAX: usize = 64;
 
 /// What `serve` runs with.
 #[derive(Clone, Debug)]
@@ -37,6 +34,8 @@ pub struct Config {
     /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
     pub public_url: Option<String>,
     pub tenants: Vec<Tenant>,
+    /// What secrets of tenants that are added over the admin API are sealed with.
+    pub keys: Keys,
     /// Where the admin API listens, if anywhere.
     pub admin: Option<SocketAddr>,
     /// Tenants whose rules may change, at this start, what people are linked by. From the command line only.
@@ -72,6 +71,8 @@ pub enum RulesFrom {
     File(PathBuf),
     /// A component built before.
     Component(PathBuf),
+    /// What was activated over the admin API.
+    Deployed,
 }
 
 /// One side of a tenant.
@@ -80,88 +81,21 @@ pub struct Peer {
     /// Without a `/` at its end. Calls of REST go below it; GraphQL goes to `/admin/api/{version}/graphql.json` below it.
     pub url: String,
     pub token: String,
-    /// Every secret with which a webhook may be signed now.
-    pub webhook_secrets: Vec<String>,
+    pub webhook_secrets: Vec<WebhookSecret>,
     pub per_minute: Option<u32>,
+}
+
+/// With which webhooks may be signed.
+#[derive(Clone)]
+pub struct WebhookSecret {
+    pub secret: String,
+    /// Until then; absent: for good.
+    pub ends_at: Option<Millis>,
 }
 
 /// What is wrong with a configuration, each with the lines it concerns and the fix.
 #[derive(Debug)]
 pub struct Problems(pub Vec<String>);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default = "default_listen")]
-    listen: Spanned<String>,
-    #[serde(default = "default_journal")]
-    journal: PathBuf,
-    body_bytes_max: Option<Spanned<usize>>,
-    public_url: Option<Spanned<String>>,
-    #[serde(default)]
-    network: Network,
-    #[serde(default)]
-    admin: AdminFile,
-    #[serde(default)]
-    delivery: DeliveryFile,
-    #[serde(default)]
-    tenants: BTreeMap<String, TenantFile>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Network {
-    #[serde(default)]
-    allow: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AdminFile {
-    listen: Spanned<String>,
-}
-
-impl Default for AdminFile {
-    fn default() -> Self {
-        Self { listen: Spanned::new(0..0, "127.0.0.1:8081".into()) }
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeliveryFile {
-    timeout_ms: Option<Spanned<u64>>,
-    retry_delays_ms: Option<Vec<u64>>,
-    quiet_ms: Option<Spanned<u64>>,
-    concurrent_calls: Option<Spanned<usize>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TenantFile {
-    shop: Spanned<String>,
-    rules: Option<Spanned<PathBuf>>,
-    component: Option<Spanned<PathBuf>>,
-    shopify: PeerFile,
-    omneo: PeerFile,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PeerFile {
-    url: Option<Spanned<String>>,
-    token: Spanned<String>,
-    webhook_secrets: Spanned<Vec<String>>,
-    per_minute: Option<u32>,
-}
-
-fn default_listen() -> Spanned<String> {
-    Spanned::new(0..0, "127.0.0.1:8080".into())
-}
-
-fn default_journal() -> PathBuf {
-    "tandem.db".into()
-}
 
 /// Reads a configuration file; paths in it are below its folder.
 pub fn load(path: &Path) -> anyhow::Result<Config> {
@@ -230,12 +164,13 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
     let file: File = toml::from_str(text).map_err(|error| Problems(vec![not_toml(name, text, &error)]))?;
-    let mut check = Check { name, text, variable: &variable, problems: vec![] };
+    let mut check = Check { name, text, folder, variable: &variable, problems: vec![] };
     let body_bytes_max = check.body_bytes_max(file.body_bytes_max.as_ref());
     let delivery = check.delivery(&file.delivery);
     let listen = check.listen(&file.listen);
     let admin = check.listen(&file.admin.listen);
     let public_url = check.public_url(file.public_url.as_ref());
+    let keys = check.keys(file.secrets.keys.as_ref());
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
         tenants.extend(check.tenant(tenant, table, folder, &file.network.allow));
@@ -252,6 +187,7 @@ pub fn parse(
             delivery,
             public_url,
             tenants,
+            keys,
             admin,
             relink: vec![],
         })
@@ -266,188 +202,15 @@ fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> String {
     format!("{name}:{line}: {}", error.message().replace('\n', ", "))
 }
 
-struct Check<'a> {
-    name: &'a str,
-    text: &'a str,
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
-}
-
-impl Check<'_> {
-    fn line<T>(&self, of: &Spanned<T>) -> usize {
-        self.text[..of.span().start.min(self.text.len())].matches('\n').count() + 1
+/// Whether a tenant may be called so.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
+        return Ok(());
     }
-
-    fn at<T>(&self, of: &Spanned<T>) -> String {
-        format!("{}:{}", self.name, self.line(of))
-    }
-
-    fn problem(&mut self, message: String) {
-        self.problems.push(message);
-    }
-
-    fn listen(&mut self, listen: &Spanned<String>) -> Option<SocketAddr> {
-        let address = listen.get_ref().parse().ok();
-        if address.is_none() {
-            let at = self.at(listen);
-            self.problem(format!(
-                "{at}: `listen = \"{}\"` is not an address\nhint: write `listen = \"127.0.0.1:8080\"`",
-                listen.get_ref()
-            ));
-        }
-        address
-    }
-
-    fn public_url(&mut self, given: Option<&Spanned<String>>) -> Option<String> {
-        let given = given?;
-        if let Err(why) = check_public_url(given.get_ref()) {
-            let at = self.at(given);
-            self.problem(format!("{at}: `public_url = \"{}\"` {why}", given.get_ref()));
-        }
-        Some(given.get_ref().trim_end_matches('/').to_owned())
-    }
-
-    fn body_bytes_max(&mut self, given: Option<&Spanned<usize>>) -> usize {
-        let Some(given) = given else { return BODY_BYTES_MAX };
-        if *given.get_ref() > Limits::input_bytes_max() {
-            let at = self.at(given);
-            self.problem(format!(
-                "{at}: `body_bytes_max = {}` is more than the rules' memory can hold\nhint: use {} at most",
-                given.get_ref(),
-                Limits::input_bytes_max()
-            ));
-        }
-        *given.get_ref()
-    }
-
-    fn delivery(&mut self, file: &DeliveryFile) -> Delivery {
-        let timeout_ms = file.timeout_ms.as_ref().map_or(TIMEOUT_MS, |given| *given.get_ref());
-        let quiet_ms = file.quiet_ms.as_ref().map_or(timeout_ms, |given| *given.get_ref());
-        if let Some(quiet) = &file.quiet_ms
-            && quiet_ms < timeout_ms
-        {
-            let other = match &file.timeout_ms {
-                Some(timeout) => format!("`timeout_ms = {timeout_ms}` in line {}", self.line(timeout)),
-                None => format!("the default `timeout_ms = {timeout_ms}`"),
-            };
-            let at = self.at(quiet);
-            self.problem(format!(
-                "{at}: `quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
-            ));
-        }
-        let concurrent_calls = file.concurrent_calls.as_ref().map_or(CONCURRENT_CALLS, |given| *given.get_ref());
-        if let Some(given) = &file.concurrent_calls
-            && concurrent_calls == 0
-        {
-            let at = self.at(given);
-            self.problem(format!("{at}: `concurrent_calls = 0` would send nothing\nhint: use 1 or more"));
-        }
-        let retry_delays_ms = file.retry_delays_ms.clone().unwrap_or_else(|| RETRY_DELAYS_MS.to_vec());
-        Delivery { timeout_ms, retry_delays_ms, quiet_ms, concurrent_calls }
-    }
-
-    fn tenant(&mut self, name: &str, file: &TenantFile, folder: &Path, allow: &[String]) -> Option<Tenant> {
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
-            self.problem(format!(
-                "{}: the tenant name `{name}` is part of an address\nhint: use letters, digits, `-` and `_`",
-                self.name
-            ));
-        }
-        let rules = match (&file.rules, &file.component) {
-            (Some(rules), None) => Some(RulesFrom::File(folder.join(rules.get_ref()))),
-            (None, Some(component)) => Some(RulesFrom::Component(folder.join(component.get_ref()))),
-            (None, None) => {
-                let at = self.at(&file.shop);
-                self.problem(format!("{at}: tenant `{name}` has no rules\nhint: add `rules = \"{name}.toml\"` or `component = \"{name}.wasm\"`"));
-                None
-            }
-            (Some(rules), Some(component)) => {
-                let (at, other) = (self.at(rules), self.line(component));
-                self.problem(format!(
-                    "{at}: `rules` contradicts `component` in line {other}: a tenant has one of them\nhint: remove one"
-                ));
-                None
-            }
-        };
-        let shop = file.shop.get_ref().to_ascii_lowercase();
-        let shopify = self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow);
-        let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
-        Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo? })
-    }
-
-    fn peer(
-        &mut self,
-        tenant: &str,
-        side: &str,
-        file: &PeerFile,
-        default: Option<String>,
-        allow: &[String],
-    ) -> Option<Peer> {
-        let url = match (&file.url, default) {
-            (Some(url), _) => url.get_ref().trim_end_matches('/').to_owned(),
-            (None, Some(default)) => default,
-            (None, None) => {
-                let at = self.at(&file.token);
-                self.problem(format!(
-                    "{at}: `tenants.{tenant}.{side}` has no `url`\nhint: add `url = \"https://api.{tenant}.getomneo.com/api/v3\"`"
-                ));
-                return None;
-            }
-        };
-        if let Some(given) = &file.url
-            && let Err(why) = check_url(&url, allow)
-        {
-            let at = self.at(given);
-            self.problem(format!("{at}: {why}"));
-        }
-        let token = self.secret(file.token.get_ref(), &file.token)?;
-        let secrets: Vec<_> = file
-            .webhook_secrets
-            .get_ref()
-            .iter()
-            .filter_map(|secret| self.secret(secret, &file.webhook_secrets))
-            .collect();
-        if file.webhook_secrets.get_ref().is_empty() {
-            let at = self.at(&file.webhook_secrets);
-            self.problem(format!(
-                "{at}: no webhook of {side} could be verified\nhint: give `webhook_secrets` at least one secret"
-            ));
-        }
-        Some(Peer { url, token, webhook_secrets: secrets, per_minute: file.per_minute })
-    }
-
-    /// A secret as it stands, or from the environment: `env:NAME`.
-    fn secret<T>(&mut self, text: &str, at: &Spanned<T>) -> Option<String> {
-        let value = match text.strip_prefix("env:") {
-            Some(name) => (self.variable)(name),
-            None => Some(text.to_owned()),
-        };
-        match value {
-            Some(value) if !value.is_empty() => Some(value),
-            _ => {
-                let at = self.at(at);
-                let what = text.strip_prefix("env:").map_or("an empty secret".to_owned(), |name| {
-                    format!("the environment variable `{name}` is not set")
-                });
-                self.problem(format!("{at}: {what}\nhint: set it, or write the secret itself"));
-                None
-            }
-        }
-    }
-
-    /// A shop is one tenant's: its webhooks go to one address for all.
-    fn shops(&mut self, tenants: &BTreeMap<String, TenantFile>) {
-        let mut seen: BTreeMap<String, (&str, &Spanned<String>)> = BTreeMap::new();
-        for (name, tenant) in tenants {
-            let shop = tenant.shop.get_ref().to_ascii_lowercase();
-            if let Some((other, place)) = seen.insert(shop.clone(), (name, &tenant.shop)) {
-                let (at, line) = (self.at(&tenant.shop), self.line(place));
-                self.problem(format!(
-                    "{at}: tenant `{name}` has the shop `{shop}`, which tenant `{other}` has in line {line}\nhint: a shop belongs to one tenant"
-                ));
-            }
-        }
-    }
+    Err(format!(
+        "the tenant name `{name}` is part of an address\nhint: use 1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`"
+    ))
 }
 
 /// Whether calls may go to this address: TLS, or allowed by name.
@@ -471,6 +234,20 @@ impl Tenant {
             "omneo" => Some(&self.omneo),
             _ => None,
         }
+    }
+}
+
+impl Peer {
+    /// Every secret with which a webhook may be signed at that time.
+    pub fn secrets_at(&self, now: Millis) -> impl Iterator<Item = &str> {
+        let in_force = move |secret: &&WebhookSecret| secret.ends_at.is_none_or(|end| now < end);
+        self.webhook_secrets.iter().filter(in_force).map(|secret| secret.secret.as_str())
+    }
+}
+
+impl From<&str> for WebhookSecret {
+    fn from(secret: &str) -> Self {
+        Self { secret: secret.to_owned(), ends_at: None }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows the journal and the client; nothing of rules or lanes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::config;
 use crate::journal::{Due, Journal, Paused};
-use crate::model::{Blame, Failure, Reply};
+use crate::model::{Blame, CallId, Failure, Reply};
 use crate::retry::{self, Decision, Outcome};
 use crate::tenants::Tenants;
 
@@ -59,6 +59,8 @@ impl Delivery {
     /// Sends what is due until told to stop; then lets attempts under way end.
     pub async fn run(self: Arc<Self>, mut due: UnboundedReceiver<Due>, mut pauses: UnboundedReceiver<Paused>) {
         let mut under_way = JoinSet::new();
+        // A call may be told of twice: when its tenant was removed and is added again before the call had its turn.
+        let mut calls = HashSet::new();
         let mut stopping = self.stopping.clone();
         loop {
             tokio::select! {
@@ -67,10 +69,10 @@ impl Delivery {
                 _ = stopping.wait_for(|stopping| *stopping) => break,
                 Some(paused) = pauses.recv() => self.set(paused),
                 next = due.recv() => match next {
-                    Some(due) => { under_way.spawn(self.clone().deliver(due)); }
+                    Some(due) => if calls.insert(due.id) { under_way.spawn(self.clone().deliver(due)); }
                     None => break,
                 },
-                Some(_) = under_way.join_next() => {}
+                Some(ended) = under_way.join_next() => if let Ok(call) = ended { calls.remove(&call); }
             }
         }
         while under_way.join_next().await.is_some() {}
@@ -85,6 +87,15 @@ impl Delivery {
         }
     }
 
+    /// Takes calls to a target again that was paused because it refused the credentials: there are others now.
+    pub fn credentials_changed(&self, tenant: &str, target: &str) {
+        if let Some(side) = self.target(tenant, target) {
+            side.paused.send_if_modified(|paused| {
+                paused.take_if(|why| why.starts_with(&format!("{target} answers 401"))).is_some()
+            });
+        }
+    }
+
     /// The targets that take nothing now, and why.
     pub fn paused(&self) -> Vec<(String, String, String)> {
         let why = |target: &Target| target.paused.borrow().clone();
@@ -95,11 +106,12 @@ impl Delivery {
             .collect()
     }
 
-    async fn deliver(self: Arc<Self>, due: Due) {
+    async fn deliver(self: Arc<Self>, due: Due) -> CallId {
         if let Err(error) = self.attempts(&due).await {
             // The journal holds the call; it is sent after a restart.
             tracing::error!(stage = "delivery", tenant = due.tenant, event = due.event.0, blame = "host", "{error:#}");
         }
+        due.id
     }
 
     /// Waits for something, unless the host is to stop first. An attempt under way is not waited for like this: it

@@ -67,7 +67,11 @@ impl Versions {
         self.known(tenant)?;
         let prepared = self.registry.prepare(how).await?;
         let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
-        self.registry.make_current(prepared).await
+        let activated = self.registry.make_current(prepared).await?;
+        if activated.replaced.is_none() {
+            self.lanes.go(tenant)?;
+        }
+        Ok(activated)
     }
 
     /// Makes the version current that was before the active one; `expected` is the one to be left.

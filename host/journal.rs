@@ -18,6 +18,7 @@ use crate::model::{
     Webhook,
 };
 
+mod accounts;
 mod dead;
 mod fixed;
 mod gauges;

@@ -1,5 +1,6 @@
 //! Tandem's host. `ARCHITECTURE.md` is the map.
 
+pub mod accounts;
 pub mod admin;
 pub mod bake;
 pub mod budget;
@@ -33,5 +34,6 @@ pub mod sandbox;
 pub mod serve;
 pub mod setup;
 pub mod tenants;
+pub mod vault;
 pub mod verify;
 pub mod webhook;

@@ -15,6 +15,7 @@ use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
 use crate::serve::Server;
+use crate::vault::Keys;
 
 /// The tenant of every playground.
 pub const TENANT: &str = "acme";
@@ -54,12 +55,13 @@ impl Playground {
         let peer = |url: String, (token, secret): (String, String)| Peer {
             url,
             token,
-            webhook_secrets: vec![secret],
+            webhook_secrets: vec![secret.as_str().into()],
             per_minute: None,
         };
         let config = Config {
             public_url: None,
             admin: None,
+            keys: Keys::default(),
             relink: vec![],
             listen: ([127, 0, 0, 1], 0).into(),
             journal: journal.to_owned(),

@@ -208,11 +208,10 @@ impl Registry {
         self.0.loaded.bytes()
     }
 
-    /// The version that new runs of a tenant take. Blocks.
-    pub fn active(&self, tenant: &str) -> anyhow::Result<Plugin> {
+    /// The version that new runs of a tenant take; `None` until one is activated. Blocks.
+    pub fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
-        let active = active.with_context(|| format!("tenant `{tenant}` has no active version"))?;
-        self.load(&active.digest)
+        active.map(|active| self.load(&active.digest)).transpose()
     }
 
     /// A version to be asked.

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::admin;
+use crate::accounts::{self, Accounts};
+use crate::admin::{self, Admin};
 use crate::client::Client;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -25,7 +26,7 @@ use crate::mapping;
 use crate::registry::Registry;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
-use crate::tenants::Tenants;
+use crate::tenants::{Taken, Tenants};
 use crate::webhook::Intake;
 
 /// How long a request may take to arrive that is under way when the host stops.
@@ -86,8 +87,21 @@ impl Server {
             }
         }
         let tenants = Tenants::new(&config.tenants);
+        for tenant in accounts::kept(&journal, &config.keys).await? {
+            let name = tenant.name.clone();
+            if tenants.get(&name).is_some() {
+                bail!(
+                    "tenant `{name}` stands in the configuration and was added over the admin API, too\nhint: take it out of the configuration, or start without it and remove it over the API"
+                );
+            }
+            if let Err(Taken) = tenants.set(tenant) {
+                bail!(
+                    "tenant `{name}`, which was added over the admin API, has the shop of another one\nhint: a shop belongs to one tenant; take that other one out of the configuration"
+                );
+            }
+        }
         let (lanes, requests) = mapping::requests();
-        let versions = Versions::new(registry.clone(), journal.clone(), lanes, tenants.clone());
+        let versions = Versions::new(registry.clone(), journal.clone(), lanes.clone(), tenants.clone());
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
@@ -115,15 +129,9 @@ impl Server {
                 admin::warn_of(address);
                 let mut stopping = stopping.clone();
                 let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-                let operators = admin::serve(
-                    listener,
-                    journal.clone(),
-                    delivery.clone(),
-                    versions.clone(),
-                    tenants.clone(),
-                    stopped,
-                );
-                (Some(address), tokio::spawn(operators))
+                let accounts = Accounts::new(journal.clone(), tenants.clone(), delivery.clone(), lanes.clone(), config);
+                let admin = Admin::new(journal.clone(), delivery.clone(), versions.clone(), accounts, tenants.clone());
+                (Some(address), tokio::spawn(admin::serve(admin, listener, stopped)))
             }
             None => (None, tokio::spawn(std::future::ready(()))),
         };

@@ -2,7 +2,7 @@
 //!
 //! What is wanted and the difference are data; only `apply` changes anything. Knows neither journal nor stages.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::client::Client;
 use crate::config::{RulesFrom, Tenant};
@@ -46,6 +46,7 @@ impl Setup<'_> {
 pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
     let (bytes, name, file) = match rules {
         RulesFrom::Component(path) => (bake::read_component(path)?, format!("plugin `{}`", path.display()), None),
+        RulesFrom::Deployed => bail!("its rules were activated over the admin API, not named in the configuration"),
         RulesFrom::File(path) => {
             let (name, text) = (path.display().to_string(), bake::read_rules(path)?);
             let (zone, text) = Zone::of_file(path, &text)?;

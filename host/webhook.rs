@@ -85,9 +85,9 @@ async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<
     let (headers, body) = intake.body(request).await?;
     let shop = header(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
     let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
-    verify::shopify(&tenant.shopify.webhook_secrets, &body, header(&headers, "x-shopify-hmac-sha256"))
-        .map_err(|refused| unverified(&tenant, refused))?;
     let received_at = clock::now();
+    verify::shopify(tenant.shopify.secrets_at(received_at), &body, header(&headers, "x-shopify-hmac-sha256"))
+        .map_err(|refused| unverified(&tenant, refused))?;
     let triggered = header(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
     intake
         .append(Webhook {
@@ -110,9 +110,9 @@ async fn omneo(
 ) -> Result<Response, Refused> {
     let (headers, body) = intake.body(request).await?;
     let tenant = intake.tenants.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
-    verify::omneo(&tenant.omneo.webhook_secrets, &body, header(&headers, "x-omneo-hmac-sha256"))
-        .map_err(|refused| unverified(&tenant, refused))?;
     let received_at = clock::now();
+    verify::omneo(tenant.omneo.secrets_at(received_at), &body, header(&headers, "x-omneo-hmac-sha256"))
+        .map_err(|refused| unverified(&tenant, refused))?;
     intake
         .append(Webhook {
             tenant: tenant.name.clone(),

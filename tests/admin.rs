@@ -1,105 +1,11 @@
 //! The admin API as operators and tenants use it: who may see what, what is done about dead letters, and that every answer
 //! is as the document says.
 
+mod desk;
 mod host;
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
-
-use host::{Host, hostile};
-use reqwest::Method;
+use desk::{Desk, detail};
 use serde_json::{Value, json};
-use tandem::admin;
-
-struct Desk {
-    host: Host,
-    client: reqwest::Client,
-    document: Value,
-    /// Operations of the document that were used: `GET /v1/tenants`.
-    used: Mutex<BTreeSet<String>>,
-}
-
-impl Desk {
-    async fn open() -> Self {
-        let host = Host::start(["acme", "other"].map(|tenant| (tenant.to_owned(), hostile()))).await;
-        let document = serde_json::from_str(&admin::document()).unwrap();
-        Self { host, client: reqwest::Client::new(), document, used: Mutex::default() }
-    }
-
-    /// A token that is in force.
-    async fn token(&self, name: &str, tenant: Option<&str>) -> String {
-        let token = admin::new_token().unwrap();
-        assert!(self.host.server.journal.add_token(name, tenant, &admin::hash(&token)).await.unwrap());
-        token
-    }
-
-    /// Status and body of an answer, which must be as the document says.
-    async fn ask(&self, token: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let url = format!("http://{}{path}", self.host.server.admin.unwrap());
-        let mut request = self.client.request(method.clone(), url);
-        if !token.is_empty() {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        self.check(&method, path, status, &body);
-        (status, body)
-    }
-
-    fn check(&self, method: &Method, path: &str, status: u16, body: &Value) {
-        let path = path.split('?').next().unwrap();
-        let fits = |template: &str| {
-            let (one, other): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-            one.len() == other.len()
-                && one.iter().zip(&other).all(|(part, given)| part.starts_with('{') || part == given)
-        };
-        let paths = self.document["paths"].as_object().unwrap();
-        let Some((template, operations)) = paths.iter().find(|(template, _)| fits(template)) else {
-            return assert_eq!(status, 404, "{path} is not in the document");
-        };
-        let operation = &operations[method.as_str().to_lowercase()];
-        if operation.is_null() {
-            return assert_eq!(status, 405, "{method} {path} is not in the document");
-        }
-        self.used.lock().unwrap().insert(format!("{method} {template}"));
-        let answer = &operation["responses"][status.to_string()];
-        assert!(!answer.is_null(), "{method} {template} answers {status}, which is not in the document: {body}");
-        let Some(content) = answer["content"].as_object() else { return };
-        let mut schema = content.values().next().unwrap()["schema"].clone();
-        schema["components"] = self.document["components"].clone();
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        let wrong: Vec<_> = validator.iter_errors(body).map(|error| error.to_string()).collect();
-        assert!(wrong.is_empty(), "{method} {path} answers {body}, which is not as the document says: {wrong:?}");
-    }
-
-    async fn get(&self, token: &str, path: &str) -> (u16, Value) {
-        self.ask(token, Method::GET, path, None).await
-    }
-
-    async fn post(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
-        self.ask(token, Method::POST, path, Some(body)).await
-    }
-
-    /// Events of a tenant that are over.
-    async fn sent(&self, tenant: &str, topic: &str, ids: &[u64]) -> Vec<i64> {
-        let mut events = vec![];
-        for id in ids {
-            let event = self.host.event(tenant, topic, &json!({ "id": id }).to_string()).await;
-            self.host.over(event).await;
-            events.push(event.0);
-        }
-        events
-    }
-}
-
-fn detail(answer: &(u16, Value)) -> (u16, &str) {
-    (answer.0, answer.1["detail"].as_str().unwrap_or_default())
-}
 
 #[tokio::test]
 async fn a_token_shows_what_it_is_for_and_nothing_else() {

@@ -226,7 +226,7 @@ fn an_unknown_key_of_the_configuration_is_named() {
     assert_eq!(
         Folder::new().with("tandem.toml", "\nlisen = \"127.0.0.1:0\"\n").tandem("serve"),
         fails(
-            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `public_url`, `network`, `admin`, `delivery`, `tenants`\n"
+            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `public_url`, `network`, `admin`, `secrets`, `delivery`, `tenants`\n"
         )
     );
     assert_eq!(

@@ -451,7 +451,7 @@ async fn killed_in_the_middle_of_deploy_and_activate() {
     let row = || server.journal.read(|reader| reader.show(event)).unwrap().unwrap().0;
     until("the event", || row().outcome.is_some()).await;
     assert_eq!(row().outcome.as_deref(), Some("done"));
-    assert_eq!(row().version, Some(server.registry.active(TENANT).unwrap().digest().to_owned()));
+    assert_eq!(row().version, Some(server.registry.active(TENANT).unwrap().unwrap().digest().to_owned()));
     server.stop().await.unwrap();
     omneo.stop();
 }

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Admin, Of, Problem, Side, TARGETS, Who};
+use super::{Admin, Body, Of, Problem, Side, TARGETS, Who};
 use crate::clock;
 use crate::journal::{self, CallRow, Deed, EventRow, Filter, RunRow, Which};
 use crate::metrics::{Now, TenantNow};
@@ -291,7 +291,7 @@ pub(super) async fn dead_letters(State(admin): State<Admin>, Of { tenant, .. }: 
 pub(super) async fn retry(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Json(Wanted { event, topic, cause, dry_run }): Json<Wanted>,
+    Body(Wanted { event, topic, cause, dry_run }): Body<Wanted>,
 ) -> Answer<Settled> {
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
@@ -307,7 +307,7 @@ pub(super) async fn retry(
 pub(super) async fn discard(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Json(Unwanted { event, topic, cause, why, dry_run }): Json<Unwanted>,
+    Body(Unwanted { event, topic, cause, why, dry_run }): Body<Unwanted>,
 ) -> Answer<Settled> {
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
@@ -335,7 +335,7 @@ pub(super) async fn targets(State(admin): State<Admin>, Of { tenant, .. }: Of) -
 pub(super) async fn pause(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
-    Json(Pause { why }): Json<Pause>,
+    Body(Pause { why }): Body<Pause>,
 ) -> Result<StatusCode, Problem> {
     let why = given(&why)?;
     let journal = &admin.0.journal;

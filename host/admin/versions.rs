@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::verbs::record;
-use super::{Admin, Of, Problem};
+use super::{Admin, Body, Of, Problem};
 use crate::clock;
 use crate::journal::{Activated, Range};
 use crate::registry::{Activate, Deployed};
@@ -167,7 +167,7 @@ pub(super) async fn prove(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
     Path(One { digest }): Path<One>,
-    Json(Proof { last }): Json<Proof>,
+    Body(Proof { last }): Body<Proof>,
 ) -> Answer<Value> {
     let digest = known(&admin, &tenant, &digest).await?;
     let report = proof(&admin, &tenant, &digest, last).await?;
@@ -183,7 +183,7 @@ pub(super) async fn activate(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
     Path(One { digest }): Path<One>,
-    Json(wish): Json<Wish>,
+    Body(wish): Body<Wish>,
 ) -> Answer<Swapped> {
     let digest = known(&admin, &tenant, &digest).await?;
     let require = match wish.require {
@@ -222,7 +222,7 @@ pub(super) async fn activate(
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Json(Back { expected, drain }): Json<Back>,
+    Body(Back { expected, drain }): Body<Back>,
 ) -> Answer<Swapped> {
     let activated = admin.0.versions.roll_back(&tenant, expected.as_deref(), drain).await?;
     record(&admin, &who, &tenant, format!("rolled back to {}", activated.digest)).await?;

@@ -139,6 +139,12 @@ CREATE TABLE IF NOT EXISTS audit (
   what TEXT NOT NULL
 ) STRICT;
 
+-- Tenants that were added over the admin API, as JSON. Secrets in it are sealed with a key that is not here.
+CREATE TABLE IF NOT EXISTS accounts (
+  tenant TEXT PRIMARY KEY,
+  account TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Targets that take no calls, whatever restarts there are, until somebody resumes them.
 CREATE TABLE IF NOT EXISTS paused (
   tenant TEXT NOT NULL,

@@ -23,14 +23,20 @@ impl Worker {
         let keyed = spawn_blocking(move || {
             let _permit = permit;
             let plugin = match registry.active(&tenant) {
-                Ok(plugin) => plugin,
+                Ok(Some(plugin)) => plugin,
+                Ok(None) => return Ok(Err(events)),
                 Err(error) => return Err((events, error)),
             };
             let keys = events.into_iter().map(|event| (event, key(&journal, &plugin, event)));
-            Ok((plugin.digest().to_owned(), keys.collect::<Vec<_>>()))
+            Ok(Ok((plugin.digest().to_owned(), keys.collect::<Vec<_>>())))
         });
         let (version, keyed) = match keyed.await {
-            Ok(Ok(keyed)) => keyed,
+            Ok(Ok(Ok(keyed))) => keyed,
+            // They go on when whoever activates the first one says so.
+            Ok(Ok(Err(events))) => {
+                tracing::info!(stage = "mapping", tenant = self.tenant, "events wait until a version is activated");
+                return self.held.get_or_insert_default().events.extend(events);
+            }
             Ok(Err((events, error))) => return self.later(events, &error),
             // The runtime is going down, or the key panicked: they are in the journal.
             Err(_) => return,

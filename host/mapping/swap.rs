@@ -100,6 +100,11 @@ impl Control {
         self.ask(tenant, Request::Restart(event))
     }
 
+    /// Lets events go on that waited for a first version.
+    pub fn go(&self, tenant: &str) -> anyhow::Result<()> {
+        self.ask(tenant, Request::Go)
+    }
+
     /// Lets go of a tenant's lanes. What runs is in the journal.
     pub fn leave(&self, tenant: &str) -> anyhow::Result<()> {
         self.ask(tenant, Request::Leave)

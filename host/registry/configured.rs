@@ -15,21 +15,15 @@ impl Registry {
     pub async fn configure(&self, tenant: &Tenant, relink: bool) -> anyhow::Result<()> {
         let of = || format!("the rules of tenant `{}`", tenant.name);
         let (journal, name) = (&self.0.journal, &tenant.name);
-        let (source, file) = match &tenant.rules {
-            RulesFrom::Component(path) => {
-                let bytes = bake::read_component(path)?;
-                (rules::digest(&bytes), bytes)
-            }
-            RulesFrom::File(path) => {
-                let text = bake::read_rules(path)?;
-                (rules::digest(text.as_bytes()), text.into_bytes())
-            }
+        let (path, is_component) = match &tenant.rules {
+            RulesFrom::Component(path) => (path, true),
+            RulesFrom::File(path) => (path, false),
+            RulesFrom::Deployed => return Ok(()),
         };
-        let base = match &tenant.rules {
-            RulesFrom::Component(_) => vec![],
-            RulesFrom::File(_) => bake::default_base()?,
-        };
-        let base_digest = if base.is_empty() { String::new() } else { rules::digest(&base) };
+        let file = if is_component { bake::read_component(path)? } else { bake::read_rules(path)?.into_bytes() };
+        let base = if is_component { vec![] } else { bake::default_base()? };
+        let source = rules::digest(&file);
+        let base_digest = if is_component { String::new() } else { rules::digest(&base) };
         let (before, active) =
             journal.read(|reader| Ok((reader.configured(name)?, reader.active(name)?.map(|active| active.digest))))?;
         if let (Some(before), Some(active)) = (&before, &active)
@@ -45,20 +39,19 @@ impl Registry {
             }
             return Ok(());
         }
-        let component = match &tenant.rules {
-            RulesFrom::Component(_) => file,
-            RulesFrom::File(path) => {
-                let (path, text) = (path.display().to_string(), String::from_utf8_lossy(&file));
-                match bake::bake(&engine::building_engine()?, &base, &path, &text).await {
-                    Ok(Baked { component, warnings }) => {
-                        if !warnings.is_empty() {
-                            tracing::warn!(tenant = name, "the rules are in doubt:\n{warnings}");
-                        }
-                        component
+        let component = if is_component {
+            file
+        } else {
+            let (path, text) = (path.display().to_string(), String::from_utf8_lossy(&file));
+            match bake::bake(&engine::building_engine()?, &base, &path, &text).await {
+                Ok(Baked { component, warnings }) => {
+                    if !warnings.is_empty() {
+                        tracing::warn!(tenant = name, "the rules are in doubt:\n{warnings}");
                     }
-                    Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
-                    Err(Refused::Other(error)) => return Err(error.context(of())),
+                    component
                 }
+                Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
+                Err(Refused::Other(error)) => return Err(error.context(of())),
             }
         };
         let deployed = self.deploy(name, &component, None).await.with_context(of)?;

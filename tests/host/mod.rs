@@ -16,6 +16,7 @@ use tandem::journal::{EventRow, RunRow};
 use tandem::model::EventId;
 use tandem::rules::Plugin;
 use tandem::serve::Server;
+use tandem::vault::Keys;
 use tandem::{bake, engine};
 use tandem_standin::{Omneo, OmneoOptions, sign_shopify};
 use tempfile::TempDir;
@@ -93,6 +94,16 @@ impl Host {
         let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
         let config = config(folder.path(), &omneo, &[TENANT]);
         std::fs::write(folder.path().join("rules.wasm"), component).unwrap();
+        let server = Server::start(&config).await.unwrap();
+        Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
+    }
+
+    /// Starts a host by this configuration, whose journal is in a folder of its own.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        let mut config = config(folder.path(), &omneo, &[]);
+        change(&mut config);
         let server = Server::start(&config).await.unwrap();
         Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
     }
@@ -181,6 +192,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         allow: vec![omneo.address().to_string()],
         delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
         tenants: tenants.iter().map(tenant).collect(),
+        keys: Keys::default(),
         relink: vec![],
     }
 }

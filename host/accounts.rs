@@ -1,0 +1,410 @@
+//! Tenants that come, change and go while the host runs, with credentials and webhook secrets that nobody is shown again.
+//!
+//! Knows the journal, where they are kept sealed, and whom to tell; neither HTTP nor what a tenant's rules are.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::clock;
+use crate::config::{self, Peer, RulesFrom, Tenant, WebhookSecret};
+use crate::delivery::Delivery;
+use crate::journal::{Deed, Journal};
+use crate::mapping::Control;
+use crate::model::Millis;
+use crate::tenants::{Taken, Tenants};
+use crate::vault::{Keys, Sealed};
+
+/// Webhook secrets of one side, those that end soon included.
+const WEBHOOK_SECRETS_MAX: usize = 8;
+const SECRET_CHARS_MAX: usize = 4096;
+const URL_CHARS_MAX: usize = 1024;
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    journal: Journal,
+    tenants: Tenants,
+    delivery: Arc<Delivery>,
+    lanes: Control,
+    keys: Keys,
+    /// `host:port` of each address that may be plain HTTP or private.
+    allow: Vec<String>,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+/// What is kept of a tenant.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Account {
+    pub shop: String,
+    pub shopify: Side,
+    pub omneo: Side,
+    pub added_at: Millis,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Side {
+    pub url: String,
+    pub per_minute: Option<u32>,
+    pub token: Secret,
+    pub webhook_secrets: Vec<Secret>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Secret {
+    /// What it is called where it cannot be shown.
+    pub id: String,
+    #[serde(flatten)]
+    sealed: Sealed,
+    pub added_at: Millis,
+    pub ends_at: Option<Millis>,
+}
+
+/// A tenant to be added, or what there is to change of one: what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub shop: Option<String>,
+    pub shopify: WantedSide,
+    pub omneo: WantedSide,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct WantedSide {
+    pub url: Option<String>,
+    /// Calls a minute; 0 for no limit.
+    pub per_minute: Option<u32>,
+}
+
+/// The secrets of a side of a tenant to be added.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    pub token: String,
+    pub webhook_secrets: Vec<String>,
+}
+
+/// Why nothing has changed.
+#[derive(Debug, Error)]
+pub enum Refused {
+    #[error("tenant `{0}` stands in the configuration\nhint: change it there, and start the host again")]
+    Configured(String),
+    #[error("there is a tenant `{0}`")]
+    Exists(String),
+    #[error("another tenant has the shop `{0}`: its webhooks go to one address for all")]
+    ShopTaken(String),
+    #[error(
+        "there is no key to seal secrets with\nhint: `openssl rand -hex 32` makes one; `[secrets] keys = [\"env:TANDEM_KEY\"]` in the configuration names it"
+    )]
+    NoKey,
+    #[error("{0}")]
+    Unfit(String),
+    #[error("there is no webhook secret `{0}`")]
+    NoSecret(String),
+    #[error("it is the last webhook secret in force: no webhook could be verified without it\nhint: add another first")]
+    LastSecret,
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// The tenants that are kept in the journal. What an older key has sealed is sealed with the newest one now.
+pub async fn kept(journal: &Journal, keys: &Keys) -> anyhow::Result<Vec<Tenant>> {
+    let mut tenants = vec![];
+    for (name, text) in journal.read(|reader| reader.accounts())? {
+        let mut account: Account = serde_json::from_str(&text).with_context(|| format!("the account of `{name}`"))?;
+        let tenant = account.open(&name, keys)?;
+        if account.reseal(&name, keys)? {
+            journal.keep_account(&name, serde_json::to_string(&account)?, None).await?;
+            tracing::info!(tenant = name, "its secrets are sealed with the newest key now");
+        }
+        tenants.push(tenant);
+    }
+    Ok(tenants)
+}
+
+impl Accounts {
+    pub fn new(
+        journal: Journal,
+        tenants: Tenants,
+        delivery: Arc<Delivery>,
+        lanes: Control,
+        config: &config::Config,
+    ) -> Self {
+        let (keys, allow) = (config.keys.clone(), config.allow.clone());
+        Self(Arc::new(Inner { journal, tenants, delivery, lanes, keys, allow, changing: Mutex::default() }))
+    }
+
+    /// What is kept of a tenant; `None` if it stands in the configuration. Blocks.
+    pub fn show(&self, tenant: &str) -> anyhow::Result<Option<Account>> {
+        let text = self.0.journal.read(|reader| reader.account(tenant))?;
+        Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+    }
+
+    /// Adds a tenant. What the journal has of an earlier one of its name goes on. Until a version is activated, its events
+    /// wait.
+    pub async fn add(&self, name: &str, wanted: Wanted, secrets: [Secrets; 2], by: &str) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        config::check_name(name).map_err(Refused::Unfit)?;
+        if self.0.tenants.get(name).is_some() {
+            return Err(Refused::Exists(name.to_owned()));
+        }
+        if self.0.keys.is_empty() {
+            return Err(Refused::NoKey);
+        }
+        let shop = wanted.shop.clone().ok_or_else(|| Refused::Unfit("`shop` is missing".into()))?;
+        let [shopify, omneo] = secrets;
+        let side = |target: &str, url: String, secrets: Secrets| {
+            let Secrets { token, webhook_secrets } = secrets;
+            if webhook_secrets.is_empty() {
+                return Err(Refused::Unfit(format!(
+                    "no webhook of {target} could be verified\nhint: give `webhook_secrets` at least one secret"
+                )));
+            }
+            let seal = |kind, text: &str| self.seal(name, target, kind, text);
+            Ok(Side {
+                url,
+                per_minute: None,
+                token: seal(Kind::Token, &token)?,
+                webhook_secrets: webhook_secrets
+                    .iter()
+                    .map(|text| seal(Kind::Webhook, text))
+                    .collect::<Result<_, _>>()?,
+            })
+        };
+        let omneo_url = wanted.omneo.url.clone();
+        let omneo_url = omneo_url.ok_or_else(|| {
+            Refused::Unfit("`omneo.url` is missing\nhint: it is like `https://api.acme.getomneo.com/api/v3`".into())
+        })?;
+        let account = Account {
+            shopify: side("shopify", format!("https://{}", shop.to_ascii_lowercase()), shopify)?,
+            omneo: side("omneo", omneo_url, omneo)?,
+            shop,
+            added_at: clock::now(),
+        };
+        let account = self.keep(name, account, &wanted, by, format!("added tenant {name}")).await?;
+        let (journal, tenant) = (self.0.journal.clone(), name.to_owned());
+        let fed = tokio::task::spawn_blocking(move || journal.refeed(&tenant)).await;
+        fed.map_err(anyhow::Error::from).flatten()?;
+        Ok(account)
+    }
+
+    /// Changes what is no secret.
+    pub async fn change(&self, name: &str, wanted: Wanted, by: &str) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        let account = self.account(name)?;
+        self.keep(name, account, &wanted, by, "changed its shop, addresses or rates".into()).await
+    }
+
+    /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets. Its events stay in the journal.
+    pub async fn remove(&self, name: &str, by: &str) -> Result<(), Refused> {
+        let _alone = self.0.changing.lock().await;
+        self.account(name)?;
+        self.0.journal.forget_account(name, deed(by, name, format!("removed tenant {name}"))).await?;
+        self.0.tenants.remove(name);
+        Ok(self.0.lanes.leave(name)?)
+    }
+
+    /// Gives a side other credentials. Calls that wait because the old ones were refused are sent.
+    pub async fn set_token(&self, name: &str, target: &str, token: &str, by: &str) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        let mut account = self.account(name)?;
+        account.side(target)?.token = self.seal(name, target, Kind::Token, token)?;
+        let what = format!("gave {target} another token");
+        let account = self.keep(name, account, &Wanted::default(), by, what).await?;
+        self.0.delivery.credentials_changed(name, target);
+        Ok(account)
+    }
+
+    /// Adds a webhook secret; the ones before it end after a time, so that what was signed with them meanwhile still
+    /// comes in.
+    pub async fn add_webhook_secret(
+        &self,
+        name: &str,
+        target: &str,
+        secret: &str,
+        overlap_ms: Millis,
+        by: &str,
+    ) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        let mut account = self.account(name)?;
+        let added = self.seal(name, target, Kind::Webhook, secret)?;
+        let end = added.added_at.saturating_add(overlap_ms);
+        let secrets = &mut account.side(target)?.webhook_secrets;
+        for old in secrets.iter_mut() {
+            old.ends_at = Some(old.ends_at.map_or(end, |ends| ends.min(end)));
+        }
+        let what = format!("added webhook secret {} of {target}", added.id);
+        secrets.push(added);
+        self.keep(name, account, &Wanted::default(), by, what).await
+    }
+
+    /// Ends a webhook secret now.
+    pub async fn end_webhook_secret(&self, name: &str, target: &str, id: &str, by: &str) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        let mut account = self.account(name)?;
+        let now = clock::now();
+        let secrets = &mut account.side(target)?.webhook_secrets;
+        let Some(place) = secrets.iter().position(|secret| secret.id == id && secret.is_in_force(now)) else {
+            return Err(Refused::NoSecret(id.to_owned()));
+        };
+        secrets.remove(place);
+        if !secrets.iter().any(|secret| secret.is_in_force(now)) {
+            return Err(Refused::LastSecret);
+        }
+        self.keep(name, account, &Wanted::default(), by, format!("ended webhook secret {id} of {target}")).await
+    }
+
+    fn account(&self, name: &str) -> Result<Account, Refused> {
+        self.show(name)?.ok_or_else(|| Refused::Configured(name.to_owned()))
+    }
+
+    fn seal(&self, name: &str, target: &str, kind: Kind, text: &str) -> Result<Secret, Refused> {
+        if text.is_empty() || text.chars().count() > SECRET_CHARS_MAX || text.contains(char::is_control) {
+            let what = kind.place(name, target);
+            return Err(Refused::Unfit(format!("the {what} is a line of 1 to {SECRET_CHARS_MAX} characters")));
+        }
+        if self.0.keys.is_empty() {
+            return Err(Refused::NoKey);
+        }
+        let id = hex::encode(fastrand::u32(..).to_be_bytes());
+        let sealed = self.0.keys.seal(&kind.place(name, target), text)?;
+        Ok(Secret { id, sealed, added_at: clock::now(), ends_at: None })
+    }
+
+    /// Checks an account with what is wanted of it, keeps it, and has the stages go by it.
+    async fn keep(
+        &self,
+        name: &str,
+        mut account: Account,
+        wanted: &Wanted,
+        by: &str,
+        what: String,
+    ) -> Result<Account, Refused> {
+        account.take(wanted);
+        account.check(&self.0.allow).map_err(Refused::Unfit)?;
+        if self.0.tenants.of_shop(&account.shop).is_some_and(|other| other.name != name) {
+            return Err(Refused::ShopTaken(account.shop));
+        }
+        let now = clock::now();
+        for side in [&mut account.shopify, &mut account.omneo] {
+            side.webhook_secrets.retain(|secret| secret.is_in_force(now));
+        }
+        let tenant = account.open(name, &self.0.keys)?;
+        let text = serde_json::to_string(&account).context("keeping the account")?;
+        self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
+        self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
+        Ok(account)
+    }
+}
+
+impl Account {
+    fn side(&mut self, target: &str) -> Result<&mut Side, Refused> {
+        match target {
+            "shopify" => Ok(&mut self.shopify),
+            "omneo" => Ok(&mut self.omneo),
+            _ => Err(Refused::Unfit(format!("there is no target `{target}`"))),
+        }
+    }
+
+    fn take(&mut self, wanted: &Wanted) {
+        if let Some(shop) = &wanted.shop {
+            shop.clone_into(&mut self.shop);
+        }
+        self.shop.make_ascii_lowercase();
+        for (side, wanted) in [(&mut self.shopify, &wanted.shopify), (&mut self.omneo, &wanted.omneo)] {
+            if let Some(url) = &wanted.url {
+                url.trim_end_matches('/').clone_into(&mut side.url);
+            }
+            if let Some(rate) = wanted.per_minute {
+                side.per_minute = (rate > 0).then_some(rate);
+            }
+        }
+    }
+
+    fn check(&self, allow: &[String]) -> Result<(), String> {
+        let mut problems = vec![];
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if self.shop.len() > URL_CHARS_MAX || !self.shop.contains('.') || !self.shop.chars().all(fits) {
+            problems.push(format!("`{}` is no shop\nhint: write its domain: `acme.myshopify.com`", self.shop));
+        }
+        for side in [&self.shopify, &self.omneo] {
+            if side.url.len() > URL_CHARS_MAX {
+                problems.push(format!("an address has {URL_CHARS_MAX} characters at most"));
+            } else if let Err(why) = config::check_url(&side.url, allow) {
+                problems.push(why);
+            }
+            if side.webhook_secrets.len() > WEBHOOK_SECRETS_MAX {
+                problems.push(format!(
+                    "a side has {WEBHOOK_SECRETS_MAX} webhook secrets at most\nhint: end one that is not used any more"
+                ));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+
+    fn open(&self, name: &str, keys: &Keys) -> anyhow::Result<Tenant> {
+        let side = |target: &str, side: &Side| {
+            let open = |kind: Kind, secret: &Secret| keys.open(&kind.place(name, target), &secret.sealed);
+            let webhook_secret =
+                |secret: &Secret| Ok(WebhookSecret { secret: open(Kind::Webhook, secret)?, ends_at: secret.ends_at });
+            Ok::<_, anyhow::Error>(Peer {
+                url: side.url.clone(),
+                token: open(Kind::Token, &side.token)?,
+                webhook_secrets: side.webhook_secrets.iter().map(webhook_secret).collect::<anyhow::Result<_>>()?,
+                per_minute: side.per_minute,
+            })
+        };
+        Ok(Tenant {
+            name: name.to_owned(),
+            shop: self.shop.clone(),
+            rules: RulesFrom::Deployed,
+            shopify: side("shopify", &self.shopify)?,
+            omneo: side("omneo", &self.omneo)?,
+        })
+    }
+
+    /// Seals with the newest key what an older one has sealed. `false`: nothing was.
+    fn reseal(&mut self, name: &str, keys: &Keys) -> anyhow::Result<bool> {
+        let mut any = false;
+        for (target, side) in [("shopify", &mut self.shopify), ("omneo", &mut self.omneo)] {
+            let token = std::iter::once((Kind::Token, &mut side.token));
+            let secrets = side.webhook_secrets.iter_mut().map(|secret| (Kind::Webhook, secret));
+            for (kind, secret) in token.chain(secrets).filter(|(_, secret)| !keys.is_newest(&secret.sealed)) {
+                let place = kind.place(name, target);
+                secret.sealed = keys.seal(&place, &keys.open(&place, &secret.sealed)?)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+}
+
+impl Secret {
+    pub fn is_in_force(&self, now: Millis) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Token,
+    Webhook,
+}
+
+impl Kind {
+    /// What a secret is for: it opens for that alone.
+    fn place(self, tenant: &str, target: &str) -> String {
+        match self {
+            Self::Token => format!("token of {target} of tenant `{tenant}`"),
+            Self::Webhook => format!("webhook secret of {target} of tenant `{tenant}`"),
+        }
+    }
+}
+
+fn deed(by: &str, tenant: &str, what: String) -> Deed {
+    Deed { by: by.to_owned(), tenant: Some(tenant.to_owned()), what }
+}

@@ -1,0 +1,263 @@
+//! The verbs about tenants themselves: add, show, change, remove, and other credentials. No answer has a secret in it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Admin, Body, Of, Problem, Side, Who};
+use crate::accounts::{self, Refused, Secrets, Wanted, WantedSide};
+use crate::clock;
+use crate::model::Millis;
+
+const HOUR_MS: Millis = 3_600_000;
+/// How long the webhook secrets before a new one stay in force, if nobody says: as long as Shopify may sign with either
+/// after a rotation is an hour; a day leaves time for both systems to be changed by hand.
+const OVERLAP_HOURS: u32 = 24;
+const OVERLAP_HOURS_MAX: u32 = 24 * 90;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Account {
+    tenant: String,
+    shop: String,
+    /// `configuration`, where alone it can be changed, or `api`.
+    managed_by: &'static str,
+    added_at: Option<String>,
+    /// The digest that its new events run on; absent while they wait for one.
+    active: Option<String>,
+    shopify: AccountSide,
+    omneo: AccountSide,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccountSide {
+    url: String,
+    /// Calls a minute, if they are limited.
+    per_minute: Option<u32>,
+    /// When its token was given; absent if the configuration has it.
+    token_added_at: Option<String>,
+    /// Those in force; none is listed if the configuration has them.
+    webhook_secrets: Vec<WebhookSecret>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct WebhookSecret {
+    /// What it is called, since it cannot be shown.
+    id: String,
+    added_at: String,
+    ends_at: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    /// Letters, digits, `-` and `_`: it is part of the address that Omneo sends webhooks to.
+    tenant: String,
+    /// `acme.myshopify.com`.
+    shop: String,
+    shopify: NewSide,
+    omneo: NewSide,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSide {
+    /// Omneo's is like `https://api.acme.getomneo.com/api/v3`; Shopify's is that of the shop, if absent.
+    url: Option<String>,
+    token: String,
+    webhook_secrets: Vec<String>,
+    /// Calls a minute; absent or 0: as many as the other side takes.
+    per_minute: Option<u32>,
+}
+
+/// What is absent stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    shop: Option<String>,
+    #[serde(default)]
+    shopify: ChangeSide,
+    #[serde(default)]
+    omneo: ChangeSide,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeSide {
+    url: Option<String>,
+    /// Calls a minute; 0: as many as the other side takes.
+    per_minute: Option<u32>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewToken {
+    token: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSecret {
+    secret: String,
+    /// How long the ones before it stay in force; 24 if absent, 2160 at most.
+    overlap_hours: Option<u32>,
+}
+
+/// Beside a side of a tenant, what a path names.
+#[derive(Deserialize)]
+pub(super) struct One {
+    id: String,
+}
+
+/// Adds a tenant. Its webhooks are taken in at once; its events wait until a version is activated. Takes an operator's
+/// token, and a key in the host's configuration that its secrets are sealed with.
+#[utoipa::path(post, path = "/v1/tenants", request_body = New,
+    responses((status = 201, body = Account), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn add(
+    State(admin): State<Admin>,
+    who: Who,
+    Body(New { tenant, shop, shopify, omneo }): Body<New>,
+) -> Result<(StatusCode, Json<Account>), Problem> {
+    who.is_operator()?;
+    let side = |side: &NewSide| WantedSide { url: side.url.clone(), per_minute: side.per_minute };
+    let wanted = Wanted { shop: Some(shop), shopify: side(&shopify), omneo: side(&omneo) };
+    let secrets = [shopify, omneo].map(|side| Secrets { token: side.token, webhook_secrets: side.webhook_secrets });
+    let account = admin.0.accounts.add(&tenant, wanted, secrets, &who.name).await?;
+    Ok((StatusCode::CREATED, Json(shown(&admin, tenant, Some(account)).await?)))
+}
+
+/// What is known of a tenant, without its secrets.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)),
+    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn show(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Account> {
+    let (accounts, name) = (admin.0.accounts.clone(), tenant.clone());
+    let kept = admin.read(move |_| accounts.show(&name)).await?;
+    Ok(Json(shown(&admin, tenant, kept).await?))
+}
+
+/// Changes shop, addresses or rates. Calls that wait go by them, too. Takes an operator's token.
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)), request_body = Change,
+    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn change(
+    State(admin): State<Admin>,
+    Of { who, tenant }: Of,
+    Body(Change { shop, shopify, omneo }): Body<Change>,
+) -> Answer<Account> {
+    who.is_operator()?;
+    let side = |side: ChangeSide| WantedSide { url: side.url, per_minute: side.per_minute };
+    let wanted = Wanted { shop, shopify: side(shopify), omneo: side(omneo) };
+    let account = admin.0.accounts.change(&tenant, wanted, &who.name).await?;
+    Ok(Json(shown(&admin, tenant, Some(account)).await?))
+}
+
+/// Takes no more webhooks of a tenant, sends no more calls, forgets its secrets and revokes its tokens. Its events stay in
+/// the journal, and go on if a tenant of its name is added. Takes an operator's token.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub(super) async fn remove(State(admin): State<Admin>, Of { who, tenant }: Of) -> Result<StatusCode, Problem> {
+    who.is_operator()?;
+    admin.0.accounts.remove(&tenant, &who.name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives a side other credentials. Calls that wait since the old ones were refused are sent.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/targets/{target}/token",
+    params(("tenant" = String, Path), ("target" = String, Path)), request_body = NewToken,
+    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn set_token(
+    State(admin): State<Admin>,
+    Side { who, tenant, target }: Side,
+    Body(NewToken { token }): Body<NewToken>,
+) -> Answer<Account> {
+    let account = admin.0.accounts.set_token(&tenant, &target, &token, &who.name).await?;
+    Ok(Json(shown(&admin, tenant, Some(account)).await?))
+}
+
+/// Adds a webhook secret. The ones before it stay in force for a while, so that no webhook is refused during the change.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/webhook-secrets",
+    params(("tenant" = String, Path), ("target" = String, Path)), request_body = NewSecret,
+    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn add_webhook_secret(
+    State(admin): State<Admin>,
+    Side { who, tenant, target }: Side,
+    Body(NewSecret { secret, overlap_hours }): Body<NewSecret>,
+) -> Answer<Account> {
+    let hours = overlap_hours.unwrap_or(OVERLAP_HOURS).min(OVERLAP_HOURS_MAX);
+    let overlap = Millis::from(hours) * HOUR_MS;
+    let account = admin.0.accounts.add_webhook_secret(&tenant, &target, &secret, overlap, &who.name).await?;
+    Ok(Json(shown(&admin, tenant, Some(account)).await?))
+}
+
+/// Ends a webhook secret at once.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/targets/{target}/webhook-secrets/{id}",
+    params(("tenant" = String, Path), ("target" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub(super) async fn end_webhook_secret(
+    State(admin): State<Admin>,
+    Side { who, tenant, target }: Side,
+    Path(One { id }): Path<One>,
+) -> Answer<Account> {
+    let account = admin.0.accounts.end_webhook_secret(&tenant, &target, &id, &who.name).await?;
+    Ok(Json(shown(&admin, tenant, Some(account)).await?))
+}
+
+async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -> Result<Account, Problem> {
+    let Some(known) = admin.0.tenants.get(&tenant) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`")));
+    };
+    let of = tenant.clone();
+    let active = admin.read(move |reader| reader.active(&of)).await?.map(|active| active.digest);
+    let now = clock::now();
+    let secret = |secret: &accounts::Secret| WebhookSecret {
+        id: secret.id.clone(),
+        added_at: clock::rfc3339(secret.added_at),
+        ends_at: secret.ends_at.map(clock::rfc3339),
+    };
+    let side = |target: &str, kept: Option<&accounts::Side>| {
+        let secrets = kept.into_iter().flat_map(|side| &side.webhook_secrets);
+        known.peer(target).map(|peer| AccountSide {
+            url: peer.url.clone(),
+            per_minute: peer.per_minute,
+            token_added_at: kept.map(|side| clock::rfc3339(side.token.added_at)),
+            webhook_secrets: secrets.filter(|secret| secret.is_in_force(now)).map(secret).collect(),
+        })
+    };
+    let sides = (
+        side("shopify", kept.as_ref().map(|kept| &kept.shopify)),
+        side("omneo", kept.as_ref().map(|kept| &kept.omneo)),
+    );
+    let (Some(shopify), Some(omneo)) = sides else {
+        return Err(Problem::own(anyhow::anyhow!("tenant `{tenant}` has not both sides")));
+    };
+    Ok(Account {
+        shop: known.shop.clone(),
+        managed_by: if kept.is_some() { "api" } else { "configuration" },
+        added_at: kept.as_ref().map(|kept| clock::rfc3339(kept.added_at)),
+        tenant,
+        active,
+        shopify,
+        omneo,
+    })
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match refused {
+            Refused::Configured(_) | Refused::Exists(_) | Refused::ShopTaken(_) => StatusCode::CONFLICT,
+            Refused::NoKey | Refused::LastSecret => StatusCode::CONFLICT,
+            Refused::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refused::NoSecret(_) => StatusCode::NOT_FOUND,
+            Refused::Other(error) => return Self::own(error),
+        };
+        Self::new(status, refused.to_string())
+    }
+}

@@ -1,0 +1,219 @@
+//! Finds what contradicts in a configuration, each with its line and the fix.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::file::{DeliveryFile, PeerFile, TenantFile};
+use super::{Delivery, Peer, RulesFrom, Tenant, check_name, check_public_url, check_url};
+use crate::engine::Limits;
+use crate::vault::Keys;
+
+/// Bodies that Shopify sends have been seen up to a few hundred KiB.
+const BODY_BYTES_MAX: usize = 2 << 20;
+const TIMEOUT_MS: u64 = 20_000;
+/// Calls of one tenant to one target at a time.
+const CONCURRENT_CALLS: usize = 8;
+/// Delays before each further attempt, in milliseconds: about two days in all.
+const RETRY_DELAYS_MS: [u64; 13] = [
+    1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000,
+    43_200_000, 86_400_000,
+];
+
+pub struct Check<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+    /// What paths are below.
+    pub folder: &'a Path,
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    pub problems: Vec<String>,
+}
+
+impl Check<'_> {
+    pub fn line<T>(&self, of: &Spanned<T>) -> usize {
+        self.text[..of.span().start.min(self.text.len())].matches('\n').count() + 1
+    }
+
+    pub fn at<T>(&self, of: &Spanned<T>) -> String {
+        format!("{}:{}", self.name, self.line(of))
+    }
+
+    pub fn problem(&mut self, message: String) {
+        self.problems.push(message);
+    }
+
+    pub fn listen(&mut self, listen: &Spanned<String>) -> Option<SocketAddr> {
+        let address = listen.get_ref().parse().ok();
+        if address.is_none() {
+            let at = self.at(listen);
+            self.problem(format!(
+                "{at}: `listen = \"{}\"` is not an address\nhint: write `listen = \"127.0.0.1:8080\"`",
+                listen.get_ref()
+            ));
+        }
+        address
+    }
+
+    pub fn public_url(&mut self, given: Option<&Spanned<String>>) -> Option<String> {
+        let given = given?;
+        if let Err(why) = check_public_url(given.get_ref()) {
+            let at = self.at(given);
+            self.problem(format!("{at}: `public_url = \"{}\"` {why}", given.get_ref()));
+        }
+        Some(given.get_ref().trim_end_matches('/').to_owned())
+    }
+
+    pub fn keys(&mut self, given: Option<&Spanned<Vec<String>>>) -> Keys {
+        let Some(given) = given else { return Keys::default() };
+        let texts: Vec<_> = given.get_ref().iter().filter_map(|text| self.secret(text, given)).collect();
+        Keys::parse(&texts).unwrap_or_else(|why| {
+            let at = self.at(given);
+            self.problem(format!("{at}: {why}"));
+            Keys::default()
+        })
+    }
+
+    pub fn body_bytes_max(&mut self, given: Option<&Spanned<usize>>) -> usize {
+        let Some(given) = given else { return BODY_BYTES_MAX };
+        if *given.get_ref() > Limits::input_bytes_max() {
+            let at = self.at(given);
+            self.problem(format!(
+                "{at}: `body_bytes_max = {}` is more than the rules' memory can hold\nhint: use {} at most",
+                given.get_ref(),
+                Limits::input_bytes_max()
+            ));
+        }
+        *given.get_ref()
+    }
+
+    pub fn delivery(&mut self, file: &DeliveryFile) -> Delivery {
+        let timeout_ms = file.timeout_ms.as_ref().map_or(TIMEOUT_MS, |given| *given.get_ref());
+        let quiet_ms = file.quiet_ms.as_ref().map_or(timeout_ms, |given| *given.get_ref());
+        if let Some(quiet) = &file.quiet_ms
+            && quiet_ms < timeout_ms
+        {
+            let other = match &file.timeout_ms {
+                Some(timeout) => format!("`timeout_ms = {timeout_ms}` in line {}", self.line(timeout)),
+                None => format!("the default `timeout_ms = {timeout_ms}`"),
+            };
+            let at = self.at(quiet);
+            self.problem(format!(
+                "{at}: `quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
+            ));
+        }
+        let concurrent_calls = file.concurrent_calls.as_ref().map_or(CONCURRENT_CALLS, |given| *given.get_ref());
+        if let Some(given) = &file.concurrent_calls
+            && concurrent_calls == 0
+        {
+            let at = self.at(given);
+            self.problem(format!("{at}: `concurrent_calls = 0` would send nothing\nhint: use 1 or more"));
+        }
+        let retry_delays_ms = file.retry_delays_ms.clone().unwrap_or_else(|| RETRY_DELAYS_MS.to_vec());
+        Delivery { timeout_ms, retry_delays_ms, quiet_ms, concurrent_calls }
+    }
+
+    pub fn tenant(&mut self, name: &str, file: &TenantFile, folder: &Path, allow: &[String]) -> Option<Tenant> {
+        if let Err(why) = check_name(name) {
+            self.problem(format!("{}: {why}", self.name));
+        }
+        let rules = match (&file.rules, &file.component) {
+            (Some(rules), None) => Some(RulesFrom::File(folder.join(rules.get_ref()))),
+            (None, Some(component)) => Some(RulesFrom::Component(folder.join(component.get_ref()))),
+            (None, None) => {
+                let at = self.at(&file.shop);
+                self.problem(format!("{at}: tenant `{name}` has no rules\nhint: add `rules = \"{name}.toml\"` or `component = \"{name}.wasm\"`"));
+                None
+            }
+            (Some(rules), Some(component)) => {
+                let (at, other) = (self.at(rules), self.line(component));
+                self.problem(format!(
+                    "{at}: `rules` contradicts `component` in line {other}: a tenant has one of them\nhint: remove one"
+                ));
+                None
+            }
+        };
+        let shop = file.shop.get_ref().to_ascii_lowercase();
+        let shopify = self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow);
+        let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
+        Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo? })
+    }
+
+    pub fn peer(
+        &mut self,
+        tenant: &str,
+        side: &str,
+        file: &PeerFile,
+        default: Option<String>,
+        allow: &[String],
+    ) -> Option<Peer> {
+        let url = match (&file.url, default) {
+            (Some(url), _) => url.get_ref().trim_end_matches('/').to_owned(),
+            (None, Some(default)) => default,
+            (None, None) => {
+                let at = self.at(&file.token);
+                self.problem(format!(
+                    "{at}: `tenants.{tenant}.{side}` has no `url`\nhint: add `url = \"https://api.{tenant}.getomneo.com/api/v3\"`"
+                ));
+                return None;
+            }
+        };
+        if let Some(given) = &file.url
+            && let Err(why) = check_url(&url, allow)
+        {
+            let at = self.at(given);
+            self.problem(format!("{at}: {why}"));
+        }
+        let token = self.secret(file.token.get_ref(), &file.token)?;
+        let secrets: Vec<_> = file
+            .webhook_secrets
+            .get_ref()
+            .iter()
+            .filter_map(|secret| self.secret(secret, &file.webhook_secrets))
+            .map(|secret| secret.as_str().into())
+            .collect();
+        if file.webhook_secrets.get_ref().is_empty() {
+            let at = self.at(&file.webhook_secrets);
+            self.problem(format!(
+                "{at}: no webhook of {side} could be verified\nhint: give `webhook_secrets` at least one secret"
+            ));
+        }
+        Some(Peer { url, token, webhook_secrets: secrets, per_minute: file.per_minute })
+    }
+
+    /// A secret as it stands, from the environment (`env:NAME`) or from a file (`file:PATH`, without its last line end).
+    pub fn secret<T>(&mut self, text: &str, at: &Spanned<T>) -> Option<String> {
+        let (value, what) = if let Some(name) = text.strip_prefix("env:") {
+            ((self.variable)(name), format!("the environment variable `{name}` is not set"))
+        } else if let Some(path) = text.strip_prefix("file:") {
+            let path = self.folder.join(path);
+            match std::fs::read_to_string(&path) {
+                Ok(value) => (Some(value.trim_end().to_owned()), format!("the file `{}` is empty", path.display())),
+                Err(error) => (None, format!("reading the secret `{}`: {error}", path.display())),
+            }
+        } else {
+            (Some(text.to_owned()), "an empty secret".to_owned())
+        };
+        let value = value.filter(|value| !value.is_empty());
+        if value.is_none() {
+            let at = self.at(at);
+            self.problem(format!("{at}: {what}\nhint: set it, or write the secret itself"));
+        }
+        value
+    }
+
+    /// A shop is one tenant's: its webhooks go to one address for all.
+    pub fn shops(&mut self, tenants: &BTreeMap<String, TenantFile>) {
+        let mut seen: BTreeMap<String, (&str, &Spanned<String>)> = BTreeMap::new();
+        for (name, tenant) in tenants {
+            let shop = tenant.shop.get_ref().to_ascii_lowercase();
+            if let Some((other, place)) = seen.insert(shop.clone(), (name, &tenant.shop)) {
+                let (at, line) = (self.at(&tenant.shop), self.line(place));
+                self.problem(format!(
+                    "{at}: tenant `{name}` has the shop `{shop}`, which tenant `{other}` has in line {line}\nhint: a shop belongs to one tenant"
+                ));
+            }
+        }
+    }
+}

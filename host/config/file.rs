@@ -1,0 +1,90 @@
+//! The configuration as it is written. Knows no meaning.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default = "default_listen")]
+    pub listen: Spanned<String>,
+    #[serde(default = "default_journal")]
+    pub journal: PathBuf,
+    pub body_bytes_max: Option<Spanned<usize>>,
+    pub public_url: Option<Spanned<String>>,
+    #[serde(default)]
+    pub network: Network,
+    #[serde(default)]
+    pub admin: AdminFile,
+    #[serde(default)]
+    pub secrets: SecretsFile,
+    #[serde(default)]
+    pub delivery: DeliveryFile,
+    #[serde(default)]
+    pub tenants: BTreeMap<String, TenantFile>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    #[serde(default)]
+    pub allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminFile {
+    pub listen: Spanned<String>,
+}
+
+impl Default for AdminFile {
+    fn default() -> Self {
+        Self { listen: Spanned::new(0..0, "127.0.0.1:8081".into()) }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsFile {
+    /// The newest first.
+    pub keys: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryFile {
+    pub timeout_ms: Option<Spanned<u64>>,
+    pub retry_delays_ms: Option<Vec<u64>>,
+    pub quiet_ms: Option<Spanned<u64>>,
+    pub concurrent_calls: Option<Spanned<usize>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantFile {
+    pub shop: Spanned<String>,
+    pub rules: Option<Spanned<PathBuf>>,
+    pub component: Option<Spanned<PathBuf>>,
+    pub shopify: PeerFile,
+    pub omneo: PeerFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerFile {
+    pub url: Option<Spanned<String>>,
+    pub token: Spanned<String>,
+    pub webhook_secrets: Spanned<Vec<String>>,
+    pub per_minute: Option<u32>,
+}
+
+fn default_listen() -> Spanned<String> {
+    Spanned::new(0..0, "127.0.0.1:8080".into())
+}
+
+pub fn default_journal() -> PathBuf {
+    "tandem.db".into()
+}

@@ -1,0 +1,265 @@
+//! Tenants that come, change and go while the host runs, and what is kept of their secrets.
+
+mod desk;
+mod host;
+
+use desk::{Desk, detail};
+use host::{Host, SECRET, hostile_component, shop};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tandem::clock;
+use tandem::config::Config;
+use tandem::serve::Server;
+use tandem::vault::Keys;
+use tandem_standin::{OmneoOptions, sign_omneo, sign_shopify};
+
+const OLD_KEY: &str = "0f";
+const NEW_KEY: &str = "a1";
+
+fn keys(pairs: &[&str]) -> Keys {
+    Keys::parse(&pairs.iter().map(|pair| pair.repeat(32)).collect::<Vec<_>>()).unwrap()
+}
+
+async fn desk() -> Desk {
+    Desk::of(Host::with(|config| config.keys = keys(&[OLD_KEY])).await)
+}
+
+/// A tenant whose two sides are the stand-in.
+fn tenant(desk: &Desk, name: &str, token: &str) -> Value {
+    let side = json!({"url": desk.host.omneo.url(), "token": token, "webhook_secrets": [SECRET]});
+    json!({"tenant": name, "shop": shop(name), "shopify": side, "omneo": side})
+}
+
+/// Sends a webhook of Omneo, signed with this secret; gives the status.
+async fn from_omneo(desk: &Desk, tenant: &str, secret: &str) -> u16 {
+    let body = r#"{"id": 1}"#;
+    let headers = [("x-omneo-hmac-sha256", &*sign_omneo(secret, body.as_bytes())), ("x-omneo-event", "good")];
+    desk.host.request(Method::POST, &format!("/webhooks/omneo/{tenant}"), &headers, body).await.0
+}
+
+/// Keeps the hostile component as a version of a tenant, and makes it current.
+async fn activate(desk: &Desk, operator: &str, tenant: &str) -> Value {
+    let url = format!("http://{}/v1/tenants/{tenant}/versions", desk.host.server.admin.unwrap());
+    let sent = desk.client.post(url).bearer_auth(operator).body(hostile_component()).send().await.unwrap();
+    let digest = serde_json::from_str::<Value>(&sent.text().await.unwrap()).unwrap()["digest"].clone();
+    let path = format!("/v1/tenants/{tenant}/versions/{}/activate", digest.as_str().unwrap());
+    let activated = desk.post(operator, &path, json!({})).await;
+    assert_eq!(activated.0, 200, "{activated:?}");
+    digest
+}
+
+#[tokio::test]
+async fn a_tenant_is_added_serves_and_is_gone() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let right = OmneoOptions::default().token;
+    let added = desk.post(&operator, "/v1/tenants", tenant(&desk, "acme", &right)).await;
+    assert_eq!((added.0, &added.1["managed_by"], &added.1["active"]), (201, &json!("api"), &Value::Null), "{added:?}");
+
+    // What comes before there are rules waits for them.
+    let early = desk.host.event("acme", "good", r#"{"id": 1}"#).await;
+    assert_eq!(desk.get(&operator, "/v1/tenants").await.1[0]["waiting"], 1);
+    let digest = activate(&desk, &operator, "acme").await;
+    assert_eq!(desk.host.over(early).await.version.as_deref(), digest.as_str());
+    let late = desk.host.event("acme", "good", r#"{"id": 2}"#).await;
+    assert_eq!(desk.host.over(late).await.outcome.as_deref(), Some("done"));
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.1["active"], digest);
+
+    // Another shop, and a rate: the old shop is unknown at once.
+    let change = json!({"shop": "Acme-Two.myshopify.com", "omneo": {"per_minute": 60}});
+    let changed = desk.ask(&operator, Method::PATCH, "/v1/tenants/acme", Some(change)).await;
+    assert_eq!((&changed.1["shop"], &changed.1["omneo"]["per_minute"]), (&json!("acme-two.myshopify.com"), &json!(60)));
+    let signature = sign_shopify(SECRET, b"{}");
+    for (domain, status) in [(shop("acme").as_str(), 404), ("acme-two.myshopify.com", 200)] {
+        let headers =
+            [("x-shopify-shop-domain", domain), ("x-shopify-hmac-sha256", &*signature), ("x-shopify-topic", "good")];
+        assert_eq!(desk.host.request(Method::POST, "/webhooks/shopify", &headers, "{}").await.0, status, "{domain}");
+    }
+
+    // A tenant's token sees itself, and dies with it.
+    let own = desk.token("acme-1", Some("acme")).await;
+    assert_eq!(desk.get(&own, "/v1/tenants/acme").await.0, 200);
+    for (method, body) in [(Method::DELETE, None), (Method::PATCH, Some(json!({})))] {
+        assert_eq!(desk.ask(&own, method, "/v1/tenants/acme", body).await.0, 403);
+    }
+    assert_eq!(desk.post(&own, "/v1/tenants", tenant(&desk, "other", "t")).await.0, 403);
+    assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
+    assert_eq!(desk.get(&own, "/v1/tenants/acme").await.0, 401);
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.0, 404);
+    assert_eq!(from_omneo(&desk, "acme", SECRET).await, 404);
+
+    let (_, audit) = desk.get(&operator, "/v1/audit").await;
+    let deeds: Vec<_> = audit.as_array().unwrap().iter().map(|deed| deed["what"].as_str().unwrap()).collect();
+    assert_eq!(deeds[0], "removed tenant acme");
+    assert!(
+        deeds.contains(&"added tenant acme") && deeds.contains(&"changed its shop, addresses or rates"),
+        "{deeds:?}"
+    );
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_when_a_tenant_goes_is_done_once_when_it_is_back() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let wrong = tenant(&desk, "acme", "wrong");
+    assert_eq!(desk.post(&operator, "/v1/tenants", wrong).await.0, 201);
+    activate(&desk, &operator, "acme").await;
+    // Its call is refused, so the side is paused and the call waits.
+    let event = desk.host.event("acme", "stray", r#"{"id": 1}"#).await;
+    let asks = desk.host.event("acme", "ask", r#"{"id": 7}"#).await;
+    let paused = |targets: &Value| targets.as_array().unwrap().iter().any(|target| !target["paused"].is_null());
+    until(async || paused(&desk.get(&operator, "/v1/tenants/acme/targets").await.1)).await;
+    desk.host.over(event).await;
+    assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
+
+    let right = tenant(&desk, "acme", &OmneoOptions::default().token);
+    assert_eq!(desk.post(&operator, "/v1/tenants", right).await.0, 201);
+    for target in ["shopify", "omneo"] {
+        let token = json!({"token": OmneoOptions::default().token});
+        let path = format!("/v1/tenants/acme/targets/{target}/token");
+        assert_eq!(desk.ask(&operator, Method::PUT, &path, Some(token)).await.0, 200);
+    }
+    desk.host.over(asks).await;
+    let (_, runs) = desk.host.show(asks);
+    let attempts = &runs[0].calls[0].attempts;
+    assert_eq!((runs.len(), attempts.len()), (1, 2), "one refused, one answered: {attempts:?}");
+    desk.host.stop().await;
+}
+
+async fn until(is: impl AsyncFn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is().await {
+        assert!(began.elapsed().as_secs() < 20, "it does not come to that");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_rotated_with_overlap_and_never_shown_again() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let mut new = tenant(&desk, "acme", "first-token");
+    new["omneo"]["webhook_secrets"] = json!(["first-secret"]);
+    assert_eq!(desk.post(&operator, "/v1/tenants", new).await.0, 201);
+    let own = desk.token("acme-1", Some("acme")).await;
+    let secrets = "/v1/tenants/acme/targets/omneo/webhook-secrets";
+
+    // With an overlap both are good; without one the old ones end at once.
+    let added = desk.post(&own, secrets, json!({"secret": "second-secret"})).await;
+    let listed = added.1["omneo"]["webhook_secrets"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 2, "{added:?}");
+    let ends = clock::parse(listed[0]["ends_at"].as_str().unwrap()).unwrap() - clock::now();
+    assert!((23 * 3_600_000..=24 * 3_600_000).contains(&ends) && listed[1]["ends_at"].is_null(), "{added:?}");
+    assert_eq!(
+        (from_omneo(&desk, "acme", "first-secret").await, from_omneo(&desk, "acme", "second-secret").await),
+        (200, 200)
+    );
+    desk.post(&own, secrets, json!({"secret": "third-secret", "overlap_hours": 0})).await;
+    assert_eq!(
+        (from_omneo(&desk, "acme", "first-secret").await, from_omneo(&desk, "acme", "second-secret").await),
+        (401, 401)
+    );
+    let shown = desk.get(&own, "/v1/tenants/acme").await.1;
+    let [last] = &shown["omneo"]["webhook_secrets"].as_array().unwrap()[..] else { panic!("{shown}") };
+    let end = async |id: &str| desk.ask(&own, Method::DELETE, &format!("{secrets}/{id}"), None).await;
+    let only = end(last["id"].as_str().unwrap()).await;
+    assert!(only.0 == 409 && detail(&only).1.starts_with("it is the last webhook secret"), "{only:?}");
+    assert_eq!(end("00000000").await.0, 404);
+    assert_eq!(from_omneo(&desk, "acme", "third-secret").await, 200);
+    desk.ask(&own, Method::PUT, "/v1/tenants/acme/targets/omneo/token", Some(json!({"token": "second-token"}))).await;
+
+    // Nothing that is kept or answered has one of them in it.
+    let answers = [shown, desk.get(&operator, "/v1/audit").await.1, desk.get(&operator, "/v1/tenants").await.1];
+    let kept = format!("{:?}", desk.host.server.journal.read(|reader| reader.accounts()).unwrap());
+    let (journal, folder) = (desk.host.journal.clone(), desk.host.journal.parent().unwrap().to_owned());
+    desk.host.server.stop().await.unwrap();
+    let mut all = answers.iter().map(Value::to_string).collect::<String>() + &kept;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            all += &String::from_utf8_lossy(&std::fs::read(path).unwrap());
+        }
+    }
+    for secret in ["first-secret", "second-secret", "third-secret", "first-token", "second-token", &OLD_KEY.repeat(32)]
+    {
+        assert!(!all.contains(secret), "{secret} is to be found");
+    }
+    assert!(journal.exists());
+}
+
+#[tokio::test]
+async fn the_key_is_rotated_with_overlap_and_nothing_opens_without_it() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let right = OmneoOptions::default().token;
+    assert_eq!(desk.post(&operator, "/v1/tenants", tenant(&desk, "acme", &right)).await.0, 201);
+    let config = desk.host.config.clone();
+    desk.host.server.stop().await.unwrap();
+    let start = async |keys: Keys| Server::start(&Config { keys, ..config.clone() }).await;
+    let said = |started: anyhow::Result<Server>| format!("{:#}", started.err().expect("it does not start"));
+
+    let nothing = said(start(keys(&[])).await);
+    assert!(nothing.contains("which is not configured\nhint: add it to `[secrets] keys`"), "{nothing}");
+    assert!(
+        said(start(keys(&[NEW_KEY])).await)
+            .starts_with("the token of shopify of tenant `acme` is sealed with the key ")
+    );
+    // With both, all is sealed anew, and the old one may go.
+    start(keys(&[NEW_KEY, OLD_KEY])).await.unwrap().stop().await.unwrap();
+    start(keys(&[NEW_KEY])).await.unwrap().stop().await.unwrap();
+    assert!(said(start(keys(&[OLD_KEY])).await).contains("which is not configured"));
+    // A tenant of the configuration with its name would be another.
+    let mut twice = Config { keys: keys(&[NEW_KEY]), ..config.clone() };
+    twice.tenants = host::config(config.journal.parent().unwrap(), &desk.host.omneo, &["acme"]).tenants;
+    std::fs::write(config.journal.with_file_name("rules.wasm"), hostile_component()).unwrap();
+    assert!(said(Server::start(&twice).await).starts_with("tenant `acme` stands in the configuration and was added"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_tenant_is_said_and_nothing_is_kept() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let good = tenant(&desk, "acme", "t");
+    assert_eq!(desk.post(&operator, "/v1/tenants", good.clone()).await.0, 201);
+    let with = |at: &str, value: Value| {
+        let mut new = tenant(&desk, "zeta", "t");
+        *new.pointer_mut(at).unwrap() = value;
+        new
+    };
+    let cases = [
+        (good, 409, "there is a tenant `acme`"),
+        (with("/shop", json!(shop("acme"))), 409, "another tenant has the shop `acme.myshopify.com`"),
+        (with("/tenant", json!("a/b")), 422, "the tenant name `a/b` is part of an address"),
+        (with("/tenant", json!("")), 422, "the tenant name `` is part of an address"),
+        (with("/shop", json!("nowhere")), 422, "`nowhere` is no shop"),
+        (with("/omneo/url", json!("http://10.0.0.1/")), 422, "`http://10.0.0.1` is not https"),
+        (with("/omneo/url", Value::Null), 422, "`omneo.url` is missing"),
+        (with("/omneo/token", json!("")), 422, "the token of omneo of tenant `zeta` is a line of 1 to"),
+        (with("/omneo/token", json!("a\nb")), 422, "the token of omneo of tenant `zeta` is a line of 1 to"),
+        (with("/shopify/webhook_secrets", json!([])), 422, "no webhook of shopify could be verified"),
+        (with("/shopify/webhook_secrets", json!(vec!["s"; 9])), 422, "a side has 8 webhook secrets at most"),
+    ];
+    for (new, status, begins) in cases {
+        let answer = desk.post(&operator, "/v1/tenants", new.clone()).await;
+        assert!(answer.0 == status && detail(&answer).1.starts_with(begins), "{new}: {answer:?}");
+    }
+    assert_eq!(desk.host.server.journal.read(|reader| reader.accounts()).unwrap().len(), 1);
+    assert_eq!(desk.get(&operator, "/v1/tenants/zeta").await.0, 404);
+    let change = json!({"omneo": {"url": "nonsense"}});
+    assert_eq!(desk.ask(&operator, Method::PATCH, "/v1/tenants/acme", Some(change)).await.0, 422);
+    assert_eq!(desk.ask(&operator, Method::PATCH, "/v1/tenants/acme", Some(json!({"shops": "x"}))).await.0, 422);
+    desk.host.stop().await;
+
+    // Without a key nothing can be kept; and what the configuration says is changed there.
+    let desk = Desk::open().await;
+    let operator = desk.token("ops", None).await;
+    let keyless = desk.post(&operator, "/v1/tenants", tenant(&desk, "zeta", "t")).await;
+    assert!(keyless.0 == 409 && detail(&keyless).1.starts_with("there is no key to seal secrets with"), "{keyless:?}");
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.1["managed_by"], "configuration");
+    for (method, body) in [(Method::DELETE, None), (Method::PATCH, Some(json!({"shop": "b.example"})))] {
+        let refused = desk.ask(&operator, method, "/v1/tenants/acme", body).await;
+        assert!(refused.0 == 409 && detail(&refused).1.starts_with("tenant `acme` stands in the configuration"));
+    }
+    desk.host.stop().await;
+}
