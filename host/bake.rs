@@ -12,7 +12,7 @@ use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 use crate::compose;
 use crate::engine::{self, Limits};
 use crate::files;
-use crate::rules::{self, Problem};
+use crate::rules::{self, Manifest, Problem};
 
 mod document;
 mod explain;
@@ -32,6 +32,8 @@ const DEFAULT_MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/componen
 #[derive(Debug)]
 pub struct Baked {
     pub component: Vec<u8>,
+    /// What it says it is; `None` for a composition, which nobody has asked yet.
+    pub manifest: Option<Manifest>,
     /// What the rules are in doubt about, ready to print like mistakes; usually empty.
     pub warnings: String,
 }
@@ -48,6 +50,13 @@ pub enum Refused {
 /// The default rules as a component that is not configured.
 pub fn default_base() -> anyhow::Result<Vec<u8>> {
     encode(DEFAULT_MODULE).context("encoding the default rules")
+}
+
+/// Whether two components were built of one base, by rules files that say the same at these pointers.
+pub fn say_the_same<'a>(one: &[u8], other: &[u8], mut at: impl Iterator<Item = &'a str>) -> bool {
+    let (Some(one), Some(other)) = (origin(one), origin(other)) else { return false };
+    let (said, says) = (Document::read("", &one.rules).json(), Document::read("", &other.rules).json());
+    one.base_digest == other.base_digest && at.all(|at| said.pointer(at) == says.pointer(at))
 }
 
 /// A component from a component or from a core module that carries the plugin world.
@@ -104,24 +113,29 @@ pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Resu
         Ok(Err(problems)) => Err(Refused::Rules(document.refused(&problems))),
         // Broken TOML hands over less than there is, and the component may find nothing wrong with that.
         _ if !document.is_sound() => Err(Refused::Rules(document.refused(&[]))),
-        Ok(Ok((frozen, warnings))) => Ok(Baked {
-            component: sections::seal(frozen, &base, rules).map_err(Refused::Other)?,
+        Ok(Ok(Frozen { component, manifest, warnings })) => Ok(Baked {
+            component: sections::seal(component, &base, rules).map_err(Refused::Other)?,
+            manifest,
             warnings: document.warnings(&warnings),
         }),
         Err(error) => Err(Refused::Other(error)),
     }
 }
 
+struct Frozen {
+    component: Vec<u8>,
+    manifest: Option<Manifest>,
+    warnings: Vec<Problem>,
+}
+
 /// The frozen component with warnings, or every mistake in the rules.
-async fn freeze(
-    engine: &Engine,
-    base: &[u8],
-    rules: &str,
-) -> anyhow::Result<Result<(Vec<u8>, Vec<Problem>), Vec<Problem>>> {
+async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Result<Frozen, Vec<Problem>>> {
     // What wraps other rules has the default ones put behind it, frozen: a composition could not be.
     if let Some(wrapper) = compose::wrapper(base) {
         return match Box::pin(freeze(engine, &default_base()?, rules)).await? {
-            Ok((inner, warnings)) => Ok(Ok((compose::around(wrapper, &inner)?, warnings))),
+            Ok(inner) => {
+                Ok(Ok(Frozen { component: compose::around(wrapper, &inner.component)?, manifest: None, ..inner }))
+            }
             Err(problems) => Ok(Err(problems)),
         };
     }
@@ -135,7 +149,8 @@ async fn freeze(
     let component =
         Component::new(engine, &instrumented).map_err(anyhow::Error::from).context("compiling the base component")?;
     rules::check(engine, &component)?;
-    let mut store = engine::store(engine, Limits::for_input(rules.len()))?;
+    let limits = Limits::for_input(rules.len());
+    let mut store = engine::store(engine, limits)?;
     let instance = rules::linker(engine)?.instantiate_async(&mut store, &component).await;
     let instance = instance.map_err(|error| rules::misfit("the component", &error))?;
     let warnings = match rules::configure(&mut store, &component, &instance, rules).await? {
@@ -150,7 +165,12 @@ async fn freeze(
         .await
         .map_err(anyhow::Error::from)
         .context("freezing the configured component")?;
-    Ok(Ok((snapshot, warnings)))
+    // Asked after the snapshot, the instance that was frozen is what the frozen component will be: compiling that, too,
+    // would take as long again.
+    store.set_hostcall_fuel(limits.output_bytes_max);
+    store.set_fuel(limits.fuel_max).map_err(anyhow::Error::from)?;
+    let manifest = rules::describe(&mut store, &component, &instance).await?;
+    Ok(Ok(Frozen { component: snapshot, manifest: Some(manifest), warnings }))
 }
 
 impl std::fmt::Display for Refused {

@@ -146,7 +146,7 @@ impl Plugin {
             key,
             step,
         };
-        inner.check_functions(&describe)?;
+        inner.check(&describe)?;
         let (manifest,): (v0_1::Manifest,) = match inner.call(&describe, (), Limits::for_input(0)) {
             Asked { result: Ok(manifest), .. } => manifest,
             Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
@@ -245,9 +245,7 @@ impl Plugin {
 }
 
 impl Inner {
-    /// Whether the functions are those of the contract: what they take and give is only looked at when they are called,
-    /// and no webhook should be the first to do so.
-    fn check_functions(&self, describe: &ComponentExportIndex) -> anyhow::Result<()> {
+    fn check(&self, describe: &ComponentExportIndex) -> anyhow::Result<()> {
         let mut store = engine::store(&self.engine, Limits::for_input(0))?;
         let instance = match self.pre.instantiate(&mut store) {
             Ok(instance) => instance,
@@ -256,12 +254,7 @@ impl Inner {
                 bail!("the component cannot be started: {why}\nhint: correct what it does before it is asked anything");
             }
         };
-        let fits = |name: &str, checked: wasmtime::Result<()>| {
-            checked.map_err(|error| misfit(&format!("the component's `{name}`"), &error))
-        };
-        fits("describe", instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut store, describe).map(drop))?;
-        fits("key", instance.get_typed_func::<Key<'_>, Keyed>(&mut store, &self.key).map(drop))?;
-        fits("step", instance.get_typed_func::<Step<'_>, Stepped>(&mut store, &self.step).map(drop))
+        check_functions(&mut store, &instance, [&self.key, &self.step, describe])
     }
 
     /// One call in a fresh instance.
@@ -330,6 +323,40 @@ pub async fn configure(
             explain(&error, store.data(), limits).reason
         ),
     }
+}
+
+/// What a component under construction says it is, once it is configured: it can be asked, and has the functions of the
+/// contract.
+pub async fn describe(
+    store: &mut Store<State>,
+    component: &Component,
+    instance: &Instance,
+) -> anyhow::Result<Manifest> {
+    let (_, [key, step, describe]) = exports(&store.engine().clone(), component)?;
+    check_functions(store, instance, [&key, &step, &describe])?;
+    let function = instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut *store, &describe);
+    let function = function.map_err(|error| misfit("the component's `describe`", &error))?;
+    match function.call_async(&mut *store, ()).await {
+        Ok((manifest,)) => Ok(manifest.into()),
+        Err(error) => {
+            bail!("the component cannot be asked: {}", explain(&error, store.data(), Limits::for_input(0)).reason)
+        }
+    }
+}
+
+/// Whether `key`, `step` and `describe` are those of the contract: what they take and give is only looked at when they are
+/// called, and no webhook should be the first to do so.
+fn check_functions(
+    store: &mut Store<State>,
+    instance: &Instance,
+    [key, step, describe]: [&ComponentExportIndex; 3],
+) -> anyhow::Result<()> {
+    let fits = |name: &str, checked: wasmtime::Result<()>| {
+        checked.map_err(|error| misfit(&format!("the component's `{name}`"), &error))
+    };
+    fits("describe", instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut *store, describe).map(drop))?;
+    fits("key", instance.get_typed_func::<Key<'_>, Keyed>(&mut *store, key).map(drop))?;
+    fits("step", instance.get_typed_func::<Step<'_>, Stepped>(&mut *store, step).map(drop))
 }
 
 /// A linker that offers what a plugin may import, and nothing else.

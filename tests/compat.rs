@@ -50,7 +50,7 @@ async fn baked() -> Baked {
 
 #[tokio::test]
 async fn rules_for_the_first_release_are_built_and_asked() {
-    let Baked { component, warnings } = baked().await;
+    let Baked { component, warnings, .. } = baked().await;
     assert_eq!(warnings, "warning: looks odd\n --> acme.toml:2:1\n  |\n2 | rules = [2]\n  | ^^^^^\nhint: look again\n");
     let plugin = Plugin::load(&engine::engine().unwrap(), &component).unwrap();
     assert_eq!((plugin.world(), plugin.imports()), ("tandem:rules@0.1.0", &["tandem:rules/host@0.1.0".to_owned()][..]));

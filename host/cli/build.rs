@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use crate::bake::{self, Baked, Refused};
-use crate::rules::Plugin;
+use crate::rules::{Manifest, Plugin, digest};
 use crate::{engine, files};
 
 #[derive(clap::Args)]
@@ -36,34 +36,37 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let base_name = base_path.map_or("the default rules".to_owned(), |path| format!("plugin `{}`", path.display()));
     // What the component was built of, for those who want it explained.
-    let (component, file, text) = match rules {
+    let (component, manifest, file, text) = match rules {
         Some(path) => {
             let file = path.display().to_string();
             let text = bake::read_rules(&path)?;
             let baked = bake::bake(&engine::building_engine()?, &base, &file, &text).await;
-            let Baked { component, warnings } = baked.map_err(|refused| match refused {
+            let Baked { component, manifest, warnings } = baked.map_err(|refused| match refused {
                 Refused::Rules(mistakes) => anyhow!("{}", mistakes.trim_end()),
                 Refused::Other(error) => error.context(base_name.clone()),
             })?;
             eprint!("{warnings}");
-            (component, file, text)
+            (component, manifest, file, text)
         }
         None => {
             let text = bake::origin(&base).map(|origin| origin.rules).unwrap_or_default();
-            (base, "rules".to_owned(), text)
+            (base, None, "rules".to_owned(), text)
         }
     };
-    // What cannot be loaded is not worth keeping.
-    let plugin = Plugin::load(&engine::checking_engine()?, &component).context(base_name)?;
+    let manifest = match manifest {
+        Some(manifest) => manifest,
+        // What cannot be loaded is not worth keeping.
+        None => Plugin::load(&engine::checking_engine()?, &component).context(base_name)?.manifest().clone(),
+    };
     if explain {
-        print!("{}", bake::explain(&file, &text, plugin.manifest()));
+        print!("{}", bake::explain(&file, &text, &manifest));
     }
     let Some(output) = output else { return Ok(()) };
     if !relink {
-        keep_links(&output, &plugin)?;
+        keep_links(&output, &component, &manifest)?;
     }
     files::write(&output, &component)?;
-    let done = format!("{} {} bytes sha256:{}", output.display(), component.len(), plugin.digest());
+    let done = format!("{} {} bytes sha256:{}", output.display(), component.len(), digest(&component));
     // Standard output is for one kind of data.
     if explain {
         eprintln!("{done}")
@@ -75,10 +78,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Refuses to write over a component whose people were linked by something else. The host that runs it knows whether
 /// anybody is; here it is only likely.
-fn keep_links(output: &Path, new: &Plugin) -> anyhow::Result<()> {
+fn keep_links(output: &Path, new: &[u8], manifest: &Manifest) -> anyhow::Result<()> {
     let Ok(old) = std::fs::read(output) else { return Ok(()) };
+    let links = manifest.settings.iter().filter(|setting| setting.fixed);
+    // Of one base and the same settings in the file come the same links, and nothing has to be compiled to know that.
+    if bake::say_the_same(&old, new, links.clone().map(|setting| setting.at.as_str())) {
+        return Ok(());
+    }
     let Ok(old) = Plugin::load(&engine::checking_engine()?, &old) else { return Ok(()) };
-    for setting in new.manifest().settings.iter().filter(|setting| setting.fixed) {
+    for setting in links {
         let was = old.manifest().settings.iter().find(|was| was.at == setting.at && was.value != setting.value);
         if let Some(was) = was {
             bail!(

@@ -44,7 +44,7 @@ impl Registry {
         } else {
             let (path, text) = (path.display().to_string(), String::from_utf8_lossy(&file));
             match bake::bake(&engine::building_engine()?, &base, &path, &text).await {
-                Ok(Baked { component, warnings }) => {
+                Ok(Baked { component, warnings, .. }) => {
                     if !warnings.is_empty() {
                         tracing::warn!(tenant = name, "the rules are in doubt:\n{warnings}");
                     }
