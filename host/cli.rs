@@ -14,6 +14,7 @@ use crate::config::{self, Config, Tenant};
 use crate::files::Unusable;
 
 mod build;
+mod compile;
 mod data_request;
 mod demo;
 mod events;
@@ -70,6 +71,9 @@ enum Command {
     },
     /// List a tenant's versions: which is active, how it came to that, and what a roll back goes to.
     Versions(versions::Versions),
+    /// Compile what is on standard input, for a host, within limits.
+    #[command(hide = true)]
+    Compile(compile::Arguments),
     /// List journalled events, or show one with its payload, calls, attempts and replies.
     Events(events::Arguments),
 }
@@ -140,6 +144,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),
         Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),
         Command::Versions(arguments) => versions::run(arguments),
+        Command::Compile(arguments) => compile::run(arguments),
         Command::Events(arguments) => events::run(arguments),
     }
 }

@@ -156,6 +156,16 @@ pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
+/// This very program, also when its file has been replaced since it was started.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() {
+        Ok(own.to_owned())
+    } else {
+        std::env::current_exe().map_err(|error| anyhow::anyhow!("finding this program: {error}"))
+    }
+}
+
 /// Reads a configuration; `variable` looks up an environment variable.
 pub fn parse(
     name: &str,

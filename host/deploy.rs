@@ -2,17 +2,15 @@
 //!
 //! Knows the registry, the lanes and the proof; neither HTTP nor the configuration.
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use tokio::task::spawn_blocking;
 
-use crate::bake::{self, Baked};
 use crate::engine;
 use crate::journal::{Activated, Journal, Range};
 use crate::mapping::Control;
 use crate::model::EventId;
 use crate::registry::{Activate, Deployed, Refused, Registry};
 use crate::replay::{Replay, Report};
-use crate::rules::Plugin;
 use crate::tenants::Tenants;
 
 /// A handle; cheap to clone.
@@ -38,20 +36,17 @@ impl Versions {
     /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
     pub async fn deploy_rules(&self, tenant: &str, file: &str, rules: &str) -> anyhow::Result<Deployed> {
         self.known(tenant)?;
-        let baked = bake::bake(&engine::building_engine()?, &bake::default_base()?, file, rules).await;
-        let Baked { component, .. } = baked.map_err(|refused| anyhow::anyhow!("{refused}"))?;
-        self.registry.deploy(tenant, &component, None).await
+        self.registry.deploy_rules(tenant, file, rules).await
     }
 
     /// Replays a tenant's recorded events through one of its versions, and keeps the report with it.
     pub async fn prove(&self, tenant: &str, digest: &str, range: Range) -> anyhow::Result<Report> {
         self.known(tenant)?;
-        let (journal, name, version) = (self.journal.clone(), tenant.to_owned(), digest.to_owned());
+        let (registry, journal) = (self.registry.clone(), self.journal.clone());
+        let (name, version) = (tenant.to_owned(), digest.to_owned());
         let proof = spawn_blocking(move || {
-            let component = journal.read(|reader| reader.component(&version))?;
-            let component = component.with_context(|| format!("there is no version `{version}`"))?;
             // On an engine of its own, so that it takes no instance from events that are live.
-            let candidate = Plugin::load(&engine::engine()?, &component)?;
+            let candidate = registry.load_on(&engine::engine()?, &version)?;
             let replay = Replay { tenant: &name, range, candidate: &candidate, with_values: false };
             journal.read(|reader| replay.run(reader, |_, _| {}))
         });

@@ -101,6 +101,11 @@ pub fn checking_engine() -> anyhow::Result<Engine> {
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
+/// The same engine without the pool: for compiling, where one instance is made, once. Its code runs on [`engine`].
+pub fn compiling_engine() -> anyhow::Result<Engine> {
+    Engine::new(&common()).map_err(anyhow::Error::from)
+}
+
 /// In haste and without the pool: for building components, where what is instantiated is larger than what runs, and runs
 /// once.
 pub fn building_engine() -> anyhow::Result<Engine> {

@@ -8,6 +8,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod compile;
 pub mod compliance;
 pub mod compose;
 pub mod config;

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use crate::bake;
+use crate::compile::{Compiler, Made, Source};
 use crate::engine::Engine;
 use crate::journal::{Activated, Activation, ActivationRow, Active, Cause, Change, Journal, Moved, VersionRow};
 use crate::rules::{self, Manifest, Plugin};
@@ -35,6 +35,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     journal: Journal,
     engine: Engine,
+    compiler: Compiler,
     /// What compiled code has to be compiled for.
     host: String,
     folder: PathBuf,
@@ -46,6 +47,8 @@ struct Inner {
 pub struct Deployed {
     pub digest: String,
     pub manifest: Manifest,
+    /// What its rules file is in doubt about, ready to print; usually empty.
+    pub warnings: String,
     /// Whether the tenant did not have it yet.
     pub is_new: bool,
 }
@@ -95,16 +98,17 @@ fn moved(active: &Option<String>) -> String {
 
 impl Registry {
     /// Of versions in this journal; their compiled code is kept in a folder beside it.
-    pub fn open(journal: Journal, engine: Engine, path: &Path) -> Self {
-        Self::within(journal, engine, path, LOADED_BYTES_MAX)
+    pub fn open(journal: Journal, engine: Engine, compiler: Compiler, path: &Path) -> Self {
+        Self::within(journal, engine, compiler, path, LOADED_BYTES_MAX)
     }
 
     /// The same, with as much memory for code.
-    pub fn within(journal: Journal, engine: Engine, path: &Path, loaded_bytes_max: usize) -> Self {
+    pub fn within(journal: Journal, engine: Engine, compiler: Compiler, path: &Path, loaded_bytes_max: usize) -> Self {
         let mut folder = path.as_os_str().to_owned();
         folder.push("-compiled");
         let host = rules::host(&engine);
-        Self(Arc::new(Inner { journal, engine, host, folder: folder.into(), loaded: Loaded::new(loaded_bytes_max) }))
+        let loaded = Loaded::new(loaded_bytes_max);
+        Self(Arc::new(Inner { journal, engine, compiler, host, folder: folder.into(), loaded }))
     }
 
     /// Makes rules current that are in memory already, and stay there. They are lost with the host.
@@ -125,20 +129,32 @@ impl Registry {
         if let Some(sha256) = sha256.filter(|sha256| !sha256.eq_ignore_ascii_case(&came)) {
             bail!("the component has the SHA-256 {came}, not {sha256}\nhint: it may have been cut off; send it again");
         }
-        let component = bake::encode(bytes)?;
-        let (digest, registry) = (rules::digest(&component), self.clone());
-        let checked = spawn_blocking(move || {
-            let plugin = match registry.0.loaded.get(&digest) {
-                Some(plugin) => plugin,
-                None => registry.compile(&digest, &component)?,
-            };
-            Ok::<_, anyhow::Error>((plugin, component))
+        // Checked when it came the first time, for whomever.
+        if let Some(manifest) = self.0.journal.read(|reader| reader.component_manifest(&came))? {
+            let is_new = self.0.journal.deploy(tenant, &came, manifest.clone(), bytes.to_vec()).await?;
+            let manifest = serde_json::from_str(&manifest).context("reading a manifest")?;
+            return Ok(Deployed { digest: came, manifest, warnings: String::new(), is_new });
+        }
+        self.make(tenant, Source::Component(bytes.to_vec())).await
+    }
+
+    /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
+    pub async fn deploy_rules(&self, tenant: &str, file: &str, text: &str) -> anyhow::Result<Deployed> {
+        let source = Source::Rules { file: file.to_owned(), text: text.to_owned(), base: None };
+        self.make(tenant, source).await
+    }
+
+    async fn make(&self, tenant: &str, source: Source) -> anyhow::Result<Deployed> {
+        let made = self.0.compiler.compile(source).await?;
+        let (digest, registry) = (rules::digest(&made.component), self.clone());
+        let kept = spawn_blocking(move || {
+            registry.keep_code(&rules::digest(&made.component), &made);
+            made
         });
-        let (plugin, component) = checked.await.context("compiling the component")??;
-        let manifest = plugin.manifest().clone();
+        let Made { component, manifest, warnings, .. } = kept.await.context("keeping compiled code")?;
         let text = serde_json::to_string(&manifest)?;
-        let is_new = self.0.journal.deploy(tenant, plugin.digest(), text, component).await?;
-        Ok(Deployed { digest: plugin.digest().to_owned(), manifest, is_new })
+        let is_new = self.0.journal.deploy(tenant, &digest, text, component).await?;
+        Ok(Deployed { digest, manifest, warnings, is_new })
     }
 
     /// Gets ready to make a version current: it is found and loaded, so that nobody waits for that afterwards.
@@ -226,39 +242,45 @@ impl Registry {
     /// Whoever comes first loads it; others wait for that. Blocks.
     fn load(&self, digest: &str) -> anyhow::Result<Plugin> {
         self.0.loaded.get_or(digest, || {
-            let (journal, inner) = (&self.0.journal, &self.0);
-            let noted = journal.read(|reader| reader.compiled(digest))?;
-            let is_active = journal.read(|reader| reader.is_active(digest))?;
-            if let Some((_, sha256)) = noted.filter(|(host, _)| *host == inner.host)
-                && let Some(code) = folder::read(&inner.folder, digest)
-            {
-                if let Some(plugin) = Plugin::load_compiled(&inner.engine, digest, &code, &sha256)? {
-                    return Ok((plugin, is_active));
-                }
-                tracing::warn!(version = digest, "its compiled code is not what was kept: it is compiled again");
-            }
-            let component = journal.read(|reader| reader.component(digest))?;
-            let component = component.with_context(|| format!("version `{digest}` is not kept here"))?;
-            Ok((self.compile(digest, &component)?, is_active))
+            let is_active = self.0.journal.read(|reader| reader.is_active(digest))?;
+            Ok((self.load_on(&self.0.engine, digest)?, is_active))
         })
     }
 
-    /// Compiles a component and keeps the code for the next time; without that it is merely slower. Blocks.
-    fn compile(&self, digest: &str, component: &[u8]) -> anyhow::Result<Plugin> {
-        let inner = &self.0;
-        let plugin = Plugin::load(&inner.engine, component)?;
-        if plugin.digest() != digest {
+    /// A version on an engine of the caller's, for as long as the caller has it: it takes no instance from events that
+    /// are live. From the code that was compiled when it was deployed, if that is still there. Blocks.
+    pub fn load_on(&self, engine: &Engine, digest: &str) -> anyhow::Result<Plugin> {
+        let (journal, inner) = (&self.0.journal, &self.0);
+        let noted = journal.read(|reader| reader.compiled(digest))?;
+        if let Some((_, sha256)) = noted.filter(|(host, _)| *host == inner.host)
+            && let Some(code) = folder::read(&inner.folder, digest)
+        {
+            if let Some(plugin) = Plugin::load_compiled(engine, digest, &code, &sha256)? {
+                return Ok(plugin);
+            }
+            tracing::warn!(version = digest, "its compiled code is not what was kept: it is compiled again");
+        }
+        let component = journal.read(|reader| reader.component(digest))?;
+        let component = component.with_context(|| format!("version `{digest}` is not kept here"))?;
+        if rules::digest(&component) != digest {
             bail!("version `{digest}` is not what was deployed: the journal is damaged");
         }
-        let kept = plugin.compiled().and_then(|compiled| {
-            folder::write(&inner.folder, digest, &compiled.code)?;
+        let made = inner.compiler.compile_now(Source::Component(component))?;
+        self.keep_code(digest, &made);
+        let plugin = Plugin::load_compiled(engine, digest, &made.compiled.code, &made.compiled.sha256)?;
+        plugin.with_context(|| format!("the code of version `{digest}` was compiled for another host than this"))
+    }
+
+    /// Keeps compiled code for the next time; without that it is merely slower. Blocks.
+    fn keep_code(&self, digest: &str, made: &Made) {
+        let (inner, compiled) = (&self.0, &made.compiled);
+        let kept = folder::write(&inner.folder, digest, &compiled.code).and_then(|()| {
             // An entry without this note, or with another's, is not trusted.
             Handle::current().block_on(inner.journal.note_compiled(digest, &inner.host, &compiled.sha256))
         });
         if let Err(error) = kept {
             tracing::warn!(version = digest, blame = "host", "its compiled code could not be kept: {error:#}");
         }
-        Ok(plugin)
     }
 
     /// The digest of a tenant's version, from its first digits.

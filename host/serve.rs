@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::accounts::{self, Accounts};
 use crate::admin::{self, Admin};
 use crate::client::Client;
+use crate::compile::Compiler;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
@@ -53,7 +54,12 @@ impl Server {
     /// Opens the journal, makes the rules current that the configuration names where they are new, goes on with what is
     /// in the journal, and listens.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        let server = Self::open(config, None).await?;
+        Self::start_on(config, Compiler::here()).await
+    }
+
+    /// The same, and this compiles what there is to compile.
+    pub async fn start_on(config: &Config, compiler: Compiler) -> anyhow::Result<Self> {
+        let server = Self::open(config, compiler, None).await?;
         let manifest = |tenant: String| Some((tenant.clone(), server.registry.manifest(&tenant).ok().flatten()?));
         let manifests = server.tenants.names().into_iter().filter_map(manifest).collect();
         tokio::spawn(warn_of_missing(config.clone(), manifests));
@@ -62,17 +68,21 @@ impl Server {
 
     /// The same with rules that are loaded already, by the name of their tenant. They are lost with the host.
     pub async fn start_with(config: &Config, plugins: HashMap<String, Plugin>) -> anyhow::Result<Self> {
-        Self::open(config, Some(plugins)).await
+        Self::open(config, Compiler::here(), Some(plugins)).await
     }
 
-    async fn open(config: &Config, plugins: Option<HashMap<String, Plugin>>) -> anyhow::Result<Self> {
+    async fn open(
+        config: &Config,
+        compiler: Compiler,
+        plugins: Option<HashMap<String, Plugin>>,
+    ) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
         let address = listener.local_addr().context("listening")?;
         let (journal, feeds, writer) = Journal::open(&config.journal)?;
         let loaded = plugins.as_ref().and_then(|plugins| plugins.values().next());
         let engine = loaded.map_or_else(engine::engine, |plugin| Ok(plugin.engine().clone()))?;
-        let registry = Registry::open(journal.clone(), engine, &config.journal);
+        let registry = Registry::open(journal.clone(), engine, compiler, &config.journal);
         match plugins {
             Some(plugins) => {
                 for (tenant, plugin) in plugins {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use host::{Host, TENANT, hostile_component};
+use tandem::compile::{Compiler, Limits};
 use tandem::journal::{Appended, EventRow, Filter, Journal, Reader, RunRow};
 use tandem::model::{EventId, Webhook};
 use tandem::registry::{Activate, Refused, Registry};
@@ -369,7 +370,7 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
     let (journal, feeds, thread) = Journal::open(&path).unwrap();
     let engine = engine::engine().unwrap();
     let one = Plugin::load(&engine, &saying("0").await).unwrap().code_bytes();
-    let registry = Registry::within(journal.clone(), engine, &path, one * 3 + one / 2);
+    let registry = Registry::within(journal.clone(), engine, Compiler::here(), &path, one * 3 + one / 2);
     let mut digests = vec![];
     for n in 0..6 {
         let tenant = format!("tenant-{n}");
@@ -395,7 +396,9 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
 async fn a_host_that_deploys_and_activates_until_it_is_killed() {
     let Some(folder) = std::env::var_os("TANDEM_SWAP_FOLDER") else { return };
     let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
-    let server = Server::start(&host::config(Path::new(&folder), &omneo, &[TENANT])).await.unwrap();
+    let compiler = Compiler::child(env!("CARGO_BIN_EXE_tandem").into(), Limits::default());
+    let config = host::config(Path::new(&folder), &omneo, &[TENANT]);
+    let server = Server::start_on(&config, compiler).await.unwrap();
     let first = server.registry.versions(TENANT).unwrap().len();
     for n in first.. {
         let deployed = server.versions.deploy(TENANT, &saying(&n.to_string()).await, None).await.unwrap();

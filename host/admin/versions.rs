@@ -32,6 +32,8 @@ pub(super) struct Version {
     is_active: bool,
     /// Whether the tenant did not have it before this deploy.
     is_new: Option<bool>,
+    /// What its rules file is in doubt about, right after a deploy.
+    warnings: Option<String>,
 }
 
 /// Beside a tenant, what a path names: the digest of a version, or its first digits.
@@ -110,6 +112,7 @@ pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
             deployed_at: Some(clock::rfc3339(row.deployed_at)),
             is_active: active.as_ref() == Some(&row.digest),
             is_new: None,
+            warnings: None,
             digest: row.digest,
         }
     };
@@ -136,9 +139,10 @@ pub(super) async fn deploy(
     } else {
         versions.deploy(&tenant, &body, text("x-sha256")).await
     };
-    let Deployed { digest, manifest, is_new } = deployed.map_err(|error| unfit(format!("{error:#}")))?;
+    let Deployed { digest, manifest, warnings, is_new } = deployed.map_err(|error| unfit(format!("{error:#}")))?;
     record(&admin, &who, &tenant, format!("deployed {digest}")).await?;
-    Ok(Json(Version { digest, name: manifest.name, deployed_at: None, is_active: false, is_new: Some(is_new) }))
+    let (is_new, warnings) = (Some(is_new), Some(warnings).filter(|warnings| !warnings.is_empty()));
+    Ok(Json(Version { digest, name: manifest.name, deployed_at: None, is_active: false, is_new, warnings }))
 }
 
 /// What the latest replay through a version has found.

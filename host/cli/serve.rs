@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::known_tenant;
+use crate::compile::{Compiler, Limits};
 use crate::config::{self, Config};
 use crate::serve::{Server, stop_signal};
 
@@ -28,7 +29,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let is_colourful = std::io::stderr().is_terminal() && !config::no_color();
     let log = tracing_subscriber::fmt().with_env_filter(config::log_filter()).with_writer(std::io::stderr);
     log.with_ansi(is_colourful).init();
-    let server = Server::start(&config).await?;
+    let server = Server::start_on(&config, Compiler::child(config::this_program()?, Limits::default())).await?;
     let broken = server.journal.broken();
     let stopped = async {
         stop_signal().await?;

@@ -278,6 +278,12 @@ impl Reader {
         Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
     }
 
+    /// What a component says it is, as JSON, if some tenant has it as a version.
+    pub fn component_manifest(&self, digest: &str) -> anyhow::Result<Option<String>> {
+        let mut statement = self.connection.prepare_cached("SELECT manifest FROM components WHERE digest = ?")?;
+        Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
+    }
+
     /// For which host a version was last compiled, and the SHA-256 of the code.
     pub fn compiled(&self, digest: &str) -> anyhow::Result<Option<(String, String)>> {
         let mut statement = self.connection.prepare_cached("SELECT host, sha256 FROM compiled WHERE digest = ?")?;

@@ -1,12 +1,12 @@
 //! The version that the configuration names for a tenant: built and activated when the configuration has changed, or its
 //! rules' base has under it. Otherwise what is active stays so, whoever made it so.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::{Prepared, Registry};
-use crate::bake::{self, Baked, Refused};
+use crate::bake;
+use crate::compile::Mistakes;
 use crate::config::{RulesFrom, Tenant};
-use crate::engine;
 use crate::journal::{Activation, Cause, Configured};
 use crate::rules;
 
@@ -39,22 +39,19 @@ impl Registry {
             }
             return Ok(());
         }
-        let component = if is_component {
-            file
+        let deployed = if is_component {
+            self.deploy(name, &file, None).await
         } else {
-            let (path, text) = (path.display().to_string(), String::from_utf8_lossy(&file));
-            match bake::bake(&engine::building_engine()?, &base, &path, &text).await {
-                Ok(Baked { component, warnings, .. }) => {
-                    if !warnings.is_empty() {
-                        tracing::warn!(tenant = name, "the rules are in doubt:\n{warnings}");
-                    }
-                    component
-                }
-                Err(Refused::Rules(mistakes)) => bail!("{}", mistakes.trim_end()),
-                Err(Refused::Other(error)) => return Err(error.context(of())),
-            }
+            self.deploy_rules(name, &path.display().to_string(), &String::from_utf8_lossy(&file)).await
         };
-        let deployed = self.deploy(name, &component, None).await.with_context(of)?;
+        let deployed = match deployed {
+            // They say themselves where they stand.
+            Err(error) if error.is::<Mistakes>() => return Err(error),
+            deployed => deployed.with_context(of)?,
+        };
+        if !deployed.warnings.is_empty() {
+            tracing::warn!(tenant = name, "the rules are in doubt:\n{}", deployed.warnings);
+        }
         let plugin = self.plugin(&deployed.digest).await.with_context(of)?;
         let activation = Activation {
             relink,

@@ -53,8 +53,8 @@ fn deserialize(engine: &Engine, code: &[u8], sha256: &str) -> Option<Component> 
         return None;
     }
     // SAFETY: wasmtime runs what it is given here as it is, so it must be what wasmtime has compiled. It is: the host
-    // that compiled it noted `sha256` in the journal, and these very bytes, in memory where nobody changes them any
-    // more, have that digest. Writing the folder they come from is not enough to be run; writing the journal too would
+    // that compiled it, or had this same program compile it as its child, noted `sha256` in the journal, and these very
+    // bytes, in memory where nobody changes them any more, have that digest. Writing the folder they come from is not enough to be run; writing the journal too would
     // be, and the journal is the host's own. wasmtime itself refuses what another version, other settings or another
     // processor made.
     unsafe { Component::deserialize(engine, code) }.ok()

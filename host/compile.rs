@@ -1,0 +1,111 @@
+//! Compiles what somebody sent: in a process of its own that is held to limits, or in this one.
+//!
+//! Knows what is made of a component or a rules file; not whose version it becomes, nor where it is kept.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::bake::{self, Baked, Refused};
+use crate::engine;
+use crate::rules::{Compiled, Manifest, Plugin};
+
+mod child;
+
+pub use child::{Limits, answer, confine};
+
+/// What is compiled at one time; more wait. Each may take all cores and [`Limits`] of memory.
+const AT_ONCE_MAX: usize = 2;
+
+/// What is to be compiled.
+#[derive(Debug)]
+pub enum Source {
+    /// A component, or a core module that carries the plugin world.
+    Component(Vec<u8>),
+    /// A rules file by its name and text, and the component that it is frozen into; without it, the default rules.
+    Rules { file: String, text: String, base: Option<Vec<u8>> },
+}
+
+/// A component that was compiled, checked and instantiated once.
+pub struct Made {
+    pub component: Vec<u8>,
+    pub manifest: Manifest,
+    pub compiled: Compiled,
+    /// What the rules file is in doubt about, ready to print; usually empty.
+    pub warnings: String,
+}
+
+/// Mistakes in a rules file, ready to print: place, line, caret and fix.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Mistakes(pub String);
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Compiler {
+    way: Way,
+    turns: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Here,
+    Child { program: PathBuf, limits: Limits },
+}
+
+impl Compiler {
+    /// In this process: for what the operator of the host has written, and for tests.
+    pub fn here() -> Self {
+        Self::by(Way::Here)
+    }
+
+    /// By this `tandem`, in a process of its own.
+    pub fn child(program: PathBuf, limits: Limits) -> Self {
+        Self::by(Way::Child { program, limits })
+    }
+
+    fn by(way: Way) -> Self {
+        Self { way, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+    }
+
+    /// Errors are for whoever sent it; [`Mistakes`] are among them.
+    pub async fn compile(&self, source: Source) -> anyhow::Result<Made> {
+        // Held by the work itself, which goes on when nobody waits for it any more.
+        let turn = self.turns.clone().acquire_owned().await.context("waiting to compile")?;
+        let compiler = self.clone();
+        let compiled = spawn_blocking(move || {
+            let _turn = turn;
+            compiler.compile_now(source)
+        });
+        compiled.await.context("compiling")?
+    }
+
+    /// The same without waiting for a turn. Blocks; within a runtime.
+    pub fn compile_now(&self, source: Source) -> anyhow::Result<Made> {
+        match &self.way {
+            Way::Here => Handle::current().block_on(here(source)),
+            Way::Child { program, limits } => child::ask(program, limits, source),
+        }
+    }
+}
+
+async fn here(source: Source) -> anyhow::Result<Made> {
+    let (component, warnings) = match source {
+        Source::Component(bytes) => (bake::encode(&bytes)?, String::new()),
+        Source::Rules { file, text, base } => {
+            let base = base.map_or_else(bake::default_base, Ok)?;
+            match bake::bake(&engine::building_engine()?, &base, &file, &text).await {
+                Ok(Baked { component, warnings, .. }) => (component, warnings),
+                Err(Refused::Rules(mistakes)) => return Err(Mistakes(mistakes.trim_end().to_owned()).into()),
+                Err(Refused::Other(error)) => return Err(error),
+            }
+        }
+    };
+    let plugin = Plugin::load(&engine::compiling_engine()?, &component)?;
+    Ok(Made { manifest: plugin.manifest().clone(), compiled: plugin.compiled()?, component, warnings })
+}
