@@ -26,6 +26,7 @@ use crate::journal::{Journal, Reader};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
 use crate::tenants::Tenants;
 
+mod cases;
 mod tenants;
 mod verbs;
 mod versions;
@@ -156,6 +157,8 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
         .routes(routes!(versions::report, versions::prove))
+        .routes(routes!(versions::progress))
+        .routes(routes!(cases::list_cases, cases::replace_cases, cases::remove_cases))
         .routes(routes!(versions::activate))
         .routes(routes!(versions::roll_back))
 }

@@ -3,15 +3,21 @@
 //! Knows the registry, the lanes and the proof; neither HTTP nor the configuration.
 
 use anyhow::{Context as _, bail};
+use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use crate::engine;
 use crate::journal::{Activated, Journal, Range};
 use crate::mapping::Control;
 use crate::model::EventId;
 use crate::registry::{Activate, Deployed, Refused, Registry};
-use crate::replay::{Replay, Report};
+use crate::replay::Report;
 use crate::tenants::Tenants;
+
+mod proof;
+mod proofs;
+
+use proof::Proof;
+use proofs::Proofs;
 
 /// A handle; cheap to clone.
 #[derive(Clone)]
@@ -20,11 +26,22 @@ pub struct Versions {
     journal: Journal,
     lanes: Control,
     tenants: Tenants,
+    proofs: Proofs,
+}
+
+/// Why a version is not proved. Nothing has changed.
+#[derive(Debug, Error)]
+pub enum Unproved {
+    /// Its report would be taken for that of whoever asked first, about other events.
+    #[error("a proof of `{0}` is under way\nhint: look at its progress, and ask again when it is done")]
+    UnderWay(String),
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
 }
 
 impl Versions {
     pub fn new(registry: Registry, journal: Journal, lanes: Control, tenants: Tenants) -> Self {
-        Self { registry, journal, lanes, tenants }
+        Self { registry, journal, lanes, tenants, proofs: Proofs::default() }
     }
 
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
@@ -39,20 +56,33 @@ impl Versions {
         self.registry.deploy_rules(tenant, file, rules).await
     }
 
-    /// Replays a tenant's recorded events through one of its versions, and keeps the report with it.
-    pub async fn prove(&self, tenant: &str, digest: &str, range: Range) -> anyhow::Result<Report> {
+    /// Runs a tenant's recorded events and its cases through one of its versions, and keeps the report with it. Whoever
+    /// stops waiting gives it up; another version's may have to be waited for.
+    pub async fn prove(&self, tenant: &str, digest: &str, range: Range) -> Result<Report, Unproved> {
         self.known(tenant)?;
-        let (registry, journal) = (self.registry.clone(), self.journal.clone());
-        let (name, version) = (tenant.to_owned(), digest.to_owned());
-        let proof = spawn_blocking(move || {
-            // On an engine of its own, so that it takes no instance from events that are live.
-            let candidate = registry.load_on(&engine::engine()?, &version)?;
-            let replay = Replay { tenant: &name, range, candidate: &candidate, with_values: false };
-            journal.read(|reader| replay.run(reader, |_, _| {}))
+        let begun = self.proofs.begin(tenant, digest).ok_or_else(|| Unproved::UnderWay(digest.to_owned()))?;
+        let turn = self.proofs.turns().acquire_owned().await.context("waiting to prove")?;
+        let proof = Proof {
+            registry: self.registry.clone(),
+            journal: self.journal.clone(),
+            tenant: tenant.to_owned(),
+            digest: digest.to_owned(),
+            range,
+        };
+        let running = begun.running.clone();
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            proof.run(&running)
         });
-        let report = proof.await.context("replaying")??;
-        self.journal.keep_report(tenant, digest, &serde_json::to_string(&report)?).await?;
+        let report = work.await.context("proving")??;
+        let text = serde_json::to_string(&report).context("writing the report")?;
+        self.journal.keep_report(tenant, digest, &text).await?;
         Ok(report)
+    }
+
+    /// How many events of how many the proof of a version has done, if one is under way.
+    pub fn progress(&self, tenant: &str, digest: &str) -> Option<(u64, u64)> {
+        self.proofs.progress(tenant, digest)
     }
 
     /// Makes a version current between two events. With `drain` no run is under way at that moment, and what has not

@@ -19,6 +19,7 @@ use crate::model::{
 };
 
 mod accounts;
+mod cases;
 mod dead;
 mod fixed;
 mod gauges;
@@ -33,6 +34,7 @@ mod schema;
 mod versions;
 mod writer;
 
+pub use cases::Files;
 pub use dead::{DeadLetters, Which};
 pub use fixed::Change;
 pub use names::Joined;

@@ -271,6 +271,15 @@ impl Registry {
         plugin.with_context(|| format!("the code of version `{digest}` was compiled for another host than this"))
     }
 
+    /// A version with a rules file frozen into it, on an engine of the caller's. Nothing of it is kept. Blocks.
+    pub fn freeze(&self, engine: &Engine, digest: &str, file: &str, text: &str) -> anyhow::Result<Plugin> {
+        let base = self.0.journal.read(|reader| reader.component(digest))?;
+        let made = self.0.compiler.compile_now(Source::Rules { file: file.into(), text: text.into(), base })?;
+        let (digest, compiled) = (rules::digest(&made.component), &made.compiled);
+        let plugin = Plugin::load_compiled(engine, &digest, &compiled.code, &compiled.sha256)?;
+        plugin.context("the code was compiled for another host than this")
+    }
+
     /// Keeps compiled code for the next time; without that it is merely slower. Blocks.
     fn keep_code(&self, digest: &str, made: &Made) {
         let (inner, compiled) = (&self.0, &made.compiled);

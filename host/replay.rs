@@ -4,7 +4,7 @@
 //! Only reads the journal, which a host may be writing; sends nothing. One event is compared by [`compare`].
 
 use std::iter;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -23,13 +23,16 @@ mod text;
 
 pub use compare::compare;
 pub use difference::{Change, Class, Difference, Kind, Shape};
-pub use report::{Candidate, Example, Group, Report, Require};
+pub use report::{Candidate, Cases, Example, FailedCase, Group, Report, Require};
 pub use text::text;
 
 use report::Tally;
 
 /// Threads that ask, each in an instance of the pool.
 const THREADS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
+/// How far they step back behind live events.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// What to replay through what.
 pub struct Replay<'a> {
@@ -43,7 +46,17 @@ pub struct Replay<'a> {
 
 impl Replay<'_> {
     /// Compares every event of the range. Blocks, on all cores; `progress` is told how many of how many are done.
-    pub fn run(&self, reader: &Reader, mut progress: impl FnMut(u64, u64)) -> anyhow::Result<Report> {
+    pub fn run(&self, reader: &Reader, progress: impl FnMut(u64, u64)) -> anyhow::Result<Report> {
+        self.run_unless(&AtomicBool::new(false), reader, progress)
+    }
+
+    /// The same, unless somebody gives it up in the middle: then it is an error, and soon.
+    pub fn run_unless(
+        &self,
+        given_up: &AtomicBool,
+        reader: &Reader,
+        mut progress: impl FnMut(u64, u64),
+    ) -> anyhow::Result<Report> {
         let began = Instant::now();
         let mut tally = Tally::new(self);
         if let Some(span) = reader.span(self.tenant, self.range)? {
@@ -53,11 +66,14 @@ impl Replay<'_> {
                 let last = last.event.id;
                 // The next ones are read while these are asked about.
                 let (differences, next) = thread::scope(|scope| {
-                    let asking = scope.spawn(|| compare_all(&batch, self.candidate));
+                    let asking = scope.spawn(|| compare_all(&batch, self.candidate, given_up));
                     let next = reader.recorded(self.tenant, Some(last), span);
                     (asking.join(), next)
                 });
                 let Ok(Ok(differences)) = differences else { bail!("a comparison ended in a panic") };
+                if given_up.load(Ordering::Relaxed) {
+                    bail!("the replay was given up");
+                }
                 done += batch.len() as u64;
                 for (recorded, difference) in batch.iter().zip(differences) {
                     tally.add(recorded, difference);
@@ -70,13 +86,17 @@ impl Replay<'_> {
     }
 }
 
-/// In the order of the events. `Err`: a thread panicked.
-fn compare_all(events: &[Recorded], candidate: &Plugin) -> thread::Result<Vec<Difference>> {
+/// In the order of the events; not all of them if it is given up. `Err`: a thread panicked.
+fn compare_all(events: &[Recorded], candidate: &Plugin, given_up: &AtomicBool) -> thread::Result<Vec<Difference>> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let work = || {
+        step_back();
         let rules = Rules::from(candidate);
         let mine = iter::from_fn(|| {
+            if given_up.load(Ordering::Relaxed) {
+                return None;
+            }
             let n = next.fetch_add(1, Ordering::Relaxed);
             Some((n, events.get(n)?))
         });
@@ -89,4 +109,11 @@ fn compare_all(events: &[Recorded], candidate: &Plugin) -> thread::Result<Vec<Di
     })?;
     found.sort_unstable_by_key(|(n, _)| *n);
     Ok(found.into_iter().map(|(_, difference)| difference).collect())
+}
+
+/// Puts this thread behind those of live events. Elsewhere it would be the whole process that steps back.
+pub fn step_back() {
+    #[cfg(target_os = "linux")]
+    // Whoever may not do so is as fast as the others.
+    let _ = rustix::process::nice(NICE);
 }

@@ -16,7 +16,7 @@ use crate::model::{Call, End, Entity, Event, Failure, Names, Next, Outcome, Repl
 use crate::rules::{Asked, Manifest, Plugin};
 
 pub use bench::{Bench, Source};
-pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, TRANSCRIPT, find, memory_file};
+pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, RULES, TRANSCRIPT, find, memory_file};
 pub use layout::text as laid_out;
 pub use report::{Ask, Report, diff, json, summary};
 pub use request::{Schema, refusal};

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -11,9 +12,11 @@ use utoipa::ToSchema;
 use super::verbs::record;
 use super::{Admin, Body, Of, Problem};
 use crate::clock;
+use crate::deploy::Unproved;
 use crate::journal::{Activated, Range};
+use crate::paint::Paint;
 use crate::registry::{Activate, Deployed};
-use crate::replay::{Report, Require};
+use crate::replay::{self, Report, Require};
 
 /// Events that a version is proved by, if nobody says how many.
 const PROOF_EVENTS: u64 = 10_000;
@@ -45,8 +48,18 @@ pub(super) struct One {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Proof {
-    /// The newest so many events; 10000 if absent.
+    /// The newest so many events; 10000 if this and `since` are absent.
     last: Option<u64>,
+    /// Or those received since: RFC 3339.
+    since: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Progress {
+    /// Events that are done, of all that are to be; none yet while its cases run, or while it waits for another proof.
+    done: u64,
+    all: u64,
+    running: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -61,11 +74,13 @@ pub(super) enum Required {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
-    /// What a replay of recorded events must say; `none` replays nothing.
+    /// What its proof must say; `none` proves nothing. Otherwise no case of the tenant may fail.
     #[serde(default)]
     require: Required,
-    /// The newest so many events are replayed; 10000 if absent.
+    /// The newest so many events are replayed; 10000 if this and `since` are absent.
     last: Option<u64>,
+    /// Or those received since: RFC 3339.
+    since: Option<String>,
     /// The digest that must be active now.
     expected: Option<String>,
     /// Whether to wait until nothing runs, even if the replay finds no event in another lane.
@@ -145,44 +160,64 @@ pub(super) async fn deploy(
     Ok(Json(Version { digest, name: manifest.name, deployed_at: None, is_active: false, is_new, warnings }))
 }
 
-/// What the latest replay through a version has found.
+/// What the latest proof of a version has found; with `accept: text/plain` as a text for people.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/versions/{digest}/proof", params(("tenant" = String, Path), ("digest" = String, Path)),
-    responses((status = 200, body = Value), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, content((Value = "application/json"), (String = "text/plain"))), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn report(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
     Path(One { digest }): Path<One>,
-) -> Answer<Value> {
-    let kept = admin.read({
-        let (tenant, digest) = (tenant.clone(), digest.clone());
-        move |reader| reader.report(&tenant, &digest)
-    });
-    match kept.await? {
-        Some((_, report)) => Ok(Json(serde_json::from_str(&report).unwrap_or_default())),
-        None => Err(unknown(&tenant, &digest, "no proof of it")),
-    }
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let digest = known(&admin, &tenant, &digest).await?;
+    let Some(report) = kept(&admin, &tenant, &digest).await? else {
+        return Err(unknown(&tenant, &digest, "no proof of it"));
+    };
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Ok(match accept.starts_with("text/plain") {
+        true => replay::text(&report, Paint::plain()).into_response(),
+        false => Json(report).into_response(),
+    })
 }
 
-/// Replays the tenant's recorded events through a version, sends nothing, and keeps the report with it.
+/// Runs the tenant's recorded events and its cases through a version, sends nothing, and keeps the report with it. Whoever
+/// closes the connection gives it up.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/versions/{digest}/proof", params(("tenant" = String, Path), ("digest" = String, Path)),
     request_body = Proof,
-    responses((status = 200, body = Value), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Value), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn prove(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
     Path(One { digest }): Path<One>,
-    Body(Proof { last }): Body<Proof>,
+    Body(Proof { last, since }): Body<Proof>,
 ) -> Answer<Value> {
+    let range = range(last, since)?;
     let digest = known(&admin, &tenant, &digest).await?;
-    let report = proof(&admin, &tenant, &digest, last).await?;
+    let report = admin.0.versions.prove(&tenant, &digest, range).await?;
     Ok(Json(serde_json::to_value(report).unwrap_or_default()))
+}
+
+/// How far the proof of a version is.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/versions/{digest}/progress", params(("tenant" = String, Path), ("digest" = String, Path)),
+    responses((status = 200, body = Progress), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn progress(
+    State(admin): State<Admin>,
+    Of { tenant, .. }: Of,
+    Path(One { digest }): Path<One>,
+) -> Answer<Progress> {
+    let digest = known(&admin, &tenant, &digest).await?;
+    if let Some((done, all)) = admin.0.versions.progress(&tenant, &digest) {
+        return Ok(Json(Progress { done, all, running: true }));
+    }
+    let events = kept(&admin, &tenant, &digest).await?.map_or(0, |report| report.events);
+    Ok(Json(Progress { done: events, all: events, running: false }))
 }
 
 /// Makes a version current between two events, if its proof lets it. Where an event would be in another lane, nothing runs
 /// at that moment.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/versions/{digest}/activate", params(("tenant" = String, Path), ("digest" = String, Path)),
     request_body = Wish,
-    responses((status = 200, body = Swapped), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = Swapped), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn activate(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -195,14 +230,22 @@ pub(super) async fn activate(
         Required::NoFailures => Require::NoFailures,
         Required::None => Require::None,
     };
+    let range = range(wish.last, wish.since)?;
     let mut drain = wish.drain;
     if require != Require::None {
-        let report = proof(&admin, &tenant, &digest, wish.last).await?;
-        let against = report.against(require);
-        if against > 0 {
+        let report = admin.0.versions.prove(&tenant, &digest, range).await?;
+        let (events, cases) = (report.against(require), report.cases_against(require));
+        let mut against = vec![];
+        if events > 0 {
+            against.push(format!("{events} of {} recorded events", report.compared()));
+        }
+        if cases > 0 {
+            against.push(format!("{cases} of the tenant's cases"));
+        }
+        if !against.is_empty() {
             let detail = format!(
-                "{against} of {} recorded events speak against it; GET its proof to see which, or pass another `require`",
-                report.compared()
+                "{} speak against it; GET its proof to see which, or pass another `require`",
+                against.join(" and ")
             );
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
@@ -244,9 +287,33 @@ async fn known(admin: &Admin, tenant: &str, digest: &str) -> Result<String, Prob
     }
 }
 
-async fn proof(admin: &Admin, tenant: &str, digest: &str, last: Option<u64>) -> Result<Report, Problem> {
-    let range = Range::Last(last.unwrap_or(PROOF_EVENTS));
-    admin.0.versions.prove(tenant, digest, range).await.map_err(Problem::own)
+/// The report of the latest proof.
+async fn kept(admin: &Admin, tenant: &str, digest: &str) -> Result<Option<Report>, Problem> {
+    let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
+    let kept = admin.read(move |reader| reader.report(&tenant, &digest)).await?;
+    let report = kept.map(|(_, report)| serde_json::from_str(&report));
+    report.transpose().map_err(|error| Problem::own(error.into()))
+}
+
+fn range(last: Option<u64>, since: Option<String>) -> Result<Range, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    match (last, since) {
+        (Some(_), Some(_)) => Err(bad("`last` and `since` exclude each other".into())),
+        (_, Some(since)) => match clock::parse(&since) {
+            Some(since) => Ok(Range::Since(since)),
+            None => Err(bad(format!("`{since}` is not a time; write it as `2026-01-02T03:04:05Z`"))),
+        },
+        (last, None) => Ok(Range::Last(last.unwrap_or(PROOF_EVENTS))),
+    }
+}
+
+impl From<Unproved> for Problem {
+    fn from(unproved: Unproved) -> Self {
+        match unproved {
+            Unproved::UnderWay(_) => Self::new(StatusCode::CONFLICT, unproved.to_string()),
+            Unproved::Other(error) => Self::own(error),
+        }
+    }
 }
 
 fn swapped(activated: Activated) -> Swapped {

@@ -204,3 +204,11 @@ CREATE TABLE IF NOT EXISTS compiled (
   host TEXT NOT NULL,
   sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What a tenant's rules must do: a row for each case, with its files as JSON, name to text.
+CREATE TABLE IF NOT EXISTS cases (
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  files TEXT NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;

@@ -1,7 +1,7 @@
 //! What is different between a record and what a candidate does instead, by JSON pointers. Knows calls and JSON; asks
 //! nobody.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::{Call, EventId, Request};
@@ -10,7 +10,7 @@ use crate::model::{Call, EventId, Request};
 const CHANGES_MAX: usize = 100;
 
 /// How an event fares with a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A trap, too long, too much, or something that rules may not say, where the record has none of it.
@@ -67,7 +67,7 @@ pub struct Change {
 }
 
 /// A change without what is particular to its event: what changes of many events have in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shape {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
@@ -79,7 +79,7 @@ pub struct Shape {
     pub words: Option<[String; 2]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Added,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Replay;
@@ -24,6 +24,8 @@ const TOPICS_MAX: usize = 20;
 /// Changes of an event that are told, and characters of a value.
 const CHANGES_MAX: usize = 30;
 const VALUE_CHARS_MAX: usize = 200;
+/// Characters of what is wrong with a case.
+const WRONG_CHARS_MAX: usize = 2_000;
 
 /// Which reports let a version be activated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,7 +39,7 @@ pub enum Require {
 }
 
 /// What a replay found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub format: u32,
     pub tenant: String,
@@ -57,9 +59,26 @@ pub struct Report {
     pub groups: Vec<Group>,
     /// Events that are not identical and in none of these groups.
     pub ungrouped: u64,
+    /// How the tenant's cases fare with the candidate, if they were run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<Cases>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cases {
+    pub passed: u64,
+    pub failed: Vec<FailedCase>,
+}
+
+/// A case that does not go as it says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedCase {
+    pub name: String,
+    /// The difference, as `tandem test` shows it; cut if it is long.
+    pub wrong: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     pub digest: String,
     pub name: String,
@@ -67,11 +86,11 @@ pub struct Candidate {
 }
 
 /// Events with the same difference.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     pub class: Class,
     /// Why they fail or are not compared.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
     pub key_differs: bool,
     pub changes: Vec<Shape>,
@@ -81,14 +100,14 @@ pub struct Group {
     pub examples: Vec<Example>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Example {
     pub event: EventId,
     pub topic: String,
     pub calls_asked: usize,
     pub calls_recorded: usize,
     /// Why it failed, if values are wanted.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     pub changes: Vec<Told>,
     /// Those that are left out.
@@ -96,7 +115,7 @@ pub struct Example {
 }
 
 /// A change of one event. Then and now are texts that may be cut, and are there if values are wanted.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Told {
     #[serde(flatten)]
     pub shape: Shape,
@@ -125,6 +144,26 @@ impl Report {
             Require::None => &[],
         };
         classes.iter().map(|class| self.count(*class)).sum()
+    }
+
+    /// Cases that stand against activating the candidate.
+    pub fn cases_against(&self, require: Require) -> usize {
+        match require {
+            Require::Identical | Require::NoFailures => self.cases.as_ref().map_or(0, |cases| cases.failed.len()),
+            Require::None => 0,
+        }
+    }
+}
+
+impl Cases {
+    /// `wrong`: what is, if anything.
+    pub fn add(&mut self, name: &str, wrong: Option<String>) {
+        match wrong {
+            None => self.passed += 1,
+            Some(wrong) => {
+                self.failed.push(FailedCase { name: name.to_owned(), wrong: cut(wrong.trim_end(), WRONG_CHARS_MAX) });
+            }
+        }
     }
 }
 
@@ -158,6 +197,7 @@ impl Tally {
             key_differs: 0,
             groups: vec![],
             ungrouped: 0,
+            cases: None,
         };
         Self { report, with_values: replay.with_values, groups: BTreeMap::new() }
     }
@@ -223,7 +263,7 @@ impl Example {
             topic: difference.topic,
             calls_asked: difference.calls_asked,
             calls_recorded: difference.calls_recorded,
-            reason: if with_values { cut(&difference.reason) } else { String::new() },
+            reason: if with_values { cut(&difference.reason, VALUE_CHARS_MAX) } else { String::new() },
             changes: told.collect(),
             more_changes: difference.changes.len().saturating_sub(CHANGES_MAX),
         }
@@ -232,7 +272,10 @@ impl Example {
 
 impl Told {
     fn of(change: &Change, with_values: bool) -> Self {
-        let text = |value: &Option<Value>| value.as_ref().filter(|_| with_values).map(|value| cut(&value.to_string()));
+        let text = |value: &Option<Value>| {
+            let told = value.as_ref().filter(|_| with_values);
+            told.map(|value| cut(&value.to_string(), VALUE_CHARS_MAX))
+        };
         Self {
             // Here with its numbers.
             shape: Shape { at: change.at.clone(), ..change.shape() },
@@ -242,8 +285,8 @@ impl Told {
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

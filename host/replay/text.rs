@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::difference::{Class, Kind, Shape};
-use super::report::{Example, Group, Report, Told};
+use super::report::{Cases, Example, Group, Report, Told};
 use crate::paint::{Paint, harmless};
 
 /// Characters of a digest that tell versions apart.
@@ -42,6 +42,9 @@ pub fn text(report: &Report, paint: Paint) -> String {
                 events(report.key_differs)
             ))
         );
+    }
+    if let Some(cases) = report.cases.as_ref().filter(|cases| **cases != Cases::default()) {
+        show_cases(&mut text, cases, paint);
     }
     let (brief, told): (Vec<_>, Vec<_>) = report.groups.iter().partition(|group| is_brief(group));
     for group in told {
@@ -115,6 +118,23 @@ fn show(text: &mut String, group: &Group, paint: Paint) {
         _ => String::new(),
     };
     let _ = writeln!(text, "  {}", paint.dim(format!("{}{far}: `tandem events {}`", which(group), first.event)));
+}
+
+fn show_cases(text: &mut String, cases: &Cases, paint: Paint) {
+    let Cases { passed, failed } = cases;
+    let _ = writeln!(
+        text,
+        "\n{passed} case{}, {} fail{}",
+        if *passed == 1 { " passes" } else { "s pass" },
+        failed.len(),
+        if failed.len() == 1 { "s" } else { "" }
+    );
+    for case in failed {
+        let _ = writeln!(text, "{}", paint.red(harmless(&case.name)));
+        for line in harmless(&case.wrong).lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
 }
 
 /// Whether its topic is all there is to say of it.

@@ -1,5 +1,6 @@
 //! A case on disk: `<source>/<topic>/<a sentence that says what must happen>/`. Knows its files; runs nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,10 @@ const ID: i64 = 1;
 const OCCURRED_AT: &str = "2026-03-04T05:06:07Z";
 const RECEIVED_AT: &str = "2026-03-04T05:06:08Z";
 const SHOPIFY_API_VERSION: &str = "2026-07";
+const SOURCES: [&str; 3] = ["shopify", "omneo", "tandem"];
+/// Characters of a part of a case's name, and files with what is remembered before it.
+const PART_CHARS_MAX: usize = 200;
+const MEMORIES_MAX: usize = 20;
 
 pub const PAYLOAD: &str = "payload.json";
 pub const TRANSCRIPT: &str = "transcript.http";
@@ -83,9 +88,42 @@ pub fn find(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 impl Case {
     /// Reads a folder. Errors name the file.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
-        let (source, topic, name) = place(dir)?;
+        Self::made(place(dir)?, dir, |file| optional(dir, file))
+    }
+
+    /// A case that stands in no folder: its name as [`Case::name`] has it, and its files as texts. Errors name both.
+    pub fn of_files(name: &str, files: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let parts: Vec<_> = name.split('/').collect();
+        let is_part = |part: &&str| {
+            let is_name = !part.is_empty() && !part.starts_with('.') && part.chars().count() <= PART_CHARS_MAX;
+            is_name && !part.contains(|c: char| c == '\\' || c.is_control())
+        };
+        let [source, topic, sentence] = parts[..] else {
+            bail!("`{name}` is no name of a case\nhint: it is like `shopify/orders-paid/a-guest-order-is-sent`");
+        };
+        if !SOURCES.contains(&source) || !parts.iter().all(is_part) {
+            bail!("`{name}` is no name of a case\nhint: it is like `shopify/orders-paid/a-guest-order-is-sent`");
+        }
+        let known = |file: &str| {
+            [PAYLOAD, TRANSCRIPT, RULES, MOMENT, MEMORY_AFTER].contains(&file)
+                || (0..MEMORIES_MAX).any(|n| memory_file(n) == file)
+        };
+        if let Some(file) = files.keys().find(|file| !known(file)) {
+            bail!(
+                "the case `{name}` has a file `{file}`, which cases do not have\nhint: they have `{PAYLOAD}`, `{TRANSCRIPT}`, `{MEMORY}`, `{MEMORY_AFTER}`, `{MOMENT}` and `{RULES}`"
+            );
+        }
+        let place = (source.to_owned(), topic.to_owned(), sentence.to_owned());
+        Self::made(place, Path::new(name), |file| Ok(files.get(file).cloned()))
+    }
+
+    fn made(
+        (source, topic, name): (String, String, String),
+        dir: &Path,
+        read: impl Fn(&str) -> anyhow::Result<Option<String>>,
+    ) -> anyhow::Result<Self> {
         let name = format!("{source}/{topic}/{name}");
-        let Some(payload) = optional(dir, PAYLOAD)? else {
+        let Some(payload) = read(PAYLOAD)? else {
             bail!(
                 "the case `{}` has no `{PAYLOAD}`\nhint: put the body of the webhook there, or remove the folder",
                 dir.display()
@@ -97,19 +135,19 @@ impl Case {
                 dir.join(PAYLOAD).display()
             );
         }
-        let transcript = optional(dir, TRANSCRIPT)?.map(|text| Transcript::parse(&text)).transpose();
+        let transcript = read(TRANSCRIPT)?.map(|text| Transcript::parse(&text)).transpose();
         // Shopify's topics have a slash, which the name of a folder cannot have. Omneo's have none.
         let topic = if source == "shopify" { topic.replace('-', "/") } else { topic };
-        let moment = optional(dir, MOMENT)?.map(|text| toml::from_str(&text)).transpose();
+        let moment = read(MOMENT)?.map(|text| toml::from_str(&text)).transpose();
         let moment: Option<Moment> = moment.with_context(|| format!("`{}`", dir.join(MOMENT).display()))?;
         let mut memory = vec![];
-        while let Some(text) = optional(dir, &memory_file(memory.len()))? {
+        while let Some(text) = read(&memory_file(memory.len()))? {
             memory.push(text);
         }
         Ok(Self {
             memory,
-            memory_after: optional(dir, MEMORY_AFTER)?,
-            rules: optional(dir, RULES)?,
+            memory_after: read(MEMORY_AFTER)?,
+            rules: read(RULES)?,
             transcript: transcript.with_context(|| format!("`{}`", dir.join(TRANSCRIPT).display()))?,
             name,
             dir: dir.to_owned(),
@@ -183,7 +221,7 @@ fn place(dir: &Path) -> anyhow::Result<(String, String, String)> {
     let (Some(name), Some(topic), Some(source)) = (names.next(), names.next(), names.next()) else {
         bail!("`{}` does not stand in a folder for its topic, in one for its source", dir.display());
     };
-    if !matches!(source.as_str(), "shopify" | "omneo" | "tandem") {
+    if !SOURCES.contains(&source.as_str()) {
         bail!(
             "`{}` does not stand below a source\nhint: cases are folders like `shopify/orders-paid/a-guest-order-is-sent`",
             dir.display()
