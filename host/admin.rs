@@ -27,6 +27,7 @@ use crate::registry::{COMPONENT_BYTES_MAX, Refused};
 use crate::tenants::Tenants;
 
 mod cases;
+mod directions;
 mod tenants;
 mod verbs;
 mod versions;
@@ -154,6 +155,8 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::targets))
         .routes(routes!(verbs::pause))
         .routes(routes!(verbs::resume))
+        .routes(routes!(directions::list))
+        .routes(routes!(directions::set))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
         .routes(routes!(versions::report, versions::prove))

@@ -39,7 +39,12 @@ pub struct Fulfilled {
 
 /// What the host has to do about an event itself, if anything.
 pub fn duty(webhook: &Webhook) -> Option<Duty> {
-    match (webhook.source.as_str(), webhook.topic.as_str()) {
+    duty_of(&webhook.source, &webhook.topic)
+}
+
+/// The same by source and topic.
+pub fn duty_of(source: &str, topic: &str) -> Option<Duty> {
+    match (source, topic) {
         ("shopify", "customers/redact") => Some(Duty::RedactCustomer),
         ("shopify", "customers/data_request") => Some(Duty::ShowCustomer),
         ("shopify", "shop/redact") => Some(Duty::RedactShop),

@@ -21,8 +21,10 @@ use crate::model::{
 mod accounts;
 mod cases;
 mod dead;
+mod directions;
 mod fixed;
 mod gauges;
+mod intake;
 mod names;
 mod operators;
 mod paused;
@@ -36,7 +38,9 @@ mod writer;
 
 pub use cases::Files;
 pub use dead::{DeadLetters, Which};
+pub use directions::{Directed, Direction, Directions, Mode, Passing};
 pub use fixed::Change;
+pub use intake::Terms;
 pub use names::Joined;
 pub use operators::{Deed, Token};
 pub use paused::Paused;
@@ -56,6 +60,7 @@ pub struct Journal {
     writer: Writer,
     readers: Arc<Readers>,
     feeds: Arc<Senders>,
+    directions: Arc<Directions>,
     metrics: Metrics,
 }
 
@@ -65,6 +70,7 @@ pub struct Feeds {
     pub calls: UnboundedReceiver<Due>,
     pub replies: UnboundedReceiver<Answered>,
     pub pauses: UnboundedReceiver<Paused>,
+    pub directions: UnboundedReceiver<Directed>,
 }
 
 struct Senders {
@@ -72,6 +78,7 @@ struct Senders {
     calls: UnboundedSender<Due>,
     replies: UnboundedSender<Answered>,
     pauses: UnboundedSender<Paused>,
+    directions: UnboundedSender<Directed>,
 }
 
 /// An event to be handled.
@@ -163,6 +170,7 @@ impl Journal {
             for (paused, _) in reader.paused()? {
                 let _ = journal.feeds.pauses.send(paused);
             }
+            reader.directions()?.into_iter().for_each(|direction| journal.directions.set(direction));
             for arrived in reader.unfinished()? {
                 let _ = journal.feeds.events.send(arrived);
             }
@@ -194,13 +202,22 @@ impl Journal {
         let (calls, calls_feed) = unbounded_channel();
         let (replies, replies_feed) = unbounded_channel();
         let (pauses, pauses_feed) = unbounded_channel();
+        let (directions, directions_feed) = unbounded_channel();
         let journal = Self {
             writer,
             readers: Arc::new(Readers { path, idle: Mutex::default() }),
-            feeds: Arc::new(Senders { events, calls, replies, pauses }),
+            feeds: Arc::new(Senders { events, calls, replies, pauses, directions }),
+            directions: Arc::default(),
             metrics: Metrics::default(),
         };
-        (journal, Feeds { events: events_feed, calls: calls_feed, replies: replies_feed, pauses: pauses_feed })
+        let feeds = Feeds {
+            events: events_feed,
+            calls: calls_feed,
+            replies: replies_feed,
+            pauses: pauses_feed,
+            directions: directions_feed,
+        };
+        (journal, feeds)
     }
 
     /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.
@@ -225,22 +242,6 @@ impl Journal {
         let result = read(&reader);
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader.into_connection());
         result
-    }
-
-    /// Takes a webhook in. When this returns it is on disk.
-    pub async fn append(&self, webhook: Webhook) -> anyhow::Result<Appended> {
-        let feeds = self.feeds.clone();
-        let tenant = webhook.tenant.clone();
-        self.writer
-            .write(
-                move |tx| append(tx, &webhook),
-                move |appended| {
-                    if let Appended::Accepted(event) = *appended {
-                        let _ = feeds.events.send(Arrived { event, tenant });
-                    }
-                },
-            )
-            .await
     }
 
     /// Records what events are about, in this order, and finds the lane of each that is not over.

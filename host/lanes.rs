@@ -133,11 +133,17 @@ impl Lanes {
 
     /// Takes out every event that does not run, and gives them in the order they stood in.
     pub fn take_waiting(&mut self) -> Vec<EventId> {
-        let mut waiting: Vec<_> = self.lanes.values().flat_map(|lane| lane.waiting.clone()).collect();
-        waiting.sort_unstable();
-        let waiting: Vec<_> = waiting.into_iter().map(|(_, event)| event).collect();
+        let mut waiting = self.in_order();
+        waiting.retain(|event| !self.is_running(*event));
         waiting.iter().for_each(|event| self.finish(*event));
         waiting
+    }
+
+    /// Every event, in the order they stand in.
+    pub fn in_order(&self) -> Vec<EventId> {
+        let mut events: Vec<_> = self.events.iter().map(|(event, item)| (item.place, *event)).collect();
+        events.sort_unstable();
+        events.into_iter().map(|(_, event)| event).collect()
     }
 
     /// Makes entities part of another. Of two that run, the one that has written nothing must begin again, or the later

@@ -14,16 +14,18 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::check::{self, checked};
 use crate::compliance::{self, Duty};
 use crate::engine;
-use crate::journal::{Answered, Arrived, Asked, Begun, By, Closed, Journal};
+use crate::journal::{Answered, Arrived, Asked, Begun, By, Closed, Directed, Journal};
 use crate::lanes::Lanes;
 use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
 use crate::registry::Registry;
 use crate::rules::{Plugin, short};
 use crate::tenants::Tenants;
 
+mod aside;
 mod keys;
 mod swap;
 
+use aside::Aside;
 pub use swap::{Control, Requests, requests};
 use swap::{Held, Request, Trial};
 
@@ -40,16 +42,23 @@ const LOADED_MAX: usize = 128;
 /// Tenants whose events are given a lane at a time. Each takes an instance, too.
 const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 
+/// What the lanes are told, and by whom they are asked for something.
+pub struct Feeds {
+    pub arrived: UnboundedReceiver<Arrived>,
+    pub answered: UnboundedReceiver<Answered>,
+    pub directed: UnboundedReceiver<Directed>,
+    pub requests: Requests,
+}
+
 /// Runs every tenant's lanes until told to stop. A tenant has a worker from its first message on.
 pub async fn run(
     journal: Journal,
     registry: Registry,
     tenants: Tenants,
-    mut requests: Requests,
-    mut arrived: UnboundedReceiver<Arrived>,
-    mut answered: UnboundedReceiver<Answered>,
+    feeds: Feeds,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let Feeds { mut arrived, mut answered, mut directed, mut requests } = feeds;
     let asks_max = ASKS_MAX.min(2 * cores());
     let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
@@ -59,6 +68,7 @@ pub async fn run(
             _ = stopping.wait_for(|stopping| *stopping) => break,
             Some(arrived) = arrived.recv() => (arrived.tenant, Message::Arrived(arrived.event)),
             Some(answered) = answered.recv() => (answered.tenant.clone(), Message::Answered(answered)),
+            Some(directed) = directed.recv() => (directed.tenant, Message::Directed(directed.source)),
             Some((tenant, request)) = requests.recv() => (tenant, Message::Requested(request)),
             Some(_) = tasks.join_next() => continue,
             else => break,
@@ -84,6 +94,7 @@ pub async fn run(
                 begun: 0,
                 keyless: BTreeSet::new(),
                 held: None,
+                aside: Aside::default(),
                 trial: Trial::default(),
                 own_asks: Arc::new(Semaphore::new(asks_max / 2)),
                 asks: asks.clone(),
@@ -119,6 +130,8 @@ struct Worker {
     keyless: BTreeSet<EventId>,
     /// While no event may begin: those that would.
     held: Option<Held>,
+    /// Of directions that are held.
+    aside: Aside,
     trial: Trial,
     /// Waited for before `asks`, which is all tenants' and serves whoever came first: or a thousand events of one tenant
     /// would go before any of another's.
@@ -185,6 +198,10 @@ enum Message {
         failed: bool,
     },
     Requested(Request),
+    /// The direction of this source has another mode.
+    Directed(String),
+    /// What is aside of this source is to come into its lanes.
+    Drain(String),
     /// The journal could not be written; the event begins again.
     Again(EventId),
 }
@@ -213,7 +230,7 @@ impl Worker {
                                 Err(_) => break,
                             }
                         }
-                        self.key(events).await;
+                        self.arrived(events).await;
                     }
                     other => self.take(other).await,
                 }
@@ -230,7 +247,9 @@ impl Worker {
 
     async fn take(&mut self, message: Message) {
         match message {
-            Message::Arrived(event) => self.key(vec![event]).await,
+            Message::Arrived(event) => self.arrived(vec![event]).await,
+            Message::Directed(source) => self.directed(source).await,
+            Message::Drain(source) => self.drain(source).await,
             Message::Answered(answered) => self.answered(answered),
             Message::Waits { event, beginning, run } => {
                 if let Some(running) = self.running.get_mut(&event).filter(|running| running.beginning == beginning) {

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use crate::clock;
+use crate::compliance;
 use crate::config::Tenant;
-use crate::journal::{Appended, Journal};
+use crate::journal::{Appended, Journal, Mode, Terms};
 use crate::model::Webhook;
 use crate::tenants::Tenants;
 use crate::verify;
@@ -60,14 +61,30 @@ impl Intake {
         Ok((parts.headers, body))
     }
 
+    /// Why nothing is to be done about a webhook, if its direction is dropped. What the host does itself is done.
+    fn dropped(&self, webhook: &Webhook) -> Option<String> {
+        let directions = self.journal.directions(&webhook.tenant);
+        let direction = directions.into_iter().find(|direction| direction.source == webhook.source)?;
+        if direction.mode != Mode::Drop || compliance::duty(webhook).is_some() {
+            return None;
+        }
+        Some(format!("what comes from {} is dropped, by {}: {}", direction.source, direction.by, direction.why))
+    }
+
     async fn append(&self, webhook: Webhook) -> Result<Response, Refused> {
         let (tenant, topic) = (webhook.tenant.clone(), webhook.topic.clone());
         let source = if webhook.source == "shopify" { "shopify" } else { "omneo" };
-        match self.journal.append(webhook).await {
+        let terms = Terms { skipped: self.dropped(&webhook) };
+        let is_dropped = terms.skipped.is_some();
+        match self.journal.take_in(webhook, terms).await {
             Ok(Appended::Accepted(event)) => {
                 self.journal.metrics().accepted(&tenant, source);
-                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "accepted");
-                Ok((StatusCode::OK, format!("accepted as event {event}\n")).into_response())
+                if is_dropped {
+                    self.journal.metrics().ended(&tenant, "skipped");
+                }
+                let said = if is_dropped { "dropped" } else { "accepted" };
+                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "{said}");
+                Ok((StatusCode::OK, format!("{said} as event {event}\n")).into_response())
             }
             Ok(Appended::Duplicate(event)) => {
                 tracing::info!(stage = "webhook", tenant, topic, event = event.0, "delivered before");

@@ -5,6 +5,7 @@ mod desk;
 mod host;
 
 use desk::{Desk, detail};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -126,6 +127,43 @@ async fn a_paused_target_gets_nothing_until_it_is_resumed() {
     assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
     let answer = desk.post(&operator, &pause("stripe"), json!({"why": "?"})).await;
     assert_eq!(detail(&answer), (404, "there is no target `stripe`: there are `shopify` and `omneo`"));
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn a_direction_is_held_until_somebody_lets_it_run() {
+    let desk = Desk::open().await;
+    let (operator, other) = (desk.token("ops", None).await, desk.token("other-1", Some("other")).await);
+    let put = async |token: &str, source: &str, body: Value| {
+        desk.ask(token, Method::PUT, &format!("/v1/tenants/acme/directions/{source}"), Some(body)).await
+    };
+    let (status, direction) = put(&operator, "shopify", json!({"mode": "hold", "why": "a migration"})).await;
+    assert_eq!((status, &direction["mode"], &direction["target"]), (200, &json!("hold"), &json!("omneo")));
+    let event = desk.host.event("acme", "good", r#"{"id": 1}"#).await;
+    desk.sent("other", "good", &[1]).await;
+    let (_, directions) = desk.get(&operator, "/v1/tenants/acme/directions").await;
+    assert_eq!((&directions[0]["waiting"], &directions[0]["by"]), (&json!(1), &json!("ops")));
+    assert_eq!((&directions[1]["mode"], &directions[1]["why"]), (&json!("run"), &Value::Null));
+    assert_eq!(put(&operator, "shopify", json!({"mode": "run", "why": "it is over"})).await.0, 200);
+    assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+
+    let unknown = put(&operator, "stripe", json!({"mode": "run", "why": "?"})).await;
+    let there_are = "there is no direction `stripe`: there are `shopify` and `omneo`, where events come from";
+    assert_eq!(detail(&unknown), (404, there_are));
+    let unknown = put(&operator, "omneo", json!({"mode": "stop", "why": "?"})).await;
+    assert_eq!(unknown.0, 400);
+    assert!(
+        detail(&unknown).1.contains("unknown variant `stop`, expected one of `run`, `hold`, `drop`"),
+        "{unknown:?}"
+    );
+    let silent = put(&operator, "omneo", json!({"mode": "hold", "why": ""})).await;
+    assert_eq!(detail(&silent), (400, "`why` is a line of 1 to 500 characters: others will want to know"));
+    let theirs = put(&other, "omneo", json!({"mode": "hold", "why": "?"})).await;
+    assert_eq!(detail(&theirs), (404, "there is no tenant `acme`"));
+    let (_, deeds) = desk.get(&operator, "/v1/audit?limit=2").await;
+    let what = |n: usize| (deeds[n]["by"].as_str().unwrap(), deeds[n]["what"].as_str().unwrap());
+    assert_eq!(what(0), ("ops", "runs what comes from shopify: it is over"));
+    assert_eq!(what(1), ("ops", "holds what comes from shopify: a migration"));
     desk.host.stop().await;
 }
 

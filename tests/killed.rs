@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::journal::{EventRow, Filter, Range, Reader};
+use tandem::admin;
+use tandem::journal::{EventRow, Filter, Journal, Range, Reader};
 use tandem::paint::Paint;
 use tandem::replay::{self, Class, Replay};
 use tandem::rules::Plugin;
@@ -22,6 +23,8 @@ struct Killable {
     omneo: Omneo,
     folder: tempfile::TempDir,
     port: u16,
+    /// Where the admin API listens.
+    admin: u16,
     child: Arc<Mutex<Option<Child>>>,
 }
 
@@ -40,7 +43,8 @@ impl Killable {
         let shopify = Shopify::start(ShopifyOptions::default()).await.unwrap();
         let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
         // A port that was free a moment ago. The host must come back under the same one.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port, admin] = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, admin] = [port, admin].map(|listener| listener.local_addr().unwrap().port());
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "listen = \"127.0.0.1:{port}\"\njournal = \"killed.db\"\n[network]\nallow = [\"{}\", \"{}\"]\n\
@@ -48,7 +52,7 @@ impl Killable {
              [tenants.acme]\nshop = \"{}\"\ncomponent = \"acme.wasm\"\n\
              shopify = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
              omneo = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\n",
+             [admin]\nlisten = \"127.0.0.1:{admin}\"\n",
             shopify.address(),
             omneo.address(),
             ShopifyOptions::default().shop,
@@ -63,7 +67,7 @@ impl Killable {
         std::fs::write(folder.path().join("acme.wasm"), component().await).unwrap();
         shopify.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/shopify"));
         omneo.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/omneo/acme"));
-        let killable = Self { shopify, omneo, folder, port, child: Arc::default() };
+        let killable = Self { shopify, omneo, folder, port, admin, child: Arc::default() };
         killable.run().await;
         killable
     }
@@ -78,9 +82,11 @@ impl Killable {
             .unwrap();
         *self.child.lock().unwrap() = Some(child);
         let began = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the host does not listen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        for port in [self.port, self.admin] {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                assert!(began.elapsed() < Duration::from_secs(30), "the host does not listen");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 
@@ -108,6 +114,25 @@ impl Killable {
         while !done() {
             assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}: {:#?}", self.events());
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Sets what becomes of what comes from Shopify, over the admin API.
+    async fn direct(&self, mode: &str) {
+        let journal = Journal::open(&self.journal()).unwrap();
+        let token = admin::new_token().unwrap();
+        journal.0.add_token(mode, None, &admin::hash(&token)).await.unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/tenants/acme/directions/shopify", self.admin);
+        let body = json!({"mode": mode, "why": "a test"}).to_string();
+        let request = client().put(url).bearer_auth(token).header("content-type", "application/json").body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 
@@ -149,6 +174,12 @@ impl Drop for Killable {
         self.shopify.stop();
         self.omneo.stop();
     }
+}
+
+fn client() -> reqwest::Client {
+    // Installing it twice is no mistake: it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 fn is_killed(killed: &Arc<Mutex<bool>>) -> bool {
@@ -216,10 +247,7 @@ async fn killed_again_and_again_under_load() {
     }
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        if let Some(mut child) = host.child.lock().unwrap().take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        host.kill();
         host.run().await;
     }
     // The stand-in gives up sooner than Shopify does: what it gave up while the host was down is sent once more.
@@ -242,6 +270,38 @@ async fn killed_again_and_again_under_load() {
     assert!(report.events >= 80);
 }
 
+/// Killed again and again while what was held drains: everybody is there in the end, once, and in order of arrival.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_held_direction_drains() {
+    let host = Killable::start().await;
+    host.direct("hold").await;
+    let people = 30;
+    let fields =
+        |n: usize| json!({"first_name": "Ada", "last_name": "Lovelace", "email": format!("ada{n}@lovelace.dev")});
+    let customers: Vec<_> = (0..people).map(|n| host.shopify.create_customer(fields(n)).unwrap()).collect();
+    for customer in &customers {
+        host.shopify.update_customer(*customer, json!({"last_name": "Byron"})).unwrap();
+    }
+    host.until("the webhooks", || host.shopify.outbox().quiet() && host.waiting() >= 2 * people as u64).await;
+    host.kill();
+    host.run().await;
+    assert_eq!(host.omneo.profiles().len(), 0);
+    host.omneo.faults().add(Rule::any(), Fault::Hang(Duration::from_millis(5)));
+    host.direct("run").await;
+    for _ in 0..3 {
+        let before = host.waiting();
+        host.until("some of them", || host.waiting() < before || before == 0).await;
+        host.kill();
+        host.run().await;
+    }
+    host.settle().await;
+    let profiles = host.omneo.profiles();
+    let emails: std::collections::BTreeSet<_> = profiles.iter().map(|profile| profile["email"].to_string()).collect();
+    assert_eq!((profiles.len(), emails.len()), (people, people));
+    assert!(profiles.iter().all(|profile| profile["last_name"] == "Byron"), "{profiles:#?}");
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}
+
 /// Killed in the middle of a redaction: it is done again at start, and everything is gone in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_a_redaction() {
@@ -258,9 +318,7 @@ async fn killed_in_the_middle_of_a_redaction() {
     drop(connection);
     let body = json!({"shop_id": 1, "customer": {"id": 191_167, "email": "ada@lovelace.dev"}, "orders_to_redact": []});
     let (body, options) = (body.to_string(), ShopifyOptions::default());
-    // Installing it twice is no mistake: it is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let request = reqwest::Client::new().post(format!("http://127.0.0.1:{}/webhooks/shopify", host.port));
+    let request = client().post(format!("http://127.0.0.1:{}/webhooks/shopify", host.port));
     let request = request
         .header("x-shopify-topic", "customers/redact")
         .header("x-shopify-shop-domain", options.shop)
@@ -268,9 +326,7 @@ async fn killed_in_the_middle_of_a_redaction() {
     assert_eq!(request.body(body).send().await.unwrap().status(), 200);
     let redacted = || host.events().iter().filter(|event| event.event.webhook.payload.is_empty()).count();
     host.until("the first batch", || redacted() > 0).await;
-    let mut child = host.child.lock().unwrap().take().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    host.kill();
     assert!(redacted() < events, "it was killed too late to prove anything");
     host.run().await;
     host.settle().await;

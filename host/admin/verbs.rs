@@ -400,7 +400,7 @@ fn settled(tenant: &str, which: Which, events: Vec<EventId>) -> Answer<Settled> 
     }
 }
 
-fn given(why: &str) -> Result<&str, Problem> {
+pub(super) fn given(why: &str) -> Result<&str, Problem> {
     let why = why.trim();
     if why.is_empty() || why.chars().count() > WHY_CHARS_MAX || why.contains(char::is_control) {
         let detail = format!("`why` is a line of 1 to {WHY_CHARS_MAX} characters: others will want to know");

@@ -154,6 +154,17 @@ CREATE TABLE IF NOT EXISTS paused (
   PRIMARY KEY (tenant, target)
 ) STRICT, WITHOUT ROWID;
 
+-- Directions, named by their source, whose events are not simply run: `hold` or `drop`, by whose word and why.
+CREATE TABLE IF NOT EXISTS directions (
+  tenant TEXT NOT NULL,
+  source TEXT NOT NULL,
+  mode TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (tenant, source)
+) STRICT, WITHOUT ROWID;
+
 -- Components by their SHA-256, as they were deployed. Tenants on the same one share it.
 CREATE TABLE IF NOT EXISTS components (
   digest TEXT PRIMARY KEY,

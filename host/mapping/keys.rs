@@ -14,6 +14,9 @@ use crate::rules::Plugin;
 impl Worker {
     /// Finds the lanes of events, in order of arrival.
     pub(super) async fn key(&mut self, events: Vec<EventId>) {
+        if events.is_empty() {
+            return;
+        }
         if let Some(held) = &mut self.held {
             return held.events.extend(events);
         }
@@ -69,7 +72,7 @@ impl Worker {
     }
 
     /// Has the lanes of events found a little later.
-    fn later(&self, events: Vec<EventId>, error: &anyhow::Error) {
+    pub(super) fn later(&self, events: Vec<EventId>, error: &anyhow::Error) {
         tracing::error!(stage = "mapping", tenant = self.tenant, blame = "host", "{error:#}");
         let inbox = self.inbox.clone();
         tokio::spawn(async move {

@@ -241,6 +241,7 @@ impl Worker {
     }
 
     async fn key_all(&mut self, events: Vec<EventId>) {
+        let events = self.step_aside(events);
         for some in events.chunks(KEYED_AT_ONCE_MAX) {
             self.key(some.to_vec()).await;
         }

@@ -75,6 +75,8 @@ fn aside(recorded: &Recorded, is_heard: bool) -> Option<(Class, Option<String>)>
     };
     let is_by_rules = match &recorded.run {
         Some(run) => run.is_ended || is_failed_by_rules(recorded),
+        // What no version skipped was dropped by an operator.
+        None if *outcome == Outcome::Skipped => recorded.entity.is_none() && recorded.version.is_some(),
         None => recorded.entity.is_none() && (*outcome != Outcome::Failed || is_failed_by_rules(recorded)),
     };
     if !is_by_rules {
@@ -403,6 +405,9 @@ mod tests {
         let mut recorded = recorded(vec![]);
         (recorded.entity, recorded.run) = (None, None);
         recorded.ending = Some((Outcome::Skipped, None, "not mapped".into()));
+        // No version skipped it: an operator had it dropped.
+        assert_eq!(through(&recorded, &[], &fine()).class, Class::Unfinished);
+        recorded.version = Some("0123".into());
         let difference = through(&recorded, &[vec![put("1", json!({}))]], &fine());
         assert_eq!((difference.class, difference.key_differs), (Class::NewlyHeard, false));
         assert_eq!((difference.note.as_str(), told(&difference)), ("shopify orders/paid", vec![]));

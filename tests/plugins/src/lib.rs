@@ -70,6 +70,7 @@ impl Rules for Hostile {
     fn describe(&self) -> Manifest {
         Manifest::new("hostile", "1")
             .listens("shopify", TOPICS)
+            .listens("omneo", ["say"])
             .target("omneo", "", [])
             .target("shopify", "2026-07", [])
             .target("tandem", "", [])

@@ -1,0 +1,181 @@
+//! Directions of a tenant, named by the system that their events come from: whether these run, are held, or are dropped.
+//!
+//! Knows the modes and who set them; not what the stages make of them.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::operators::{Deed, record};
+use super::{Journal, Reader, drop_open_runs};
+use crate::model::{EventId, Millis};
+
+/// What becomes of events that arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Run,
+    /// They are kept, and begin when the direction runs again.
+    Hold,
+    /// They are acknowledged, and over as skipped.
+    Drop,
+}
+
+/// A direction, and who had it so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Direction {
+    pub tenant: String,
+    /// `shopify` or `omneo`: where its events come from.
+    pub source: String,
+    pub mode: Mode,
+    pub since: Millis,
+    /// The name of a token.
+    pub by: String,
+    pub why: String,
+}
+
+/// A direction whose mode has changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Directed {
+    pub tenant: String,
+    pub source: String,
+}
+
+/// An event that is not over, as far as directions matter to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passing {
+    pub event: EventId,
+    pub source: String,
+    pub topic: String,
+    /// Whether a run of it that is open has asked for a call.
+    pub has_begun: bool,
+}
+
+/// Those that do not simply run, by tenant: asked for with every webhook.
+#[derive(Debug, Default)]
+pub struct Directions(RwLock<HashMap<String, Vec<Direction>>>);
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl Directions {
+    pub(super) fn set(&self, direction: Direction) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let of = known.entry(direction.tenant.clone()).or_default();
+        of.retain(|other| other.source != direction.source);
+        if direction.mode != Mode::Run {
+            of.push(direction);
+        }
+    }
+
+    fn of(&self, tenant: &str) -> Vec<Direction> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(tenant).cloned().unwrap_or_default()
+    }
+}
+
+impl Journal {
+    /// The directions of a tenant that do not simply run.
+    pub fn directions(&self, tenant: &str) -> Vec<Direction> {
+        self.directions.of(tenant)
+    }
+
+    /// The mode of one of them.
+    pub fn mode(&self, tenant: &str, source: &str) -> Mode {
+        let directions = self.directions(tenant);
+        directions.iter().find(|direction| direction.source == source).map_or(Mode::Run, |direction| direction.mode)
+    }
+
+    /// Sets what becomes of a direction's events, and says so in the audit trail. When this returns it is on disk.
+    pub async fn direct(&self, direction: Direction) -> anyhow::Result<()> {
+        let (known, feeds, told) = (self.directions.clone(), self.feeds.clone(), direction.clone());
+        let set = move |tx: &Transaction| {
+            let Direction { tenant, source, mode, since, by, why } = direction;
+            match mode {
+                Mode::Run => {
+                    tx.execute("DELETE FROM directions WHERE tenant = ? AND source = ?", [&tenant, &source])?;
+                }
+                Mode::Hold | Mode::Drop => {
+                    tx.execute(
+                        "INSERT INTO directions (tenant, source, mode, since, by, why) VALUES (?, ?, ?, ?, ?, ?)
+                         ON CONFLICT DO UPDATE SET mode = excluded.mode, since = excluded.since, by = excluded.by,
+                             why = excluded.why",
+                        params![tenant, source, mode.name(), since, by, why],
+                    )?;
+                }
+            }
+            let does = match mode {
+                Mode::Run => "runs",
+                Mode::Hold => "holds",
+                Mode::Drop => "drops",
+            };
+            record(tx, &Deed { by, tenant: Some(tenant), what: format!("{does} what comes from {source}: {why}") })
+        };
+        let tell = move |(): &()| {
+            let directed = Directed { tenant: told.tenant.clone(), source: told.source.clone() };
+            // Before anybody is told: who is told asks.
+            known.set(told);
+            let _ = feeds.directions.send(directed);
+        };
+        self.writer.write(set, tell).await
+    }
+
+    /// Closes the open runs of events that have begun with none: the next ones are on the version that is active then.
+    pub async fn drop_runs(&self, events: Vec<EventId>) -> anyhow::Result<()> {
+        self.writer.write_soon(move |tx| events.iter().try_for_each(|event| drop_open_runs(tx, *event))).await
+    }
+}
+
+impl Reader {
+    /// Every direction that does not simply run.
+    pub fn directions(&self) -> anyhow::Result<Vec<Direction>> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT tenant, source, mode, since, by, why FROM directions ORDER BY tenant, source")?;
+        let rows = statement.query_map([], |row| {
+            let mode: String = row.get(2)?;
+            Ok(Direction {
+                tenant: row.get(0)?,
+                source: row.get(1)?,
+                mode: if mode == Mode::Drop.name() { Mode::Drop } else { Mode::Hold },
+                since: row.get(3)?,
+                by: row.get(4)?,
+                why: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Those of these events that are not over, in the same order.
+    pub fn passing(&self, events: &[EventId]) -> anyhow::Result<Vec<Passing>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT source, topic, EXISTS (SELECT 1 FROM runs JOIN calls ON calls.run = runs.id
+                 WHERE runs.event = events.id AND runs.state = 'open')
+             FROM events WHERE id = ? AND outcome IS NULL",
+        )?;
+        let mut passing = vec![];
+        for event in events {
+            let row = statement.query_row([event.0], |row| {
+                Ok(Passing { event: *event, source: row.get(0)?, topic: row.get(1)?, has_begun: row.get(2)? })
+            });
+            passing.extend(row.optional()?);
+        }
+        Ok(passing)
+    }
+
+    /// How many events of a tenant are not over, by their source.
+    pub fn waiting_from(&self, tenant: &str) -> anyhow::Result<HashMap<String, u64>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT source, count(*) FROM events WHERE outcome IS NULL AND tenant = ? GROUP BY source",
+        )?;
+        let rows = statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
