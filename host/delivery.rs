@@ -22,7 +22,7 @@ use crate::tenants::Tenants;
 
 mod target;
 
-use target::Target;
+use target::{Cause, Target};
 
 /// Everything that attempts share.
 pub struct Delivery {
@@ -83,26 +83,26 @@ impl Delivery {
             tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`: {reason}");
         }
         if let Some(target) = self.target(&tenant, &target) {
-            target.paused.send_replace(reason);
+            match reason {
+                Some(reason) => target.pause(Cause::Ordered, reason),
+                None => target.resume(),
+            }
         }
     }
 
-    /// Takes calls to a target again that was paused because it refused the credentials: there are others now.
+    /// Has a target take calls again that had answered 401: its credentials are others now. What else pauses it stays.
     pub fn credentials_changed(&self, tenant: &str, target: &str) {
-        if let Some(side) = self.target(tenant, target) {
-            side.paused.send_if_modified(|paused| {
-                paused.take_if(|why| why.starts_with(&format!("{target} answers 401"))).is_some()
-            });
+        if let Some(target) = self.target(tenant, target) {
+            target.lift(Cause::Unauthorized);
         }
     }
 
     /// The targets that take nothing now, and why.
     pub fn paused(&self) -> Vec<(String, String, String)> {
-        let why = |target: &Target| target.paused.borrow().clone();
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets
             .iter()
-            .filter_map(|((tenant, name), target)| Some((tenant.clone(), name.clone(), why(target)?)))
+            .filter_map(|((tenant, name), target)| Some((tenant.clone(), name.clone(), target.why_paused()?)))
             .collect()
     }
 
@@ -146,6 +146,7 @@ impl Delivery {
             drop(slot);
             let outcome = target.understand(outcome);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
+            let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
             self.journal.metrics().attempted(&due.call.target, &said);
@@ -174,6 +175,13 @@ impl Delivery {
                 Decision::Pause(why) => {
                     attempts -= 1;
                     self.journal.attempted(attempt, format!("{said}; {} is paused", due.call.target)).await?;
+                    let cause = if is_unauthorized { Cause::Unauthorized } else { Cause::Locked };
+                    target.pause(cause, format!("{} answers {why}", due.call.target));
+                    let now = self.tenants.get(&due.tenant);
+                    if now.as_ref().and_then(|now| now.peer(name)).is_some_and(|now| now.token != peer.token) {
+                        // What was refused is not what it has by now.
+                        target.lift(Cause::Unauthorized);
+                    }
                     tracing::error!(
                         stage = "delivery",
                         tenant = due.tenant,
@@ -181,7 +189,6 @@ impl Delivery {
                         "{} answers {why}: paused until its credentials are seen to",
                         due.call.target
                     );
-                    target.paused.send_replace(Some(format!("{} answers {why}", due.call.target)));
                 }
                 Decision::GiveUp(why) => {
                     tracing::warn!(

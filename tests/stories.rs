@@ -144,6 +144,45 @@ async fn a_401_pauses_the_target_until_it_is_resumed_and_nothing_is_lost() {
     town.stop().await;
 }
 
+/// Other credentials lift that pause, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_401_is_over_when_the_credentials_change() {
+    let town = Town::new().await;
+    let (customer, profile) = town.ada().await;
+    let paused = || town.playground.server.paused().into_iter().map(|(_, target, why)| format!("{target}: {why}"));
+    let until = async |what: &str, so: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !so() {
+            assert!(began.elapsed().as_secs() < 10, "waited in vain for {what}: {:?}", paused().collect::<Vec<_>>());
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    town.playground.omneo.set_token("rotated");
+    town.playground.shopify.update_customer(customer, json!({"last_name": "Byron"})).unwrap();
+    until("the 401", &|| paused().any(|why| why.starts_with("omneo: omneo answers 401"))).await;
+    town.playground.server.journal.pause("acme", "omneo", "for a while").await.unwrap();
+    until("the other", &|| paused().any(|why| why.starts_with("omneo: for a while; omneo answers 401"))).await;
+    town.playground.omneo.set_token("omneo-token");
+    let requests = town.playground.omneo.requests().len();
+    town.playground.server.delivery.credentials_changed("acme", "omneo");
+    assert_eq!(paused().collect::<Vec<_>>(), ["omneo: for a while"]);
+    town.playground.server.delivery.credentials_changed("acme", "omneo");
+    assert_eq!((paused().count(), town.playground.omneo.requests().len()), (1, requests));
+    town.playground.server.resume("acme", "omneo").await.unwrap();
+    town.settle().await;
+    assert_eq!(town.profile(&profile)["last_name"], json!("Byron"));
+
+    town.playground.omneo.set_token("rotated");
+    town.clock.advance(60_000);
+    town.playground.shopify.update_customer(customer, json!({"last_name": "King"})).unwrap();
+    until("the 401", &|| paused().count() == 1).await;
+    town.playground.omneo.set_token("omneo-token");
+    town.playground.server.delivery.credentials_changed("acme", "omneo");
+    town.settle().await;
+    assert_eq!((town.profile(&profile)["last_name"].clone(), paused().count()), (json!("King"), 0));
+    town.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_first_ends_at_the_newest() {
     let town = Town::new().await;

@@ -2,6 +2,7 @@
 //!
 //! Knows what Shopify says of cost and throttling; not what becomes of a call.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +24,18 @@ const QUERY_COST: f64 = 10.0;
 pub struct Target {
     slots: Semaphore,
     budget: Mutex<Budget>,
-    /// Why it takes nothing now, if so.
-    pub paused: watch::Sender<Option<String>>,
+    paused: watch::Sender<BTreeMap<Cause, String>>,
+}
+
+/// What a target takes no calls for. Several may stand at once, and each goes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// An operator wants it so, or the app was uninstalled: what the journal holds.
+    Ordered,
+    /// It answers 401: until its credentials change.
+    Unauthorized,
+    /// It answers that the shop is frozen or locked, which other credentials do not change.
+    Locked,
 }
 
 /// How much may be sent: by the tenant's rate, and by Shopify's bucket of cost.
@@ -41,12 +52,33 @@ impl Target {
         Self {
             slots: Semaphore::new(concurrent_calls),
             budget: Mutex::new(Budget { per_minute: None, rate: None, cost }),
-            paused: watch::Sender::new(None),
+            paused: watch::Sender::default(),
         }
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pauses it for one more reason.
+    pub fn pause(&self, cause: Cause, why: String) {
+        self.paused.send_modify(|causes| drop(causes.insert(cause, why)));
+    }
+
+    /// Takes a reason away; with the last one the target takes calls again.
+    pub fn lift(&self, cause: Cause) {
+        self.paused.send_modify(|causes| drop(causes.remove(&cause)));
+    }
+
+    /// Takes every reason away.
+    pub fn resume(&self) {
+        self.paused.send_modify(BTreeMap::clear);
+    }
+
+    /// Why it takes nothing now, if so.
+    pub fn why_paused(&self) -> Option<String> {
+        let causes = self.paused.borrow();
+        (!causes.is_empty()).then(|| causes.values().cloned().collect::<Vec<_>>().join("; "))
     }
 
     /// A slot to send in, once the target is not paused and has the budget.
@@ -59,14 +91,14 @@ impl Target {
         loop {
             let mut paused = self.paused.subscribe();
             // The sender lives as long as `self`.
-            let _ = paused.wait_for(Option::is_none).await;
+            let _ = paused.wait_for(BTreeMap::is_empty).await;
             let taken = self.budget().take(request, per_minute(), clock::now());
             if let Err(ms) = taken {
                 sleep(Duration::from_millis(ms)).await;
                 continue;
             }
             let slot = self.slots.acquire().await.expect("the slots are never closed");
-            if self.paused.borrow().is_none() {
+            if self.paused.borrow().is_empty() {
                 return slot;
             }
         }
@@ -170,4 +202,27 @@ struct ThrottleStatus {
     maximum_available: f64,
     currently_available: f64,
     restore_rate: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_of_a_pause_goes_by_itself() {
+        let target = Target::new("omneo", 1);
+        target.pause(Cause::Unauthorized, "omneo answers 401".into());
+        target.pause(Cause::Ordered, "paused by ops: a migration".into());
+        assert_eq!(target.why_paused().as_deref(), Some("paused by ops: a migration; omneo answers 401"));
+        target.lift(Cause::Unauthorized);
+        target.lift(Cause::Unauthorized);
+        assert_eq!(target.why_paused().as_deref(), Some("paused by ops: a migration"));
+        target.lift(Cause::Ordered);
+        assert_eq!(target.why_paused(), None);
+        target.pause(Cause::Locked, "shopify answers 402".into());
+        target.lift(Cause::Unauthorized);
+        assert_eq!(target.why_paused().as_deref(), Some("shopify answers 402"));
+        target.resume();
+        assert_eq!(target.why_paused(), None);
+    }
 }
