@@ -19,7 +19,7 @@ const SENDERS: usize = 256;
 const CYCLES: usize = 6_000;
 const PRODUCTS: usize = 300;
 /// Calls to a target at a time. It is the host that is measured, not this limit of its settings.
-const CONCURRENT_CALLS: usize = 64;
+const CONCURRENT_CALLS: u64 = 64;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -82,7 +82,7 @@ async fn cycle(folder: &std::path::Path) {
     let playground = Playground::start(plugin.clone(), &journal, ShopifyOptions::default(), omneo).await;
     let Playground { shopify, omneo, server, mut config, .. } = playground.expect("a playground");
     server.stop().await.expect("a clean stop");
-    config.delivery.concurrent_calls = CONCURRENT_CALLS;
+    config.tenants[0].limits.concurrent_calls = CONCURRENT_CALLS;
     let playground = Playground::with(plugin.clone(), config, shopify, omneo).await.expect("a playground");
     playground.omneo.outbox().set_delivery(tandem_standin::Delivery::Manual);
     for echo in [false, true] {

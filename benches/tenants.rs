@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tandem::config::{Config, Delivery, Peer, RulesFrom, Tenant};
+use tandem::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Activation, Appended, Cause, Journal};
 use tandem::model::Webhook;
 use tandem::rules::Plugin;
@@ -156,13 +156,14 @@ fn config(folder: &Path, tenants: usize) -> Config {
         rules: RulesFrom::Deployed,
         shopify: peer.clone(),
         omneo: peer.clone(),
+        limits: Quota::default(),
     };
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
         journal: folder.join("tandem.db"),
         body_bytes_max: 2 << 20,
         allow: vec![],
-        delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
+        delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         public_url: None,
         tenants: (0..tenants).map(tenant).collect(),
         keys: Keys::default(),

@@ -2,6 +2,7 @@
 //!
 //! Knows the journal, where they are kept sealed, and whom to tell; neither HTTP nor what a tenant's rules are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock;
-use crate::config::{self, Peer, RulesFrom, Tenant, WebhookSecret};
+use crate::config::{self, Peer, Quota, RulesFrom, Tenant, WebhookSecret};
 use crate::delivery::Delivery;
 use crate::journal::{Deed, Journal};
 use crate::mapping::Control;
@@ -45,6 +46,8 @@ pub struct Account {
     pub shop: String,
     pub shopify: Side,
     pub omneo: Side,
+    #[serde(default)]
+    pub limits: Quota,
     pub added_at: Millis,
 }
 
@@ -72,6 +75,8 @@ pub struct Wanted {
     pub shop: Option<String>,
     pub shopify: WantedSide,
     pub omneo: WantedSide,
+    /// By their names.
+    pub limits: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -183,6 +188,7 @@ impl Accounts {
             shopify: side("shopify", format!("https://{}", shop.to_ascii_lowercase()), shopify)?,
             omneo: side("omneo", omneo_url, omneo)?,
             shop,
+            limits: Quota::default(),
             added_at: clock::now(),
         };
         let account = self.keep(name, account, &wanted, by, format!("added tenant {name}")).await?;
@@ -196,7 +202,7 @@ impl Accounts {
     pub async fn change(&self, name: &str, wanted: Wanted, by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
-        self.keep(name, account, &wanted, by, "changed its shop, addresses or rates".into()).await
+        self.keep(name, account, &wanted, by, "changed its shop, addresses, rates or limits".into()).await
     }
 
     /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets. Its events stay in the journal.
@@ -284,7 +290,7 @@ impl Accounts {
         by: &str,
         what: String,
     ) -> Result<Account, Refused> {
-        account.take(wanted);
+        account.take(wanted).map_err(Refused::Unfit)?;
         account.check(&self.0.allow).map_err(Refused::Unfit)?;
         if self.0.tenants.of_shop(&account.shop).is_some_and(|other| other.name != name) {
             return Err(Refused::ShopTaken(account.shop));
@@ -310,7 +316,11 @@ impl Account {
         }
     }
 
-    fn take(&mut self, wanted: &Wanted) {
+    fn take(&mut self, wanted: &Wanted) -> Result<(), String> {
+        if let Some((name, _)) = wanted.limits.iter().find(|(name, limit)| !self.limits.set(name, **limit)) {
+            let names: Vec<_> = Quota::names().map(|name| format!("`{name}`")).collect();
+            return Err(format!("there is no limit `{name}`\nhint: there are {}", names.join(", ")));
+        }
         if let Some(shop) = &wanted.shop {
             shop.clone_into(&mut self.shop);
         }
@@ -323,10 +333,11 @@ impl Account {
                 side.per_minute = (rate > 0).then_some(rate);
             }
         }
+        Ok(())
     }
 
     fn check(&self, allow: &[String]) -> Result<(), String> {
-        let mut problems = vec![];
+        let mut problems: Vec<_> = self.limits.problems().into_iter().map(|(_, why)| why).collect();
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         if self.shop.len() > URL_CHARS_MAX || !self.shop.contains('.') || !self.shop.chars().all(fits) {
             problems.push(format!("`{}` is no shop\nhint: write its domain: `acme.myshopify.com`", self.shop));
@@ -364,6 +375,7 @@ impl Account {
             rules: RulesFrom::Deployed,
             shopify: side("shopify", &self.shopify)?,
             omneo: side("omneo", &self.omneo)?,
+            limits: self.limits,
         })
     }
 

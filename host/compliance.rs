@@ -258,7 +258,7 @@ fn find(reader: &Reader, tenant: &str, subject: &Subject, upto: EventId) -> anyh
 pub fn document(reader: &Reader, request: EventId) -> anyhow::Result<Value> {
     let Some((row, _)) = reader.show(request)? else {
         anyhow::bail!(
-            "there is no event {request}\nhint: `tandem events --topic customers/data_request` lists requests"
+            "there is no event {request}, or not any more\nhint: `tandem events --topic customers/data_request` lists requests"
         )
     };
     let webhook = &row.event.webhook;

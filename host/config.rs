@@ -16,9 +16,11 @@ use crate::vault::Keys;
 
 mod check;
 mod file;
+mod quota;
 
 use check::Check;
 use file::{File, default_journal};
+pub use quota::{KEEP_DAYS_MIN, Quota};
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -51,7 +53,6 @@ pub struct Delivery {
     pub retry_delays_ms: Vec<u64>,
     /// How long after an attempt of unknown fate the rules are told so. Not shorter than the timeout.
     pub quiet_ms: u64,
-    pub concurrent_calls: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ pub struct Tenant {
     pub rules: RulesFrom,
     pub shopify: Peer,
     pub omneo: Peer,
+    pub limits: Quota,
 }
 
 /// Where a tenant's rules come from.
@@ -181,9 +183,11 @@ pub fn parse(
     let admin = check.listen(&file.admin.listen);
     let public_url = check.public_url(file.public_url.as_ref());
     let keys = check.keys(file.secrets.keys.as_ref());
+    let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
+    let limits = check.limits(Quota::default(), of_all);
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
-        tenants.extend(check.tenant(tenant, table, folder, &file.network.allow));
+        tenants.extend(check.tenant(tenant, table, limits, &file.network.allow));
     }
     check.shops(&file.tenants);
     if check.problems.is_empty() {
@@ -339,5 +343,24 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
     fn an_unknown_key_is_named() {
         assert!(read("lisen = \"127.0.0.1:1\"").unwrap_err().contains("unknown field `lisen`"));
         assert!(read(&GOOD.replace("TOKEN", "NOPE")).unwrap_err().contains("`NOPE` is not set"));
+    }
+
+    #[test]
+    fn a_limit_out_of_bounds_is_named_with_its_line() {
+        let limits = |text: &str| read(&format!("{GOOD}[tenants.acme.limits]\n{text}\n"));
+        assert_eq!(limits("").unwrap().tenants[0].limits, Quota::default());
+        let all = read(&format!("{GOOD}[delivery]\nconcurrent_calls = 3\n[tenants.acme.limits]\nkeep_days = 7\n"));
+        let expected = Quota { concurrent_calls: 3, keep_days: 7, ..Quota::default() };
+        assert_eq!(all.unwrap().tenants[0].limits, expected);
+        assert_eq!(
+            limits("events_per_second = 0\nkeep_days = 4000\njournal_bytes_max = 18_000_000_000_000\nconcurrent_calls = 0\nkeep_hours = 3")
+                .unwrap_err(),
+            "tandem.toml:11: `concurrent_calls = 0` is too little: nothing would be sent\nhint: use 1 or more\n\n\
+             tandem.toml:8: `events_per_second = 0` is too little: nothing would be taken in\nhint: use 1 or more\n\n\
+             tandem.toml:10: `journal_bytes_max = 18000000000000` is too much: a journal is one file, and nobody backs up as much\nhint: use 17592186044416 at most\n\n\
+             tandem.toml:9: `keep_days = 4000` is too much: personal data is not kept for longer than ten years\nhint: use 3650 at most\n\n\
+             tandem.toml:12: there is no limit `keep_hours`\nhint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`"
+        );
+        assert!(limits("keep_days = -1").unwrap_err().starts_with("tandem.toml:8: "));
     }
 }

@@ -22,7 +22,7 @@ use crate::tenants::Tenants;
 
 mod target;
 
-use target::{Cause, Target};
+use target::{Allowed, Cause, Target};
 
 /// Everything that attempts share.
 pub struct Delivery {
@@ -50,9 +50,7 @@ impl Delivery {
     fn target(&self, tenant: &str, name: &str) -> Option<Arc<Target>> {
         self.tenants.get(tenant)?.peer(name)?;
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let target = targets
-            .entry((tenant.to_owned(), name.to_owned()))
-            .or_insert_with(|| Arc::new(Target::new(name, self.settings.concurrent_calls)));
+        let target = targets.entry((tenant.to_owned(), name.to_owned())).or_insert_with(|| Arc::new(Target::new(name)));
         Some(target.clone())
     }
 
@@ -134,8 +132,15 @@ impl Delivery {
         }
         let mut attempts = due.attempts;
         loop {
-            let rate = || self.tenants.get(&due.tenant)?.peer(name)?.per_minute;
-            let admission = target.admission(&due.call.request, rate);
+            let allowed = || {
+                // Of a tenant that is gone nothing is sent: that is seen below.
+                let tenant = self.tenants.get(&due.tenant);
+                let peer = tenant.as_ref().and_then(|tenant| tenant.peer(name));
+                let calls = tenant.as_ref().map_or(1, |tenant| tenant.limits.concurrent_calls);
+                let concurrent_calls = usize::try_from(calls).unwrap_or(usize::MAX);
+                Allowed { per_minute: peer.and_then(|peer| peer.per_minute), concurrent_calls }
+            };
+            let admission = target.admission(&due.call.request, allowed);
             let Some(slot) = self.unless_stopped(admission).await else { return Ok(()) };
             // As it is now: while the call waited, an operator may have changed it.
             let tenant = self.tenants.get(&due.tenant).ok_or_else(gone)?;

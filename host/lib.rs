@@ -29,6 +29,7 @@ pub mod playground;
 pub mod record;
 pub mod registry;
 pub mod replay;
+pub mod retention;
 pub mod retry;
 pub mod rules;
 pub mod sandbox;

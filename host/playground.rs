@@ -10,7 +10,7 @@ use anyhow::bail;
 use tandem_standin::{Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{Config, Delivery, Peer, RulesFrom, Tenant};
+use crate::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -71,7 +71,6 @@ impl Playground {
                 timeout_ms: 5_000,
                 retry_delays_ms: vec![50, 100, 200, 400, 800, 1_600, 3_200],
                 quiet_ms: 5_000,
-                concurrent_calls: 8,
             },
             tenants: vec![Tenant {
                 name: TENANT.into(),
@@ -79,6 +78,7 @@ impl Playground {
                 rules: RulesFrom::Component(PathBuf::new()),
                 shopify: peer(shopify.url(), shopify_peer),
                 omneo: peer(omneo.url(), omneo_peer),
+                limits: Quota::default(),
             }],
         };
         Self::with(plugin, config, shopify, omneo).await

@@ -130,11 +130,13 @@ fn trace_back(reader: &Reader, id: EventId, links: &mut BTreeMap<EventId, Link>)
 }
 
 fn link(reader: &Reader, event: EventId, of: EventId) -> anyhow::Result<Link> {
-    let Some((row, mut runs)) = reader.show(event)? else {
-        bail!("there is no event {event} in the journal\nhint: `tandem events` lists them");
-    };
     let needed =
         if event == of { String::new() } else { format!(", and what was remembered before event {of} was left by it") };
+    let Some((row, mut runs)) = reader.show(event)? else {
+        bail!(
+            "there is no event {event} in the journal, or not any more{needed}\nhint: `tandem events` lists them; they leave when they are older than `keep_days`"
+        );
+    };
     if let Some(at) = row.redacted_at {
         bail!("event {event} was redacted on {}{needed}\nhint: there is nothing left to record", clock::date(at));
     }

@@ -25,6 +25,7 @@ use crate::engine;
 use crate::journal::Journal;
 use crate::mapping;
 use crate::registry::Registry;
+use crate::retention;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
 use crate::tenants::{Taken, Tenants};
@@ -46,7 +47,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
-    stages: [JoinHandle<()>; 2],
+    stages: [JoinHandle<()>; 3],
     writer: Thread<()>,
 }
 
@@ -121,8 +122,7 @@ impl Server {
             tenants.clone(),
             stopping.clone(),
         ));
-        let intake =
-            Intake { journal: journal.clone(), tenants: tenants.clone(), body_bytes_max: config.body_bytes_max };
+        let intake = Intake::new(journal.clone(), tenants.clone(), config.body_bytes_max);
         let intake = intake.router();
         let mut listening = stopping.clone();
         let intake = tokio::spawn(async move {
@@ -151,8 +151,9 @@ impl Server {
                 registry.clone(),
                 tenants.clone(),
                 mapping::Feeds { arrived: feeds.events, answered: feeds.replies, directed: feeds.directions, requests },
-                stopping,
+                stopping.clone(),
             )),
+            tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping)),
             tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
         ];
         tracing::info!("listening on http://{address}");

@@ -74,13 +74,20 @@ impl Tenants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Peer, RulesFrom};
+    use crate::config::{Peer, Quota, RulesFrom};
 
     fn tenant(name: &str, shop: &str) -> Tenant {
         let peer =
             Peer { url: "https://o".into(), token: "t".into(), webhook_secrets: vec!["s".into()], per_minute: None };
         let rules = RulesFrom::File("rules.toml".into());
-        Tenant { name: name.into(), shop: shop.into(), rules, shopify: peer.clone(), omneo: peer }
+        Tenant {
+            name: name.into(),
+            shop: shop.into(),
+            rules,
+            shopify: peer.clone(),
+            omneo: peer,
+            limits: Quota::default(),
+        }
     }
 
     #[test]

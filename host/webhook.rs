@@ -1,32 +1,43 @@
 //! Intake: verifies webhooks and journals them before it answers. Works while rules, lanes and targets do not.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
+use crate::budget::Bucket;
 use crate::clock;
 use crate::compliance;
-use crate::config::Tenant;
+use crate::config::{Quota, Tenant};
 use crate::journal::{Appended, Journal, Mode, Terms};
 use crate::model::Webhook;
 use crate::tenants::Tenants;
 use crate::verify;
 
+/// Seconds' worth of webhooks that a tenant may send at once.
+const BURST_S: f64 = 10.0;
+
 pub struct Intake {
-    pub journal: Journal,
-    pub tenants: Tenants,
-    pub body_bytes_max: usize,
+    journal: Journal,
+    tenants: Tenants,
+    body_bytes_max: usize,
+    /// What each tenant may send now, and the limit that this was made for.
+    rates: Mutex<HashMap<String, (u64, Bucket)>>,
 }
 
 /// An answer that is not 200, with a line for whoever reads the sender's log.
 struct Refused(StatusCode, String);
 
 impl Intake {
+    pub fn new(journal: Journal, tenants: Tenants, body_bytes_max: usize) -> Self {
+        Self { journal, tenants, body_bytes_max, rates: Mutex::default() }
+    }
+
     /// The two addresses that webhooks are sent to.
     pub fn router(self) -> Router {
         let metrics = self.journal.metrics().clone();
@@ -53,7 +64,7 @@ impl Intake {
         let (parts, body) = request.into_parts();
         let too_large =
             || Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} bytes", self.body_bytes_max));
-        let length = header(&parts.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
+        let length = value(&parts.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
         if length.is_some_and(|length| length > self.body_bytes_max) {
             return Err(too_large());
         }
@@ -71,13 +82,41 @@ impl Intake {
         Some(format!("what comes from {} is dropped, by {}: {}", direction.source, direction.by, direction.why))
     }
 
-    async fn append(&self, webhook: Webhook) -> Result<Response, Refused> {
+    /// Takes one webhook off what a tenant may send; `Err` says in how many seconds to send it again.
+    fn admit(&self, tenant: &str, per_second: u64) -> Result<(), u64> {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, rate) = (clock::now(), per_second as f64);
+        let full = || (per_second, Bucket::new(rate * BURST_S, rate, now));
+        let known = rates.entry(tenant.to_owned()).or_insert_with(full);
+        if known.0 != per_second {
+            *known = full();
+        }
+        known.1.take(1.0, now).map_err(|ms| ms.div_ceil(1_000))
+    }
+
+    async fn append(&self, webhook: Webhook, limits: Quota) -> Result<Response, Refused> {
         let (tenant, topic) = (webhook.tenant.clone(), webhook.topic.clone());
         let source = if webhook.source == "shopify" { "shopify" } else { "omneo" };
-        let terms = Terms { skipped: self.dropped(&webhook) };
+        // What the law wants done is never refused, and may be what makes room.
+        let is_duty = compliance::duty(&webhook).is_some();
+        if !is_duty && let Err(seconds) = self.admit(&tenant, limits.events_per_second) {
+            tracing::warn!(stage = "webhook", tenant, topic, "not accepted: too many at a time");
+            let said =
+                format!("more than {} webhooks a second; send it again in {seconds} s\n", limits.events_per_second);
+            let headers = [(header::RETRY_AFTER, seconds.to_string())];
+            return Ok((StatusCode::TOO_MANY_REQUESTS, headers, said).into_response());
+        }
+        let bytes_max = (!is_duty).then_some(limits.journal_bytes_max);
+        let terms = Terms { skipped: self.dropped(&webhook), bytes_max };
         let is_dropped = terms.skipped.is_some();
         match self.journal.take_in(webhook, terms).await {
-            Ok(Appended::Accepted(event)) => {
+            Ok(None) => {
+                tracing::warn!(stage = "webhook", tenant, topic, "not accepted: its journal is full");
+                // Not 503, which says that the host is in trouble: this is one tenant, whose operator is to act.
+                let said = format!("the {} bytes of this tenant's journal are used up", limits.journal_bytes_max);
+                Err(Refused(StatusCode::INSUFFICIENT_STORAGE, said))
+            }
+            Ok(Some(Appended::Accepted(event))) => {
                 self.journal.metrics().accepted(&tenant, source);
                 if is_dropped {
                     self.journal.metrics().ended(&tenant, "skipped");
@@ -86,7 +125,7 @@ impl Intake {
                 tracing::info!(stage = "webhook", tenant, topic, event = event.0, "{said}");
                 Ok((StatusCode::OK, format!("{said} as event {event}\n")).into_response())
             }
-            Ok(Appended::Duplicate(event)) => {
+            Ok(Some(Appended::Duplicate(event))) => {
                 tracing::info!(stage = "webhook", tenant, topic, event = event.0, "delivered before");
                 Ok((StatusCode::OK, format!("delivered before, as event {event}\n")).into_response())
             }
@@ -100,23 +139,26 @@ impl Intake {
 
 async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Refused> {
     let (headers, body) = intake.body(request).await?;
-    let shop = header(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
+    let shop = value(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
     let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
     let received_at = clock::now();
-    verify::shopify(tenant.shopify.secrets_at(received_at), &body, header(&headers, "x-shopify-hmac-sha256"))
+    verify::shopify(tenant.shopify.secrets_at(received_at), &body, value(&headers, "x-shopify-hmac-sha256"))
         .map_err(|refused| unverified(&tenant, refused))?;
-    let triggered = header(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
+    let triggered = value(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
     intake
-        .append(Webhook {
-            tenant: tenant.name.clone(),
-            source: "shopify".into(),
-            topic: topic(header(&headers, "x-shopify-topic"))?,
-            delivery_id: header(&headers, "x-shopify-webhook-id").map(str::to_owned),
-            occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
-            received_at,
-            api_version: header(&headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
-            payload: text(&body)?,
-        })
+        .append(
+            Webhook {
+                tenant: tenant.name.clone(),
+                source: "shopify".into(),
+                topic: topic(value(&headers, "x-shopify-topic"))?,
+                delivery_id: value(&headers, "x-shopify-webhook-id").map(str::to_owned),
+                occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
+                received_at,
+                api_version: value(&headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
+                payload: text(&body)?,
+            },
+            tenant.limits,
+        )
         .await
 }
 
@@ -128,24 +170,27 @@ async fn omneo(
     let (headers, body) = intake.body(request).await?;
     let tenant = intake.tenants.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
     let received_at = clock::now();
-    verify::omneo(tenant.omneo.secrets_at(received_at), &body, header(&headers, "x-omneo-hmac-sha256"))
+    verify::omneo(tenant.omneo.secrets_at(received_at), &body, value(&headers, "x-omneo-hmac-sha256"))
         .map_err(|refused| unverified(&tenant, refused))?;
     intake
-        .append(Webhook {
-            tenant: tenant.name.clone(),
-            source: "omneo".into(),
-            topic: topic(header(&headers, "x-omneo-event"))?,
-            // Omneo gives none, and its times are whole seconds: two equal bodies may be two changes.
-            delivery_id: None,
-            occurred_at: clock::rfc3339(received_at),
-            received_at,
-            api_version: String::new(),
-            payload: text(&body)?,
-        })
+        .append(
+            Webhook {
+                tenant: tenant.name.clone(),
+                source: "omneo".into(),
+                topic: topic(value(&headers, "x-omneo-event"))?,
+                // Omneo gives none, and its times are whole seconds: two equal bodies may be two changes.
+                delivery_id: None,
+                occurred_at: clock::rfc3339(received_at),
+                received_at,
+                api_version: String::new(),
+                payload: text(&body)?,
+            },
+            tenant.limits,
+        )
         .await
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

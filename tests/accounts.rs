@@ -92,7 +92,7 @@ async fn a_tenant_is_added_serves_and_is_gone() {
     let deeds: Vec<_> = audit.as_array().unwrap().iter().map(|deed| deed["what"].as_str().unwrap()).collect();
     assert_eq!(deeds[0], "removed tenant acme");
     assert!(
-        deeds.contains(&"added tenant acme") && deeds.contains(&"changed its shop, addresses or rates"),
+        deeds.contains(&"added tenant acme") && deeds.contains(&"changed its shop, addresses, rates or limits"),
         "{deeds:?}"
     );
     desk.host.stop().await;

@@ -151,7 +151,7 @@ async fn a_direction_is_held_until_somebody_lets_it_run() {
     let there_are = "there is no direction `stripe`: there are `shopify` and `omneo`, where events come from";
     assert_eq!(detail(&unknown), (404, there_are));
     let unknown = put(&operator, "omneo", json!({"mode": "stop", "why": "?"})).await;
-    assert_eq!(unknown.0, 400);
+    assert_eq!(unknown.0, 422);
     assert!(
         detail(&unknown).1.contains("unknown variant `stop`, expected one of `run`, `hold`, `drop`"),
         "{unknown:?}"

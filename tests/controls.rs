@@ -1,4 +1,4 @@
-//! What an operator does while events flow: directions that are held or dropped.
+//! What an operator does while events flow: directions that are held or dropped, and what a tenant may take of the host.
 //!
 //! `say` of the hostile rules asks for one call that names the event.
 
@@ -9,9 +9,20 @@ use std::time::{Duration, Instant};
 
 use host::{Host, TENANT, hostile_component};
 use reqwest::Method;
-use tandem::journal::{Appended, Direction, EventRow, Filter, Journal, Mode};
+use tandem::clock;
+use tandem::config::Quota;
+use tandem::journal::{Appended, Direction, EventRow, Filter, Journal, Mode, Range};
 use tandem::model::{EventId, Webhook};
+use tandem::retention;
+use tandem::tenants::Tenants;
 use tandem_standin::{Fault, Rule, sign_shopify};
+
+/// A host whose tenant has these limits.
+async fn limited(limits: Quota) -> Host {
+    let mut host = start().await;
+    host.config.tenants[0].limits = limits;
+    host.restart(|_| ()).await
+}
 
 async fn start() -> Host {
     let engine = tandem::engine::building_engine().unwrap();
@@ -27,13 +38,21 @@ async fn say(journal: &Journal, source: &str, id: u64, nth: u64) -> EventId {
         topic: "say".into(),
         delivery_id: None,
         occurred_at: "2026-01-02T03:04:05Z".into(),
-        received_at: tandem::clock::now(),
+        received_at: clock::now(),
         api_version: "2026-07".into(),
         payload: format!(r#"{{"id": {id}, "nth": {nth}}}"#),
     };
     match journal.append(webhook).await.unwrap() {
         Appended::Accepted(event) | Appended::Duplicate(event) => event,
     }
+}
+
+/// Sends a webhook as Shopify does; gives status and text of the answer.
+async fn post(host: &Host, topic: &str, body: &str) -> (u16, String) {
+    let (shop, signature) = (host::shop(TENANT), sign_shopify(host::SECRET, body.as_bytes()));
+    let headers =
+        [("x-shopify-shop-domain", &*shop), ("x-shopify-hmac-sha256", &signature), ("x-shopify-topic", topic)];
+    host.request(Method::POST, "/webhooks/shopify", &headers, body.to_owned()).await
 }
 
 async fn direct(host: &Host, source: &str, mode: Mode) {
@@ -156,12 +175,7 @@ async fn what_is_dropped_is_acknowledged_and_skipped() {
     // It had arrived before.
     assert_eq!(host.over(held).await.outcome.as_deref(), Some("done"));
 
-    let post = async |topic: &str, body: &'static str| {
-        let (shop, signature) = (host::shop(TENANT), sign_shopify(host::SECRET, body.as_bytes()));
-        let headers =
-            [("x-shopify-shop-domain", &*shop), ("x-shopify-hmac-sha256", &signature), ("x-shopify-topic", topic)];
-        host.request(Method::POST, "/webhooks/shopify", &headers, body).await
-    };
+    let post = async |topic: &str, body: &str| post(&host, topic, body).await;
     let (status, said) = post("say", r#"{"id": 1, "nth": 2}"#).await;
     let number = said.trim().strip_prefix("dropped as event ").and_then(|number| number.parse().ok());
     let dropped = host.row(EventId(number.unwrap_or_else(|| panic!("{status} {said}"))));
@@ -181,5 +195,128 @@ async fn what_is_dropped_is_acknowledged_and_skipped() {
     let mut told: Vec<_> = told(&host).into_iter().collect();
     told.sort_unstable();
     assert_eq!(told, [(1, 1), (3, 1), (4, 1)]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_too_much_at_a_time_is_told_when_to_send_again() {
+    let host = limited(Quota { events_per_second: 1, ..Quota::default() }).await;
+    let mut accepted = 0;
+    let refused = loop {
+        match post(&host, "say", &format!(r#"{{"id": 1, "nth": {accepted}}}"#)).await {
+            (200, _) => accepted += 1,
+            refused => break refused,
+        }
+    };
+    assert_eq!(refused, (429, "more than 1 webhooks a second; send it again in 1 s\n".into()));
+    // Ten seconds' worth, and what came back meanwhile.
+    assert!((10..20).contains(&accepted), "{accepted}");
+    let redact = r#"{"shop_id": 1, "customer": {"id": 9}}"#;
+    assert_eq!(post(&host, "customers/redact", redact).await.0, 200);
+    // An operator may give it more at once.
+    let host = host.restart(|_| ()).await;
+    assert_eq!(post(&host, "say", r#"{"id": 1, "nth": 99}"#).await.0, 200);
+    host.stop().await;
+}
+
+/// What the triggers have counted, which must be what there is.
+fn bytes(host: &Host) -> u64 {
+    let connection = rusqlite::Connection::open(&host.journal).unwrap();
+    let all = "SELECT (SELECT total(octet_length(payload)) FROM events)
+        + (SELECT total(octet_length(call) + coalesce(octet_length(reply), 0)) FROM calls)";
+    let all: f64 = connection.query_row(all, [], |row| row.get(0)).unwrap();
+    let counted = host.server.journal.read(|reader| reader.bytes_of(TENANT)).unwrap();
+    assert_eq!(counted as f64, all);
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_journal_refuses_webhooks_until_there_is_room() {
+    let host = limited(Quota { journal_bytes_max: 4_000, ..Quota::default() }).await;
+    let (mut accepted, body) = (0, format!(r#"{{"id": 1, "nth": 1, "note": "{}"}}"#, "a".repeat(500)));
+    let refused = loop {
+        match post(&host, "say", &body).await {
+            (200, _) => accepted += 1,
+            refused => break refused,
+        }
+    };
+    assert_eq!(refused, (507, "the 4000 bytes of this tenant's journal are used up\n".into()));
+    assert!((2..8).contains(&accepted), "{accepted}");
+    // What is under way ends, beyond the limit too, and what is to be redacted makes room.
+    until("all of them", || waiting(&host, "shopify") == 0).await;
+    assert!(bytes(&host) > 3_000);
+    assert_eq!(post(&host, "shop/redact", r#"{"shop_id": 1}"#).await.0, 200);
+    until("the redaction", || waiting(&host, "shopify") == 0).await;
+    assert!(bytes(&host) < 100);
+    assert_eq!(post(&host, "say", &body).await.0, 200);
+    until("the last one", || waiting(&host, "shopify") == 0).await;
+    bytes(&host);
+    host.stop().await;
+}
+
+/// What is over and old leaves with all that hangs on it; what others need stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_its_tenant_keeps_leaves_the_journal() {
+    let host = limited(Quota { keep_days: 7, ..Quota::default() }).await;
+    let event = async |topic: &str, body: &str| {
+        let event = host.event(TENANT, topic, body).await;
+        host.over(event).await;
+        event
+    };
+    let first = event("remember", r#"{"id": 1, "a": 1}"#).await;
+    let second = event("remember", r#"{"id": 1, "b": 2}"#).await;
+    let called = event("say", r#"{"id": 2, "nth": 1}"#).await;
+    let dead = event("broken", r#"{"id": 3}"#).await;
+    direct(&host, "shopify", Mode::Hold).await;
+    let held = host.event(TENANT, "say", r#"{"id": 4, "nth": 2}"#).await;
+    direct(&host, "shopify", Mode::Run).await;
+    let recalled = event("recall", r#"{"id": 1}"#).await;
+    let third = event("remember", r#"{"id": 1, "c": 3}"#).await;
+    host.over(held).await;
+    let connection = rusqlite::Connection::open(&host.journal).unwrap();
+    let age = |event: EventId, days: i64| {
+        let ms = days * 24 * 3_600 * 1_000;
+        let older = "UPDATE events SET received_at = received_at - ?1, ended_at = ended_at - ?1 WHERE id = ?2";
+        connection.execute(older, [ms, event.0]).unwrap();
+    };
+    [first, second, called, dead].into_iter().for_each(|event| age(event, 8));
+    age(recalled, 6);
+    // Retried after a long time, it is not over for long.
+    connection.execute("UPDATE events SET received_at = 0 WHERE id = ?", [held.0]).unwrap();
+
+    let tenants = Tenants::new(&host.config.tenants);
+    let journal = &host.server.journal;
+    assert_eq!(retention::sweep(journal, &tenants, clock::now()).await.unwrap(), 3);
+    assert_eq!(retention::sweep(journal, &tenants, clock::now()).await.unwrap(), 0);
+    let left: Vec<_> = events(&host, "shopify").iter().map(|row| row.event.id).collect();
+    assert_eq!(left, [dead, held, recalled, third]);
+    bytes(&host);
+    for (table, rows) in [("runs", 4), ("calls", 1), ("attempts", 1)] {
+        let count = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+        assert_eq!(count, Ok(rows), "{table}");
+    }
+    // What a later event began with is there still, and what nobody began with any more is not.
+    let began = journal.read(|reader| reader.began_with(recalled)).unwrap();
+    assert_eq!(began, Some(vec![(second, r#"{"id": 1, "b": 2}"#.to_owned())]));
+    let memories: Vec<String> = {
+        let mut statement = connection.prepare("SELECT body FROM memory ORDER BY revision").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(memories, [r#"{"id": 1, "b": 2}"#, r#"{"id": 1, "c": 3}"#]);
+    let whole = journal.read(|reader| {
+        let span = reader.span(TENANT, Range::Last(u64::MAX))?.unwrap();
+        Ok(reader.recorded(TENANT, None, span)?.iter().all(|recorded| recorded.is_whole))
+    });
+    assert!(whole.unwrap());
+    let again = event("recall", r#"{"id": 1}"#).await;
+    assert_eq!(host.row(again).reason.as_deref(), Some(r#"["{\"id\": 1, \"c\": 3}"]"#));
+
+    // The newest keeps its number, however old.
+    age(again, 99);
+    [dead, held, recalled, third].into_iter().for_each(|event| age(event, 99));
+    assert_eq!(retention::sweep(journal, &tenants, clock::now()).await.unwrap(), 3);
+    let left: Vec<_> = events(&host, "shopify").iter().map(|row| row.event.id).collect();
+    assert_eq!(left, [dead, again]);
+    assert!(event("say", r#"{"id": 5, "nth": 5}"#).await > again);
     host.stop().await;
 }

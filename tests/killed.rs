@@ -309,8 +309,8 @@ async fn killed_in_the_middle_of_a_redaction() {
     let events = 5_000;
     let insert = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
         INSERT INTO events (tenant, source, topic, occurred_at, received_at, api_version, payload, outcome, ended_at)
-        SELECT 'acme', 'shopify', 'checkouts/create', '2026-01-02T03:04:05Z', 0, '2026-07',
-               json_object('id', n, 'email', 'ada@lovelace.dev'), 'skipped', 0 FROM n";
+        SELECT 'acme', 'shopify', 'checkouts/create', '2026-01-02T03:04:05Z', unixepoch() * 1000, '2026-07',
+               json_object('id', n, 'email', 'ada@lovelace.dev'), 'skipped', unixepoch() * 1000 FROM n";
     host.until("the journal", || Reader::open(&host.journal()).is_ok()).await;
     let connection = rusqlite::Connection::open(host.journal()).unwrap();
     connection.execute_batch("PRAGMA secure_delete = ON").unwrap();

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
 use tandem::client::Client;
-use tandem::config::{Peer, RulesFrom, Tenant};
+use tandem::config::{Peer, Quota, RulesFrom, Tenant};
 use tandem::model::Request;
 use tandem::paint::Paint;
 use tandem::rules::Manifest;
@@ -95,6 +95,7 @@ impl Town {
             rules: RulesFrom::File(self.rules()),
             shopify: peer(self.shopify.url(), ShopifyOptions::default().token),
             omneo: peer(self.omneo.url(), OmneoOptions::default().token),
+            limits: Quota::default(),
         };
         let allow = vec![self.shopify.address().to_string(), self.omneo.address().to_string()];
         let client = Client::new(2_000, allow).unwrap();

@@ -1,5 +1,7 @@
 //! The verbs about tenants themselves: add, show, change, remove, and other credentials. No answer has a secret in it.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -9,6 +11,7 @@ use utoipa::ToSchema;
 use super::{Admin, Body, Of, Problem, Side, Who};
 use crate::accounts::{self, Refused, Secrets, Wanted, WantedSide};
 use crate::clock;
+use crate::config::Quota;
 use crate::model::Millis;
 
 const HOUR_MS: Millis = 3_600_000;
@@ -30,6 +33,9 @@ pub(super) struct Account {
     active: Option<String>,
     shopify: AccountSide,
     omneo: AccountSide,
+    limits: Quota,
+    /// Bytes of its payloads, calls and replies in the journal.
+    journal_bytes: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -60,6 +66,10 @@ pub(super) struct New {
     shop: String,
     shopify: NewSide,
     omneo: NewSide,
+    /// What is absent is as usual.
+    #[serde(default)]
+    #[schema(value_type = Quota)]
+    limits: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -82,6 +92,9 @@ pub(super) struct Change {
     shopify: ChangeSide,
     #[serde(default)]
     omneo: ChangeSide,
+    #[serde(default)]
+    #[schema(value_type = Quota)]
+    limits: BTreeMap<String, u64>,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -120,11 +133,11 @@ pub(super) struct One {
 pub(super) async fn add(
     State(admin): State<Admin>,
     who: Who,
-    Body(New { tenant, shop, shopify, omneo }): Body<New>,
+    Body(New { tenant, shop, shopify, omneo, limits }): Body<New>,
 ) -> Result<(StatusCode, Json<Account>), Problem> {
     who.is_operator()?;
     let side = |side: &NewSide| WantedSide { url: side.url.clone(), per_minute: side.per_minute };
-    let wanted = Wanted { shop: Some(shop), shopify: side(&shopify), omneo: side(&omneo) };
+    let wanted = Wanted { shop: Some(shop), shopify: side(&shopify), omneo: side(&omneo), limits };
     let secrets = [shopify, omneo].map(|side| Secrets { token: side.token, webhook_secrets: side.webhook_secrets });
     let account = admin.0.accounts.add(&tenant, wanted, secrets, &who.name).await?;
     Ok((StatusCode::CREATED, Json(shown(&admin, tenant, Some(account)).await?)))
@@ -139,18 +152,18 @@ pub(super) async fn show(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
     Ok(Json(shown(&admin, tenant, kept).await?))
 }
 
-/// Changes shop, addresses or rates. Calls that wait go by them, too. Takes an operator's token.
+/// Changes shop, addresses, rates or limits. Calls that wait go by them, too. Takes an operator's token.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)), request_body = Change,
     responses((status = 200, body = Account), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn change(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Change { shop, shopify, omneo }): Body<Change>,
+    Body(Change { shop, shopify, omneo, limits }): Body<Change>,
 ) -> Answer<Account> {
     who.is_operator()?;
     let side = |side: ChangeSide| WantedSide { url: side.url, per_minute: side.per_minute };
-    let wanted = Wanted { shop, shopify: side(shopify), omneo: side(omneo) };
+    let wanted = Wanted { shop, shopify: side(shopify), omneo: side(omneo), limits };
     let account = admin.0.accounts.change(&tenant, wanted, &who.name).await?;
     Ok(Json(shown(&admin, tenant, Some(account)).await?))
 }
@@ -215,7 +228,8 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`")));
     };
     let of = tenant.clone();
-    let active = admin.read(move |reader| reader.active(&of)).await?.map(|active| active.digest);
+    let (active, journal_bytes) = admin.read(move |reader| Ok((reader.active(&of)?, reader.bytes_of(&of)?))).await?;
+    let active = active.map(|active| active.digest);
     let now = clock::now();
     let secret = |secret: &accounts::Secret| WebhookSecret {
         id: secret.id.clone(),
@@ -246,6 +260,8 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
         active,
         shopify,
         omneo,
+        limits: known.limits,
+        journal_bytes,
     })
 }
 

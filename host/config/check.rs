@@ -7,15 +7,13 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::file::{DeliveryFile, PeerFile, TenantFile};
-use super::{Delivery, Peer, RulesFrom, Tenant, check_name, check_public_url, check_url};
+use super::{Delivery, Peer, Quota, RulesFrom, Tenant, check_name, check_public_url, check_url};
 use crate::engine::Limits;
 use crate::vault::Keys;
 
 /// Bodies that Shopify sends have been seen up to a few hundred KiB.
 const BODY_BYTES_MAX: usize = 2 << 20;
 const TIMEOUT_MS: u64 = 20_000;
-/// Calls of one tenant to one target at a time.
-const CONCURRENT_CALLS: usize = 8;
 /// Delays before each further attempt, in milliseconds: about two days in all.
 const RETRY_DELAYS_MS: [u64; 13] = [
     1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000,
@@ -103,18 +101,31 @@ impl Check<'_> {
                 "{at}: `quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
             ));
         }
-        let concurrent_calls = file.concurrent_calls.as_ref().map_or(CONCURRENT_CALLS, |given| *given.get_ref());
-        if let Some(given) = &file.concurrent_calls
-            && concurrent_calls == 0
-        {
-            let at = self.at(given);
-            self.problem(format!("{at}: `concurrent_calls = 0` would send nothing\nhint: use 1 or more"));
-        }
         let retry_delays_ms = file.retry_delays_ms.clone().unwrap_or_else(|| RETRY_DELAYS_MS.to_vec());
-        Delivery { timeout_ms, retry_delays_ms, quiet_ms, concurrent_calls }
+        Delivery { timeout_ms, retry_delays_ms, quiet_ms }
     }
 
-    pub fn tenant(&mut self, name: &str, file: &TenantFile, folder: &Path, allow: &[String]) -> Option<Tenant> {
+    /// Limits as they are given, with those beside them that are not.
+    pub fn limits<'a>(
+        &mut self,
+        mut limits: Quota,
+        given: impl IntoIterator<Item = (&'a str, &'a Spanned<u64>)>,
+    ) -> Quota {
+        for (name, given) in given {
+            let at = self.at(given);
+            if !limits.set(name, *given.get_ref()) {
+                let names: Vec<_> = Quota::names().map(|name| format!("`{name}`")).collect();
+                self.problem(format!("{at}: there is no limit `{name}`\nhint: there are {}", names.join(", ")));
+            } else if let Some((_, why)) = limits.problems().into_iter().find(|(of, _)| *of == name) {
+                self.problem(format!("{at}: {why}"));
+            }
+        }
+        limits
+    }
+
+    /// `limits` are those of a tenant that names none.
+    pub fn tenant(&mut self, name: &str, file: &TenantFile, limits: Quota, allow: &[String]) -> Option<Tenant> {
+        let folder = self.folder;
         if let Err(why) = check_name(name) {
             self.problem(format!("{}: {why}", self.name));
         }
@@ -137,7 +148,8 @@ impl Check<'_> {
         let shop = file.shop.get_ref().to_ascii_lowercase();
         let shopify = self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow);
         let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
-        Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo? })
+        let limits = self.limits(limits, file.limits.iter().map(|(name, given)| (name.as_str(), given)));
+        Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo?, limits })
     }
 
     pub fn peer(

@@ -59,7 +59,7 @@ pub struct DeliveryFile {
     pub timeout_ms: Option<Spanned<u64>>,
     pub retry_delays_ms: Option<Vec<u64>>,
     pub quiet_ms: Option<Spanned<u64>>,
-    pub concurrent_calls: Option<Spanned<usize>>,
+    pub concurrent_calls: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +70,8 @@ pub struct TenantFile {
     pub component: Option<Spanned<PathBuf>>,
     pub shopify: PeerFile,
     pub omneo: PeerFile,
+    #[serde(default)]
+    pub limits: BTreeMap<String, Spanned<u64>>,
 }
 
 #[derive(Deserialize)]

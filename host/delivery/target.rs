@@ -3,11 +3,11 @@
 //! Knows what Shopify says of cost and throttling; not what becomes of a call.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use crate::budget::Bucket;
@@ -22,9 +22,17 @@ const MUTATION_COST: f64 = 15.0;
 const QUERY_COST: f64 = 10.0;
 
 pub struct Target {
-    slots: Semaphore,
+    /// How many there are, and those that are free.
+    slots: Mutex<(usize, Arc<Semaphore>)>,
     budget: Mutex<Budget>,
     paused: watch::Sender<BTreeMap<Cause, String>>,
+}
+
+/// What may be sent to it now.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    pub per_minute: Option<u32>,
+    pub concurrent_calls: usize,
 }
 
 /// What a target takes no calls for. Several may stand at once, and each goes by itself.
@@ -47,10 +55,10 @@ struct Budget {
 }
 
 impl Target {
-    pub fn new(name: &str, concurrent_calls: usize) -> Self {
+    pub fn new(name: &str) -> Self {
         let cost = (name == "shopify").then(|| Bucket::new(SHOPIFY_BUCKET.0, SHOPIFY_BUCKET.1, clock::now()));
         Self {
-            slots: Semaphore::new(concurrent_calls),
+            slots: Mutex::new((0, Arc::new(Semaphore::new(0)))),
             budget: Mutex::new(Budget { per_minute: None, rate: None, cost }),
             paused: watch::Sender::default(),
         }
@@ -82,26 +90,34 @@ impl Target {
     }
 
     /// A slot to send in, once the target is not paused and has the budget.
-    /// `per_minute` is asked each time, since an operator may change it.
-    pub async fn admission(
-        &self,
-        request: &Request,
-        per_minute: impl Fn() -> Option<u32>,
-    ) -> tokio::sync::SemaphorePermit<'_> {
+    /// `allowed` is asked each time, since an operator may change it.
+    pub async fn admission(&self, request: &Request, allowed: impl Fn() -> Allowed) -> OwnedSemaphorePermit {
         loop {
             let mut paused = self.paused.subscribe();
             // The sender lives as long as `self`.
             let _ = paused.wait_for(BTreeMap::is_empty).await;
-            let taken = self.budget().take(request, per_minute(), clock::now());
+            let Allowed { per_minute, concurrent_calls } = allowed();
+            let taken = self.budget().take(request, per_minute, clock::now());
             if let Err(ms) = taken {
                 sleep(Duration::from_millis(ms)).await;
                 continue;
             }
-            let slot = self.slots.acquire().await.expect("the slots are never closed");
+            // Closed: there are more or fewer by now.
+            let Ok(slot) = self.slots(concurrent_calls).acquire_owned().await else { continue };
             if self.paused.borrow().is_empty() {
                 return slot;
             }
         }
+    }
+
+    /// What is sent in old slots is not waited for when their number changes; who waits for one waits for a new one.
+    fn slots(&self, wanted: usize) -> Arc<Semaphore> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.0 != wanted {
+            slots.1.close();
+            *slots = (wanted, Arc::new(Semaphore::new(wanted)));
+        }
+        slots.1.clone()
     }
 
     /// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success.
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn each_cause_of_a_pause_goes_by_itself() {
-        let target = Target::new("omneo", 1);
+        let target = Target::new("omneo");
         target.pause(Cause::Unauthorized, "omneo answers 401".into());
         target.pause(Cause::Ordered, "paused by ops: a migration".into());
         assert_eq!(target.why_paused().as_deref(), Some("paused by ops: a migration; omneo answers 401"));
@@ -224,5 +240,34 @@ mod tests {
         assert_eq!(target.why_paused().as_deref(), Some("shopify answers 402"));
         target.resume();
         assert_eq!(target.why_paused(), None);
+    }
+
+    #[tokio::test]
+    async fn the_number_of_slots_changes_while_calls_wait() {
+        let target = Arc::new(Target::new("omneo"));
+        let request = Request::Graphql { document: String::new(), variables: String::new() };
+        let allowed = Arc::new(Mutex::new(1));
+        let ask = || {
+            let (target, request, allowed) = (target.clone(), request.clone(), allowed.clone());
+            let allowed = move || Allowed { per_minute: None, concurrent_calls: *allowed.lock().unwrap() };
+            Box::pin(async move { target.admission(&request, allowed).await })
+        };
+        let _first = ask().await;
+        let mut second = ask();
+        assert!(at_once(&mut second).await.is_none());
+        *allowed.lock().unwrap() = 2;
+        let _third = ask().await;
+        let _second = second.await;
+        let mut fourth = ask();
+        assert!(at_once(&mut fourth).await.is_none());
+    }
+
+    /// What a future gives at once, if anything.
+    async fn at_once<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+        std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await
     }
 }

@@ -1,7 +1,9 @@
 //! How a webhook is taken in: to be run, or as one that is over already. Knows what it is refused for; not who sent it.
 
+use anyhow::Context;
 use rusqlite::Transaction;
 
+use super::keep::bytes;
 use super::{Appended, Arrived, Journal, append, finish};
 use crate::model::{Outcome, Webhook};
 
@@ -10,27 +12,34 @@ use crate::model::{Outcome, Webhook};
 pub struct Terms {
     /// Why it is skipped and nothing is done about it, if so.
     pub skipped: Option<String>,
+    /// What the tenant's payloads, calls and replies may come to with it, in bytes.
+    pub bytes_max: Option<u64>,
 }
 
 impl Journal {
     /// Takes a webhook in. When this returns it is on disk.
     pub async fn append(&self, webhook: Webhook) -> anyhow::Result<Appended> {
-        self.take_in(webhook, Terms::default()).await
+        self.take_in(webhook, Terms::default()).await?.context("no room for a webhook, without a limit")
     }
 
-    /// The same on these terms.
-    pub async fn take_in(&self, webhook: Webhook, terms: Terms) -> anyhow::Result<Appended> {
+    /// The same on these terms. `None`: there is no room for it.
+    pub async fn take_in(&self, webhook: Webhook, terms: Terms) -> anyhow::Result<Option<Appended>> {
         let feeds = self.feeds.clone();
         let (tenant, waits) = (webhook.tenant.clone(), terms.skipped.is_none());
         let take = move |tx: &Transaction| {
+            if let Some(most) = terms.bytes_max
+                && bytes(tx, &webhook.tenant)?.saturating_add(webhook.payload.len() as u64) > most
+            {
+                return Ok(None);
+            }
             let appended = append(tx, &webhook)?;
             if let (Appended::Accepted(event), Some(why)) = (appended, &terms.skipped) {
                 finish(tx, event, Outcome::Skipped, None, why, None)?;
             }
-            Ok(appended)
+            Ok(Some(appended))
         };
-        let tell = move |appended: &Appended| {
-            if let Appended::Accepted(event) = *appended
+        let tell = move |appended: &Option<Appended>| {
+            if let Some(Appended::Accepted(event)) = *appended
                 && waits
             {
                 let _ = feeds.events.send(Arrived { event, tenant });

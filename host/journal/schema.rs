@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
 /// `user_version` says how many of these it has.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
@@ -20,6 +20,23 @@ const STEPS: [&str; 4] = [
     // What a replay compares beside calls and endings.
     "ALTER TABLE runs ADD COLUMN names TEXT;
      ALTER TABLE runs ADD COLUMN remembered INTEGER;",
+    // Events leave by their age while what they left is remembered; and each tenant's bytes are counted.
+    "ALTER TABLE memory RENAME TO remembered_of_old;
+     CREATE TABLE memory (
+       revision INTEGER PRIMARY KEY,
+       entity INTEGER NOT NULL,
+       event INTEGER NOT NULL,
+       body TEXT NOT NULL,
+       current INTEGER NOT NULL
+     ) STRICT;
+     INSERT INTO memory SELECT revision, entity, event, body, current FROM remembered_of_old;
+     DROP TABLE remembered_of_old;
+     CREATE TABLE usage (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+     INSERT INTO usage SELECT tenant, sum(bytes) FROM (
+       SELECT tenant, octet_length(payload) AS bytes FROM events
+       UNION ALL SELECT events.tenant, octet_length(call) + coalesce(octet_length(reply), 0)
+         FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
+     ) GROUP BY tenant;",
 ];
 
 /// Makes the tables, or adds to them what they lack.

@@ -43,7 +43,8 @@ CREATE INDEX IF NOT EXISTS names_of ON names (entity);
 CREATE TABLE IF NOT EXISTS memory (
   revision INTEGER PRIMARY KEY,
   entity INTEGER NOT NULL,
-  event INTEGER NOT NULL REFERENCES events,
+  -- The one that left it; it may have left the journal since.
+  event INTEGER NOT NULL,
   body TEXT NOT NULL,
   -- Whether it is what the entity remembers now. Two at once: entities were joined and have not remembered since.
   current INTEGER NOT NULL
@@ -99,6 +100,35 @@ CREATE TABLE IF NOT EXISTS log (
   run INTEGER PRIMARY KEY REFERENCES runs,
   lines TEXT NOT NULL
 ) STRICT;
+
+-- Bytes of the payloads, calls and replies of each tenant. Counted where they are written, so that nobody has to add up.
+CREATE TABLE IF NOT EXISTS usage (
+  tenant TEXT PRIMARY KEY,
+  bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS event_added AFTER INSERT ON events BEGIN
+  INSERT INTO usage (tenant, bytes) VALUES (new.tenant, octet_length(new.payload))
+  ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS event_changed AFTER UPDATE OF payload ON events BEGIN
+  UPDATE usage SET bytes = bytes + octet_length(new.payload) - octet_length(old.payload) WHERE tenant = new.tenant;
+END;
+CREATE TRIGGER IF NOT EXISTS event_removed AFTER DELETE ON events BEGIN
+  UPDATE usage SET bytes = bytes - octet_length(old.payload) WHERE tenant = old.tenant;
+END;
+CREATE TRIGGER IF NOT EXISTS call_added AFTER INSERT ON calls BEGIN
+  UPDATE usage SET bytes = bytes + octet_length(new.call) + coalesce(octet_length(new.reply), 0)
+  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = new.run));
+END;
+CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF call, reply ON calls BEGIN
+  UPDATE usage SET bytes = bytes + octet_length(new.call) + coalesce(octet_length(new.reply), 0)
+      - octet_length(old.call) - coalesce(octet_length(old.reply), 0)
+  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = new.run));
+END;
+CREATE TRIGGER IF NOT EXISTS call_removed AFTER DELETE ON calls BEGIN
+  UPDATE usage SET bytes = bytes - octet_length(old.call) - coalesce(octet_length(old.reply), 0)
+  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = old.run));
+END;
 
 -- Settings that may not change once people are linked by them, as they were when the tenant's rules last ran.
 CREATE TABLE IF NOT EXISTS fixed_settings (

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
-use tandem::config::{Config, Delivery, Peer, RulesFrom, Tenant};
+use tandem::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{EventRow, RunRow};
 use tandem::model::EventId;
 use tandem::rules::Plugin;
@@ -182,6 +182,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         rules: RulesFrom::Component(folder.join("rules.wasm")),
         shopify: peer.clone(),
         omneo: peer.clone(),
+        limits: Quota::default(),
     };
     Config {
         public_url: None,
@@ -190,7 +191,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         journal: folder.join("tandem.db"),
         body_bytes_max: BODY_BYTES_MAX,
         allow: vec![omneo.address().to_string()],
-        delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000, concurrent_calls: 8 },
+        delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         tenants: tenants.iter().map(tenant).collect(),
         keys: Keys::default(),
         relink: vec![],

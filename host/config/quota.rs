@@ -1,0 +1,111 @@
+//! What one tenant may take of the host: each limit with its default and its bounds, and why these are so.
+//!
+//! Knows numbers; not who holds a tenant to them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Days that an event is kept at least.
+pub const KEEP_DAYS_MIN: u64 = 7;
+
+/// The limits of one tenant, `[tenants.NAME.limits]` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Webhooks taken in per second; ten seconds' worth may come at once. More are answered with 429 and `Retry-After`.
+    /// Shopify counts any answer but a 2xx as a failure: it sends again, 8 times in 4 hours, and a subscription whose
+    /// deliveries all fail is deleted after that; Omneo sends again hourly and daily, where the webhook says so. Neither is
+    /// known to heed `Retry-After`. So this is for a sender that has run wild, and far above what a shop sends.
+    pub events_per_second: u64,
+    /// Calls under way at a time, to each of the two systems.
+    pub concurrent_calls: u64,
+    /// Bytes of payloads, calls and replies in the journal. Beyond it webhooks are answered with 507, until retention or a
+    /// redaction has made room; what is under way goes on.
+    pub journal_bytes_max: u64,
+    /// Days that an event stays in the journal once it is over, with its runs, calls and replies. Dead letters, names and
+    /// memory stay. At least a week: a webhook sent again later than that would be a new event, and Shopify gives up after
+    /// four hours.
+    pub keep_days: u64,
+}
+
+/// What a limit may be.
+struct Bound {
+    name: &'static str,
+    least: u64,
+    most: u64,
+    /// Why not less, and why not more.
+    why: [&'static str; 2],
+}
+
+const BOUNDS: [Bound; 4] = [
+    Bound {
+        name: "events_per_second",
+        least: 1,
+        most: 100_000,
+        why: ["nothing would be taken in", "no host takes in as many"],
+    },
+    Bound {
+        name: "concurrent_calls",
+        least: 1,
+        most: 1_000,
+        why: ["nothing would be sent", "no system takes as many at a time"],
+    },
+    Bound {
+        name: "journal_bytes_max",
+        least: 16 << 20,
+        most: 1 << 44,
+        why: ["a few large orders would fill it", "a journal is one file, and nobody backs up as much"],
+    },
+    Bound {
+        name: "keep_days",
+        least: KEEP_DAYS_MIN,
+        most: 3_650,
+        why: [
+            "a webhook that its sender repeats would be a new event",
+            "personal data is not kept for longer than ten years",
+        ],
+    },
+];
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { events_per_second: 1_000, concurrent_calls: 8, journal_bytes_max: 10 << 30, keep_days: 90 }
+    }
+}
+
+impl Quota {
+    /// The names of all limits, in the order in which they are told.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BOUNDS.iter().map(|bound| bound.name)
+    }
+
+    /// Sets a limit by its name. `false`: there is none of that name.
+    pub fn set(&mut self, name: &str, value: u64) -> bool {
+        let place = match name {
+            "events_per_second" => &mut self.events_per_second,
+            "concurrent_calls" => &mut self.concurrent_calls,
+            "journal_bytes_max" => &mut self.journal_bytes_max,
+            "keep_days" => &mut self.keep_days,
+            _ => return false,
+        };
+        *place = value;
+        true
+    }
+
+    /// What is wrong with each of them: its name, and what to say.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let values = [self.events_per_second, self.concurrent_calls, self.journal_bytes_max, self.keep_days];
+        let wrong = BOUNDS.iter().zip(values).filter_map(|(bound, value)| Some((bound.name, bound.problem(value)?)));
+        wrong.collect()
+    }
+}
+
+impl Bound {
+    fn problem(&self, value: u64) -> Option<String> {
+        let Self { name, least, most, why: [too_little, too_much] } = self;
+        if value < *least {
+            return Some(format!("`{name} = {value}` is too little: {too_little}\nhint: use {least} or more"));
+        }
+        (value > *most).then(|| format!("`{name} = {value}` is too much: {too_much}\nhint: use {most} at most"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Retention: takes out of the journal, a few at a time and in the background, what is over and older than its tenant keeps
+//! it.
+//!
+//! Knows how long each tenant keeps events; not what hangs on one.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::config::KEEP_DAYS_MIN;
+use crate::journal::{Journal, Old};
+use crate::model::{EventId, Millis};
+use crate::tenants::Tenants;
+
+/// From one look through the journal to the next.
+const EVERY: Duration = Duration::from_secs(3_600);
+/// Events that one write takes out, so that no webhook waits long behind it.
+const EVENTS_PER_WRITE: usize = 20;
+/// Events of one read.
+const EVENTS_PER_READ: usize = 1_000;
+/// Of the writer's time, this takes one part in so many.
+const SHARE: u32 = 5;
+const DAY_MS: Millis = 24 * 3_600 * 1_000;
+
+/// Looks through the journal at start and from time to time, until told to stop.
+pub async fn run(journal: Journal, tenants: Tenants, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let looked = tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            looked = sweep(&journal, &tenants, clock::now()) => looked,
+        };
+        match looked {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!("took {removed} events out of the journal that are over and old enough"),
+            Err(error) => tracing::error!(blame = "host", "taking old events out of the journal: {error:#}"),
+        }
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Takes out what is old enough now; gives how many events that were. May be cut off between any two writes.
+pub async fn sweep(journal: &Journal, tenants: &Tenants, now: Millis) -> anyhow::Result<u64> {
+    let (mut after, mut removed) = (EventId(0), 0);
+    loop {
+        let reading = journal.clone();
+        let rows = spawn_blocking(move || reading.read(|reader| reader.received(after, EVENTS_PER_READ))).await??;
+        let Some(last) = rows.last() else { return Ok(removed) };
+        after = last.event;
+        // Whatever comes after it is younger still.
+        let is_last = last.received_at >= ago(now, KEEP_DAYS_MIN);
+        let mut old = vec![];
+        for row in rows {
+            // Of who is not here nobody has said how long to keep it.
+            let Some(tenant) = tenants.get(&row.tenant) else { continue };
+            let before = ago(now, tenant.limits.keep_days);
+            if row.received_at < before {
+                old.push(Old { event: row.event, before });
+            }
+        }
+        for some in old.chunks(EVENTS_PER_WRITE) {
+            let began = Instant::now();
+            removed += journal.remove(some.to_vec()).await?;
+            sleep(began.elapsed() * (SHARE - 1)).await;
+        }
+        if is_last {
+            return Ok(removed);
+        }
+    }
+}
+
+fn ago(now: Millis, days: u64) -> Millis {
+    now.saturating_sub(Millis::try_from(days).unwrap_or(Millis::MAX).saturating_mul(DAY_MS))
+}
