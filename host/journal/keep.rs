@@ -31,7 +31,7 @@ impl Journal {
             }
             Ok(removed)
         };
-        self.writer.write_soon(remove).await
+        self.writer.write(remove, |_| ()).await
     }
 }
 
