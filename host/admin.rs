@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::accounts::Accounts;
+use crate::client::Client;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
@@ -28,6 +29,7 @@ use crate::tenants::Tenants;
 
 mod cases;
 mod directions;
+mod setup;
 mod tenants;
 mod verbs;
 mod versions;
@@ -37,16 +39,19 @@ const TOKEN_BYTES: usize = 32;
 const TOKEN_PREFIX: &str = "tandem_";
 const TARGETS: [&str; 2] = ["shopify", "omneo"];
 
-/// What the handlers share.
 #[derive(Clone)]
-pub struct Admin(Arc<Inner>);
+pub struct Admin(Arc<Shared>);
 
-struct Inner {
-    journal: Journal,
-    delivery: Arc<Delivery>,
-    versions: Versions,
-    accounts: Accounts,
-    tenants: Tenants,
+/// What the handlers share.
+pub struct Shared {
+    pub journal: Journal,
+    pub delivery: Arc<Delivery>,
+    pub versions: Versions,
+    pub accounts: Accounts,
+    pub tenants: Tenants,
+    /// For set-up.
+    pub client: Client,
+    pub public_url: Option<String>,
 }
 
 /// Who asks: the name of a token, and the one tenant that it is for, if it is not an operator's.
@@ -112,14 +117,8 @@ pub fn document() -> String {
 }
 
 impl Admin {
-    pub fn new(
-        journal: Journal,
-        delivery: Arc<Delivery>,
-        versions: Versions,
-        accounts: Accounts,
-        tenants: Tenants,
-    ) -> Self {
-        Self(Arc::new(Inner { journal, delivery, versions, accounts, tenants }))
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 }
 
@@ -144,11 +143,13 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::openapi))
         .routes(routes!(verbs::tenants, tenants::add))
         .routes(routes!(tenants::show, tenants::change, tenants::remove))
+        .routes(routes!(setup::set_up))
         .routes(routes!(tenants::set_token))
         .routes(routes!(tenants::add_webhook_secret))
         .routes(routes!(tenants::end_webhook_secret))
         .routes(routes!(verbs::events))
         .routes(routes!(verbs::event))
+        .routes(routes!(verbs::restart))
         .routes(routes!(verbs::dead_letters))
         .routes(routes!(verbs::retry))
         .routes(routes!(verbs::discard))

@@ -117,7 +117,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
-            client,
+            client.clone(),
             config.delivery.clone(),
             tenants.clone(),
             stopping.clone(),
@@ -140,7 +140,15 @@ impl Server {
                 let mut stopping = stopping.clone();
                 let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
                 let accounts = Accounts::new(journal.clone(), tenants.clone(), delivery.clone(), lanes.clone(), config);
-                let admin = Admin::new(journal.clone(), delivery.clone(), versions.clone(), accounts, tenants.clone());
+                let admin = Admin::new(admin::Shared {
+                    journal: journal.clone(),
+                    delivery: delivery.clone(),
+                    versions: versions.clone(),
+                    accounts,
+                    tenants: tenants.clone(),
+                    client: client.clone(),
+                    public_url: config.public_url.clone(),
+                });
                 (Some(address), tokio::spawn(admin::serve(admin, listener, stopped)))
             }
             None => (None, tokio::spawn(std::future::ready(()))),

@@ -11,7 +11,7 @@ use tandem::clock;
 use tandem::config::Config;
 use tandem::serve::Server;
 use tandem::vault::Keys;
-use tandem_standin::{OmneoOptions, sign_omneo, sign_shopify};
+use tandem_standin::{OmneoOptions, Shopify, ShopifyOptions, sign_omneo, sign_shopify};
 
 const OLD_KEY: &str = "0f";
 const NEW_KEY: &str = "a1";
@@ -108,9 +108,12 @@ async fn what_waits_when_a_tenant_goes_is_done_once_when_it_is_back() {
     // Its call is refused, so the side is paused and the call waits.
     let event = desk.host.event("acme", "stray", r#"{"id": 1}"#).await;
     let asks = desk.host.event("acme", "ask", r#"{"id": 7}"#).await;
+    let restart = format!("/v1/tenants/acme/events/{}/restart", asks.0);
     let paused = |targets: &Value| targets.as_array().unwrap().iter().any(|target| !target["paused"].is_null());
     until(async || paused(&desk.get(&operator, "/v1/tenants/acme/targets").await.1)).await;
     desk.host.over(event).await;
+    assert_eq!(desk.post(&operator, &restart, json!({})).await.0, 204);
+    until(async || desk.host.show(asks).1.len() == 2).await;
     assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
 
     let right = tenant(&desk, "acme", &OmneoOptions::default().token);
@@ -122,8 +125,10 @@ async fn what_waits_when_a_tenant_goes_is_done_once_when_it_is_back() {
     }
     desk.host.over(asks).await;
     let (_, runs) = desk.host.show(asks);
-    let attempts = &runs[0].calls[0].attempts;
-    assert_eq!((runs.len(), attempts.len()), (1, 2), "one refused, one answered: {attempts:?}");
+    let attempts: Vec<_> = runs.iter().flat_map(|run| &run.calls).map(|call| call.attempts.len()).collect();
+    assert_eq!(attempts, [1, 1], "one was refused, and that of the run that took its place is answered: {runs:?}");
+    let over = desk.post(&operator, &restart, json!({})).await;
+    assert_eq!(detail(&over), (409, &*format!("event {} is over: done", asks.0)));
     desk.host.stop().await;
 }
 
@@ -262,4 +267,48 @@ async fn what_is_wrong_with_a_new_tenant_is_said_and_nothing_is_kept() {
         assert!(refused.0 == 409 && detail(&refused).1.starts_with("tenant `acme` stands in the configuration"));
     }
     desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_is_set_up_by_the_rules_that_are_active() {
+    let shopify = Shopify::start(ShopifyOptions { link_defined: false, ..ShopifyOptions::default() }).await.unwrap();
+    let allowed = shopify.address().to_string();
+    let desk = Desk::of(
+        Host::with(|config| {
+            config.keys = keys(&[OLD_KEY]);
+            config.allow.push(allowed);
+        })
+        .await,
+    );
+    let operator = desk.token("ops", None).await;
+    let mut new = tenant(&desk, "acme", &OmneoOptions::default().token);
+    new["shopify"]["url"] = json!(shopify.url());
+    new["shopify"]["token"] = json!(ShopifyOptions::default().token);
+    new["shop"] = json!(ShopifyOptions::default().shop);
+    assert_eq!(desk.post(&operator, "/v1/tenants", new).await.0, 201);
+    let set_up = async |body: Value| desk.post(&operator, "/v1/tenants/acme/setup", body).await;
+    let outside = json!({"address": "https://tandem.example.org"});
+
+    let early = set_up(outside.clone()).await;
+    assert_eq!(detail(&early), (409, "tenant `acme` has no active version\nhint: activate one first"));
+    let url = format!("http://{}/v1/tenants/acme/versions", desk.host.server.admin.unwrap());
+    let rules = desk.client.post(url).bearer_auth(&operator).header("content-type", "application/toml");
+    let deployed = rules.body("timezone = \"Australia/Sydney\"\n").send().await.unwrap().text().await.unwrap();
+    let digest = serde_json::from_str::<Value>(&deployed).unwrap()["digest"].as_str().unwrap().to_owned();
+    let path = format!("/v1/tenants/acme/versions/{digest}/activate");
+    assert_eq!(desk.post(&operator, &path, json!({})).await.0, 200);
+
+    let states = |answer: &(u16, Value), state: &str| {
+        answer.1.as_array().unwrap().iter().filter(|step| step["state"] == state).count()
+    };
+    assert_eq!(set_up(json!({})).await.0, 422);
+    assert_eq!(set_up(json!({"address": "http://plain.example.org"})).await.0, 422);
+    let dry = set_up(json!({"address": "https://tandem.example.org", "dry_run": true})).await;
+    let made = set_up(outside.clone()).await;
+    let again = set_up(outside).await;
+    let (wanted, missing) = (states(&made, "create"), states(&made, "missing"));
+    assert!(wanted > 10 && missing == 0, "{made:?}");
+    assert_eq!((states(&dry, "create"), states(&again, "create"), states(&again, "there")), (wanted, 0, wanted));
+    desk.host.stop().await;
+    shopify.stop();
 }

@@ -268,6 +268,26 @@ pub(super) async fn event(
     Ok(Json(EventInFull { event, payload, runs: runs.into_iter().map(run_of).collect() }))
 }
 
+/// Has an event that is under way begin again, on the version that is active now. What it was told so far does not count,
+/// and calls that may not be repeated are not sent a second time.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{id}/restart", params(("tenant" = String, Path), ("id" = i64, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn restart(
+    State(admin): State<Admin>,
+    Of { who, tenant }: Of,
+    Path(One { id }): Path<One>,
+) -> Result<StatusCode, Problem> {
+    let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
+    let Some((row, _)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
+    };
+    if let Some(outcome) = row.outcome {
+        return Err(Problem::new(StatusCode::CONFLICT, format!("event {id} is over: {outcome}")));
+    }
+    admin.0.versions.restart(&tenant, EventId(id)).map_err(Problem::own)?;
+    record(&admin, &who, &tenant, format!("had event {id} begin again")).await
+}
+
 /// What a person should look at, by cause, the most numerous first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/dead-letters", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<DeadLetters>), (status = 401, body = Problem), (status = 404, body = Problem)))]
