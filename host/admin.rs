@@ -30,6 +30,7 @@ use crate::tenants::Tenants;
 mod cases;
 mod directions;
 mod setup;
+mod shadow;
 mod tenants;
 mod verbs;
 mod versions;
@@ -163,6 +164,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(versions::report, versions::prove))
         .routes(routes!(versions::progress))
         .routes(routes!(cases::list_cases, cases::replace_cases, cases::remove_cases))
+        .routes(routes!(shadow::show_shadow, shadow::begin_shadow, shadow::end_shadow))
         .routes(routes!(versions::activate))
         .routes(routes!(versions::roll_back))
 }

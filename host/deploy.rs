@@ -11,6 +11,7 @@ use crate::mapping::Control;
 use crate::model::EventId;
 use crate::registry::{Activate, Deployed, Refused, Registry};
 use crate::replay::Report;
+use crate::shadow::Shadows;
 use crate::tenants::Tenants;
 
 mod proof;
@@ -23,6 +24,7 @@ use proofs::Proofs;
 #[derive(Clone)]
 pub struct Versions {
     pub registry: Registry,
+    pub shadows: Shadows,
     journal: Journal,
     lanes: Control,
     tenants: Tenants,
@@ -40,8 +42,8 @@ pub enum Unproved {
 }
 
 impl Versions {
-    pub fn new(registry: Registry, journal: Journal, lanes: Control, tenants: Tenants) -> Self {
-        Self { registry, journal, lanes, tenants, proofs: Proofs::default() }
+    pub fn new(registry: Registry, shadows: Shadows, journal: Journal, lanes: Control, tenants: Tenants) -> Self {
+        Self { registry, shadows, journal, lanes, tenants, proofs: Proofs::default() }
     }
 
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.

@@ -34,6 +34,7 @@ mod recorded;
 mod redact;
 mod runs;
 mod schema;
+mod shadows;
 mod versions;
 mod writer;
 
@@ -50,6 +51,7 @@ pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
 pub use recorded::{Range, Recorded, Run, Span};
 pub use redact::{Redacted, Texts};
 pub use runs::{By, Closed};
+pub use shadows::Shadow;
 pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configured, Moved, VersionRow};
 use writer::Writer;
 

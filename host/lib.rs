@@ -35,6 +35,7 @@ pub mod rules;
 pub mod sandbox;
 pub mod serve;
 pub mod setup;
+pub mod shadow;
 pub mod tenants;
 pub mod vault;
 pub mod verify;

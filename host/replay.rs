@@ -23,10 +23,8 @@ mod text;
 
 pub use compare::compare;
 pub use difference::{Change, Class, Difference, Kind, Shape};
-pub use report::{Candidate, Cases, Example, FailedCase, Group, Report, Require};
+pub use report::{Candidate, Cases, Example, FailedCase, Group, Report, Require, Tally};
 pub use text::text;
-
-use report::Tally;
 
 /// Threads that ask, each in an instance of the pool.
 const THREADS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
@@ -58,7 +56,10 @@ impl Replay<'_> {
         mut progress: impl FnMut(u64, u64),
     ) -> anyhow::Result<Report> {
         let began = Instant::now();
-        let mut tally = Tally::new(self);
+        let mut tally = Tally::go_on(
+            Report::empty(self.tenant, self.candidate.digest(), self.candidate.manifest()),
+            self.with_values,
+        );
         if let Some(span) = reader.span(self.tenant, self.range)? {
             let mut batch = reader.recorded(self.tenant, None, span)?;
             let mut done = 0;

@@ -28,6 +28,7 @@ use crate::registry::Registry;
 use crate::retention;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
+use crate::shadow::Shadows;
 use crate::tenants::{Taken, Tenants};
 use crate::webhook::Intake;
 
@@ -48,6 +49,7 @@ pub struct Server {
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
     stages: [JoinHandle<()>; 3],
+    shadow: Thread<()>,
     writer: Thread<()>,
 }
 
@@ -112,9 +114,10 @@ impl Server {
             }
         }
         let (lanes, requests) = mapping::requests();
-        let versions = Versions::new(registry.clone(), journal.clone(), lanes.clone(), tenants.clone());
-        let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let (stop, stopping) = watch::channel(false);
+        let (shadows, shadow) = Shadows::start(journal.clone(), registry.clone(), tenants.clone(), stopping.clone())?;
+        let versions = Versions::new(registry.clone(), shadows, journal.clone(), lanes.clone(), tenants.clone());
+        let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
             client.clone(),
@@ -180,6 +183,7 @@ impl Server {
             stop,
             intake,
             stages,
+            shadow,
             writer,
         })
     }
@@ -209,9 +213,9 @@ impl Server {
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
         drop((self.journal, self.registry, self.versions, self.delivery));
-        let joined = tokio::task::spawn_blocking(move || self.writer.join()).await.context("closing the journal")?;
-        if joined.is_err() {
-            bail!("the journal's thread ended in a panic");
+        let joined = tokio::task::spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
+        if joined.await.context("closing the journal")?.is_err() {
+            bail!("the journal's thread, or that of shadows, ended in a panic");
         }
         Ok(())
     }

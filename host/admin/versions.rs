@@ -277,7 +277,7 @@ pub(super) async fn roll_back(
 }
 
 /// The whole digest of a version that the tenant has, given its first digits.
-async fn known(admin: &Admin, tenant: &str, digest: &str) -> Result<String, Problem> {
+pub(super) async fn known(admin: &Admin, tenant: &str, digest: &str) -> Result<String, Problem> {
     let of = tenant.to_owned();
     let rows = admin.read(move |reader| reader.versions(&of)).await?;
     let mut found = rows.iter().filter(|row| digest.len() >= 6 && row.digest.starts_with(digest));

@@ -253,3 +253,19 @@ CREATE TABLE IF NOT EXISTS cases (
   files TEXT NOT NULL,
   PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
+
+-- The version that runs beside a tenant's live one, sending nothing, or the last one that did.
+CREATE TABLE IF NOT EXISTS shadows (
+  tenant TEXT PRIMARY KEY,
+  digest TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  -- The last event that it has gone past.
+  cursor INTEGER NOT NULL,
+  -- So many events are enough; null: it goes on.
+  events_max INTEGER,
+  -- What it has found, as JSON, without a value of anybody's.
+  report TEXT NOT NULL,
+  -- When and why it ended; null while it runs.
+  ended_at INTEGER,
+  ended TEXT
+) STRICT, WITHOUT ROWID;

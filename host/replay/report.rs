@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::Replay;
 use super::difference::{Change, Class, Difference, Shape};
 use crate::journal::Recorded;
 use crate::model::EventId;
+use crate::rules::Manifest;
 
 /// Of the JSON. What is only added does not change it.
 const FORMAT: u32 = 1;
@@ -126,6 +126,29 @@ pub struct Told {
 }
 
 impl Report {
+    /// Of a candidate that has seen nothing yet.
+    pub fn empty(tenant: &str, digest: &str, manifest: &Manifest) -> Self {
+        Self {
+            format: FORMAT,
+            tenant: tenant.to_owned(),
+            candidate: Candidate {
+                digest: digest.to_owned(),
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+            },
+            events: 0,
+            first: None,
+            last: None,
+            took_ms: 0,
+            recorded_by: BTreeMap::new(),
+            counts: Class::ALL.map(|class| (class, 0)).into(),
+            key_differs: 0,
+            groups: vec![],
+            ungrouped: 0,
+            cases: None,
+        }
+    }
+
     pub fn count(&self, class: Class) -> u64 {
         self.counts.get(&class).copied().unwrap_or_default()
     }
@@ -178,28 +201,17 @@ pub struct Tally {
 type Same = (Class, String, bool, Vec<Shape>);
 
 impl Tally {
-    pub fn new(replay: &Replay) -> Self {
-        let manifest = replay.candidate.manifest();
-        let report = Report {
-            format: FORMAT,
-            tenant: replay.tenant.to_owned(),
-            candidate: Candidate {
-                digest: replay.candidate.digest().to_owned(),
-                name: manifest.name.clone(),
-                version: manifest.version.clone(),
-            },
-            events: 0,
-            first: None,
-            last: None,
-            took_ms: 0,
-            recorded_by: BTreeMap::new(),
-            counts: Class::ALL.map(|class| (class, 0)).into(),
-            key_differs: 0,
-            groups: vec![],
-            ungrouped: 0,
-            cases: None,
-        };
-        Self { report, with_values: replay.with_values, groups: BTreeMap::new() }
+    /// Goes on with a report that has been told before.
+    pub fn go_on(mut report: Report, with_values: bool) -> Self {
+        let groups = std::mem::take(&mut report.groups).into_iter();
+        let same = |group: &Group| (group.class, group.note.clone(), group.key_differs, group.changes.clone());
+        let groups = groups.map(|group| (same(&group), group)).collect();
+        Self { report, with_values, groups }
+    }
+
+    /// Events that were added, before and now.
+    pub fn events(&self) -> u64 {
+        self.report.events
     }
 
     /// In the order of the events, so that a report is the same however fast whoever was.
@@ -247,7 +259,7 @@ impl Tally {
 
     pub fn report(self, took: Duration) -> Report {
         let mut report = self.report;
-        report.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        report.took_ms += u64::try_from(took.as_millis()).unwrap_or_default();
         report.groups = self.groups.into_values().collect();
         let first = |group: &Group| group.examples.first().map(|example| example.event);
         report.groups.sort_by_key(|group| (group.class, Reverse(group.events), first(group)));
