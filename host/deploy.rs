@@ -49,13 +49,13 @@ impl Versions {
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
     pub async fn deploy(&self, tenant: &str, component: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
         self.known(tenant)?;
-        self.registry.deploy(tenant, component, sha256).await
+        self.looked_at(tenant, self.registry.deploy(tenant, component, sha256).await?)
     }
 
     /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
     pub async fn deploy_rules(&self, tenant: &str, file: &str, rules: &str) -> anyhow::Result<Deployed> {
         self.known(tenant)?;
-        self.registry.deploy_rules(tenant, file, rules).await
+        self.looked_at(tenant, self.registry.deploy_rules(tenant, file, rules).await?)
     }
 
     /// Runs a tenant's recorded events and its cases through one of its versions, and keeps the report with it. Whoever
@@ -113,6 +113,15 @@ impl Versions {
     pub fn restart(&self, tenant: &str, event: EventId) -> anyhow::Result<()> {
         self.known(tenant)?;
         self.lanes.restart(tenant, event)
+    }
+
+    /// Adds to the warnings what only an activation would refuse.
+    fn looked_at(&self, tenant: &str, mut deployed: Deployed) -> anyhow::Result<Deployed> {
+        if let Some(changed) = self.registry.changed_links(tenant, &deployed.manifest)? {
+            let before = if deployed.warnings.is_empty() { "" } else { "\n\n" };
+            deployed.warnings = format!("{}{before}warning: {changed}", deployed.warnings.trim_end());
+        }
+        Ok(deployed)
     }
 
     fn known(&self, tenant: &str) -> anyhow::Result<()> {

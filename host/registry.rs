@@ -2,6 +2,7 @@
 //!
 //! Knows the journal, where it is all kept, and how rules are loaded; neither lanes nor who asks for a swap.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ struct Inner {
 pub struct Deployed {
     pub digest: String,
     pub manifest: Manifest,
-    /// What its rules file is in doubt about, ready to print; usually empty.
+    /// What its rules file is in doubt about, and what of it cannot be activated as it is; ready to print, usually empty.
     pub warnings: String,
     /// Whether the tenant did not have it yet.
     pub is_new: bool,
@@ -196,6 +197,13 @@ impl Registry {
         self.make_current(prepared).await
     }
 
+    /// What a version changes that people of the tenant are linked by, if it does, for whoever thinks of activating it.
+    pub fn changed_links(&self, tenant: &str, manifest: &Manifest) -> anyhow::Result<Option<String>> {
+        let (changed, linked) = self.0.journal.read(|reader| reader.fixed_changes(tenant, &fixed(manifest)))?;
+        Ok((linked > 0)
+            .then(|| format!("{}\nhint: set it back, or activate it with `relink`", links(tenant, &changed, linked))))
+    }
+
     /// The versions of a tenant, in the order they were deployed.
     pub fn versions(&self, tenant: &str) -> anyhow::Result<Vec<VersionRow>> {
         self.0.journal.read(|reader| reader.versions(tenant))
@@ -339,12 +347,11 @@ impl Registry {
 }
 
 fn activation(tenant: &str, plugin: &Plugin, cause: Cause) -> Activation {
-    let fixed = plugin.manifest().settings.iter().filter(|setting| setting.fixed);
     Activation {
         tenant: tenant.to_owned(),
         digest: plugin.digest().to_owned(),
         cause,
-        fixed: fixed.map(|setting| (setting.at.clone(), setting.value.clone())).collect(),
+        fixed: fixed(plugin.manifest()),
         relink: false,
         expected: None,
         failures_max: None,
@@ -352,18 +359,30 @@ fn activation(tenant: &str, plugin: &Plugin, cause: Cause) -> Activation {
     }
 }
 
+/// The settings that people are linked by, JSON pointer to JSON.
+fn fixed(manifest: &Manifest) -> BTreeMap<String, String> {
+    let fixed = manifest.settings.iter().filter(|setting| setting.fixed);
+    fixed.map(|setting| (setting.at.clone(), setting.value.clone())).collect()
+}
+
 fn show(version: &Option<String>) -> String {
     version.as_deref().map_or("none".into(), |digest| format!("`{digest}`"))
 }
 
 fn cut_links(tenant: &str, changed: &[Change], linked: usize) -> String {
+    format!(
+        "{}\nhint: set it back, or start once with `--relink {tenant}`: everybody linked is given the new link, and \
+         keeps the old one",
+        links(tenant, changed, linked)
+    )
+}
+
+fn links(tenant: &str, changed: &[Change], linked: usize) -> String {
     // `identity.handle` for `/identity/handle`.
     let setting = |at: &str| at.trim_start_matches('/').replace('/', ".");
     let changed = changed.iter().map(|Change { at, was, wanted }| format!("`{}` from {was} to {wanted}", setting(at)));
     format!(
-        "the rules of tenant `{tenant}` change {}, and {} linked by it\n\
-         hint: set it back, or start once with `--relink {tenant}`: everybody linked is given the new link, and \
-         keeps the old one",
+        "the rules of tenant `{tenant}` change {}, and {} linked by it",
         changed.collect::<Vec<_>>().join(", "),
         if linked == 1 { "one person is".to_owned() } else { format!("{linked} people are") },
     )

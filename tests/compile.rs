@@ -134,7 +134,44 @@ async fn a_child_that_dies_hangs_or_raves_is_a_refusal_and_nothing_is_kept() {
     }
 }
 
-/// Whoever asked is gone: the process ends too, and does not compile on for nobody.
+/// Whoever asked is gone, killed, say: the process ends too, and does not compile on for nobody.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_ends_with_its_host() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    let tandem = env!("CARGO_BIN_EXE_tandem");
+    // Its standard input stays open, so that it has something to wait for.
+    let command = format!("exec 3<&0; {tandem} compile --memory-bytes 1000000000 --cpu-s 10 <&3 & echo $!; wait");
+    let mut host = Command::new("sh")
+        .args(["-c", &command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let of = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", line.trim())).unwrap_or_default();
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(20), "waited in vain for {what}: {}", of("status"));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let has = |limit: &str, value: &str| {
+        of("limits").lines().any(|line| line.starts_with(limit) && line.split_whitespace().any(|word| word == value))
+    };
+    until("the limits", &|| has("Max open files", "64"));
+    assert!(has("Max core file size", "0") && has("Max data size", "1000000000") && has("Max cpu time", "10"));
+    host.kill().unwrap();
+    host.wait().unwrap();
+    // Whoever adopts it may not have taken its leave yet.
+    until("its end", &|| of("status").is_empty() || of("status").contains("State:\tZ"));
+}
+
 #[test]
 fn a_command_that_is_cut_off_says_so() {
     let tandem = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"))

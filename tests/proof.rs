@@ -9,6 +9,7 @@ use desk::{Desk, detail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tandem::{bake, engine};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const CASES: &str = "/v1/tenants/acme/cases";
 
@@ -199,5 +200,52 @@ async fn a_proof_takes_the_newest_events_or_those_since_a_moment() {
     assert_eq!(detail(&wrong), (400, "`yesterday` is not a time; write it as `2026-01-02T03:04:05Z`"));
     let unknown = desk.get(&acme, &verb("0123456789ab", "progress")).await;
     assert_eq!(detail(&unknown), (404, "tenant `acme` has no such version: `0123456789ab`"));
+    desk.host.stop().await;
+}
+
+/// A connection that breaks in the middle of an upload leaves nothing behind, and the next one goes through.
+#[tokio::test]
+async fn an_upload_that_is_cut_off_half_way_is_no_version() {
+    let desk = Desk::open().await;
+    let acme = desk.token("acme-1", Some("acme")).await;
+    let component = version("says = \"a\"\n").await;
+    let mut connection = tokio::net::TcpStream::connect(desk.host.server.admin.unwrap()).await.unwrap();
+    let head = format!(
+        "POST /v1/tenants/acme/versions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {acme}\r\ncontent-length: {}\r\n\r\n",
+        component.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&component[..component.len() / 2]).await.unwrap();
+    connection.shutdown().await.unwrap();
+    // The host has seen the end of it when it closes its own.
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(desk.get(&acme, "/v1/tenants/acme/versions").await.1, json!([]));
+    assert_eq!(desk.get(&acme, "/v1/audit?limit=1").await.1[0]["what"], "token acme-1 created, for tenant acme");
+    deployed(&desk, &acme, "says = \"a\"\n").await;
+    assert_eq!(desk.get(&acme, "/v1/tenants/acme/versions").await.1.as_array().unwrap().len(), 1);
+    desk.host.stop().await;
+}
+
+/// Who decides while another's proof runs has not seen what that one will make active.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_activations_at_once_one_is_told() {
+    let desk = Desk::open().await;
+    let acme = desk.token("acme-1", Some("acme")).await;
+    let (a, b) = (deployed(&desk, &acme, "says = \"a\"\n").await, deployed(&desk, &acme, "says = \"b\"\n").await);
+    for id in 0..20 {
+        let event = desk.host.event("acme", "endless", &json!({ "id": id }).to_string()).await;
+        desk.host.over(event).await;
+    }
+    let activate = async |digest: &str| desk.post(&acme, &verb(digest, "activate"), json!({})).await;
+    let both = tokio::join!(activate(&a), activate(&b));
+    let (winner, loser) = if both.0.0 == 200 { (both.0, both.1) } else { (both.1, both.0) };
+    let active = winner.1["active"].as_str().unwrap();
+    let told = format!(
+        "another version was activated meanwhile: `{active}` is active now\nhint: look at it, and decide again"
+    );
+    assert_eq!((winner.0, detail(&loser)), (200, (409, told.as_str())));
+    assert_eq!(desk.host.server.registry.activations("acme", 9).unwrap().len(), 2);
     desk.host.stop().await;
 }

@@ -54,6 +54,15 @@ async fn another_identity_handle_is_refused_while_people_are_linked_and_gives_ev
          hint: set it back, or start once with `--relink acme`: everybody linked is given the new link, and keeps the old one"
     );
     assert_eq!(identities(&town, &profile), [("shopify".to_owned(), customer.to_string())]);
+    // Whoever deploys such rules is told before the activation refuses them.
+    let versions = &town.playground.server.versions;
+    let warned = versions.deploy_rules(TENANT, "web.toml", OTHER_HANDLE).await.unwrap().warnings;
+    assert_eq!(
+        warned,
+        "warning: the rules of tenant `acme` change `identity.handle` from \"shopify\" to \"web\", and one person is linked by it\n\
+         hint: set it back, or activate it with `relink`"
+    );
+    assert_eq!(versions.deploy_rules(TENANT, "shopify.toml", RULES).await.unwrap().warnings, "");
 
     let (said, town) = with_rules(town, RULES, OTHER_HANDLE, true).await;
     assert_eq!(said, Ok(()));

@@ -81,7 +81,7 @@ pub(super) struct Wish {
     last: Option<u64>,
     /// Or those received since: RFC 3339.
     since: Option<String>,
-    /// The digest that must be active now.
+    /// The digest that must be active in the end; the one that is when this is asked for, if absent.
     expected: Option<String>,
     /// Whether to wait until nothing runs, even if the replay finds no event in another lane.
     #[serde(default)]
@@ -231,6 +231,10 @@ pub(super) async fn activate(
         Required::None => Require::None,
     };
     let range = range(wish.last, wish.since)?;
+    // From here on: whoever activates another one while the proof runs has decided without knowing of this one.
+    let of = tenant.clone();
+    let active = admin.read(move |reader| reader.active(&of)).await?.map(|active| active.digest);
+    let expected = wish.expected.or(active);
     let mut drain = wish.drain;
     if require != Require::None {
         let report = admin.0.versions.prove(&tenant, &digest, range).await?;
@@ -254,7 +258,7 @@ pub(super) async fn activate(
     let how = Activate {
         tenant: &tenant,
         version: &digest,
-        expected: wish.expected.as_deref(),
+        expected: expected.as_deref(),
         failures_max: wish.rollback_on_failures,
         relink: wish.relink,
     };

@@ -108,6 +108,9 @@ pub fn confine(memory_bytes: u64, cpu_s: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let limit =
         |resource, current, maximum| setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) });
+    // Whoever asked is gone: nobody will read the answer.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // Not the address space: of that wasmtime reserves gigabytes for each memory, and touches little.
     limit(Resource::Data, memory_bytes, memory_bytes)?;
     // The signal that says so comes at the first, and is no choice at the second.
@@ -115,9 +118,6 @@ pub fn confine(memory_bytes: u64, cpu_s: u64) -> anyhow::Result<()> {
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Nofile, FILES_MAX, FILES_MAX)?;
     nice(NICE)?;
-    // Whoever asked is gone: nobody will read the answer.
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     Ok(())
 }
 

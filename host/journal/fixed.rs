@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
-use super::{Appended, append};
+use super::{Appended, Reader, append};
 use crate::clock;
 use crate::model::{EventId, Webhook};
 
@@ -39,16 +39,7 @@ pub(super) fn fix(
     settings: &BTreeMap<String, String>,
     relink: bool,
 ) -> rusqlite::Result<(Fixed, Vec<EventId>)> {
-    let mut changed = vec![];
-    for (at, wanted) in settings {
-        let was: Option<String> = tx
-            .query_row("SELECT value FROM fixed_settings WHERE tenant = ? AND at = ?", [tenant, at], |row| row.get(0))
-            .optional()?;
-        if let Some(was) = was.filter(|was| !is_same(was, wanted)) {
-            changed.push(Change { at: at.clone(), was, wanted: wanted.clone() });
-        }
-    }
-    let linked = if changed.is_empty() { vec![] } else { linked(tx, tenant)? };
+    let (changed, linked) = changes(tx, tenant, settings)?;
     if !linked.is_empty() && !relink {
         return Ok((Fixed::Refused { changed, linked: linked.len() }, vec![]));
     }
@@ -67,15 +58,46 @@ pub(super) fn fix(
     Ok((if linked.is_empty() { Fixed::Kept } else { Fixed::Relinked(linked.len()) }, events))
 }
 
+impl Reader {
+    /// Which fixed settings of a tenant these would change, and how many entities are linked by them.
+    pub fn fixed_changes(
+        &self,
+        tenant: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<(Vec<Change>, usize)> {
+        let (changed, linked) = changes(&self.connection, tenant, settings)?;
+        Ok((changed, linked.len()))
+    }
+}
+
+/// What would change, and if anything does, the names of every entity that is linked.
+fn changes(
+    connection: &Connection,
+    tenant: &str,
+    settings: &BTreeMap<String, String>,
+) -> rusqlite::Result<(Vec<Change>, Vec<Vec<String>>)> {
+    let mut changed = vec![];
+    for (at, wanted) in settings {
+        let was: Option<String> = connection
+            .query_row("SELECT value FROM fixed_settings WHERE tenant = ? AND at = ?", [tenant, at], |row| row.get(0))
+            .optional()?;
+        if let Some(was) = was.filter(|was| !is_same(was, wanted)) {
+            changed.push(Change { at: at.clone(), was, wanted: wanted.clone() });
+        }
+    }
+    let linked = if changed.is_empty() { vec![] } else { linked(connection, tenant)? };
+    Ok((changed, linked))
+}
+
 fn is_same(one: &str, other: &str) -> bool {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();
     one == other || read(one).is_some_and(|one| Some(one) == read(other))
 }
 
 /// The names of every entity that both systems know, without those of what is gone.
-fn linked(tx: &Transaction, tenant: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+fn linked(connection: &Connection, tenant: &str) -> rusqlite::Result<Vec<Vec<String>>> {
     let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    let mut statement = tx.prepare("SELECT entity, name FROM names WHERE tenant = ? AND NOT retired")?;
+    let mut statement = connection.prepare("SELECT entity, name FROM names WHERE tenant = ? AND NOT retired")?;
     let mut rows = statement.query(params![tenant])?;
     while let Some(row) = rows.next()? {
         names.entry(row.get(0)?).or_default().push(row.get(1)?);
