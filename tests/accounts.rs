@@ -83,7 +83,11 @@ async fn a_tenant_is_added_serves_and_is_gone() {
         assert_eq!(desk.ask(&own, method, "/v1/tenants/acme", body).await.0, 403);
     }
     assert_eq!(desk.post(&own, "/v1/tenants", tenant(&desk, "other", "t")).await.0, 403);
+    let cases = json!({"cases": {"shopify/good/it-is-seen": {"payload.json": "{}"}}});
+    assert_eq!(desk.ask(&own, Method::PUT, "/v1/tenants/acme/cases", Some(cases)).await.0, 204);
     assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
+    let left = desk.host.server.journal.read(|reader| reader.cases("acme")).unwrap();
+    assert!(left.is_empty(), "whoever has the name next has cases of its own: {left:?}");
     assert_eq!(desk.get(&own, "/v1/tenants/acme").await.0, 401);
     assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.0, 404);
     assert_eq!(from_omneo(&desk, "acme", SECRET).await, 404);

@@ -22,11 +22,12 @@ impl Journal {
         self.writer.write(keep, |()| ()).await
     }
 
-    /// Forgets a tenant's account and revokes its tokens: who has its name later is somebody else. Its events stay.
+    /// Forgets a tenant's account and cases and revokes its tokens: who has its name later is somebody else. Its events stay.
     pub async fn forget_account(&self, tenant: &str, deed: Deed) -> anyhow::Result<()> {
         let tenant = tenant.to_owned();
         let forget = move |tx: &Transaction| {
             tx.execute("DELETE FROM accounts WHERE tenant = ?", [&tenant])?;
+            tx.execute("DELETE FROM cases WHERE tenant = ?", [&tenant])?;
             tx.execute(
                 "UPDATE tokens SET revoked_at = ? WHERE tenant = ? AND revoked_at IS NULL",
                 params![clock::now(), tenant],
