@@ -35,6 +35,9 @@ mod tenants;
 mod verbs;
 mod versions;
 
+pub use verbs::{DeadLetters, Done, Settled, Target, Tenant};
+pub use versions::{Swapped, Version};
+
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
 const TOKEN_BYTES: usize = 32;
 const TOKEN_PREFIX: &str = "tandem_";
@@ -177,7 +180,15 @@ fn router(admin: Admin) -> Router {
         })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /v1/openapi.json") })
         .layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX))
+        .layer(axum::middleware::map_response(signed))
         .with_state(admin)
+}
+
+/// Says who answers, so that a command knows a host by it, and its version.
+async fn signed(mut response: Response) -> Response {
+    let name = header::HeaderValue::from_static(concat!("tandem/", env!("CARGO_PKG_VERSION")));
+    response.headers_mut().insert(header::SERVER, name);
+    response
 }
 
 impl Admin {

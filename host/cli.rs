@@ -13,18 +13,28 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, Tenant};
 use crate::files::Unusable;
 
+mod access;
+mod audit;
 mod build;
 mod compile;
 mod data_request;
+mod dead;
 mod demo;
+mod deploy;
 mod events;
 mod inspect;
 mod new;
+mod on_host;
+mod operations;
 mod record;
 mod replay;
 mod resume;
 mod serve;
 mod setup;
+mod status;
+mod table;
+mod targets;
+mod tenants;
 mod test;
 mod token;
 mod versions;
@@ -34,6 +44,8 @@ mod watch;
 #[derive(Parser)]
 #[command(name = "tandem", version, arg_required_else_help = true)]
 struct Arguments {
+    #[command(flatten)]
+    access: access::Access,
     #[command(subcommand)]
     command: Command,
 }
@@ -60,7 +72,7 @@ enum Command {
     Replay(replay::Arguments),
     /// Write what is held on the person of a `customers/data_request` event, as JSON.
     DataRequest(data_request::Arguments),
-    /// Let a target take calls again that was paused because the app was uninstalled.
+    /// Let a target take calls again, on a host whatever paused it, or in a journal for the next start.
     Resume(resume::Arguments),
     /// Make, list and revoke tokens of the admin API.
     Token {
@@ -76,6 +88,8 @@ enum Command {
     Compile(compile::Arguments),
     /// List journalled events, or show one with its payload, calls, attempts and replies.
     Events(events::Arguments),
+    #[command(flatten)]
+    OnHost(on_host::Verb),
 }
 
 /// Where the journal is.
@@ -101,7 +115,7 @@ impl Place {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.command) {
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read it has seen enough: `tandem test … | head`.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|why| why.kind() == io::ErrorKind::BrokenPipe) => {
@@ -129,7 +143,11 @@ fn print_error(error: &anyhow::Error) {
     if text.starts_with("error: ") { eprintln!("{text}") } else { eprintln!("error: {text}") }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
+    let asks = matches!(command, Command::Resume(_) | Command::Versions(_) | Command::Events(_) | Command::OnHost(_));
+    if !asks {
+        access.refuse()?;
+    }
     match command {
         Command::Serve(arguments) => runtime()?.block_on(serve::run(arguments)),
         Command::Demo(arguments) => runtime()?.block_on(demo::run(arguments)),
@@ -141,11 +159,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
-        Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments)),
+        Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments, &access)),
         Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),
-        Command::Versions(arguments) => versions::run(arguments),
+        Command::Versions(arguments) => runtime()?.block_on(versions::run(arguments, &access)),
         Command::Compile(arguments) => compile::run(arguments),
-        Command::Events(arguments) => events::run(arguments),
+        Command::Events(arguments) => runtime()?.block_on(events::run(arguments, &access)),
+        Command::OnHost(verb) => runtime()?.block_on(on_host::run(verb, &access)),
     }
 }
 

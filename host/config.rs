@@ -153,6 +153,12 @@ pub fn log_filter() -> tracing_subscriber::EnvFilter {
     tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"))
 }
 
+/// The host that commands are for and the token to show it, if the environment names them: `TANDEM_HOST`, `TANDEM_TOKEN`.
+pub fn host_and_token() -> (Option<String>, Option<String>) {
+    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
+}
+
 /// Whether `NO_COLOR` asks for none.
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

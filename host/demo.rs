@@ -129,7 +129,7 @@ impl Day {
         self.playground.settle().await?;
         let filter = Filter { after: Some(self.shown), limit: usize::MAX, ..Filter::default() };
         for event in self.playground.server.journal.read(|reader| reader.events(&filter))? {
-            println!("{}", events::line(&event, self.paint));
+            println!("{}", events::line(&(&event).into(), self.paint));
             self.note(&event);
         }
         Ok(())

@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 
 use crate::clock;
-use crate::journal::{CallRow, EventRow, RunRow};
-use crate::model::Reply;
+use crate::model::Millis;
 use crate::paint::{Paint, harmless};
+
+mod view;
+
+pub use view::{Attempt, Call, Event, EventInFull, Run};
 
 /// Characters of a JSON text that are shown before it is cut.
 const TEXT_CHARS_MAX: usize = 2_000;
 
 /// A line an event, in order of arrival.
-pub fn list(events: &[EventRow], paint: Paint) -> String {
+pub fn list(events: &[Event], paint: Paint) -> String {
     let mut text = String::new();
     for event in events {
         let _ = writeln!(text, "{}", line(event, paint));
@@ -23,8 +26,7 @@ pub fn list(events: &[EventRow], paint: Paint) -> String {
 }
 
 /// `    7 09:41:03 acme  customers/update  shopify/customer/7064  done  2 calls  to Omneo: first name`
-pub fn line(event: &EventRow, paint: Paint) -> String {
-    let webhook = &event.event.webhook;
+pub fn line(event: &Event, paint: Paint) -> String {
     let outcome = event.outcome.as_deref();
     let calls = match event.calls {
         0 => "       ".to_owned(),
@@ -33,10 +35,10 @@ pub fn line(event: &EventRow, paint: Paint) -> String {
     };
     format!(
         "{:>5} {} {} {:<26} {} {} {} {}",
-        event.event.id,
-        paint.dim(clock::time_of_day(webhook.received_at)),
-        harmless(&webhook.tenant),
-        harmless(&webhook.topic),
+        event.id,
+        paint.dim(at(&event.received_at, clock::time_of_day)),
+        harmless(&event.tenant),
+        harmless(&event.topic),
         paint.dim(format!("{:<24}", short(event.names.first().map_or("", String::as_str)))),
         paint.outcome(outcome, format!("{:<8}", outcome.unwrap_or("waiting"))),
         calls,
@@ -45,10 +47,10 @@ pub fn line(event: &EventRow, paint: Paint) -> String {
 }
 
 /// Why an event ended as it did, or that this is not known any more.
-fn reason(event: &EventRow) -> String {
-    match (&event.reason, event.redacted_at) {
+fn reason(event: &Event) -> String {
+    match (&event.reason, &event.redacted_at) {
         (Some(reason), _) => reason.clone(),
-        (None, Some(at)) if event.outcome.is_some() => format!("redacted on {}", clock::date(at)),
+        (None, Some(when)) if event.outcome.is_some() => format!("redacted on {}", at(when, clock::date)),
         (None, Some(_)) => "is redacted when it is over".into(),
         (None, None) => String::new(),
     }
@@ -63,29 +65,33 @@ fn short(name: &str) -> String {
     }
 }
 
+/// A time shown so; as it is, if it is none.
+fn at(rfc3339: &str, show: fn(Millis) -> String) -> String {
+    clock::parse(rfc3339).map_or_else(|| harmless(rfc3339), show)
+}
+
 /// An event with its payload, and each run with its calls, attempts and replies.
-pub fn show(event: &EventRow, runs: &[RunRow], paint: Paint) -> String {
-    let webhook = &event.event.webhook;
+pub fn show(EventInFull { event, payload, runs }: &EventInFull, paint: Paint) -> String {
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
         if !value.is_empty() {
             let _ = writeln!(text, "{} {}", paint.dim(format!("{name:<10}")), harmless(value));
         }
     };
-    field("event", &event.event.id.to_string());
-    field("tenant", &webhook.tenant);
-    field("topic", &format!("{} {}", webhook.source, webhook.topic));
-    field("delivery", webhook.delivery_id.as_deref().unwrap_or_default());
-    field("occurred", &webhook.occurred_at);
-    field("received", &clock::rfc3339(webhook.received_at));
+    field("event", &event.id.to_string());
+    field("tenant", &event.tenant);
+    field("topic", &format!("{} {}", event.source, event.topic));
+    field("delivery", event.delivery_id.as_deref().unwrap_or_default());
+    field("occurred", &event.occurred_at);
+    field("received", &event.received_at);
     field("about", &event.names.join(", "));
     field("outcome", event.outcome.as_deref().unwrap_or("waiting"));
     field("blame", event.blame.as_deref().unwrap_or_default());
     field("reason", event.reason.as_deref().unwrap_or_default());
-    field("ended", &event.ended_at.map(clock::rfc3339).unwrap_or_default());
-    field("redacted", &event.redacted_at.map(clock::rfc3339).unwrap_or_default());
-    if !webhook.payload.is_empty() {
-        let _ = writeln!(text, "\n{}\n{}", paint.bold("payload"), json(&webhook.payload, ""));
+    field("ended", event.ended_at.as_deref().unwrap_or_default());
+    field("redacted", event.redacted_at.as_deref().unwrap_or_default());
+    if !payload.is_empty() {
+        let _ = writeln!(text, "\n{}\n{}", paint.bold("payload"), json(payload, ""));
     }
     for (n, run) in runs.iter().enumerate() {
         let version: String = run.version.chars().take(12).collect();
@@ -110,29 +116,26 @@ pub fn show(event: &EventRow, runs: &[RunRow], paint: Paint) -> String {
     text
 }
 
-fn show_call(text: &mut String, call: &CallRow, paint: Paint) {
-    let _ =
-        writeln!(text, "  {} {}", paint.dim(format!("{}.", call.pass + 1)), paint.bold(harmless(&call.call.line())));
-    if !call.call.body().is_empty() {
-        let _ = writeln!(text, "{}", json(call.call.body(), "     "));
+fn show_call(text: &mut String, call: &Call, paint: Paint) {
+    let _ = writeln!(text, "  {} {}", paint.dim(format!("{}.", call.pass + 1)), paint.bold(harmless(&call.call)));
+    if !call.body.is_empty() {
+        let _ = writeln!(text, "{}", json(&call.body, "     "));
     }
     for attempt in &call.attempts {
         let outcome = attempt.outcome.as_deref().unwrap_or("under way, or cut off by a stop of the host");
-        let took = attempt.ended_at.map(|ended| format!(" in {} ms", ended - attempt.began_at)).unwrap_or_default();
-        let at = clock::time_of_day(attempt.began_at);
-        let _ = writeln!(text, "     {}", paint.dim(format!("attempt at {at}: {}{took}", harmless(outcome))));
+        let ended = attempt.ended_at.as_deref().and_then(clock::parse);
+        let took = ended.zip(clock::parse(&attempt.began_at)).map(|(ended, began)| format!(" in {} ms", ended - began));
+        let (began, took) = (at(&attempt.began_at, clock::time_of_day), took.unwrap_or_default());
+        let _ = writeln!(text, "     {}", paint.dim(format!("attempt at {began}: {}{took}", harmless(outcome))));
     }
-    match &call.reply {
-        Some(Reply::Answer(answer)) => {
-            let _ = writeln!(text, "  {} {}\n{}", paint.dim("<"), answer.status, json(&answer.body, "     "));
+    let _ = match (&call.status, &call.reply) {
+        (Some(status), body) => {
+            let body = json(body.as_deref().unwrap_or_default(), "     ");
+            writeln!(text, "  {} {status}\n{body}", paint.dim("<"))
         }
-        Some(Reply::Unknown(why)) => {
-            let _ = writeln!(text, "  {} unknown: {}", paint.dim("<"), harmless(why));
-        }
-        None => {
-            let _ = writeln!(text, "  {} no reply yet", paint.dim("<"));
-        }
-    }
+        (None, Some(why)) => writeln!(text, "  {} unknown: {}", paint.dim("<"), harmless(why)),
+        (None, None) => writeln!(text, "  {} no reply yet", paint.dim("<")),
+    };
 }
 
 /// JSON laid out and indented; anything else as it is.

@@ -28,6 +28,7 @@ pub mod paint;
 pub mod playground;
 pub mod record;
 pub mod registry;
+pub mod remote;
 pub mod replay;
 pub mod retention;
 pub mod retry;

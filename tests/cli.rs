@@ -94,7 +94,7 @@ fn component() -> &'static [u8] {
 fn without_arguments_it_says_what_there_is() {
     let said = Folder::new().tandem("");
     assert_eq!((said.status, &*said.stdout), (2, ""));
-    let (about, rest) = said.stderr.split_once("\n\nUsage: tandem <COMMAND>\n\nCommands:\n").unwrap();
+    let (about, rest) = said.stderr.split_once("\n\nUsage: tandem [OPTIONS] <COMMAND>\n\nCommands:\n").unwrap();
     assert_eq!(about, "Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component");
     let commands: Vec<_> = rest.lines().map_while(|line| line.split_whitespace().next()).collect();
     for command in ["serve", "demo", "build", "inspect", "events"] {
@@ -109,7 +109,7 @@ fn wrong_arguments_are_named() {
         folder.tandem("frobnicate"),
         wrong_arguments(
             "error: unrecognized subcommand 'frobnicate'\n\n\
-             Usage: tandem <COMMAND>\n\n\
+             Usage: tandem [OPTIONS] <COMMAND>\n\n\
              For more information, try '--help'.\n"
         )
     );

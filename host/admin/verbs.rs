@@ -8,9 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Admin, Body, Of, Problem, Side, TARGETS, Who};
 use crate::clock;
-use crate::journal::{self, CallRow, Deed, EventRow, Filter, RunRow, Which};
+use crate::events::{Event, EventInFull};
+use crate::journal::{self, Deed, Filter, Which};
 use crate::metrics::{Now, TenantNow};
-use crate::model::{EventId, Reply, Request};
+use crate::model::EventId;
 
 /// Events and deeds of one answer.
 const LISTED_MAX: usize = 1_000;
@@ -20,93 +21,28 @@ const WHY_CHARS_MAX: usize = 500;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Tenant {
-    tenant: String,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Tenant {
+    pub tenant: String,
     /// Events that are not over, and the age of the oldest in seconds.
-    waiting: u64,
-    oldest_s: f64,
-    dead_letters: u64,
+    pub waiting: u64,
+    pub oldest_s: f64,
+    pub dead_letters: u64,
     /// Targets that take no calls now.
-    paused: Vec<String>,
+    pub paused: Vec<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Event {
-    id: i64,
-    source: String,
-    topic: String,
-    received_at: String,
-    /// What it is about: `shopify/customer/7`.
-    names: Vec<String>,
-    /// `done`, `skipped`, `refused`, `invalid`, `failed` or `discarded`; absent while it is not over.
-    outcome: Option<String>,
-    /// Whose fault: `payload`, `plugin`, `peer` or `host`.
-    blame: Option<String>,
-    reason: Option<String>,
-    /// The digest of the rules that ended it.
-    version: Option<String>,
-    ended_at: Option<String>,
-    redacted_at: Option<String>,
-    /// Calls of its last run.
-    calls: usize,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct EventInFull {
-    #[serde(flatten)]
-    event: Event,
-    /// As it was received.
-    payload: String,
-    runs: Vec<Run>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Run {
-    version: String,
-    /// `open`, `ended` or `dropped`.
-    state: String,
-    begun_at: String,
-    asks: u64,
-    fuel: u64,
-    log: Option<String>,
-    calls: Vec<Call>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Call {
-    pass: usize,
-    /// `PUT omneo /profiles/2b1c`.
-    call: String,
-    /// JSON as text: a body, or the variables of GraphQL.
-    body: String,
-    /// The document, if it is GraphQL.
-    document: Option<String>,
-    /// The status of the answer; absent while there is none, or where nobody knows how the call ended.
-    status: Option<u16>,
-    /// The body of the answer, or why nobody knows.
-    reply: Option<String>,
-    attempts: Vec<Attempt>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Attempt {
-    began_at: String,
-    ended_at: Option<String>,
-    outcome: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct DeadLetters {
-    topic: String,
-    outcome: String,
-    blame: Option<String>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetters {
+    pub topic: String,
+    pub outcome: String,
+    pub blame: Option<String>,
     /// Their reason, with `…` for what differs between them.
-    cause: String,
-    count: usize,
-    last_ended_at: String,
+    pub cause: String,
+    pub count: usize,
+    pub last_ended_at: String,
     /// The first of them.
-    events: Vec<i64>,
+    pub events: Vec<i64>,
 }
 
 /// Beside a tenant, what a path names.
@@ -159,17 +95,17 @@ pub(super) struct Unwanted {
     dry_run: bool,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Settled {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Settled {
     /// The events, in order of arrival.
-    events: Vec<i64>,
+    pub events: Vec<i64>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Target {
-    target: String,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    pub target: String,
     /// Why it takes no calls now; absent if it does.
-    paused: Option<String>,
+    pub paused: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -179,13 +115,13 @@ pub(super) struct Pause {
     why: String,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Done {
-    at: String,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Done {
+    pub at: String,
     /// The name of the token.
-    by: String,
-    tenant: Option<String>,
-    what: String,
+    pub by: String,
+    pub tenant: Option<String>,
+    pub what: String,
 }
 
 /// The host is alive.
@@ -249,7 +185,7 @@ pub(super) async fn events(
     let limit = limit.unwrap_or(LISTED).min(LISTED_MAX);
     let filter = Filter { tenant: Some(tenant), outcome, topic, after: after.map(EventId), limit };
     let rows = admin.read(move |reader| reader.events(&filter)).await?;
-    Ok(Json(rows.iter().map(event_of).collect()))
+    Ok(Json(rows.iter().map(Event::from).collect()))
 }
 
 /// One event with its payload, and every run with its calls, attempts and replies.
@@ -261,11 +197,10 @@ pub(super) async fn event(
     Path(One { id }): Path<One>,
 ) -> Answer<EventInFull> {
     let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
-    let Some((row, runs)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
-    };
-    let (event, payload) = (event_of(&row), row.event.webhook.payload);
-    Ok(Json(EventInFull { event, payload, runs: runs.into_iter().map(run_of).collect() }))
+    match shown.filter(|(row, _)| row.event.webhook.tenant == tenant) {
+        Some((row, runs)) => Ok(Json(EventInFull::of(row, runs))),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}"))),
+    }
 }
 
 /// Has an event that is under way begin again, on the version that is active now. What it was told so far does not count,
@@ -433,60 +368,4 @@ pub(super) async fn record(admin: &Admin, who: &Who, tenant: &str, what: String)
     let deed = Deed { by: who.name.clone(), tenant: Some(tenant.to_owned()), what };
     admin.0.journal.record(deed).await.map_err(Problem::own)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn event_of(row: &EventRow) -> Event {
-    let webhook = &row.event.webhook;
-    Event {
-        id: row.event.id.0,
-        source: webhook.source.clone(),
-        topic: webhook.topic.clone(),
-        received_at: clock::rfc3339(webhook.received_at),
-        names: row.names.clone(),
-        outcome: row.outcome.clone(),
-        blame: row.blame.clone(),
-        reason: row.reason.clone(),
-        version: row.version.clone(),
-        ended_at: row.ended_at.map(clock::rfc3339),
-        redacted_at: row.redacted_at.map(clock::rfc3339),
-        calls: row.calls,
-    }
-}
-
-fn run_of(run: RunRow) -> Run {
-    Run {
-        version: run.version,
-        state: run.state,
-        begun_at: clock::rfc3339(run.begun_at),
-        asks: run.asks,
-        fuel: run.fuel,
-        log: run.log,
-        calls: run.calls.into_iter().map(call_of).collect(),
-    }
-}
-
-fn call_of(row: CallRow) -> Call {
-    let attempt = |attempt: crate::journal::AttemptRow| Attempt {
-        began_at: clock::rfc3339(attempt.began_at),
-        ended_at: attempt.ended_at.map(clock::rfc3339),
-        outcome: attempt.outcome,
-    };
-    let (status, reply) = match row.reply {
-        Some(Reply::Answer(answer)) => (Some(answer.status), Some(answer.body)),
-        Some(Reply::Unknown(why)) => (None, Some(why)),
-        None => (None, None),
-    };
-    let document = match &row.call.request {
-        Request::Graphql { document, .. } => Some(document.clone()),
-        Request::Rest { .. } => None,
-    };
-    Call {
-        pass: row.pass,
-        call: row.call.line(),
-        body: row.call.body().to_owned(),
-        document,
-        status,
-        reply,
-        attempts: row.attempts.into_iter().map(attempt).collect(),
-    }
 }

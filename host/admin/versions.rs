@@ -25,18 +25,18 @@ const TOML: &str = "application/toml";
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Version {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Version {
     /// SHA-256 of the component.
-    digest: String,
+    pub digest: String,
     /// What it says it is called.
-    name: String,
-    deployed_at: Option<String>,
-    is_active: bool,
+    pub name: String,
+    pub deployed_at: Option<String>,
+    pub is_active: bool,
     /// Whether the tenant did not have it before this deploy.
-    is_new: Option<bool>,
+    pub is_new: Option<bool>,
     /// What its rules file is in doubt about, right after a deploy.
-    warnings: Option<String>,
+    pub warnings: Option<String>,
 }
 
 /// Beside a tenant, what a path names: the digest of a version, or its first digits.
@@ -103,15 +103,15 @@ pub(super) struct Back {
     drain: bool,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Swapped {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Swapped {
     /// The digest that is active now.
-    active: String,
-    replaced: Option<String>,
+    pub active: String,
+    pub replaced: Option<String>,
     /// People who are linked anew.
-    relinked: usize,
+    pub relinked: usize,
     /// Events that begin again on it.
-    again: usize,
+    pub again: usize,
 }
 
 /// The versions of a tenant, in the order they were deployed.

@@ -1,12 +1,16 @@
-//! `tandem events`: lists journalled events, or shows one. Knows no other command.
+//! `tandem events`: lists journalled events, or shows one, of a journal or of a host. Knows no other command.
 
 use anyhow::bail;
 
 use super::Place;
+use super::access::{self, Access};
+use super::operations::{EVENT, EVENTS};
+use crate::config;
+use crate::events::{self, Event, EventInFull};
 use crate::journal::{Filter, Reader};
 use crate::model::EventId;
 use crate::paint::Paint;
-use crate::{config, events};
+use crate::remote::{Body, Remote};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -14,7 +18,7 @@ pub struct Arguments {
     event: Option<i64>,
     #[command(flatten)]
     place: Place,
-    /// Only this tenant's.
+    /// Only this tenant's. A host is asked about one tenant at a time.
     #[arg(long)]
     tenant: Option<String>,
     /// Only those that ended so; `dead` for every dead letter, `waiting` for those that are not over.
@@ -26,22 +30,48 @@ pub struct Arguments {
     /// The newest so many.
     #[arg(long, default_value_t = 50)]
     limit: usize,
+    /// As JSON, as a host answers it.
+    #[arg(long)]
+    json: bool,
 }
 
-pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { event, place, tenant, outcome, topic, limit } = arguments;
+pub async fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
+    let text = match access.unless_journal(&arguments.place)? {
+        Some(host) => asked(&host, arguments).await?,
+        None => read(arguments)?,
+    };
+    print!("{text}");
+    Ok(())
+}
+
+fn read(arguments: Arguments) -> anyhow::Result<String> {
+    let Arguments { event, place, tenant, outcome, topic, limit, json } = arguments;
     let path = place.path()?;
     let reader = Reader::open(&path)?;
     let paint = Paint::for_stdout(config::no_color());
-    match event {
-        Some(id) => match reader.show(EventId(id))? {
-            Some((event, runs)) => print!("{}", events::show(&event, &runs, paint)),
-            None => bail!("there is no event {id} in `{}`\nhint: `tandem events` lists them", path.display()),
-        },
-        None => {
-            let filter = Filter { tenant, outcome, topic, after: None, limit };
-            print!("{}", events::list(&reader.events(&filter)?, paint));
-        }
+    if let Some(id) = event {
+        let Some((row, runs)) = reader.show(EventId(id))? else {
+            bail!("there is no event {id} in `{}`\nhint: `tandem events` lists them", path.display());
+        };
+        let event = EventInFull::of(row, runs);
+        return Ok(if json { format!("{}\n", serde_json::to_string(&event)?) } else { events::show(&event, paint) });
     }
-    Ok(())
+    let filter = Filter { tenant, outcome, topic, after: None, limit };
+    let list: Vec<_> = reader.events(&filter)?.iter().map(Event::from).collect();
+    Ok(if json { format!("{}\n", serde_json::to_string(&list)?) } else { events::list(&list, paint) })
+}
+
+async fn asked(host: &Remote, arguments: Arguments) -> anyhow::Result<String> {
+    let Arguments { event, place: _, tenant, outcome, topic, limit, json } = arguments;
+    let tenant = access::tenant(host, tenant).await?;
+    let paint = Paint::for_stdout(config::no_color());
+    if let Some(id) = event {
+        let answer = host.ask(EVENT, &[&tenant, &id.to_string()], &[], Body::Nothing).await?;
+        return Ok(if json { format!("{}\n", answer.text) } else { events::show(&answer.json()?, paint) });
+    }
+    let mut query = vec![("limit", limit.to_string())];
+    query.extend(outcome.map(|outcome| ("outcome", outcome)));
+    query.extend(topic.map(|topic| ("topic", topic)));
+    let answer = host.ask(EVENTS, &[&tenant], &query, Body::Nothing).await?;
+    Ok(if json { format!("{}\n", answer.text) } else { events::list(&answer.json::<Vec<Event>>()?, paint) })
 }

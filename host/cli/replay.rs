@@ -71,7 +71,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     verdict(&report, require)
 }
 
-fn verdict(report: &Report, require: Require) -> anyhow::Result<()> {
+/// Whether the report lets a version through.
+pub(super) fn verdict(report: &Report, require: Require) -> anyhow::Result<()> {
     if report.compared() == 0 {
         eprintln!("note: no event could be compared, so this proves nothing");
     }

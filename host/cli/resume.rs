@@ -1,9 +1,12 @@
-//! `tandem resume`: lets a paused target take calls again. Knows no other command.
+//! `tandem resume`: lets a paused target take calls again, on a host or in a journal. Knows no other command.
 
 use anyhow::bail;
 
 use super::Place;
+use super::access::Access;
+use super::operations::RESUME;
 use crate::journal::{Journal, Reader};
+use crate::remote::Body;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -14,8 +17,14 @@ pub struct Arguments {
     place: Place,
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub async fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
+    let host = access.unless_journal(&arguments.place)?;
     let Arguments { tenant, target, place } = arguments;
+    if let Some(host) = host {
+        host.ask(RESUME, &[&tenant, &target], &[], Body::Nothing).await?;
+        println!("{target} of {tenant} takes calls");
+        return Ok(());
+    }
     let path = place.path()?;
     // Made here it would be another.
     drop(Reader::open(&path)?);

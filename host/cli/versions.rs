@@ -7,10 +7,15 @@ use std::fmt::Write as _;
 use anyhow::bail;
 
 use super::Place;
+use super::access::Access;
+use super::operations::VERSIONS;
+use super::table;
+use crate::admin::Version;
 use crate::clock;
 use crate::config;
 use crate::journal::{ActivationRow, Active, Reader, VersionRow};
 use crate::paint::{Paint, harmless};
+use crate::remote::{Body, Remote};
 use crate::rules::{Manifest, short};
 
 /// Activations that are shown, the last ones.
@@ -20,11 +25,19 @@ const ACTIVATIONS_MAX: usize = 20;
 pub struct Versions {
     /// The tenant, as the configuration calls it.
     tenant: String,
+    /// The host's answer as it is.
+    #[arg(long, conflicts_with = "journal")]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
 
-pub fn run(Versions { tenant, place }: Versions) -> anyhow::Result<()> {
+pub async fn run(arguments: Versions, access: &Access) -> anyhow::Result<()> {
+    let host = access.unless_journal(&arguments.place)?;
+    let Versions { tenant, json, place } = arguments;
+    if let Some(host) = host {
+        return ask(&host, &tenant, json).await;
+    }
     let path = place.path()?;
     let reader = Reader::open(&path)?;
     let (versions, activations) = (reader.versions(&tenant)?, reader.activations(&tenant, ACTIVATIONS_MAX)?);
@@ -39,6 +52,32 @@ pub fn run(Versions { tenant, place }: Versions) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn ask(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
+    let answer = host.ask(VERSIONS, &[tenant], &[], Body::Nothing).await?;
+    if json {
+        println!("{}", answer.text);
+        return Ok(());
+    }
+    let versions: Vec<Version> = answer.json()?;
+    let paint = Paint::for_stdout(config::no_color());
+    if versions.is_empty() {
+        println!("no versions");
+    }
+    for Version { digest, name, deployed_at, is_active, .. } in &versions {
+        let deployed = deployed_at.as_deref().map(table::moment).unwrap_or_default();
+        println!("{}", line(digest, name, &deployed, *is_active, paint));
+    }
+    Ok(())
+}
+
+/// `* 0123456789ab  default 0.1.0  deployed 2026-01-02 03:04:05`
+fn line(digest: &str, name: &str, deployed: &str, is_active: bool, paint: Paint) -> String {
+    let star = if is_active { '*' } else { ' ' };
+    let name = harmless(name).replace('\n', " ");
+    let line = format!("{star} {}  {name:<24} deployed {deployed}", short(digest));
+    if is_active { paint.bold(line) } else { line }
+}
+
 /// Each version with a star at the active one; then how it came to that.
 fn list(versions: &[VersionRow], activations: &[ActivationRow], active: Option<&Active>, paint: Paint) -> String {
     let mut text = String::new();
@@ -46,14 +85,7 @@ fn list(versions: &[VersionRow], activations: &[ActivationRow], active: Option<&
     for VersionRow { digest, manifest, deployed_at } in versions {
         let name = serde_json::from_str::<Manifest>(manifest)
             .map_or_else(|_| String::new(), |manifest| format!("{} {}", manifest.name, manifest.version));
-        let line = format!(
-            "{} {}  {:<24} deployed {}",
-            if is_active(digest) { '*' } else { ' ' },
-            short(digest),
-            harmless(&name).replace('\n', " "),
-            moment(*deployed_at)
-        );
-        let _ = writeln!(text, "{}", if is_active(digest) { paint.bold(line) } else { line });
+        let _ = writeln!(text, "{}", line(digest, &name, &moment(*deployed_at), is_active(digest), paint));
     }
     text.push('\n');
     for ActivationRow { digest, at, cause } in activations {

@@ -1,0 +1,228 @@
+//! `tandem deploy`, `prove`, `activate` and `rollback`: a tenant's versions on a host. Knows no other command.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::operations::{ACTIVATE, DEPLOY, PROOF, PROVE, ROLL_BACK};
+use super::replay::verdict;
+use crate::admin::{Swapped, Version};
+use crate::paint::{Paint, harmless};
+use crate::remote::{Answer, Body, Remote};
+use crate::replay::{self, Report, Require};
+use crate::rules::short;
+use crate::{bake, config};
+
+#[derive(Args)]
+pub struct Deploy {
+    /// The tenant.
+    tenant: String,
+    /// A component, or a rules file, which the host freezes into the default rules.
+    file: PathBuf,
+    /// Make it current if its proof lets it.
+    #[arg(long)]
+    activate: bool,
+    #[command(flatten)]
+    proof: Proof,
+    #[command(flatten)]
+    how: How,
+    /// The host's answers as they are, a line each.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Prove {
+    /// The tenant.
+    tenant: String,
+    /// The version, by its digest or the first digits.
+    version: String,
+    #[command(flatten)]
+    proof: Proof,
+    /// Show what the latest proof found, and run none.
+    #[arg(long)]
+    kept: bool,
+    /// The host's answer as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Activate {
+    /// The tenant.
+    tenant: String,
+    /// The version, by its digest or the first digits.
+    version: String,
+    #[command(flatten)]
+    proof: Proof,
+    #[command(flatten)]
+    how: How,
+    /// The host's answer as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Rollback {
+    /// The tenant.
+    tenant: String,
+    /// The whole digest that must be active now, and is left.
+    #[arg(long, value_name = "DIGEST")]
+    expected: Option<String>,
+    /// Wait until nothing runs.
+    #[arg(long)]
+    drain: bool,
+    /// The host's answer as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a version has to show.
+#[derive(Args)]
+struct Proof {
+    /// What a replay of recorded events must say; `none` replays nothing where a version is activated.
+    #[arg(long, value_enum, default_value_t = Require::NoFailures)]
+    require: Require,
+    /// Replay the newest so many events.
+    #[arg(long)]
+    last: Option<u64>,
+}
+
+/// How a version is made current.
+#[derive(Args)]
+struct How {
+    /// The whole digest that must be active now.
+    #[arg(long, value_name = "DIGEST")]
+    expected: Option<String>,
+    /// Wait until nothing runs, even if no event would be in another lane.
+    #[arg(long)]
+    drain: bool,
+    /// Roll back by itself when so many of the latest 64 events fail by the version's fault.
+    #[arg(long, value_name = "N")]
+    rollback_on_failures: Option<u32>,
+    /// Let it change what people are linked by, and link everybody anew.
+    #[arg(long)]
+    relink: bool,
+}
+
+pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
+    let Deploy { tenant, file, activate, proof, how, json } = arguments;
+    let is_rules = file.extension().is_some_and(|extension| extension == "toml");
+    let body = if is_rules {
+        Body::File { kind: "application/toml", sha256: None, bytes: bake::read_rules(&file)?.into_bytes() }
+    } else {
+        let bytes = bake::read_component(&file)?;
+        Body::File { kind: "application/wasm", sha256: Some(hex::encode(Sha256::digest(&bytes))), bytes }
+    };
+    let answer = host.ask(DEPLOY, &[&tenant], &[], body).await?;
+    let version: Version = answer.json()?;
+    say(json, &answer, || {
+        let there = if version.is_new == Some(false) { "was there before" } else { "is new" };
+        println!("version {} ({}) {there}", short(&version.digest), harmless(&version.name));
+    });
+    if activate && proof.require == Require::None {
+        return make_current(host, &tenant, &version.digest, proof, how, json).await;
+    }
+    let (answer, report) = replayed(host, &tenant, &version.digest, proof.last).await?;
+    say(json, &answer, || print!("\n{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
+    if let Err(error) = verdict(&report, proof.require) {
+        let kept = format!("version {} is kept, and not active", short(&version.digest));
+        return Err(error.context(kept));
+    }
+    if activate {
+        return make_current(host, &tenant, &version.digest, proof, how, json).await;
+    }
+    eprintln!("nothing runs on it yet: `tandem activate {tenant} {}`", short(&version.digest));
+    Ok(())
+}
+
+pub async fn prove(host: &Remote, arguments: Prove) -> anyhow::Result<()> {
+    let Prove { tenant, version, proof, kept, json } = arguments;
+    let (answer, report) = if kept {
+        let answer = host.ask(PROOF, &[&tenant, &version], &[], Body::Nothing).await?;
+        let report = answer.json()?;
+        (answer, report)
+    } else {
+        replayed(host, &tenant, &version, proof.last).await?
+    };
+    say(json, &answer, || print!("{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
+    verdict(&report, proof.require)
+}
+
+pub async fn activate(host: &Remote, arguments: Activate) -> anyhow::Result<()> {
+    let Activate { tenant, version, proof, how, json } = arguments;
+    make_current(host, &tenant, &version, proof, how, json).await
+}
+
+pub async fn rollback(host: &Remote, arguments: Rollback) -> anyhow::Result<()> {
+    let Rollback { tenant, expected, drain, json } = arguments;
+    let body = json!({ "expected": whole(expected)?, "drain": drain });
+    let answer = host.ask(ROLL_BACK, &[&tenant], &[], Body::Json(body)).await?;
+    swapped(&tenant, &answer, json)
+}
+
+async fn replayed(host: &Remote, tenant: &str, version: &str, last: Option<u64>) -> anyhow::Result<(Answer, Report)> {
+    let answer = host.ask(PROVE, &[tenant, version], &[], Body::Json(json!({ "last": last }))).await?;
+    let report = answer.json()?;
+    Ok((answer, report))
+}
+
+async fn make_current(
+    host: &Remote,
+    tenant: &str,
+    version: &str,
+    Proof { require, last }: Proof,
+    How { expected, drain, rollback_on_failures, relink }: How,
+    json: bool,
+) -> anyhow::Result<()> {
+    let require = match require {
+        Require::Identical => "identical",
+        Require::NoFailures => "no-failures",
+        Require::None => "none",
+    };
+    let body = json!({
+        "require": require, "last": last, "expected": whole(expected)?, "drain": drain,
+        "rollback_on_failures": rollback_on_failures, "relink": relink,
+    });
+    let answer = host.ask(ACTIVATE, &[tenant, version], &[], Body::Json(body)).await?;
+    swapped(tenant, &answer, json)
+}
+
+fn swapped(tenant: &str, answer: &Answer, json: bool) -> anyhow::Result<()> {
+    let Swapped { active, replaced, relinked, again } = answer.json()?;
+    say(json, answer, || {
+        let before = replaced.as_deref().map(|digest| format!(", in place of {}", short(digest))).unwrap_or_default();
+        println!("{tenant} runs {}{before}", short(&active));
+        if relinked > 0 {
+            println!("{relinked} people are linked anew");
+        }
+        if again > 0 {
+            println!("{again} events begin again on it");
+        }
+    });
+    Ok(())
+}
+
+/// The host's answer as it is, or what people read.
+fn say(json: bool, answer: &Answer, tell: impl FnOnce()) {
+    if json {
+        println!("{}", answer.text.trim_end());
+    } else {
+        tell();
+    }
+}
+
+/// A digest that is compared as a whole.
+fn whole(digest: Option<String>) -> anyhow::Result<Value> {
+    match digest {
+        Some(digest) if digest.len() != 64 => {
+            bail!(
+                "`--expected {digest}` is not a whole digest, which has 64 digits\nhint: `tandem versions TENANT --json` has them"
+            )
+        }
+        digest => Ok(json!(digest)),
+    }
+}

@@ -1,0 +1,64 @@
+//! The commands that are asked of a running host. Knows which; not what each does.
+
+use clap::Subcommand;
+
+use super::access::Access;
+use super::{audit, dead, deploy, status, targets, tenants};
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Say whether a host is alive and can take webhooks in.
+    Status,
+    /// Print a host's counters and gauges, as Prometheus reads them.
+    Metrics,
+    /// Print the document that describes the admin API.
+    Openapi,
+    /// List a host's tenants, with what waits and what is dead.
+    Tenants(tenants::List),
+    /// Show a tenant.
+    Tenant {
+        #[command(subcommand)]
+        verb: tenants::Tenant,
+    },
+    /// List a tenant's dead letters by cause.
+    Dead(dead::List),
+    /// Take dead letters up again: one, those of a topic or a cause, or all.
+    Retry(dead::Retry),
+    /// Put dead letters away for good, with a reason.
+    Discard(dead::Discard),
+    /// Say of each of a tenant's two systems whether it takes calls.
+    Targets(targets::List),
+    /// Send a target no calls until it is resumed.
+    Pause(targets::Pause),
+    /// Show who did what.
+    Audit(audit::Arguments),
+    /// Give a tenant a version: a component, or a rules file; proved against what was recorded.
+    Deploy(deploy::Deploy),
+    /// Replay a tenant's recorded events through one of its versions on the host.
+    Prove(deploy::Prove),
+    /// Make a version current.
+    Activate(deploy::Activate),
+    /// Make the version current that was before the active one.
+    Rollback(deploy::Rollback),
+}
+
+pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
+    let host = access.needed()?;
+    match verb {
+        Verb::Status => status::status(&host).await,
+        Verb::Metrics => status::metrics(&host).await,
+        Verb::Openapi => status::openapi(&host).await,
+        Verb::Tenants(arguments) => tenants::list(&host, arguments).await,
+        Verb::Tenant { verb } => tenants::run(&host, verb).await,
+        Verb::Dead(arguments) => dead::list(&host, arguments).await,
+        Verb::Retry(arguments) => dead::retry(&host, arguments).await,
+        Verb::Discard(arguments) => dead::discard(&host, arguments).await,
+        Verb::Targets(arguments) => targets::list(&host, arguments).await,
+        Verb::Pause(arguments) => targets::pause(&host, arguments).await,
+        Verb::Audit(arguments) => audit::run(&host, arguments).await,
+        Verb::Deploy(arguments) => deploy::deploy(&host, arguments).await,
+        Verb::Prove(arguments) => deploy::prove(&host, arguments).await,
+        Verb::Activate(arguments) => deploy::activate(&host, arguments).await,
+        Verb::Rollback(arguments) => deploy::rollback(&host, arguments).await,
+    }
+}

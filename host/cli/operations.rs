@@ -1,0 +1,88 @@
+//! Every operation of the admin API, each with the command that asks for it. Knows no answer.
+
+use crate::remote::Operation;
+
+pub const HEALTH: Operation = get("/health");
+pub const READY: Operation = get("/ready");
+pub const METRICS: Operation = get("/metrics");
+pub const OPENAPI: Operation = get("/v1/openapi.json");
+pub const TENANTS: Operation = get("/v1/tenants");
+pub const EVENTS: Operation = get("/v1/tenants/{tenant}/events");
+pub const EVENT: Operation = get("/v1/tenants/{tenant}/events/{id}");
+pub const DEAD_LETTERS: Operation = get("/v1/tenants/{tenant}/dead-letters");
+pub const RETRY: Operation = post("/v1/tenants/{tenant}/dead-letters/retry");
+pub const DISCARD: Operation = post("/v1/tenants/{tenant}/dead-letters/discard");
+pub const TARGETS: Operation = get("/v1/tenants/{tenant}/targets");
+pub const PAUSE: Operation = post("/v1/tenants/{tenant}/targets/{target}/pause");
+pub const RESUME: Operation = post("/v1/tenants/{tenant}/targets/{target}/resume");
+pub const AUDIT: Operation = get("/v1/audit");
+pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
+pub const DEPLOY: Operation = slow(post("/v1/tenants/{tenant}/versions"));
+pub const PROOF: Operation = get("/v1/tenants/{tenant}/versions/{digest}/proof");
+pub const PROVE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/proof"));
+pub const ACTIVATE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/activate"));
+pub const ROLL_BACK: Operation = slow(post("/v1/tenants/{tenant}/roll-back"));
+
+const fn get(path: &'static str) -> Operation {
+    Operation { method: "GET", path, is_slow: false }
+}
+
+const fn post(path: &'static str) -> Operation {
+    Operation { method: "POST", path, is_slow: false }
+}
+
+const fn slow(operation: Operation) -> Operation {
+    Operation { is_slow: true, ..operation }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{CommandFactory, Parser};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{admin, cli};
+
+    /// A command line that asks for each.
+    const COMMANDS: [(Operation, &str); 20] = [
+        (HEALTH, "status"),
+        (READY, "status"),
+        (METRICS, "metrics"),
+        (OPENAPI, "openapi"),
+        (TENANTS, "tenants"),
+        (EVENTS, "events --tenant acme"),
+        (EVENT, "events 7 --tenant acme"),
+        (DEAD_LETTERS, "dead acme"),
+        (RETRY, "retry acme --all"),
+        (DISCARD, "discard acme 7 --why because"),
+        (TARGETS, "targets acme"),
+        (PAUSE, "pause acme omneo --why because"),
+        (RESUME, "resume acme omneo"),
+        (AUDIT, "audit"),
+        (VERSIONS, "versions acme"),
+        (DEPLOY, "deploy acme acme.toml"),
+        (PROOF, "prove acme 0123ab --kept"),
+        (PROVE, "prove acme 0123ab"),
+        (ACTIVATE, "activate acme 0123ab"),
+        (ROLL_BACK, "rollback acme"),
+    ];
+
+    #[test]
+    fn every_operation_of_the_document_has_a_command() {
+        let document: Value = serde_json::from_str(&admin::document()).unwrap();
+        let mut there = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let methods = operations.as_object().unwrap().keys().filter(|key| *key != "parameters");
+            there.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+        }
+        let has = COMMANDS.iter().map(|(operation, _)| format!("{} {}", operation.method, operation.path));
+        assert_eq!(there, has.collect::<BTreeSet<_>>());
+        cli::Arguments::command().debug_assert();
+        for (_, line) in COMMANDS {
+            let words = ["tandem", "--host", "http://127.0.0.1:1"].into_iter().chain(line.split(' '));
+            assert!(cli::Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+}

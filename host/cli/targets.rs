@@ -1,0 +1,49 @@
+//! `tandem targets` and `pause`: a tenant's two systems, on a host. Knows no other command.
+
+use serde_json::json;
+
+use super::operations::{PAUSE, TARGETS};
+use super::table::table;
+use crate::admin::Target;
+use crate::config;
+use crate::paint::Paint;
+use crate::remote::{Body, Remote};
+
+#[derive(clap::Args)]
+pub struct List {
+    /// The tenant.
+    tenant: String,
+    /// The host's answer as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Pause {
+    /// The tenant.
+    tenant: String,
+    #[arg(value_parser = ["shopify", "omneo"])]
+    target: String,
+    /// Why: it is shown with the target and in the audit trail.
+    #[arg(long)]
+    why: String,
+}
+
+pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<()> {
+    let answer = host.ask(TARGETS, &[&tenant], &[], Body::Nothing).await?;
+    if json {
+        println!("{}", answer.text);
+        return Ok(());
+    }
+    let targets: Vec<Target> = answer.json()?;
+    let state = |paused: Option<String>| paused.unwrap_or_else(|| "takes calls".into());
+    let rows: Vec<_> = targets.into_iter().map(|target| vec![target.target, state(target.paused)]).collect();
+    print!("{}", table(&["target", "now"], &rows, Paint::for_stdout(config::no_color())));
+    Ok(())
+}
+
+pub async fn pause(host: &Remote, Pause { tenant, target, why }: Pause) -> anyhow::Result<()> {
+    host.ask(PAUSE, &[&tenant, &target], &[], Body::Json(json!({ "why": why }))).await?;
+    println!("{target} of {tenant} gets no calls until `tandem resume {tenant} {target}`");
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! The commands that are asked of a running host, as they are typed: the real program against a real host, and against
+//! what is none.
+
+mod host;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use host::{Host, hostile};
+use serde_json::{Value, json};
+use tandem::admin;
+use tandem::model::EventId;
+use tempfile::TempDir;
+
+/// What a command said.
+#[derive(Debug, PartialEq)]
+struct Said {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn is(&self, stdout: &str) {
+        assert_eq!((self.status, self.stdout.as_str(), self.stderr.as_str()), (0, stdout, ""));
+    }
+
+    #[track_caller]
+    fn fails(&self, status: i32, stderr: &str) {
+        let stderr = format!("error: {stderr}\n");
+        assert_eq!((self.status, self.stdout.as_str(), self.stderr.as_str()), (status, "", stderr.as_str()));
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!((self.status, self.stderr.as_str()), (0, ""));
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+/// Types a command; `token` is in the environment, if there is one.
+async fn tandem(address: &str, token: &str, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(arguments).env("TANDEM_HOST", address).env_remove("TANDEM_LOG").env_remove("TANDEM_TOKEN");
+    if !token.is_empty() {
+        command.env("TANDEM_TOKEN", token);
+    }
+    command.stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A host with two tenants, and tokens for it.
+struct Desk {
+    host: Host,
+    address: String,
+    operator: String,
+    acme: String,
+    folder: TempDir,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let host = Host::start(["acme", "other"].map(|tenant| (tenant.to_owned(), hostile()))).await;
+        let token = async |name: &str, tenant: Option<&str>| {
+            let token = admin::new_token().unwrap();
+            assert!(host.server.journal.add_token(name, tenant, &admin::hash(&token)).await.unwrap());
+            token
+        };
+        let (operator, acme) = (token("ops", None).await, token("acme-1", Some("acme")).await);
+        let address = format!("http://{}", host.server.admin.unwrap());
+        Self { host, address, operator, acme, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// As an operator, in words without spaces.
+    async fn ops(&self, line: &str) -> Said {
+        tandem(&self.address, &self.operator, &line.split(' ').collect::<Vec<_>>()).await
+    }
+
+    /// With the token of acme.
+    async fn acme(&self, line: &str) -> Said {
+        tandem(&self.address, &self.acme, &line.split(' ').collect::<Vec<_>>()).await
+    }
+
+    async fn sent(&self, tenant: &str, topic: &str, id: u64) -> EventId {
+        let event = self.host.event(tenant, topic, &json!({ "id": id }).to_string()).await;
+        self.host.over(event).await;
+        event
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+}
+
+async fn component(rules: &str) -> Vec<u8> {
+    let building = tandem::engine::building_engine().unwrap();
+    tandem::bake::bake(&building, host::hostile_component(), "rules.toml", rules).await.unwrap().component
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
+    let desk = Desk::open().await;
+    let mine = desk.sent("acme", "ask", 1).await;
+    desk.sent("other", "good", 2).await;
+    desk.ops("status").await.is("alive\nready\n");
+    desk.ops("tenants").await.is("tenant  waiting  oldest  dead letters  paused\nacme          0                     0\nother         0                     0\n");
+    assert_eq!(desk.acme("tenants --json").await.json().as_array().unwrap().len(), 1);
+    let shown = desk.acme("tenant show acme").await;
+    assert!(
+        shown.stdout.starts_with("tenant       acme\nwaiting      0\ndead letters 0\nshopify      takes calls\n"),
+        "{shown:?}"
+    );
+
+    // The same words from the journal and from the host.
+    let journal = desk.host.journal.display().to_string();
+    for line in [
+        "events --tenant acme".to_owned(),
+        format!("events {mine} --tenant acme"),
+        format!("events {mine} --tenant acme --json"),
+    ] {
+        let (asked, read) = (desk.ops(&line).await, desk.ops(&format!("{line} --journal {journal}")).await);
+        assert_eq!(asked, read, "{line}");
+        assert!(asked.status == 0 && asked.stdout.contains("acme"), "{asked:?}");
+    }
+    // A tenant's token needs no name.
+    assert_eq!(desk.acme("events").await, desk.ops("events --tenant acme").await);
+    desk.ops("events").await.fails(2, "it is not said of which tenant\nhint: `--tenant NAME`; there are acme, other");
+    assert!(desk.acme("events --topic good").await.stdout.starts_with("no events"));
+
+    let audit = desk.acme("audit --limit 1").await.stdout;
+    assert!(
+        audit.starts_with("at ") && audit.contains("command line  acme    token acme-1 created, for tenant acme\n"),
+        "{audit}"
+    );
+    assert!(desk.ops("metrics").await.stdout.contains("tandem_webhooks_accepted_total{tenant=\"acme\""));
+    assert_eq!(desk.ops("openapi").await.json()["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_taken_up_and_put_away_by_whoever_means_it() {
+    let desk = Desk::open().await;
+    for id in 1..=3 {
+        desk.sent("acme", "broken", id).await;
+    }
+    let stray = desk.sent("acme", "stray", 4).await;
+    let shown = desk.acme("dead acme").await.stdout;
+    assert!(shown.starts_with("3 dead letters of broken, failed by the plugin's fault, last 20"), "{shown}");
+    assert!(shown.contains("\n  events 1, 2 and 3\n\n1 dead letter of stray, "), "{shown}");
+    let causes = desk.acme("dead acme --json").await.json();
+    let cause = causes[0]["cause"].as_str().unwrap().to_owned();
+
+    desk.acme("retry acme --topic broken --dry-run").await.is("would take up again: events 1, 2 and 3\n");
+    desk.acme("retry acme --all").await.fails(
+        2,
+        "this would take up again 4 dead letters: events 1, 2, 3 and 4, and there is no terminal to ask on\nhint: see which with `--dry-run`, then pass `--yes`",
+    );
+    let said =
+        tandem(&desk.address, &desk.acme, &["retry", "acme", "--topic", "broken", "--cause", &cause, "--yes"]).await;
+    said.is("taken up again: events 1, 2 and 3\n");
+    for event in 1..=3 {
+        desk.host.over(EventId(event)).await;
+        assert_eq!(desk.host.show(EventId(event)).1.len(), 2);
+    }
+    desk.acme("retry acme 2").await.is("taken up again: event 2\n");
+
+    let why = ["discard", "acme", "4", "--why", "settled by hand"];
+    tandem(&desk.address, &desk.acme, &why).await.is("put away: event 4\n");
+    assert_eq!(desk.host.row(stray).outcome.as_deref(), Some("discarded"));
+    let gone = "event 4 of tenant `acme` is no dead letter, or is redacted";
+    tandem(&desk.address, &desk.acme, &why).await.fails(1, gone);
+    let nothing = desk.acme("retry acme").await;
+    assert!(
+        nothing.status == 2 && nothing.stderr.contains("<EVENT|--topic <TOPIC>|--cause <CAUSE>|--all>"),
+        "{nothing:?}"
+    );
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_paused_and_resumed() {
+    let desk = Desk::open().await;
+    desk.ops("pause acme omneo --why migration")
+        .await
+        .is("omneo of acme gets no calls until `tandem resume acme omneo`\n");
+    desk.acme("targets acme").await.is("target   now\nshopify  takes calls\nomneo    paused by ops: migration\n");
+    desk.acme("resume acme omneo").await.is("omneo of acme takes calls\n");
+    assert_eq!(desk.acme("targets acme --json").await.json()[1], json!({"target": "omneo", "paused": null}));
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_deployed_proved_activated_and_rolled_back() {
+    let desk = Desk::open().await;
+    desk.sent("acme", "say", 1).await;
+    let good = desk.file("good.wasm", &component("says = \"hello\"\n").await);
+    let bad = desk.file("bad.wasm", &component("traps = true\n").await);
+    let said = desk.acme(&format!("deploy acme {bad} --activate")).await;
+    assert!(said.status == 1 && said.stdout.contains("is new\n") && said.stdout.contains("1  failed"), "{said:?}");
+    assert!(said.stderr.contains("is kept, and not active: 1 of 1 events fail that did not\nhint: "), "{said:?}");
+
+    let said = desk.acme(&format!("deploy acme {good} --require none --activate")).await;
+    let (first, second) = said.stdout.split_once('\n').unwrap();
+    assert!(first.ends_with("is new") && second.starts_with("acme runs "), "{said:?}");
+    let event = desk.sent("acme", "say", 2).await;
+    let active = desk.host.row(event).version.unwrap();
+    let listed = desk.acme("versions acme").await;
+    assert!(listed.stdout.contains(&format!("* {}  ", &active[..12])), "{listed:?}");
+    assert!(desk.acme(&format!("prove acme {}", &active[..12])).await.stdout.contains("identical"));
+    assert_eq!(desk.acme(&format!("prove acme {active} --kept --json")).await.json()["candidate"]["digest"], *active);
+    // Somebody else was faster.
+    let stale =
+        desk.acme(&format!("activate acme {} --require none --expected {}", &active[..12], "0".repeat(64))).await;
+    assert!(stale.status == 1 && stale.stderr.starts_with("error: "), "{stale:?}");
+    let back = desk.acme("rollback acme").await;
+    assert!(back.status == 0 && back.stdout.ends_with(&format!(", in place of {}\n", &active[..12])), "{back:?}");
+    let nothing = desk.acme("rollback acme").await;
+    assert_eq!((nothing.status, nothing.stdout.as_str()), (1, ""), "{nothing:?}");
+    desk.acme("activate acme abcdef").await.fails(1, "tenant `acme` has no such version: `abcdef`");
+
+    let cut = desk.file("cut.wasm", &std::fs::read(&good).unwrap()[..1000]);
+    let cut = desk.acme(&format!("deploy acme {cut}")).await;
+    assert!(cut.status == 1 && cut.stdout.is_empty() && cut.stderr.starts_with("error: "), "{cut:?}");
+    let rules = desk.file("wrong.toml", b"timezon = \"UTC\"\n");
+    let wrong = desk.acme(&format!("deploy acme {rules}")).await;
+    assert!(wrong.status == 1 && wrong.stderr.contains("timezon"), "{wrong:?}");
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_refuses_is_said_with_what_to_do() {
+    let desk = Desk::open().await;
+    let address = &desk.address;
+    tandem(address, "", &["tenants"]).await.fails(1, &format!(
+        "`{address}` wants a token\nhint: put it into `TANDEM_TOKEN`, or into a file that `--token-file` names; `tandem token create NAME`, beside the journal, makes one"
+    ));
+    tandem(address, "tandem_00", &["tenants"]).await.fails(1, &format!(
+        "`{address}` does not take this token: it is not known there, or was revoked\nhint: `tandem token list`, beside the journal, shows those in force"
+    ));
+    desk.acme("metrics").await.fails(
+        1,
+        "this takes an operator's token, not a tenant's\nhint: `TANDEM_TOKEN` or `--token-file` gives another token",
+    );
+    // Another tenant is as unknown as one that is not there.
+    for name in ["other", "nobody"] {
+        desk.acme(&format!("targets {name}")).await.fails(1, &format!(
+            "there is no tenant `{name}`, or the token is not for it\nhint: `tandem tenants` lists those that it is for"
+        ));
+    }
+    // From a file, and over what the environment says.
+    let file = desk.file("token", format!("{}\n", desk.acme).as_bytes());
+    let said = tandem(address, "tandem_00", &["tenants", "--token-file", &file, "--json"]).await;
+    assert_eq!(said.json()[0]["tenant"], "acme");
+    let empty = desk.file("empty", b"\n");
+    tandem(address, "", &["tenants", "--token-file", &empty])
+        .await
+        .fails(2, "the token is none: it is one word\nhint: is it the right file, or variable?");
+    let missing = tandem(address, "", &["tenants", "--token-file", "no"]).await;
+    assert!(missing.status == 2 && missing.stderr.starts_with("error: reading the token `no`: "), "{missing:?}");
+
+    // Where webhooks go.
+    let intake = format!("http://{}", desk.host.server.address);
+    let said = tandem(&intake, &desk.operator, &["tenants"]).await;
+    let expected =
+        format!("error: `{intake}` answers 404, and not as the admin API of a Tandem host does\nhint: webhooks have");
+    assert!(said.status == 1 && said.stderr.starts_with(&expected), "{said:?}");
+    let sealed = address.replace("http", "https");
+    let said = tandem(&sealed, &desk.operator, &["tenants"]).await;
+    assert!(said.status == 1 && said.stderr.contains("\nhint: does it speak plain http?"), "{said:?}");
+    desk.host.stop().await;
+    let said = tandem(address, &desk.operator, &["tenants"]).await;
+    assert!(said.stderr.starts_with(&format!("error: no answer from `{address}`: ")), "{said:?}");
+    assert!(
+        said.stderr.ends_with("\nhint: is `tandem serve` running there? its log says where the admin API listens\n")
+    );
+}
+
+/// Answers whoever asks with this status, these headers and this body.
+fn answering(head: &str, body: &str) -> String {
+    let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = vec![];
+            let mut some = [0; 4096];
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut some) {
+                    Ok(n) if n > 0 => request.extend_from_slice(&some[..n]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_host_or_another_version_is_told_apart() {
+    let asked = async |head: &str, body: &str| {
+        let address = answering(head, body);
+        let said = tandem(&address, "tandem_00", &["tenants"]).await;
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{said:?}");
+        said.stderr.replace(&address, "[HOST]")
+    };
+    const OTHER: &str = "server: tandem/9.0.0";
+    const PROBLEM: &str = "server: tandem/9.0.0\r\ncontent-type: application/problem+json";
+    let version = format!(
+        "hint: the host is tandem/9.0.0, this is tandem/{}: use the `tandem` of its version\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let moved = asked("307 x\r\nlocation: https://elsewhere.example/", "").await;
+    let to = "error: `[HOST]` answers 307 and sends on to `https://elsewhere.example/`, where the token is not taken\nhint: ";
+    assert!(moved.starts_with(to), "{moved}");
+    let proxy = asked("502 x\r\nserver: nginx", "bad gateway").await;
+    assert!(proxy.starts_with("error: `[HOST]` answers 502, and not as the admin API"), "{proxy}");
+    let nothing = r#"{"detail": "there is nothing here; see /v1/openapi.json"}"#;
+    let unknown = asked(&format!("404 x\r\n{PROBLEM}"), nothing).await;
+    assert_eq!(unknown, format!("error: `[HOST]` does not know `GET /v1/tenants`\n{version}"));
+    let other = asked(&format!("200 x\r\n{OTHER}"), r#"[{"name": "a"}]"#).await;
+    assert!(other.starts_with("error: the host's answer is not what it should be: "), "{other}");
+    assert!(other.ends_with(&version), "{other}");
+    let field = asked(&format!("422 x\r\n{OTHER}"), "unknown field `x`").await;
+    assert_eq!(field, format!("error: `[HOST]` answers 422: unknown field `x`\n{version}"));
+    let long = asked(&format!("413 x\r\n{OTHER}"), "length limit exceeded").await;
+    assert_eq!(long, "error: the file is longer than `[HOST]` takes\nhint: length limit exceeded\n");
+    let trick = asked(&format!("409 x\r\n{PROBLEM}"), "{\"detail\": \"a\\u001b[2Jb\"}").await;
+    assert_eq!(trick, "error: a\u{fffd}[2Jb\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_that_should_not_be() {
+    let said = tandem("http://ops.example.org", "tandem_secret", &["tenants"]).await;
+    assert!(said.status == 2 && said.stderr.starts_with("error: the token would travel in the clear to"), "{said:?}");
+    assert!(!said.stderr.contains("tandem_secret"), "{said:?}");
+    tandem("", "", &["tenants"]).await.fails(2, "this is asked of a running host, and none is named\nhint: `tandem --host http://127.0.0.1:8081 …`, or that address in `TANDEM_HOST`");
+    tandem("", "", &["--host", "127.0.0.1:8081", "tenants"]).await.fails(2, "`127.0.0.1:8081` is no address of a host: relative URL without a base\nhint: write it as `http://127.0.0.1:8081` or `https://ops.example.org`");
+    tandem("", "", &["--host", "http://127.0.0.1:1", "token", "list"]).await.fails(2, "this command works on this machine, and asks no host\nhint: leave `--host` out, and run it where the files are");
+    tandem("", "", &["--host", "http://127.0.0.1:1", "events", "--journal", "a.db"])
+        .await
+        .fails(2, "`--host` contradicts `--journal`: either asks, or reads\nhint: leave one of them out");
+    // There is no way to give the token where others of the machine could read it.
+    assert_eq!(tandem("", "", &["--token", "tandem_00", "tenants"]).await.status, 2);
+}
