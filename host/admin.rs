@@ -35,6 +35,7 @@ mod tenants;
 mod verbs;
 mod versions;
 
+pub use tenants::{Account, AccountSide, WebhookSecret};
 pub use verbs::{DeadLetters, Done, Settled, Target, Tenant};
 pub use versions::{Swapped, Version};
 

@@ -14,9 +14,12 @@ use url::Url;
 use crate::model::Millis;
 use crate::vault::Keys;
 
+mod added;
 mod check;
 mod file;
 mod quota;
+
+pub use added::added;
 
 use check::Check;
 use file::{File, default_journal};
@@ -104,10 +107,7 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
     let text = read(path, "`--config FILE` names another")?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let parsed = parse(&path.display().to_string(), &text, folder, |name| std::env::var(name).ok());
-    parsed.map_err(|Problems(problems)| {
-        let shown: Vec<_> = problems.iter().map(|problem| format!("error: {}", problem.trim_end())).collect();
-        anyhow::Error::msg(shown.join("\n\n"))
-    })
+    parsed.map_err(|problems| problems.all())
 }
 
 fn read(path: &Path, hint: &str) -> anyhow::Result<String> {
@@ -283,6 +283,14 @@ pub fn check_public_url(url: &str) -> Result<(), String> {
     let is_https = Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.query().is_none());
     let why = "is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`";
     if is_https { Ok(()) } else { Err(why.to_owned()) }
+}
+
+impl Problems {
+    /// All of them, ready to print.
+    fn all(&self) -> anyhow::Error {
+        let shown: Vec<_> = self.0.iter().map(|problem| format!("error: {}", problem.trim_end())).collect();
+        anyhow::Error::msg(shown.join("\n\n"))
+    }
 }
 
 impl fmt::Display for Problems {

@@ -7,10 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use host::{Host, hostile};
+use host::{Host, SECRET, hostile, shop};
 use serde_json::{Value, json};
 use tandem::admin;
 use tandem::model::EventId;
+use tandem::vault::Keys;
+use tandem_standin::OmneoOptions;
 use tempfile::TempDir;
 
 /// What a command said.
@@ -63,7 +65,10 @@ struct Desk {
 
 impl Desk {
     async fn open() -> Self {
-        let host = Host::start(["acme", "other"].map(|tenant| (tenant.to_owned(), hostile()))).await;
+        Self::of(Host::start(["acme", "other"].map(|tenant| (tenant.to_owned(), hostile()))).await).await
+    }
+
+    async fn of(host: Host) -> Self {
         let token = async |name: &str, tenant: Option<&str>| {
             let token = admin::new_token().unwrap();
             assert!(host.server.journal.add_token(name, tenant, &admin::hash(&token)).await.unwrap());
@@ -112,7 +117,9 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
     assert_eq!(desk.acme("tenants --json").await.json().as_array().unwrap().len(), 1);
     let shown = desk.acme("tenant show acme").await;
     assert!(
-        shown.stdout.starts_with("tenant       acme\nwaiting      0\ndead letters 0\nshopify      takes calls\n"),
+        shown.stdout.starts_with(
+            "tenant       acme\nshop         acme.myshopify.com\nkept by      configuration\nversion      "
+        ),
         "{shown:?}"
     );
 
@@ -143,6 +150,59 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_added_changed_given_other_secrets_and_removed() {
+    let keys = Keys::parse(&["0f".repeat(32)]).unwrap();
+    let desk = Desk::of(Host::with(|config| config.keys = keys).await).await;
+    let url = desk.host.omneo.url();
+    let side = |token: &str| format!("url = \"{url}\"\ntoken = \"{token}\"\nwebhook_secrets = [\"{SECRET}\"]\n");
+    let right = OmneoOptions::default().token;
+    desk.file("omneo", right.as_bytes());
+    let table = format!("shop = \"{}\"\n[shopify]\n{}[omneo]\n{}", shop("new"), side(&right), side("file:omneo"));
+    let table = desk.file("new.toml", table.as_bytes());
+    desk.ops(&format!("tenant add new {table}"))
+        .await
+        .is("tenant new is added; its events wait for rules: `tandem deploy new FILE --activate`\n");
+    let rules = desk.file("hostile.wasm", host::hostile_component());
+    let deployed = desk.ops(&format!("deploy new {rules} --activate")).await;
+    assert!(deployed.status == 0 && deployed.stdout.contains("\nnew runs "), "{deployed:?}");
+    let event = desk.host.event("new", "ask", r#"{"id": 1}"#).await;
+    assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+
+    let changed = desk.ops("tenant change new --shop b.myshopify.com --omneo-per-minute 60").await;
+    assert!(changed.stdout.contains("\nshop         b.myshopify.com\n"), "{changed:?}");
+    assert!(changed.stdout.contains(", 60 calls a minute, token of 20"), "{changed:?}");
+    let secret = desk.file("secret", b"another-secret\n");
+    let changed = desk.ops(&format!("tenant secret new omneo {secret} --overlap-hours 2")).await;
+    assert_eq!(changed.stdout.matches("webhook secret ").count(), 3, "{changed:?}");
+    assert!(changed.stdout.contains(", until 20") && !changed.stdout.contains("another-secret"), "{changed:?}");
+    let account = desk.ops("tenant show new --json").await.json();
+    let old = account["omneo"]["webhook_secrets"][0]["id"].as_str().unwrap().to_owned();
+    let ended = desk.ops(&format!("tenant end-secret new omneo {old}")).await;
+    assert!(ended.status == 0 && !ended.stdout.contains(&old), "{ended:?}");
+    assert_eq!(desk.ops(&format!("tenant token new omneo {secret}")).await.status, 0);
+    let shown = desk.ops("tenant show new").await;
+    assert!(
+        shown
+            .stdout
+            .ends_with("\nwaiting      0\ndead letters 0\nshopify      takes calls\nomneo        takes calls\n"),
+        "{shown:?}"
+    );
+
+    desk.ops("tenant remove new").await.fails(
+        2,
+        "this would remove tenant new, the shop b.myshopify.com, and there is no terminal to ask on\nhint: pass `--yes` if that is meant",
+    );
+    desk.ops("tenant remove new --yes")
+        .await
+        .is("tenant new is removed; its tokens are revoked, and its events stay in the journal\n");
+    desk.ops("tenants").await.is("no tenants\n");
+    let wrong = desk.file("wrong.toml", table.replace(".toml", "").as_bytes());
+    let wrong = desk.ops(&format!("tenant add new {wrong}")).await;
+    assert!(wrong.status == 1 && wrong.stderr.starts_with("error: "), "{wrong:?}");
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_taken_up_and_put_away_by_whoever_means_it() {
     let desk = Desk::open().await;
     for id in 1..=3 {
@@ -158,7 +218,7 @@ async fn dead_letters_are_taken_up_and_put_away_by_whoever_means_it() {
     desk.acme("retry acme --topic broken --dry-run").await.is("would take up again: events 1, 2 and 3\n");
     desk.acme("retry acme --all").await.fails(
         2,
-        "this would take up again 4 dead letters: events 1, 2, 3 and 4, and there is no terminal to ask on\nhint: see which with `--dry-run`, then pass `--yes`",
+        "this would take up again 4 dead letters: events 1, 2, 3 and 4, and there is no terminal to ask on\nhint: pass `--yes` if that is meant",
     );
     let said =
         tandem(&desk.address, &desk.acme, &["retry", "acme", "--topic", "broken", "--cause", &cause, "--yes"]).await;

@@ -22,39 +22,39 @@ const OVERLAP_HOURS_MAX: u32 = 24 * 90;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Account {
-    tenant: String,
-    shop: String,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    pub tenant: String,
+    pub shop: String,
     /// `configuration`, where alone it can be changed, or `api`.
-    managed_by: &'static str,
-    added_at: Option<String>,
+    pub managed_by: String,
+    pub added_at: Option<String>,
     /// The digest that its new events run on; absent while they wait for one.
-    active: Option<String>,
-    shopify: AccountSide,
-    omneo: AccountSide,
-    limits: Quota,
+    pub active: Option<String>,
+    pub shopify: AccountSide,
+    pub omneo: AccountSide,
+    pub limits: Quota,
     /// Bytes of its payloads, calls and replies in the journal.
-    journal_bytes: u64,
+    pub journal_bytes: u64,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct AccountSide {
-    url: String,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AccountSide {
+    pub url: String,
     /// Calls a minute, if they are limited.
-    per_minute: Option<u32>,
+    pub per_minute: Option<u32>,
     /// When its token was given; absent if the configuration has it.
-    token_added_at: Option<String>,
+    pub token_added_at: Option<String>,
     /// Those in force; none is listed if the configuration has them.
-    webhook_secrets: Vec<WebhookSecret>,
+    pub webhook_secrets: Vec<WebhookSecret>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct WebhookSecret {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct WebhookSecret {
     /// What it is called, since it cannot be shown.
-    id: String,
-    added_at: String,
-    ends_at: Option<String>,
+    pub id: String,
+    pub added_at: String,
+    pub ends_at: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -254,7 +254,7 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
     };
     Ok(Account {
         shop: known.shop.clone(),
-        managed_by: if kept.is_some() { "api" } else { "configuration" },
+        managed_by: if kept.is_some() { "api" } else { "configuration" }.to_owned(),
         added_at: kept.as_ref().map(|kept| clock::rfc3339(kept.added_at)),
         tenant,
         active,

@@ -88,16 +88,16 @@ pub async fn tenant(host: &Remote, named: Option<String>) -> anyhow::Result<Stri
     }
 }
 
-/// Asks on the terminal whether to go on. Without one, several at once take `--yes`.
-pub fn confirm(what: &str, count: usize, yes: bool) -> anyhow::Result<()> {
-    if yes || count == 0 {
+/// Asks on the terminal whether to go on. Without one, what is much takes `--yes`.
+pub fn confirm(what: &str, is_much: bool, yes: bool) -> anyhow::Result<()> {
+    if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return match count {
-            1 => Ok(()),
-            _ => Err(wrong_command(anyhow!(
-                "this would {what}, and there is no terminal to ask on\nhint: see which with `--dry-run`, then pass `--yes`"
+        return match is_much {
+            false => Ok(()),
+            true => Err(wrong_command(anyhow!(
+                "this would {what}, and there is no terminal to ask on\nhint: pass `--yes` if that is meant"
             ))),
         };
     }

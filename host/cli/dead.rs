@@ -113,7 +113,10 @@ async fn settle(host: &Remote, operation: Operation, which: Which, mut body: Val
     };
     if !dry_run && !yes {
         let Settled { events: meant } = ask(true).await?.json()?;
-        confirm(&format!("{what} {}: {}", count(meant.len(), "dead letter"), events(&meant)), meant.len(), yes)?;
+        if !meant.is_empty() {
+            let what = format!("{what} {}: {}", count(meant.len(), "dead letter"), events(&meant));
+            confirm(&what, meant.len() > 1, yes)?;
+        }
     }
     let answer = ask(dry_run).await?;
     if json {

@@ -15,7 +15,7 @@ pub enum Verb {
     Openapi,
     /// List a host's tenants, with what waits and what is dead.
     Tenants(tenants::List),
-    /// Show a tenant.
+    /// Show, add, change or remove a tenant, or give it other credentials.
     Tenant {
         #[command(subcommand)]
         verb: tenants::Tenant,

@@ -7,6 +7,13 @@ pub const READY: Operation = get("/ready");
 pub const METRICS: Operation = get("/metrics");
 pub const OPENAPI: Operation = get("/v1/openapi.json");
 pub const TENANTS: Operation = get("/v1/tenants");
+pub const TENANT: Operation = get("/v1/tenants/{tenant}");
+pub const ADD_TENANT: Operation = post("/v1/tenants");
+pub const CHANGE_TENANT: Operation = Operation { method: "PATCH", ..TENANT };
+pub const REMOVE_TENANT: Operation = Operation { method: "DELETE", ..TENANT };
+pub const SET_TOKEN: Operation = put("/v1/tenants/{tenant}/targets/{target}/token");
+pub const ADD_WEBHOOK_SECRET: Operation = post("/v1/tenants/{tenant}/targets/{target}/webhook-secrets");
+pub const END_WEBHOOK_SECRET: Operation = delete("/v1/tenants/{tenant}/targets/{target}/webhook-secrets/{id}");
 pub const EVENTS: Operation = get("/v1/tenants/{tenant}/events");
 pub const EVENT: Operation = get("/v1/tenants/{tenant}/events/{id}");
 pub const DEAD_LETTERS: Operation = get("/v1/tenants/{tenant}/dead-letters");
@@ -31,6 +38,14 @@ const fn post(path: &'static str) -> Operation {
     Operation { method: "POST", path, is_slow: false }
 }
 
+const fn put(path: &'static str) -> Operation {
+    Operation { method: "PUT", path, is_slow: false }
+}
+
+const fn delete(path: &'static str) -> Operation {
+    Operation { method: "DELETE", path, is_slow: false }
+}
+
 const fn slow(operation: Operation) -> Operation {
     Operation { is_slow: true, ..operation }
 }
@@ -46,12 +61,19 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 20] = [
+    const COMMANDS: [(Operation, &str); 27] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
         (OPENAPI, "openapi"),
         (TENANTS, "tenants"),
+        (TENANT, "tenant show acme"),
+        (ADD_TENANT, "tenant add acme acme.toml"),
+        (CHANGE_TENANT, "tenant change acme --shop a.example"),
+        (REMOVE_TENANT, "tenant remove acme --yes"),
+        (SET_TOKEN, "tenant token acme omneo -"),
+        (ADD_WEBHOOK_SECRET, "tenant secret acme omneo -"),
+        (END_WEBHOOK_SECRET, "tenant end-secret acme omneo 0123"),
         (EVENTS, "events --tenant acme"),
         (EVENT, "events 7 --tenant acme"),
         (DEAD_LETTERS, "dead acme"),

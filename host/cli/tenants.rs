@@ -1,16 +1,27 @@
 //! `tandem tenants` and `tandem tenant`: the tenants of a host. Knows no other command.
 
-use clap::Subcommand;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
-use super::operations::{TARGETS, TENANTS, VERSIONS};
-use super::table::{age, table};
-use crate::admin::{self, Target, Version};
-use crate::config;
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::access::confirm;
+use super::operations::{
+    ADD_TENANT, ADD_WEBHOOK_SECRET, CHANGE_TENANT, END_WEBHOOK_SECRET, REMOVE_TENANT, SET_TOKEN, TARGETS, TENANT,
+    TENANTS,
+};
+use super::table::{age, moment, table};
+use super::wrong_command;
+use crate::admin::{self, Account, AccountSide, Target};
+use crate::config::{self, Quota};
+use crate::files;
 use crate::paint::{Paint, harmless};
-use crate::remote::{Body, Remote};
+use crate::remote::{Answer, Body, Remote};
 use crate::rules::short;
 
-#[derive(clap::Args)]
+#[derive(Args)]
 pub struct List {
     /// The host's answer as it is.
     #[arg(long)]
@@ -19,11 +30,90 @@ pub struct List {
 
 #[derive(Subcommand)]
 pub enum Tenant {
-    /// Show what waits, what is dead, which targets take calls, and which version is active.
+    /// Show what is known of a tenant, what waits, what is dead, and which targets take calls.
     Show {
-        /// The tenant.
         tenant: String,
+        /// The host's answer as it is.
+        #[arg(long)]
+        json: bool,
     },
+    /// Add a tenant. Its webhooks are taken in at once; its events wait until a version is activated.
+    Add {
+        tenant: String,
+        /// `shop`, `[shopify]` and `[omneo]`, as below `[tenants.…]` of a configuration, without the rules; secrets may be
+        /// `env:NAME` or `file:PATH`.
+        file: PathBuf,
+    },
+    /// Change a tenant's shop, addresses or rates. What is not given stays as it is.
+    Change(Change),
+    /// Take no more webhooks of a tenant and send no more calls. Its events stay in the journal.
+    Remove {
+        tenant: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give one of the two systems another token, read from a file, or from standard input if that is `-`.
+    Token {
+        tenant: String,
+        #[arg(value_parser = ["shopify", "omneo"])]
+        target: String,
+        file: PathBuf,
+    },
+    /// Add a webhook secret, read from a file, or from standard input if that is `-`. The ones before it stay in force
+    /// for a while.
+    Secret {
+        tenant: String,
+        #[arg(value_parser = ["shopify", "omneo"])]
+        target: String,
+        file: PathBuf,
+        /// For how long; the host's default is a day.
+        #[arg(long, value_name = "HOURS")]
+        overlap_hours: Option<u32>,
+    },
+    /// End a webhook secret at once, by its id, which `tandem tenant show` has.
+    EndSecret {
+        tenant: String,
+        #[arg(value_parser = ["shopify", "omneo"])]
+        target: String,
+        id: String,
+    },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+struct Changes {
+    #[arg(long)]
+    shop: Option<String>,
+    #[arg(long, value_name = "URL")]
+    shopify_url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    omneo_url: Option<String>,
+    /// Calls a minute; 0: as many as it takes.
+    #[arg(long, value_name = "CALLS")]
+    shopify_per_minute: Option<u32>,
+    /// Calls a minute; 0: as many as it takes.
+    #[arg(long, value_name = "CALLS")]
+    omneo_per_minute: Option<u32>,
+    /// Webhooks a second.
+    #[arg(long, value_name = "WEBHOOKS")]
+    events_per_second: Option<u64>,
+    /// Calls at a time, to each of the two systems.
+    #[arg(long, value_name = "CALLS")]
+    concurrent_calls: Option<u64>,
+    /// Bytes of its payloads, calls and replies in the journal.
+    #[arg(long, value_name = "BYTES")]
+    journal_bytes_max: Option<u64>,
+    /// Days that an event is kept once it is over.
+    #[arg(long, value_name = "DAYS")]
+    keep_days: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct Change {
+    tenant: String,
+    #[command(flatten)]
+    changes: Changes,
 }
 
 pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
@@ -54,28 +144,137 @@ pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
 
 pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
     match verb {
-        Tenant::Show { tenant } => show(host, &tenant).await,
+        Tenant::Show { tenant, json } => show(host, &tenant, json).await,
+        Tenant::Add { tenant, file } => {
+            let mut body = config::added(&file)?;
+            body["tenant"] = json!(tenant);
+            host.ask(ADD_TENANT, &[], &[], Body::Json(body)).await?;
+            println!("tenant {tenant} is added; its events wait for rules: `tandem deploy {tenant} FILE --activate`");
+            Ok(())
+        }
+        Tenant::Change(Change { tenant, changes }) => {
+            let answer = host.ask(CHANGE_TENANT, &[&tenant], &[], Body::Json(changes.body())).await?;
+            changed(&answer)
+        }
+        Tenant::Remove { tenant, yes } => {
+            // So that a name that is none is said to be so before anybody is asked.
+            let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
+            confirm(&format!("remove tenant {tenant}, the shop {}", account.shop), true, yes)?;
+            host.ask(REMOVE_TENANT, &[&tenant], &[], Body::Nothing).await?;
+            println!("tenant {tenant} is removed; its tokens are revoked, and its events stay in the journal");
+            Ok(())
+        }
+        Tenant::Token { tenant, target, file } => {
+            let body = json!({ "token": secret(&file)? });
+            changed(&host.ask(SET_TOKEN, &[&tenant, &target], &[], Body::Json(body)).await?)
+        }
+        Tenant::Secret { tenant, target, file, overlap_hours } => {
+            let body = json!({ "secret": secret(&file)?, "overlap_hours": overlap_hours });
+            changed(&host.ask(ADD_WEBHOOK_SECRET, &[&tenant, &target], &[], Body::Json(body)).await?)
+        }
+        Tenant::EndSecret { tenant, target, id } => {
+            changed(&host.ask(END_WEBHOOK_SECRET, &[&tenant, &target, &id], &[], Body::Nothing).await?)
+        }
     }
 }
 
-async fn show(host: &Remote, name: &str) -> anyhow::Result<()> {
-    // First, so that a stranger's is said to be none.
+async fn show(host: &Remote, name: &str, json: bool) -> anyhow::Result<()> {
+    let answer = host.ask(TENANT, &[name], &[], Body::Nothing).await?;
+    if json {
+        println!("{}", answer.text);
+        return Ok(());
+    }
+    changed(&answer)?;
     let targets: Vec<Target> = host.ask(TARGETS, &[name], &[], Body::Nothing).await?.json()?;
     let tenants: Vec<admin::Tenant> = host.ask(TENANTS, &[], &[], Body::Nothing).await?.json()?;
-    let versions: Vec<Version> = host.ask(VERSIONS, &[name], &[], Body::Nothing).await?.json()?;
     let paint = Paint::for_stdout(config::no_color());
-    let field = |name: &str, value: &str| println!("{} {}", paint.dim(format!("{name:<12}")), harmless(value));
-    field("tenant", name);
+    println!();
     if let Some(now) = tenants.iter().find(|tenant| tenant.tenant == name) {
         let oldest = age(now.oldest_s);
         let oldest = if oldest.is_empty() { oldest } else { format!(", the oldest for {oldest}") };
-        field("waiting", &format!("{}{oldest}", now.waiting));
-        field("dead letters", &now.dead_letters.to_string());
+        field("waiting", &format!("{}{oldest}", now.waiting), paint);
+        field("dead letters", &now.dead_letters.to_string(), paint);
     }
     for Target { target, paused } in &targets {
-        field(target, paused.as_deref().unwrap_or("takes calls"));
+        field(target, paused.as_deref().unwrap_or("takes calls"), paint);
     }
-    let active = versions.iter().find(|version| version.is_active);
-    field("version", &active.map_or("none".into(), |active| format!("{} {}", short(&active.digest), active.name)));
     Ok(())
+}
+
+/// What is known of a tenant now.
+fn changed(answer: &Answer) -> anyhow::Result<()> {
+    let Account { tenant, shop, managed_by, added_at, active, shopify, omneo, limits, journal_bytes } =
+        answer.json()?;
+    let paint = Paint::for_stdout(config::no_color());
+    field("tenant", &tenant, paint);
+    field("shop", &shop, paint);
+    let added = added_at.as_deref().map(|at| format!(", added {}", moment(at))).unwrap_or_default();
+    field("kept by", &format!("{managed_by}{added}"), paint);
+    field("version", active.as_deref().map_or("none: its events wait", short), paint);
+    for (name, AccountSide { url, per_minute, token_added_at, webhook_secrets }) in
+        [("shopify", shopify), ("omneo", omneo)]
+    {
+        let rate = per_minute.map(|calls| format!(", {calls} calls a minute")).unwrap_or_default();
+        let token = token_added_at.as_deref().map(|at| format!(", token of {}", moment(at))).unwrap_or_default();
+        field(name, &format!("{url}{rate}{token}"), paint);
+        for secret in webhook_secrets {
+            let ends = secret.ends_at.as_deref().map(|at| format!(", until {}", moment(at))).unwrap_or_default();
+            field("", &format!("webhook secret {} of {}{ends}", secret.id, moment(&secret.added_at)), paint);
+        }
+    }
+    let Quota { events_per_second, concurrent_calls, journal_bytes_max, keep_days } = limits;
+    field("webhooks", &format!("{events_per_second} a second at most"), paint);
+    field("calls", &format!("{concurrent_calls} at a time to each side at most"), paint);
+    field(
+        "journal",
+        &format!("{} of {} MiB, kept for {keep_days} days", journal_bytes >> 20, journal_bytes_max >> 20),
+        paint,
+    );
+    Ok(())
+}
+
+fn field(name: &str, value: &str, paint: Paint) {
+    println!("{} {}", paint.dim(format!("{name:<12}")), harmless(value));
+}
+
+impl Changes {
+    /// What is not given is not in it.
+    fn body(self) -> Value {
+        let given = |pairs: &[(&str, Option<Value>)]| {
+            let pairs = pairs.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
+            Value::Object(pairs.collect::<Map<_, _>>())
+        };
+        let side = |url: Option<String>, per_minute: Option<u32>| {
+            given(&[("url", url.map(Value::from)), ("per_minute", per_minute.map(Value::from))])
+        };
+        let limits = given(&[
+            ("events_per_second", self.events_per_second.map(Value::from)),
+            ("concurrent_calls", self.concurrent_calls.map(Value::from)),
+            ("journal_bytes_max", self.journal_bytes_max.map(Value::from)),
+            ("keep_days", self.keep_days.map(Value::from)),
+        ]);
+        json!({
+            "shop": self.shop,
+            "shopify": side(self.shopify_url, self.shopify_per_minute),
+            "omneo": side(self.omneo_url, self.omneo_per_minute),
+            "limits": limits,
+        })
+    }
+}
+
+/// A secret, never from the command line, where others of the machine could read it.
+fn secret(file: &Path) -> anyhow::Result<String> {
+    let bytes = if file == Path::new("-") {
+        let mut bytes = vec![];
+        std::io::stdin().read_to_end(&mut bytes).context("reading the secret from standard input")?;
+        bytes
+    } else {
+        files::read(file, "the secret")?
+    };
+    let text = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
+    if text.is_empty() {
+        let file = file.display();
+        return Err(wrong_command(anyhow!("there is no secret in `{file}`\nhint: write it there, and nothing else")));
+    }
+    Ok(text)
 }

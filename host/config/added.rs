@@ -1,0 +1,68 @@
+//! A tenant to be added to a running host, written as a table of the configuration is: secrets may be in the environment or in
+//! files. Knows the words; what is allowed is the host's affair.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use toml::Spanned;
+
+use super::check::Check;
+use super::file::{PeerFile, TenantFile};
+use super::{Problems, not_toml};
+
+/// Reads such a file. What comes of it is as the admin API takes it, with every secret in it.
+pub fn added(path: &Path) -> anyhow::Result<Value> {
+    let text = super::read(path, "name a file with the tenant's table: `shop`, `[shopify]`, `[omneo]`")?;
+    let (name, folder) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
+    parse(&name, &text, folder, |name| std::env::var(name).ok()).map_err(|problems| problems.all())
+}
+
+fn parse(name: &str, text: &str, folder: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Value, Problems> {
+    let file: TenantFile = toml::from_str(text).map_err(|error| Problems(vec![not_toml(name, text, &error)]))?;
+    let mut check = Check { name, text, folder, variable: &variable, problems: vec![] };
+    for rules in [&file.rules, &file.component].into_iter().flatten() {
+        let at = check.at(rules);
+        let tenant = "`tandem deploy TENANT FILE` gives it rules afterwards";
+        check.problem(format!("{at}: a tenant is added without rules\nhint: leave them out; {tenant}"));
+    }
+    let (shopify, omneo) = (side(&mut check, &file.shopify), side(&mut check, &file.omneo));
+    let limits: BTreeMap<_, _> = file.limits.iter().map(|(name, given)| (name, given.get_ref())).collect();
+    match check.problems.is_empty() {
+        true => Ok(json!({ "shop": file.shop.get_ref(), "shopify": shopify, "omneo": omneo, "limits": limits })),
+        false => Err(Problems(check.problems)),
+    }
+}
+
+fn side(check: &mut Check, file: &PeerFile) -> Value {
+    let secrets = file.webhook_secrets.get_ref().iter();
+    let secrets: Vec<_> = secrets.filter_map(|secret| check.secret(secret, &file.webhook_secrets)).collect();
+    json!({
+        "url": file.url.as_ref().map(Spanned::get_ref),
+        "token": check.secret(file.token.get_ref(), &file.token),
+        "webhook_secrets": secrets,
+        "per_minute": file.per_minute,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "shop = \"a.example\"\nshopify = { token = \"env:T\", webhook_secrets = [\"s\"] }\nomneo = { url = \"https://o\", token = \"t\", webhook_secrets = [\"u\"], per_minute = 9 }\n";
+
+    fn read(text: &str) -> Result<Value, String> {
+        let variable = |name: &str| (name == "T").then(|| "sesame".to_owned());
+        parse("acme.toml", text, Path::new(""), variable).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn secrets_are_looked_up_and_rules_have_no_place() {
+        let added = read(GOOD).unwrap();
+        assert_eq!((&added["shopify"]["token"], &added["omneo"]["per_minute"]), (&json!("sesame"), &json!(9)));
+        let rules = read(&format!("{GOOD}rules = \"a.toml\"\n")).unwrap_err();
+        assert!(rules.starts_with("acme.toml:4: a tenant is added without rules\nhint: "), "{rules}");
+        let missing = read(&GOOD.replace("env:T", "env:NO")).unwrap_err();
+        assert!(missing.starts_with("acme.toml:2: the environment variable `NO` is not set"), "{missing}");
+    }
+}
