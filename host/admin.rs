@@ -4,16 +4,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tracing::{Instrument as _, Span, field};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -45,7 +49,10 @@ const TOKEN_PREFIX: &str = "tandem_";
 const TARGETS: [&str; 2] = ["shopify", "omneo"];
 
 #[derive(Clone)]
-pub struct Admin(Arc<Shared>);
+pub struct Admin(Arc<Shared>, Arc<Mutex<Tried>>);
+
+/// What came of the last try to write, and when that was.
+type Tried = Option<(Instant, Result<(), String>)>;
 
 /// What the handlers share.
 pub struct Shared {
@@ -123,7 +130,7 @@ pub fn document() -> String {
 
 impl Admin {
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+        Self(Arc::new(shared), Arc::default())
     }
 }
 
@@ -181,14 +188,24 @@ fn router(admin: Admin) -> Router {
         })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /v1/openapi.json") })
         .layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX))
-        .layer(axum::middleware::map_response(signed))
+        .layer(axum::middleware::from_fn(seen))
         .with_state(admin)
 }
 
-/// Says who answers, so that a command knows a host by it, and its version.
-async fn signed(mut response: Response) -> Response {
+/// Answers, says who does so that a command knows a host by it, and logs what was asked: never a body, a query or a token.
+async fn seen(request: Request, next: Next) -> Response {
+    let (began, method, path) = (Instant::now(), request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("admin", %method, path, by = field::Empty);
+    let mut response = next.run(request).instrument(span.clone()).await;
     let name = header::HeaderValue::from_static(concat!("tandem/", env!("CARGO_PKG_VERSION")));
     response.headers_mut().insert(header::SERVER, name);
+    let (status, took_ms) =
+        (response.status().as_u16(), u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    // Instruments ask all the time.
+    span.in_scope(|| match method == Method::GET && response.status().is_success() {
+        true => tracing::debug!(took_ms, "{status}"),
+        false => tracing::info!(took_ms, "{status}"),
+    });
     response
 }
 
@@ -224,7 +241,10 @@ impl FromRequestParts<Admin> for Who {
         };
         let hash = hash(token.trim());
         match admin.read(move |reader| reader.token(&hash)).await? {
-            Some(token) => Ok(Self { name: token.name, tenant: token.tenant }),
+            Some(token) => {
+                Span::current().record("by", &token.name);
+                Ok(Self { name: token.name, tenant: token.tenant })
+            }
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "this token is not known, or was revoked")),
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use crate::client::Client;
 use crate::clock;
@@ -77,8 +78,8 @@ impl Delivery {
     }
 
     fn set(&self, Paused { tenant, target, reason }: Paused) {
-        if let Some(reason) = &reason {
-            tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`: {reason}");
+        if reason.is_some() {
+            tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`");
         }
         if let Some(target) = self.target(&tenant, &target) {
             match reason {
@@ -105,10 +106,15 @@ impl Delivery {
     }
 
     async fn deliver(self: Arc<Self>, due: Due) -> CallId {
-        if let Err(error) = self.attempts(&due).await {
-            // The journal holds the call; it is sent after a restart.
-            tracing::error!(stage = "delivery", tenant = due.tenant, event = due.event.0, blame = "host", "{error:#}");
-        }
+        let (event, run, call, side) = (due.event.0, due.run.0, due.id.0, &due.call.target);
+        let span = tracing::info_span!("delivery", tenant = due.tenant, event, run, call, side);
+        let attempts = async {
+            if let Err(error) = self.attempts(&due).await {
+                // The journal holds the call; it is sent after a restart.
+                tracing::error!(blame = "host", "{error:#}");
+            }
+        };
+        attempts.instrument(span).await;
         due.id
     }
 
@@ -154,17 +160,12 @@ impl Delivery {
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
-            self.journal.metrics().attempted(&due.call.target, &said);
             let decision =
                 retry::decide(outcome, due.call.effect, attempts, &self.settings.retry_delays_ms, fastrand::f64());
-            tracing::info!(
-                stage = "delivery",
-                tenant = due.tenant,
-                event = due.event.0,
-                call = due.call.line(),
-                attempt = attempts,
-                "{said}"
-            );
+            self.count(name, &said, &decision);
+            // A path may be personal data.
+            let told = if said.starts_with("blocked") { "blocked" } else { &said };
+            tracing::info!(attempt = attempts, took_ms = clock::now() - began, "{told}");
             match decision {
                 Decision::Reply(reply) => return self.journal.reply(due, Some((attempt, said)), reply).await,
                 Decision::Again { after_ms, counts } => {
@@ -187,26 +188,30 @@ impl Delivery {
                         // What was refused is not what it has by now.
                         target.lift(Cause::Unauthorized);
                     }
-                    tracing::error!(
-                        stage = "delivery",
-                        tenant = due.tenant,
-                        blame = "peer",
-                        "{} answers {why}: paused until its credentials are seen to",
-                        due.call.target
-                    );
+                    tracing::error!(blame = "peer", "answers {said}: paused until its credentials are seen to");
                 }
                 Decision::GiveUp(why) => {
-                    tracing::warn!(
-                        stage = "delivery",
-                        tenant = due.tenant,
-                        event = due.event.0,
-                        blame = "peer",
-                        "{why}"
-                    );
+                    tracing::warn!(blame = "peer", "given up; `tandem events {}` says why", due.event);
                     let failure = Failure::new(Blame::Peer, format!("{}: {why}", due.call.line()));
                     return self.journal.give_up(due, attempt, said, failure).await;
                 }
             }
+        }
+    }
+
+    fn count(&self, target: &str, said: &str, decision: &Decision) {
+        let metrics = self.journal.metrics();
+        if let Decision::Again { counts: false, .. } = decision {
+            return metrics.throttled(target);
+        }
+        metrics.attempted(target, said);
+        match decision {
+            Decision::Again { .. } => metrics.retried(target),
+            Decision::Reply(_) => metrics.called(target, said),
+            Decision::Unknown(_) => metrics.called(target, "unknown"),
+            Decision::GiveUp(_) => metrics.called(target, "given up"),
+            // It waits for its target.
+            Decision::Pause(_) => {}
         }
     }
 

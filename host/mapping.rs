@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
+use tracing::{Instrument as _, Span, field};
 
 use crate::check::{self, checked};
 use crate::compliance::{self, Duty};
@@ -152,6 +153,8 @@ struct Running {
     /// The version that its run is on, once it was asked: there as long as the run is.
     plugin: Option<Plugin>,
     run: Option<RunId>,
+    /// When it began here.
+    since: Option<Instant>,
     /// The replies of a run that nobody here had heard of yet.
     early: Option<Answered>,
     /// Names claimed or retired already.
@@ -341,12 +344,17 @@ impl Worker {
     fn begin(&mut self, event: EventId) {
         let Some(lane) = self.lanes.entity_of(event) else { return };
         let number = self.begun + 1;
-        let running = self.running.entry(event).or_insert_with(|| Running { beginning: number, ..Running::default() });
+        let running = self.running.entry(event).or_insert_with(|| Running {
+            beginning: number,
+            since: Some(Instant::now()),
+            ..Running::default()
+        });
         self.begun = self.begun.max(running.beginning);
         let (beginning, plugin) = (running.beginning, running.plugin.clone());
         let (journal, registry, inbox) = (self.journal.clone(), self.registry.clone(), self.inbox.clone());
         let (loaded, own_asks, asks) = (self.loaded.clone(), self.own_asks.clone(), self.asks.clone());
-        tokio::spawn(async move {
+        let span = self.span(event);
+        let asking = async move {
             // The semaphores are never closed.
             let Ok(_loaded) = loaded.acquire_owned().await else { return };
             let begun = match journal.begin(event, lane).await {
@@ -355,6 +363,7 @@ impl Worker {
                 Err(error) => return again(&inbox, event, &error).await,
             };
             let Begun { run, version, event: webhook, memory, replies } = begun;
+            tracing::Span::current().record("run", run.0).record("version", short(&version));
             let Some(replies) = replies else {
                 let _ = inbox.send(Message::Waits { event, beginning, run });
                 return;
@@ -378,18 +387,20 @@ impl Worker {
             let metrics = journal.metrics().clone();
             let Ok(own_permit) = own_asks.acquire_owned().await else { return };
             let Ok(permit) = asks.acquire_owned().await else { return };
-            let asking = plugin.clone();
+            let rules = plugin.clone();
+            let began = Instant::now();
             let step = spawn_blocking(move || {
                 let _permits = (own_permit, permit);
                 let began = Instant::now();
-                let mut step = asking.step(&webhook, &memory, &replies);
+                let mut step = rules.step(&webhook, &memory, &replies);
                 metrics.asked(began.elapsed().as_secs_f64(), step.usage.fuel);
-                let next = step.result.and_then(|next| checked(next, asking.manifest()));
+                let next = step.result.and_then(|next| checked(next, rules.manifest()));
                 step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
                 step
             });
             let (next, asked) = match step.await {
                 Ok(step) => {
+                    tracing::debug!(took_ms = millis(began), fuel = step.usage.fuel, "asked");
                     let names = step.result.as_ref().map(|next| next.names().clone()).unwrap_or_default();
                     (step.result, Asked { usage: step.usage, log: step.log, names })
                 }
@@ -397,7 +408,8 @@ impl Worker {
             };
             // The worker is gone when the host stops; the run is in the journal.
             let _ = inbox.send(Message::Asked { event, beginning, run, plugin, next, asked, duty });
-        });
+        };
+        tokio::spawn(asking.instrument(span));
     }
 
     /// Claims the names that are new, and journals the calls if the event may still go on.
@@ -453,7 +465,9 @@ impl Worker {
     ) {
         let (Some(lane), beginning) = (self.lanes.entity_of(event), self.beginning_of(event)) else { return };
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
-        tokio::spawn(async move {
+        let (span, since) = (self.span(event), self.since(event));
+        span.record("run", run.0).record("version", short(plugin.digest()));
+        let ending = async move {
             if let Some(duty) = duty {
                 let (duty, webhook) = *duty;
                 match compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await {
@@ -464,19 +478,13 @@ impl Worker {
                     Err(error) => return again(&inbox, event, &error).await,
                 }
             }
-            let (outcome, reason) = (end.outcome.name(), end.reason.clone());
+            let outcome = end.outcome.name();
             match journal.end(run, event, lane, &tenant, end, asked).await {
                 Ok(Some(joined)) => {
                     journal.metrics().ended(&tenant, outcome);
                     let version = plugin.digest().to_owned();
-                    tracing::info!(
-                        stage = "mapping",
-                        tenant,
-                        event = event.0,
-                        version = short(&version),
-                        outcome,
-                        "{reason}"
-                    );
+                    // Not why: a reason may hold an e-mail address.
+                    tracing::info!(took_ms = since.map(millis), "{outcome}");
                     let _ = inbox.send(Message::Ended { event, beginning, entity: joined.entity, from: joined.from });
                     let _ = inbox.send(Message::Judged { version, failed: false });
                 }
@@ -484,7 +492,8 @@ impl Worker {
                 Ok(None) => {}
                 Err(error) => again(&inbox, event, &error).await,
             }
-        });
+        };
+        tokio::spawn(ending.instrument(span));
     }
 
     /// Fails an event by what came of an ask: what the rules logged or named may explain it.
@@ -504,13 +513,14 @@ impl Worker {
         let (lane, beginning) = (self.lanes.entity_of(event), self.beginning_of(event));
         let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
         let stopping = self.stopping.clone();
-        tokio::spawn(async move {
+        let (span, since) = (self.span(event), self.since(event));
+        let closing = async move {
             let closed = loop {
                 match journal.close(event, by.clone(), outcome, blame, reason.clone()).await {
                     Ok(closed) => break closed,
                     Err(_) if *stopping.borrow() => return,
                     Err(error) => {
-                        tracing::error!(stage = "mapping", tenant, event = event.0, blame = "host", "{error:#}");
+                        tracing::error!(blame = "host", "{error:#}");
                         tokio::time::sleep(JOURNAL_PAUSE).await;
                     }
                 }
@@ -524,12 +534,11 @@ impl Worker {
             journal.metrics().ended(&tenant, outcome.name());
             if outcome.is_dead_letter() {
                 tracing::warn!(
-                    stage = "mapping",
-                    tenant,
-                    event = event.0,
                     version = version.as_deref().map(short),
                     blame = blame.map(Blame::name),
-                    "{reason}"
+                    took_ms = since.map(millis),
+                    "{}; `tandem events {event}` says why",
+                    outcome.name()
                 );
             }
             let _ = inbox.send(match lane {
@@ -539,8 +548,23 @@ impl Worker {
             if let Some(version) = version.filter(|_| outcome == Outcome::Failed) {
                 let _ = inbox.send(Message::Judged { version, failed: blame == Some(Blame::Plugin) });
             }
-        });
+        };
+        tokio::spawn(closing.instrument(span));
     }
+
+    /// What is logged about an event names it.
+    fn span(&self, event: EventId) -> Span {
+        let tenant = &self.tenant;
+        tracing::info_span!("mapping", tenant, event = event.0, run = field::Empty, version = field::Empty)
+    }
+
+    fn since(&self, event: EventId) -> Option<Instant> {
+        self.running.get(&event).and_then(|running| running.since)
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Has an event begin again whose run is on a version that is not to be had any more.

@@ -1,6 +1,12 @@
-//! What is counted, for Prometheus. Knows names and labels; what is counted meets in the journal, which has this.
+//! What is counted, for Prometheus and for people. Knows names and labels; what is counted meets in the journal, which has
+//! this.
+//!
+//! Ten thousand tenants must not make a hundred thousand series: so many tenants as [`TENANTS_MAX`] have series of their own,
+//! and what is of the others is one more; a gauge that is 0 has none. Everything else is by target, cause or outcome alone.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -10,6 +16,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+/// Tenants with series of their own: of counters those that came first, so that none of them ever goes back; of gauges those
+/// that need attention most.
+const TENANTS_MAX: usize = 1_000;
+/// What all others are called. No tenant has this name: it has a bracket.
+const OTHERS: &str = "(others)";
 /// Upper ends of buckets: seconds of an ask, and units of fuel.
 const SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
 const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
@@ -17,19 +28,41 @@ const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 /// Counters since the start. Cloned, they are the same.
 #[derive(Clone)]
 pub struct Metrics {
-    accepted: Family<Source, Counter>,
-    refused: Family<Status, Counter>,
-    ended: Family<Ending, Counter>,
-    attempts: Family<Attempt, Counter>,
+    tenants: Arc<Mutex<HashMap<String, Counts>>>,
+    refused: Family<Cause, Counter>,
+    attempts: Family<Ended, Counter>,
+    calls: Family<Ended, Counter>,
+    retries: Family<Target, Counter>,
+    throttles: Family<Target, Counter>,
+    swaps: Family<Cause, Counter>,
     ask_seconds: Histogram,
     ask_fuel: Histogram,
 }
 
-/// What is read off the journal at the moment somebody asks.
+/// Of one tenant, since the start.
+#[derive(Default)]
+struct Counts {
+    /// The first has 0.
+    number: usize,
+    accepted: BTreeMap<String, u64>,
+    ended: BTreeMap<String, u64>,
+}
+
+/// What became of a tenant's events since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counted {
+    pub accepted: u64,
+    pub ended: u64,
+}
+
+/// What is read off the journal and the registry at the moment somebody asks.
 #[derive(Clone, Debug, Default)]
 pub struct Now {
     pub tenants: Vec<TenantNow>,
     pub journal_bytes: u64,
+    /// Compiled code in memory.
+    pub versions_loaded: usize,
+    pub code_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -49,8 +82,8 @@ struct Source {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Status {
-    status: u16,
+struct Cause {
+    cause: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -60,7 +93,7 @@ struct Ending {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Attempt {
+struct Ended {
     target: String,
     outcome: String,
 }
@@ -72,6 +105,11 @@ struct Of {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Target {
+    target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Side {
     tenant: String,
     target: String,
 }
@@ -79,10 +117,13 @@ struct Target {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            accepted: Family::default(),
+            tenants: Arc::default(),
             refused: Family::default(),
-            ended: Family::default(),
             attempts: Family::default(),
+            calls: Family::default(),
+            retries: Family::default(),
+            throttles: Family::default(),
+            swaps: Family::default(),
             ask_seconds: Histogram::new(SECONDS),
             ask_fuel: Histogram::new(FUEL),
         }
@@ -92,22 +133,42 @@ impl Default for Metrics {
 impl Metrics {
     /// A webhook that was answered with 200 and is new.
     pub fn accepted(&self, tenant: &str, source: &str) {
-        self.accepted.get_or_create(&Source { tenant: tenant.into(), source: source.into() }).inc();
+        self.count(tenant, |counts| *counts.accepted.entry(source.to_owned()).or_default() += 1);
     }
 
-    /// A webhook that was answered with this.
-    pub fn refused(&self, status: u16) {
-        self.refused.get_or_create(&Status { status }).inc();
+    /// A webhook that was not let in, and why.
+    pub fn refused(&self, cause: &str) {
+        self.refused.get_or_create(&Cause { cause: cause.into() }).inc();
     }
 
     pub fn ended(&self, tenant: &str, outcome: &str) {
-        self.ended.get_or_create(&Ending { tenant: tenant.into(), outcome: outcome.into() }).inc();
+        self.count(tenant, |counts| *counts.ended.entry(outcome.to_owned()).or_default() += 1);
     }
 
-    /// One try at a call: a status, or `throttled`, `no answer`, …; without what follows a colon.
+    /// One try at a call: a status, or `no answer`, …; without what follows a colon.
     pub fn attempted(&self, target: &str, outcome: &str) {
         let outcome = outcome.split([':', ';']).next().unwrap_or_default();
-        self.attempts.get_or_create(&Attempt { target: target.into(), outcome: outcome.into() }).inc();
+        self.attempts.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }).inc();
+    }
+
+    /// A target asked for less. That is no try.
+    pub fn throttled(&self, target: &str) {
+        self.throttles.get_or_create(&Target { target: target.into() }).inc();
+    }
+
+    /// A call is to be tried once more.
+    pub fn retried(&self, target: &str) {
+        self.retries.get_or_create(&Target { target: target.into() }).inc();
+    }
+
+    /// A call is over: the status of its answer, `unknown` or `given up`.
+    pub fn called(&self, target: &str, outcome: &str) {
+        self.calls.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }).inc();
+    }
+
+    /// A version was made current, and why.
+    pub fn swapped(&self, cause: &str) {
+        self.swaps.get_or_create(&Cause { cause: cause.into() }).inc();
     }
 
     pub fn asked(&self, seconds: f64, fuel: u64) {
@@ -115,80 +176,169 @@ impl Metrics {
         self.ask_fuel.observe(fuel as f64);
     }
 
+    pub fn counted(&self, tenant: &str) -> Counted {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |of: &BTreeMap<String, u64>| of.values().sum();
+        tenants
+            .get(tenant)
+            .map_or(Counted::default(), |counts| Counted { accepted: sum(&counts.accepted), ended: sum(&counts.ended) })
+    }
+
+    fn count(&self, tenant: &str, count: impl FnOnce(&mut Counts)) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        match tenants.get_mut(tenant) {
+            Some(counts) => count(counts),
+            None => {
+                let number = tenants.len();
+                count(tenants.entry(tenant.to_owned()).or_insert(Counts { number, ..Counts::default() }));
+            }
+        }
+    }
+
     /// Everything in the OpenMetrics text format.
     pub fn text(&self, now: &Now) -> String {
         let mut registry = Registry::with_prefix("tandem");
-        registry.register("webhooks_accepted", "Webhooks journalled and answered with 200", self.accepted.clone());
-        registry.register("webhooks_refused", "Webhooks not accepted, by status", self.refused.clone());
-        registry.register("events_ended", "Events that are over, by outcome", self.ended.clone());
-        registry.register("attempts", "Tries at calls, by target and how they ended", self.attempts.clone());
-        let seconds = self.ask_seconds.clone();
-        registry.register_with_unit("ask", "Time of an ask of the rules", Unit::Seconds, seconds);
-        registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
-        let (waiting, oldest, dead) = (
-            Family::<Of, Gauge>::default(),
-            Family::<Of, Gauge<f64, AtomicU64>>::default(),
-            Family::<Of, Gauge>::default(),
-        );
-        let paused = Family::<Target, Gauge>::default();
-        for tenant in &now.tenants {
-            let of = Of { tenant: tenant.tenant.clone() };
-            waiting.get_or_create(&of).set(tenant.waiting as i64);
-            oldest.get_or_create(&of).set(tenant.oldest_ms as f64 / 1000.0);
-            dead.get_or_create(&of).set(tenant.dead_letters as i64);
-            for target in &tenant.paused {
-                paused.get_or_create(&Target { tenant: tenant.tenant.clone(), target: target.clone() }).set(1);
-            }
-        }
-        registry.register("events_waiting", "Events that are not over", waiting);
-        registry.register_with_unit("events_waiting_oldest", "Age of the oldest of them", Unit::Seconds, oldest);
-        registry.register("dead_letters", "Events that a person should look at", dead);
-        registry.register("target_paused", "Targets that take no calls now", paused);
-        let bytes = Gauge::<i64>::default();
-        bytes.set(i64::try_from(now.journal_bytes).unwrap_or(i64::MAX));
-        registry.register_with_unit("journal", "Size of the journal", Unit::Bytes, bytes);
+        self.register_counters(&mut registry);
+        register_tenants(&mut registry, &now.tenants);
+        let gauge = |value: u64| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge
+        };
+        registry.register("tenants", "Tenants that there are", gauge(now.tenants.len() as u64));
+        registry.register("versions_loaded", "Versions whose code is in memory", gauge(now.versions_loaded as u64));
+        registry.register_with_unit("code", "Their size in memory", Unit::Bytes, gauge(now.code_bytes as u64));
+        registry.register_with_unit("journal", "Size of the journal", Unit::Bytes, gauge(now.journal_bytes));
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _ = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
         text
     }
+
+    fn register_counters(&self, registry: &mut Registry) {
+        let (accepted, ended) = (Family::<Source, Counter>::default(), Family::<Ending, Counter>::default());
+        for (name, counts) in self.tenants.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let tenant = if counts.number < TENANTS_MAX { name } else { OTHERS };
+            for (source, count) in &counts.accepted {
+                accepted.get_or_create(&Source { tenant: tenant.into(), source: source.clone() }).inc_by(*count);
+            }
+            for (outcome, count) in &counts.ended {
+                ended.get_or_create(&Ending { tenant: tenant.into(), outcome: outcome.clone() }).inc_by(*count);
+            }
+        }
+        registry.register("webhooks_accepted", "Webhooks journalled and answered with 200", accepted);
+        registry.register("webhooks_refused", "Webhooks not accepted, by cause", self.refused.clone());
+        registry.register("events_ended", "Events that are over, by outcome", ended);
+        registry.register("calls", "Calls that are over, by target and how", self.calls.clone());
+        registry.register("attempts", "Tries at calls, by target and how they ended", self.attempts.clone());
+        registry.register("retries", "Calls to be tried once more, by target", self.retries.clone());
+        registry.register("throttles", "Times that a target asked for less", self.throttles.clone());
+        registry.register("swaps", "Versions made current, by cause", self.swaps.clone());
+        let seconds = self.ask_seconds.clone();
+        registry.register_with_unit("ask", "Time of an ask of the rules", Unit::Seconds, seconds);
+        registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
+    }
+}
+
+fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
+    let waiting = Family::<Of, Gauge>::default();
+    let oldest = Family::<Of, Gauge<f64, AtomicU64>>::default();
+    let dead = Family::<Of, Gauge>::default();
+    let paused = Family::<Side, Gauge>::default();
+    let is_idle = |tenant: &&TenantNow| tenant.waiting == 0 && tenant.dead_letters == 0 && tenant.paused.is_empty();
+    let mut busy: Vec<_> = tenants.iter().filter(|tenant| !is_idle(tenant)).collect();
+    busy.sort_by_key(|tenant| std::cmp::Reverse((tenant.oldest_ms, tenant.dead_letters)));
+    for (n, tenant) in busy.into_iter().enumerate() {
+        let name = if n < TENANTS_MAX { &tenant.tenant } else { OTHERS };
+        let of = Of { tenant: name.into() };
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        waiting.get_or_create(&of).inc_by(count(tenant.waiting));
+        dead.get_or_create(&of).inc_by(count(tenant.dead_letters));
+        let age = tenant.oldest_ms as f64 / 1000.0;
+        let gauge = oldest.get_or_create(&of);
+        gauge.set(gauge.get().max(age));
+        for target in &tenant.paused {
+            paused.get_or_create(&Side { tenant: name.into(), target: target.clone() }).inc();
+        }
+    }
+    registry.register("events_waiting", "Events that are not over", waiting);
+    registry.register_with_unit("events_waiting_oldest", "Age of the oldest of them", Unit::Seconds, oldest);
+    registry.register("dead_letters", "Events that a person should look at", dead);
+    registry.register("target_paused", "Targets that take no calls now", paused);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn waits(tenant: String, waiting: u64) -> TenantNow {
+        TenantNow { tenant, waiting, oldest_ms: 1500, dead_letters: 1, paused: vec!["omneo".into()] }
+    }
+
     #[test]
     fn what_was_counted_is_shown_by_name_and_label() {
         let metrics = Metrics::default();
         metrics.accepted("acme", "shopify");
-        metrics.refused(401);
+        metrics.refused("bad signature");
         metrics.ended("acme", "done");
-        metrics.attempted("omneo", "429; again in 1.0 s");
+        metrics.ended("acme", "failed");
+        metrics.attempted("omneo", "503; again in 1.0 s");
+        metrics.throttled("omneo");
+        metrics.retried("omneo");
+        metrics.called("omneo", "given up");
+        metrics.swapped("failing");
         metrics.asked(0.002, 70_000);
-        let acme = TenantNow {
-            tenant: "acme".into(),
-            waiting: 3,
-            oldest_ms: 1500,
-            dead_letters: 1,
-            paused: vec!["omneo".into()],
-        };
-        let text = metrics.text(&Now { tenants: vec![acme], journal_bytes: 4096 });
+        let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
+        let text = metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 });
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
-            "tandem_webhooks_refused_total{status=\"401\"} 1",
+            "tandem_webhooks_refused_total{cause=\"bad signature\"} 1",
             "tandem_events_ended_total{tenant=\"acme\",outcome=\"done\"} 1",
-            "tandem_attempts_total{target=\"omneo\",outcome=\"429\"} 1",
+            "tandem_calls_total{target=\"omneo\",outcome=\"given up\"} 1",
+            "tandem_attempts_total{target=\"omneo\",outcome=\"503\"} 1",
+            "tandem_retries_total{target=\"omneo\"} 1",
+            "tandem_throttles_total{target=\"omneo\"} 1",
+            "tandem_swaps_total{cause=\"failing\"} 1",
             "tandem_ask_seconds_count 1",
             "tandem_ask_fuel_bucket{le=\"100000.0\"} 1",
             "tandem_events_waiting{tenant=\"acme\"} 3",
             "tandem_events_waiting_oldest_seconds{tenant=\"acme\"} 1.5",
             "tandem_dead_letters{tenant=\"acme\"} 1",
             "tandem_target_paused{tenant=\"acme\",target=\"omneo\"} 1",
+            "tandem_tenants 2",
+            "tandem_versions_loaded 1",
+            "tandem_code_bytes 7",
             "tandem_journal_bytes 4096",
             "# EOF",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("idle"), "{text}");
+        assert_eq!(metrics.counted("acme"), Counted { accepted: 1, ended: 2 });
+    }
+
+    #[test]
+    fn ten_thousand_tenants_have_as_many_series_as_a_thousand() {
+        let metrics = Metrics::default();
+        let names = || (0..10_000).map(|n| format!("t{n}"));
+        for tenant in names() {
+            metrics.accepted(&tenant, "shopify");
+            metrics.ended(&tenant, "done");
+        }
+        let tenants = names().map(|tenant| waits(tenant, 2)).collect();
+        let text = metrics.text(&Now { tenants, ..Now::default() });
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+        for name in ["webhooks_accepted_total", "events_ended_total", "events_waiting", "dead_letters", "target_paused"]
+        {
+            assert_eq!(series(&format!("tandem_{name}")), TENANTS_MAX + 1, "{name}");
+        }
+        // Nothing is lost in the sum.
+        for line in [
+            "tandem_webhooks_accepted_total{tenant=\"(others)\",source=\"shopify\"} 9000",
+            "tandem_events_waiting{tenant=\"(others)\"} 18000",
+            "tandem_events_waiting_oldest_seconds{tenant=\"(others)\"} 1.5",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}");
         }
     }
 }

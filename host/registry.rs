@@ -232,6 +232,11 @@ impl Registry {
         self.0.loaded.bytes()
     }
 
+    /// Versions whose code is kept in memory.
+    pub fn loaded_count(&self) -> usize {
+        self.0.loaded.count()
+    }
+
     /// The version that new runs of a tenant take; `None` until one is activated. Blocks.
     pub fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         let active = self.0.journal.read(|reader| reader.active(tenant))?;

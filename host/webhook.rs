@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
+use tracing::{Instrument as _, Span, field};
 
 use crate::budget::Bucket;
 use crate::clock;
 use crate::compliance;
 use crate::config::{Quota, Tenant};
 use crate::journal::{Appended, Journal, Mode, Terms};
+use crate::metrics::Metrics;
 use crate::model::Webhook;
 use crate::tenants::Tenants;
 use crate::verify;
@@ -33,6 +37,10 @@ pub struct Intake {
 /// An answer that is not 200, with a line for whoever reads the sender's log.
 struct Refused(StatusCode, String);
 
+/// How an answer of 200 is logged.
+#[derive(Clone, Copy)]
+struct Said(&'static str);
+
 impl Intake {
     pub fn new(journal: Journal, tenants: Tenants, body_bytes_max: usize) -> Self {
         Self { journal, tenants, body_bytes_max, rates: Mutex::default() }
@@ -41,12 +49,7 @@ impl Intake {
     /// The two addresses that webhooks are sent to.
     pub fn router(self) -> Router {
         let metrics = self.journal.metrics().clone();
-        let count = axum::middleware::map_response(move |response: Response| {
-            if !response.status().is_success() {
-                metrics.refused(response.status().as_u16());
-            }
-            std::future::ready(response)
-        });
+        let seen = axum::middleware::from_fn(move |request, next| seen(metrics.clone(), request, next));
         Router::new()
             .route("/webhooks/shopify", post(shopify))
             .route("/webhooks/omneo/{tenant}", post(omneo))
@@ -56,7 +59,7 @@ impl Intake {
             .fallback(|| async {
                 Refused(StatusCode::NOT_FOUND, "webhooks go to /webhooks/shopify or /webhooks/omneo/{tenant}".into())
             })
-            .layer(count)
+            .layer(seen)
             .with_state(Arc::new(self))
     }
 
@@ -95,12 +98,12 @@ impl Intake {
     }
 
     async fn append(&self, webhook: Webhook, limits: Quota) -> Result<Response, Refused> {
-        let (tenant, topic) = (webhook.tenant.clone(), webhook.topic.clone());
+        let tenant = webhook.tenant.clone();
+        Span::current().record("tenant", &tenant).record("topic", &webhook.topic);
         let source = if webhook.source == "shopify" { "shopify" } else { "omneo" };
         // What the law wants done is never refused, and may be what makes room.
         let is_duty = compliance::duty(&webhook).is_some();
         if !is_duty && let Err(seconds) = self.admit(&tenant, limits.events_per_second) {
-            tracing::warn!(stage = "webhook", tenant, topic, "not accepted: too many at a time");
             let said =
                 format!("more than {} webhooks a second; send it again in {seconds} s\n", limits.events_per_second);
             let headers = [(header::RETRY_AFTER, seconds.to_string())];
@@ -111,7 +114,6 @@ impl Intake {
         let is_dropped = terms.skipped.is_some();
         match self.journal.take_in(webhook, terms).await {
             Ok(None) => {
-                tracing::warn!(stage = "webhook", tenant, topic, "not accepted: its journal is full");
                 // Not 503, which says that the host is in trouble: this is one tenant, whose operator is to act.
                 let said = format!("the {} bytes of this tenant's journal are used up", limits.journal_bytes_max);
                 Err(Refused(StatusCode::INSUFFICIENT_STORAGE, said))
@@ -122,18 +124,52 @@ impl Intake {
                     self.journal.metrics().ended(&tenant, "skipped");
                 }
                 let said = if is_dropped { "dropped" } else { "accepted" };
-                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "{said}");
-                Ok((StatusCode::OK, format!("{said} as event {event}\n")).into_response())
+                Span::current().record("event", event.0);
+                Ok((Extension(Said(said)), format!("{said} as event {event}\n")).into_response())
             }
             Ok(Some(Appended::Duplicate(event))) => {
-                tracing::info!(stage = "webhook", tenant, topic, event = event.0, "delivered before");
-                Ok((StatusCode::OK, format!("delivered before, as event {event}\n")).into_response())
+                Span::current().record("event", event.0);
+                Ok((Extension(Said("delivered before")), format!("delivered before, as event {event}\n"))
+                    .into_response())
             }
             Err(error) => {
-                tracing::error!(stage = "webhook", tenant, topic, blame = "host", "not accepted: {error:#}");
+                tracing::error!(blame = "host", "{error:#}");
                 Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this cannot be stored now; send it again".into()))
             }
         }
+    }
+}
+
+/// Counts and logs what came of a webhook: never its body, nor what its sender wrote beside the topic.
+async fn seen(metrics: Metrics, request: Request, next: Next) -> Response {
+    let span = tracing::info_span!("webhook", tenant = field::Empty, topic = field::Empty, event = field::Empty);
+    let began = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = response.status();
+    let _in = span.entered();
+    if status.is_success() {
+        let said = response.extensions().get::<Said>().map_or("accepted", |said| said.0);
+        tracing::info!(took_ms, "{said}");
+    } else {
+        let cause = cause(status);
+        metrics.refused(cause);
+        tracing::warn!(took_ms, status = status.as_u16(), "not accepted: {cause}");
+    }
+    response
+}
+
+/// What a status means here.
+fn cause(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "malformed",
+        StatusCode::UNAUTHORIZED => "bad signature",
+        StatusCode::NOT_FOUND => "unknown address",
+        StatusCode::METHOD_NOT_ALLOWED => "not a POST",
+        StatusCode::PAYLOAD_TOO_LARGE => "too long",
+        StatusCode::TOO_MANY_REQUESTS => "too many",
+        StatusCode::INSUFFICIENT_STORAGE => "tenant's journal full",
+        _ => "journal",
     }
 }
 
@@ -210,12 +246,14 @@ fn text(body: &Bytes) -> Result<String, Refused> {
 }
 
 fn unknown(what: &str) -> Refused {
-    tracing::warn!(stage = "webhook", "{what} is not known");
+    // Quoted: anybody may send anything here.
+    tracing::warn!("{what:?} is not known");
     Refused(StatusCode::NOT_FOUND, format!("{what} is not known here"))
 }
 
 fn unverified(tenant: &Tenant, refused: verify::Refused) -> Refused {
-    tracing::warn!(stage = "webhook", tenant = tenant.name, "{refused}");
+    Span::current().record("tenant", &tenant.name);
+    tracing::warn!("{refused}");
     Refused(StatusCode::UNAUTHORIZED, refused.to_string())
 }
 

@@ -184,12 +184,38 @@ async fn instruments_can_be_read() {
         "tandem_attempts_total{target=\"omneo\",outcome=\"401\"} 0",
         "tandem_dead_letters{tenant=\"acme\"} 1",
         "tandem_ask_seconds_count 3",
+        "tandem_calls_total{target=\"omneo\",outcome=\"200\"} 1",
+        "tandem_tenants 2",
+        "tandem_versions_loaded 1",
     ] {
         let name = line.split(' ').next().unwrap();
         let shown = metrics.lines().find(|shown| shown.starts_with(name));
         assert!(shown == Some(line) || line.ends_with(" 0") && shown.is_none(), "{status} {line}: {shown:?}");
     }
     desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn ready_means_that_a_webhook_would_be_on_disk() {
+    let desk = Desk::open().await;
+    assert_eq!(desk.get("", "/ready").await, (200, json!("ready\n")));
+    // Another process writes, and does not end.
+    let other = rusqlite::Connection::open(&desk.host.journal).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut answer = desk.get("", "/ready").await;
+    while answer.0 == 200 {
+        // What was true a moment ago counts for a second.
+        answer = desk.get("", "/ready").await;
+    }
+    assert_eq!(detail(&answer), (503, "webhooks cannot be stored now: nothing was written within 3 s"));
+    assert_eq!(desk.get("", "/health").await.0, 200);
+    other.execute_batch("COMMIT").unwrap();
+    while desk.get("", "/ready").await.0 != 200 {}
+    // A host that stops answers nobody.
+    let ready = format!("http://{}/ready", desk.host.server.admin.unwrap());
+    let Desk { host, client, .. } = desk;
+    host.stop().await;
+    assert!(client.get(ready).send().await.is_err());
 }
 
 #[tokio::test]

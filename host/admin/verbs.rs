@@ -1,18 +1,24 @@
 //! The verbs of the admin API, each with what it takes, what it answers and who may use it. Knows no SQL.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Admin, Body, Of, Problem, Side, TARGETS, Who};
 use crate::clock;
 use crate::events::{Event, EventInFull};
 use crate::journal::{self, Deed, Filter, Which};
-use crate::metrics::{Now, TenantNow};
+use crate::metrics::{Counted, Now, TenantNow};
 use crate::model::EventId;
 
+/// How long a try to write counts, and how long it may take.
+const TRIED_FOR: Duration = Duration::from_secs(1);
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
 /// Events and deeds of one answer.
 const LISTED_MAX: usize = 1_000;
 const LISTED: usize = 50;
@@ -30,6 +36,9 @@ pub struct Tenant {
     pub dead_letters: u64,
     /// Targets that take no calls now.
     pub paused: Vec<String>,
+    /// Webhooks taken in and events brought to an end since the host started.
+    pub accepted: u64,
+    pub ended: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -130,12 +139,27 @@ pub(super) async fn health() -> &'static str {
     "alive\n"
 }
 
-/// The host can take webhooks in durably.
+/// The host can take webhooks in durably: it has just written something, and that is on disk.
 #[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503, body = Problem)))]
 pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Problem> {
-    match admin.0.journal.why_broken() {
-        None => Ok("ready\n"),
-        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the journal is broken: {why}"))),
+    let mut tried = admin.1.lock().await;
+    // Whoever asks often is told what came of the last try: it takes an `fsync`, and needs no token.
+    let fresh = tried.take().filter(|(at, _)| at.elapsed() < TRIED_FOR);
+    let (at, outcome) = match fresh {
+        Some(fresh) => fresh,
+        None => {
+            let tried = timeout(WRITTEN_WITHIN, admin.0.journal.try_to_write()).await;
+            let late = || anyhow::anyhow!("nothing was written within {} s", WRITTEN_WITHIN.as_secs());
+            (Instant::now(), tried.unwrap_or_else(|_| Err(late())).map_err(|error| format!("{error:#}")))
+        }
+    };
+    *tried = Some((at, outcome.clone()));
+    match outcome {
+        Ok(()) => Ok("ready\n"),
+        Err(why) => {
+            let detail = format!("webhooks cannot be stored now: {why}");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        }
     }
 }
 
@@ -146,7 +170,9 @@ pub(super) async fn metrics(
     who: Who,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
     who.is_operator()?;
-    let now = Now { tenants: now(&admin).await?, journal_bytes: admin.0.journal.bytes() };
+    let registry = &admin.0.versions.registry;
+    let (versions_loaded, code_bytes) = (registry.loaded_count(), registry.loaded_bytes());
+    let now = Now { tenants: now(&admin).await?, journal_bytes: admin.0.journal.bytes(), versions_loaded, code_bytes };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], admin.0.journal.metrics().text(&now)))
 }
@@ -163,14 +189,17 @@ pub(super) async fn openapi() -> ([(header::HeaderName, &'static str); 1], Strin
 pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<Tenant>> {
     let mut tenants = now(&admin).await?;
     tenants.retain(|now| who.tenant.as_ref().is_none_or(|own| *own == now.tenant));
-    let tenant = |now: TenantNow| Tenant {
+    let counted = |tenant: &str| admin.0.journal.metrics().counted(tenant);
+    let tenant = |(Counted { accepted, ended }, now): (Counted, TenantNow)| Tenant {
+        accepted,
+        ended,
         tenant: now.tenant,
         waiting: now.waiting,
         oldest_s: now.oldest_ms as f64 / 1000.0,
         dead_letters: now.dead_letters,
         paused: now.paused,
     };
-    Ok(Json(tenants.into_iter().map(tenant).collect()))
+    Ok(Json(tenants.into_iter().map(|now| tenant((counted(&now.tenant), now))).collect()))
 }
 
 /// Events of a tenant, the newest last.

@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Transaction;
+
 use super::{Journal, Reader};
 use crate::clock;
 use crate::metrics::{Metrics, TenantNow};
+
+/// As long as most webhooks.
+const TRY_BYTES: u32 = 32 << 10;
 
 impl Journal {
     /// Where every stage counts.
@@ -15,6 +20,16 @@ impl Journal {
     /// Why nothing can be written any more before a restart, if so.
     pub fn why_broken(&self) -> Option<String> {
         self.writer.broken().borrow().clone()
+    }
+
+    /// Writes something as long as a webhook, and takes it away again. When this returns it was on disk: a webhook could be
+    /// taken in. An error: it is broken, the disk is full, or another process writes.
+    pub async fn try_to_write(&self) -> anyhow::Result<()> {
+        let tried = |tx: &Transaction| {
+            tx.execute("INSERT INTO tries (filler) VALUES (zeroblob(?))", [TRY_BYTES])?;
+            tx.execute("DELETE FROM tries", []).map(drop)
+        };
+        self.writer.write(tried, |()| ()).await
     }
 
     /// Its size on disk, with what is not yet moved into the main file.
@@ -47,5 +62,33 @@ impl Reader {
             tenants.entry(row.get(0)?).or_default().dead_letters = row.get(1)?;
         }
         Ok(tenants)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_found_out_and_so_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _feeds, thread) = Journal::open(&folder.path().join("a.db")).unwrap();
+        journal.try_to_write().await.unwrap();
+        let room = async |pages: i64| {
+            let limit =
+                move |tx: &Transaction| tx.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()));
+            journal.writer.write(limit, |()| ()).await.unwrap();
+        };
+        room(1).await;
+        // What a try leaves free is taken first.
+        let fill = |tx: &Transaction| tx.execute("INSERT INTO tries (filler) VALUES (zeroblob(16384))", []).map(drop);
+        while journal.writer.write(fill, |()| ()).await.is_ok() {}
+        let error = journal.try_to_write().await.unwrap_err();
+        assert!(format!("{error:#}").contains("full"), "{error:#}");
+        assert_eq!(journal.why_broken(), None);
+        room(100_000).await;
+        journal.try_to_write().await.unwrap();
+        drop((journal, _feeds));
+        thread.join().unwrap();
     }
 }

@@ -269,3 +269,8 @@ CREATE TABLE IF NOT EXISTS shadows (
   ended_at INTEGER,
   ended TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- What is written and taken away again to see whether anything can be.
+CREATE TABLE IF NOT EXISTS tries (
+  filler BLOB NOT NULL
+) STRICT;

@@ -179,6 +179,7 @@ impl Journal {
         before: impl FnOnce(&Transaction, &Activation, Option<&Active>) -> rusqlite::Result<Option<Before>> + Send + 'static,
     ) -> anyhow::Result<Result<Activated, Moved>> {
         let (feeds, tenant) = (self.feeds.clone(), activation.tenant.clone());
+        let (metrics, cause) = (self.metrics.clone(), activation.cause);
         let job = move |tx: &Transaction| {
             let Activation { tenant, digest, cause, fixed, relink, expected, failures_max, .. } = &activation;
             let now = active(tx, tenant)?;
@@ -207,7 +208,12 @@ impl Journal {
             let is_used = replaced.as_deref().map(|replaced| is_active(tx, replaced)).transpose()?.unwrap_or(false);
             Ok((Ok(Activated { digest: digest.clone(), replaced, is_used, relinked, again }), resync))
         };
-        let publish = move |(_, resync): &(Result<Activated, Moved>, Vec<EventId>)| {
+        let publish = move |(activated, resync): &(Result<Activated, Moved>, Vec<EventId>)| {
+            let swapped =
+                activated.as_ref().ok().filter(|done| done.replaced.as_ref().is_some_and(|old| *old != done.digest));
+            if swapped.is_some() {
+                metrics.swapped(cause.name());
+            }
             for event in resync {
                 let _ = feeds.events.send(Arrived { event: *event, tenant: tenant.clone() });
             }

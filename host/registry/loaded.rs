@@ -87,6 +87,11 @@ impl Loaded {
         self.slots().bytes()
     }
 
+    /// Versions whose code is kept.
+    pub fn count(&self) -> usize {
+        self.slots().by_digest.values().filter(|slot| slot.kept.is_some()).count()
+    }
+
     fn put(&self, plugin: &Plugin, keep: bool, pin: bool) {
         let mut slots = self.slots();
         slots.uses += 1;
