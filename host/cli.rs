@@ -37,6 +37,7 @@ mod targets;
 mod tenants;
 mod test;
 mod token;
+mod top;
 mod versions;
 mod watch;
 

@@ -139,6 +139,10 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
     desk.ops("events").await.fails(2, "it is not said of which tenant\nhint: `--tenant NAME`; there are acme, other");
     assert!(desk.acme("events --topic good").await.stdout.starts_with("no events"));
 
+    let top = desk.ops("top").await;
+    assert!(top.stdout.starts_with(&format!("tandem top  {}  ", desk.address)), "{top:?}");
+    assert!(top.stdout.contains("\nacme ") && top.stdout.contains("\nother ") && top.status == 0, "{top:?}");
+
     let audit = desk.acme("audit --limit 1").await.stdout;
     assert!(
         audit.starts_with("at ") && audit.contains("command line  acme    token acme-1 created, for tenant acme\n"),

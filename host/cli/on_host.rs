@@ -3,12 +3,14 @@
 use clap::Subcommand;
 
 use super::access::Access;
-use super::{audit, dead, deploy, status, targets, tenants};
+use super::{audit, dead, deploy, status, targets, tenants, top};
 
 #[derive(Subcommand)]
 pub enum Verb {
     /// Say whether a host is alive and can take webhooks in.
     Status,
+    /// Watch tenants, rates, what waits and what fails. Keys: arrows, `s` sorts, `/` filters, `q` ends.
+    Top,
     /// Print a host's counters and gauges, as Prometheus reads them.
     Metrics,
     /// Print the document that describes the admin API.
@@ -46,6 +48,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
     let host = access.needed()?;
     match verb {
         Verb::Status => status::status(&host).await,
+        Verb::Top => top::run(host).await,
         Verb::Metrics => status::metrics(&host).await,
         Verb::Openapi => status::openapi(&host).await,
         Verb::Tenants(arguments) => tenants::list(&host, arguments).await,

@@ -1,0 +1,284 @@
+//! Draws what `tandem top` knows, at 80 columns and more. Pure: a state into a buffer.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row as TableRow, StatefulWidget, Table, TableState, Widget};
+
+use super::FAILURES;
+use super::state::{Row, State};
+use crate::cli::table::age;
+use crate::clock;
+use crate::events::Event;
+use crate::paint::harmless;
+
+/// Lines beside the tenants': two at the top, the head of the table, and below it an empty one, the failures with their
+/// head, and the keys.
+const OTHER_LINES: u16 = 3 + 2 + FAILURES as u16 + 1;
+
+/// Lines for all tenants at once.
+pub fn height(state: &State) -> u16 {
+    u16::try_from(state.shown().len()).unwrap_or(u16::MAX - OTHER_LINES).saturating_add(OTHER_LINES)
+}
+
+pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let [top, said, tenants, failures, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Min(3),
+        Constraint::Length(2 + FAILURES as u16),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    head(state).render(top, buffer);
+    trouble(state).render(said, buffer);
+    table(state, tenants, buffer);
+    Paragraph::new(failed(state)).render(failures, buffer);
+    help(state).render(keys, buffer);
+}
+
+fn bold() -> Style {
+    Style::new().add_modifier(Modifier::BOLD)
+}
+
+fn dim() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
+fn head(state: &State) -> Line<'_> {
+    let rows = state.all();
+    let sum = |of: fn(&Row) -> f64| rows.iter().map(of).sum::<f64>();
+    let rate = |of: fn(&(f64, f64)) -> f64| rows.iter().filter_map(|row| row.rates.as_ref().map(of)).sum::<f64>();
+    let at = state.asked_at.map_or("never".to_owned(), clock::time_of_day);
+    let mut parts = vec![Span::styled("tandem top", bold()), Span::raw(format!("  {at}"))];
+    let tenants = format!("  {} tenant{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    parts.push(Span::raw(tenants));
+    if rows.iter().any(|row| row.rates.is_some()) {
+        parts.push(Span::raw(format!("  in {}/s  out {}/s", speed(rate(|r| r.0)), speed(rate(|r| r.1)))));
+    }
+    parts.push(Span::raw(format!("  waiting {}  {}", sum(|row| row.now.waiting as f64), state.address)));
+    Line::from(parts)
+}
+
+/// What is wrong, without what to do about it: there is one line.
+fn trouble(state: &State) -> Line<'_> {
+    match &state.trouble {
+        Some(why) => {
+            let why = harmless(why.lines().next().unwrap_or_default());
+            Line::styled(format!("{why}; trying again"), Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))
+        }
+        None if state.asked_at.is_none() => Line::styled("asking …", dim()),
+        None => Line::default(),
+    }
+}
+
+fn table(state: &State, area: Rect, buffer: &mut Buffer) {
+    let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
+    let columns = ["tenant", "in/s", "out/s", "waiting", "oldest", "dead", "paused"];
+    let head = columns.iter().enumerate().map(|(n, name)| match n {
+        0 | 6 => Cell::from(*name),
+        _ => right((*name).to_owned()),
+    });
+    let row = |row: &&Row| {
+        let now = &row.now;
+        let (accepted, ended) = match row.rates {
+            Some((accepted, ended)) => (speed(accepted), speed(ended)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        let style = match now {
+            _ if !now.paused.is_empty() => Style::new().fg(Color::Red),
+            _ if now.dead_letters > 0 || now.oldest_s >= 60.0 => Style::new().fg(Color::Yellow),
+            _ => Style::new(),
+        };
+        let cells = [
+            Cell::from(harmless(&now.tenant)),
+            right(accepted),
+            right(ended),
+            right(now.waiting.to_string()),
+            right(age(now.oldest_s)),
+            right(now.dead_letters.to_string()),
+            Cell::from(now.paused.join(", ")),
+        ];
+        TableRow::new(cells).style(style)
+    };
+    let shown = state.shown();
+    let widths = [
+        Constraint::Min(20),
+        Constraint::Length(7),
+        Constraint::Length(7),
+        Constraint::Length(8),
+        Constraint::Length(7),
+        Constraint::Length(6),
+        Constraint::Length(15),
+    ];
+    let table = Table::new(shown.iter().map(row), widths)
+        .header(TableRow::new(head).style(bold()))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    StatefulWidget::render(table, area, buffer, &mut TableState::new().with_selected(state.position()));
+}
+
+fn failed(state: &State) -> Vec<Line<'_>> {
+    let Some((tenant, failures)) = &state.failures else { return vec![] };
+    let title = match failures.len() {
+        0 => format!("no dead letters of {}", harmless(tenant)),
+        _ => format!("latest dead letters of {}", harmless(tenant)),
+    };
+    let mut lines = vec![Line::default(), Line::styled(title, bold())];
+    lines.extend(failures.iter().rev().take(FAILURES).map(failure));
+    lines
+}
+
+fn failure(event: &Event) -> Line<'_> {
+    let at = event.ended_at.as_deref().and_then(clock::parse).map(clock::time_of_day).unwrap_or_default();
+    let reason = harmless(event.reason.as_deref().unwrap_or_default()).replace(['\n', '\t'], " ");
+    let outcome = event.outcome.as_deref().unwrap_or_default();
+    Line::from(vec![
+        Span::raw(format!("{:>7} ", event.id)),
+        Span::styled(at, dim()),
+        Span::raw(format!(" {} ", harmless(&event.topic))),
+        Span::styled(format!("{} ", harmless(outcome)), Style::new().fg(Color::Red)),
+        Span::raw(reason),
+    ])
+}
+
+fn help(state: &State) -> Line<'_> {
+    if state.is_typing {
+        return Line::from(vec![Span::styled("filter: ", bold()), Span::raw(format!("{}_", harmless(&state.filter)))]);
+    }
+    let filter = match state.filter.as_str() {
+        "" => "/ filter".to_owned(),
+        filter => format!("/ filter: {} (esc clears it)", harmless(filter)),
+    };
+    Line::styled(format!("q quit   arrows select   s sort: {}   {filter}", state.sort.name()), dim())
+}
+
+/// A rate: `0`, `0.4`, `12`, `3.1k`.
+fn speed(rate: f64) -> String {
+    match rate {
+        r if r < 0.05 => "0".into(),
+        r if r < 10.0 => format!("{r:.1}"),
+        r if r < 1_000.0 => format!("{r:.0}"),
+        r => format!("{:.1}k", r / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::KeyCode;
+
+    use super::*;
+    use crate::cli::top::state::tests::tenant;
+    use crate::cli::top::text;
+
+    fn frame(state: &State, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(state, frame.area(), frame.buffer_mut())).unwrap();
+        text(terminal.backend().buffer())
+    }
+
+    fn dead(id: i64, reason: &str) -> Event {
+        let text = |text: &str| Some(text.to_owned());
+        Event {
+            id,
+            tenant: "shut".into(),
+            source: "shopify".into(),
+            topic: "orders/paid".into(),
+            delivery_id: None,
+            occurred_at: String::new(),
+            received_at: String::new(),
+            names: vec![],
+            outcome: text("failed"),
+            blame: text("peer"),
+            reason: text(reason),
+            version: None,
+            ended_at: text("2026-01-02T03:04:05.678Z"),
+            redacted_at: None,
+            calls: 1,
+        }
+    }
+
+    fn busy() -> State {
+        let mut state = State::new("http://127.0.0.1:8081");
+        let tenants = || {
+            vec![
+                tenant("calm", 0, 0.0, 0, &[]),
+                tenant("late", 12_345, 7_300.0, 3, &[]),
+                tenant("shut", 1, 5.0, 41, &["omneo", "shopify"]),
+            ]
+        };
+        state.take(tenants(), None, 0);
+        let mut later = tenants();
+        (later[0].accepted, later[0].ended, later[1].accepted) = (7, 7, 5_000);
+        let failures =
+            vec![dead(17, "503"), dead(18, "a long\n\u{1b}reason that does not fit into what is left of one line")];
+        state.take(later, Some(("shut".into(), failures)), 3_723_000);
+        state
+    }
+
+    #[test]
+    fn eighty_columns_show_who_needs_attention_and_why() {
+        let mut state = busy();
+        state.key(KeyCode::Char('s'));
+        state.key(KeyCode::Char('s'));
+        let expected = "\
+tandem top  01:02:03  3 tenants  in 1.3/s  out 0/s  waiting 12346  http://127.0.
+
+tenant                      in/s   out/s  waiting  oldest   dead paused
+shut                           0       0        1     5 s     41 omneo, shopify
+late                         1.3       0    12345     2 h      3
+calm                           0       0        0              0
+";
+        let shown = frame(&state, 80, 24);
+        let mut lines: Vec<_> = shown.lines().collect();
+        let below = lines.split_off(16);
+        assert_eq!(lines[..6], expected.lines().take(6).collect::<Vec<_>>(), "{shown}");
+        assert_eq!(
+            below,
+            [
+                "",
+                "latest dead letters of shut",
+                "     18 03:04:05 orders/paid failed a long \u{fffd}reason that does not fit into what i",
+                "     17 03:04:05 orders/paid failed 503",
+                "",
+                "",
+                "",
+                "q quit   arrows select   s sort: dead letters   / filter",
+            ],
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_host_that_does_not_answer_is_said_beside_what_was_known() {
+        let mut state = State::new("http://127.0.0.1:8081");
+        assert!(frame(&state, 80, 24).contains("\nasking …\n"));
+        state.fail("no answer from `http://127.0.0.1:8081`: Connection refused\nhint: is it there?".into());
+        let shown = frame(&state, 80, 24);
+        assert!(
+            shown.contains("\nno answer from `http://127.0.0.1:8081`: Connection refused; trying again\n"),
+            "{shown}"
+        );
+        let mut state = busy();
+        state.fail("no answer".into());
+        let shown = frame(&state, 80, 24);
+        assert!(shown.contains("\nno answer; trying again\n") && shown.contains("\nlate "), "{shown}");
+    }
+
+    #[test]
+    fn the_selected_one_is_in_sight_and_small_screens_break_nothing() {
+        let mut state = State::new("http://127.0.0.1:8081");
+        state.take((0..100).map(|n| tenant(&format!("t{n:03}"), 0, 0.0, 0, &[])).collect(), None, 0);
+        state.key(KeyCode::End);
+        assert!(frame(&state, 80, 24).contains("\nt099 "));
+        assert_eq!(usize::from(height(&state)), 100 + 11);
+        for (width, height) in [(1, 1), (10, 5), (40, 12), (200, 60)] {
+            frame(&state, width, height);
+        }
+        state.key(KeyCode::Char('/'));
+        state.key(KeyCode::Char('7'));
+        assert!(frame(&state, 80, 24).ends_with("\nfilter: 7_\n"));
+    }
+}
