@@ -39,9 +39,11 @@ mod tenants;
 mod verbs;
 mod versions;
 
+pub use cases::Cases;
+pub use directions::{Direction, DirectionMode};
 pub use tenants::{Account, AccountSide, WebhookSecret};
 pub use verbs::{DeadLetters, Done, Settled, Target, Tenant};
-pub use versions::{Swapped, Version};
+pub use versions::{Progress, Swapped, Version};
 
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
 const TOKEN_BYTES: usize = 32;

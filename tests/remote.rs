@@ -140,7 +140,11 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
     assert!(desk.acme("events --topic good").await.stdout.starts_with("no events"));
 
     let top = desk.ops("top").await;
-    assert!(top.stdout.starts_with(&format!("tandem top  {}  ", desk.address)), "{top:?}");
+    let head = top.stdout.lines().next().unwrap_or_default();
+    assert!(
+        head.starts_with("tandem top  ") && head.ends_with(&format!("  2 tenants  waiting 0  {}", desk.address)),
+        "{top:?}"
+    );
     assert!(top.stdout.contains("\nacme ") && top.stdout.contains("\nother ") && top.status == 0, "{top:?}");
 
     let audit = desk.acme("audit --limit 1").await.stdout;
@@ -161,7 +165,12 @@ async fn a_tenant_is_added_changed_given_other_secrets_and_removed() {
     let side = |token: &str| format!("url = \"{url}\"\ntoken = \"{token}\"\nwebhook_secrets = [\"{SECRET}\"]\n");
     let right = OmneoOptions::default().token;
     desk.file("omneo", right.as_bytes());
-    let table = format!("shop = \"{}\"\n[shopify]\n{}[omneo]\n{}", shop("new"), side(&right), side("file:omneo"));
+    let table = format!(
+        "shop = \"{}\"\nlimits = {{ concurrent_calls = 2 }}\n[shopify]\n{}[omneo]\n{}",
+        shop("new"),
+        side(&right),
+        side("file:omneo")
+    );
     let table = desk.file("new.toml", table.as_bytes());
     desk.ops(&format!("tenant add new {table}"))
         .await
@@ -172,7 +181,8 @@ async fn a_tenant_is_added_changed_given_other_secrets_and_removed() {
     let event = desk.host.event("new", "ask", r#"{"id": 1}"#).await;
     assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
 
-    let changed = desk.ops("tenant change new --shop b.myshopify.com --omneo-per-minute 60").await;
+    let changed = desk.ops("tenant change new --shop b.myshopify.com --omneo-per-minute 60 --keep-days 30").await;
+    assert!(changed.stdout.contains("MiB, kept for 30 days\n"), "{changed:?}");
     assert!(changed.stdout.contains("\nshop         b.myshopify.com\n"), "{changed:?}");
     assert!(changed.stdout.contains(", 60 calls a minute, token of 20"), "{changed:?}");
     let secret = desk.file("secret", b"another-secret\n");
@@ -255,6 +265,47 @@ async fn a_target_is_paused_and_resumed() {
     desk.acme("targets acme").await.is("target   now\nshopify  takes calls\nomneo    paused by ops: migration\n");
     desk.acme("resume acme omneo").await.is("omneo of acme takes calls\n");
     assert_eq!(desk.acme("targets acme --json").await.json()[1], json!({"target": "omneo", "paused": null}));
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direction_is_held_dropped_and_runs_again() {
+    let desk = Desk::open().await;
+    let held = desk.acme("hold acme shopify --why migration").await;
+    held.is("what comes from shopify to acme is held; 0 events not over\n");
+    let event = desk.host.event("acme", "good", r#"{"id": 1}"#).await;
+    let shown = desk.acme("directions acme").await.stdout;
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(lines[1].starts_with("shopify to omneo  is held        1  20"), "{shown}");
+    assert!(lines[1].ends_with("  acme-1: migration"), "{shown}");
+    assert_eq!(lines[2], "omneo to shopify  runs           0");
+    desk.acme("run acme shopify --why done").await.is("what comes from shopify to acme runs; 1 event not over\n");
+    assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+    assert_eq!(desk.acme("drop acme shopify --why closing").await.status, 0);
+    assert_eq!(desk.acme("directions acme --json").await.json()[0]["mode"], "drop");
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_are_put_and_every_proof_runs_them() {
+    let desk = Desk::open().await;
+    let folder = desk.folder.path().join("cases/shopify/say/it-says-hello");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("payload.json"), r#"{"id": 1}"#).unwrap();
+    std::fs::write(folder.join("transcript.http"), "= done: bye\n").unwrap();
+    let cases = desk.folder.path().join("cases").display().to_string();
+    desk.acme(&format!("cases put acme {cases}")).await.is("acme has 1 case, which every proof runs\n");
+    desk.acme("cases list acme").await.is("shopify/say/it-says-hello\n");
+    let version = desk.file("a.wasm", &component("says = \"hello\"\n").await);
+    let said = desk.acme(&format!("deploy acme {version}")).await;
+    assert!(said.status == 1 && said.stderr.contains(": 1 of the tenant's cases fail\nhint: "), "{said:?}");
+    assert!(said.stdout.contains("it-says-hello"), "{said:?}");
+    desk.acme("cases remove acme").await.fails(
+        2,
+        "this would remove 1 case of acme, and there is no terminal to ask on\nhint: pass `--yes` if that is meant",
+    );
+    desk.acme("cases remove acme --yes").await.is("acme has no cases; it had 1 case\n");
+    assert_eq!(desk.acme(&format!("deploy acme {version} --since 7d")).await.status, 0);
     desk.host.stop().await;
 }
 

@@ -18,11 +18,11 @@ const BYTES_MAX: usize = 4 << 20;
 /// Rules files that cases bring along, each counted once: every proof freezes each of them into the candidate.
 const RULES_FILES_MAX: usize = 10;
 
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Cases {
+pub struct Cases {
     /// By name, `shopify/orders-paid/a-guest-order-is-sent`, the texts of its files by their names.
-    cases: BTreeMap<String, BTreeMap<String, String>>,
+    pub cases: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The tenant's cases.

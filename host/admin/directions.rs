@@ -13,24 +13,24 @@ use crate::journal::{self, Mode};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Direction {
+#[derive(Deserialize, Debug, Serialize, ToSchema)]
+pub struct Direction {
     /// Where its events come from: `shopify` or `omneo`.
-    source: String,
+    pub source: String,
     /// The other one.
-    target: String,
-    mode: DirectionMode,
+    pub target: String,
+    pub mode: DirectionMode,
     /// Since when, by which token and why, if it does not simply run.
-    since: Option<String>,
-    by: Option<String>,
-    why: Option<String>,
+    pub since: Option<String>,
+    pub by: Option<String>,
+    pub why: Option<String>,
     /// Its events that are not over.
-    waiting: u64,
+    pub waiting: u64,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum DirectionMode {
+pub enum DirectionMode {
     Run,
     /// Events are kept, and begin in order of arrival when the direction runs again.
     Hold,

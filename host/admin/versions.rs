@@ -54,12 +54,12 @@ pub(super) struct Proof {
     since: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Progress {
+#[derive(Deserialize, Debug, Serialize, ToSchema)]
+pub struct Progress {
     /// Events that are done, of all that are to be; none yet while its cases run, or while it waits for another proof.
-    done: u64,
-    all: u64,
-    running: bool,
+    pub done: u64,
+    pub all: u64,
+    pub running: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]

@@ -1,20 +1,26 @@
 //! `tandem deploy`, `prove`, `activate` and `rollback`: a tenant's versions on a host. Knows no other command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::operations::{ACTIVATE, DEPLOY, PROOF, PROVE, ROLL_BACK};
-use super::replay::verdict;
-use crate::admin::{Swapped, Version};
+use super::operations::{ACTIVATE, DEPLOY, PROGRESS, PROOF, PROVE, ROLL_BACK};
+use super::replay::{bar, since, verdict};
+use crate::admin::{Progress, Swapped, Version};
+use crate::clock;
+use crate::model::Millis;
 use crate::paint::{Paint, harmless};
-use crate::remote::{Answer, Body, Remote};
+use crate::remote::{Answer, Body, Operation, Remote};
 use crate::replay::{self, Report, Require};
 use crate::rules::short;
 use crate::{bake, config};
+
+/// How often a host is asked how far a proof is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 #[derive(Args)]
 pub struct Deploy {
@@ -87,8 +93,11 @@ struct Proof {
     #[arg(long, value_enum, default_value_t = Require::NoFailures)]
     require: Require,
     /// Replay the newest so many events.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "since")]
     last: Option<u64>,
+    /// Replay those received since: `2026-01-02`, `2026-01-02T03:04:05Z`, or `90m`, `36h`, `7d` ago.
+    #[arg(long, value_parser = since)]
+    since: Option<Millis>,
 }
 
 /// How a version is made current.
@@ -122,11 +131,12 @@ pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
     say(json, &answer, || {
         let there = if version.is_new == Some(false) { "was there before" } else { "is new" };
         println!("version {} ({}) {there}", short(&version.digest), harmless(&version.name));
+        eprint!("{}", harmless(version.warnings.as_deref().unwrap_or_default()));
     });
     if activate && proof.require == Require::None {
         return make_current(host, &tenant, &version.digest, proof, how, json).await;
     }
-    let (answer, report) = replayed(host, &tenant, &version.digest, proof.last).await?;
+    let (answer, report) = replayed(host, &tenant, &version.digest, &proof).await?;
     say(json, &answer, || print!("\n{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
     if let Err(error) = verdict(&report, proof.require) {
         let kept = format!("version {} is kept, and not active", short(&version.digest));
@@ -146,7 +156,7 @@ pub async fn prove(host: &Remote, arguments: Prove) -> anyhow::Result<()> {
         let report = answer.json()?;
         (answer, report)
     } else {
-        replayed(host, &tenant, &version, proof.last).await?
+        replayed(host, &tenant, &version, &proof).await?
     };
     say(json, &answer, || print!("{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
     verdict(&report, proof.require)
@@ -164,30 +174,67 @@ pub async fn rollback(host: &Remote, arguments: Rollback) -> anyhow::Result<()> 
     swapped(&tenant, &answer, json)
 }
 
-async fn replayed(host: &Remote, tenant: &str, version: &str, last: Option<u64>) -> anyhow::Result<(Answer, Report)> {
-    let answer = host.ask(PROVE, &[tenant, version], &[], Body::Json(json!({ "last": last }))).await?;
+/// The events that a proof replays, as the API takes them.
+struct Range {
+    last: Option<u64>,
+    since: Option<String>,
+}
+
+impl Proof {
+    fn range(&self) -> Range {
+        Range { last: self.last, since: self.since.map(clock::rfc3339) }
+    }
+}
+
+async fn replayed(host: &Remote, tenant: &str, version: &str, proof: &Proof) -> anyhow::Result<(Answer, Report)> {
+    let Range { last, since } = proof.range();
+    let answer = watched(host, PROVE, [tenant, version], json!({ "last": last, "since": since })).await?;
     let report = answer.json()?;
     Ok((answer, report))
+}
+
+/// Asks for what begins with a proof, and shows how far that is until the answer comes.
+async fn watched(host: &Remote, operation: Operation, names: [&str; 2], body: Value) -> anyhow::Result<Answer> {
+    let bar = bar()?;
+    let answer = host.ask(operation, &names, &[], Body::Json(body));
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => {
+                bar.finish_and_clear();
+                return answer;
+            }
+            () = tokio::time::sleep(PROGRESS_EVERY) => {
+                // It is only for show.
+                let Ok(said) = host.ask(PROGRESS, &names, &[], Body::Nothing).await else { continue };
+                if let Ok(Progress { done, all, running: true }) = said.json() {
+                    bar.set_length(all);
+                    bar.set_position(done);
+                }
+            }
+        }
+    }
 }
 
 async fn make_current(
     host: &Remote,
     tenant: &str,
     version: &str,
-    Proof { require, last }: Proof,
+    proof: Proof,
     How { expected, drain, rollback_on_failures, relink }: How,
     json: bool,
 ) -> anyhow::Result<()> {
-    let require = match require {
+    let require = match proof.require {
         Require::Identical => "identical",
         Require::NoFailures => "no-failures",
         Require::None => "none",
     };
+    let Range { last, since } = proof.range();
     let body = json!({
-        "require": require, "last": last, "expected": whole(expected)?, "drain": drain,
+        "require": require, "last": last, "since": since, "expected": whole(expected)?, "drain": drain,
         "rollback_on_failures": rollback_on_failures, "relink": relink,
     });
-    let answer = host.ask(ACTIVATE, &[tenant, version], &[], Body::Json(body)).await?;
+    let answer = watched(host, ACTIVATE, [tenant, version], body).await?;
     swapped(tenant, &answer, json)
 }
 

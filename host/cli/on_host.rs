@@ -3,7 +3,8 @@
 use clap::Subcommand;
 
 use super::access::Access;
-use super::{audit, dead, deploy, status, targets, tenants, top};
+use super::{audit, cases, dead, deploy, directions, status, targets, tenants, top};
+use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -32,12 +33,25 @@ pub enum Verb {
     Targets(targets::List),
     /// Send a target no calls until it is resumed.
     Pause(targets::Pause),
+    /// Say of each of a tenant's two directions whether its events run, are held, or are dropped.
+    Directions(directions::List),
+    /// Let the events that come from one system run again; what was held begins in order.
+    Run(directions::Direct),
+    /// Keep the events that come from one system until they are to run.
+    Hold(directions::Direct),
+    /// Acknowledge the events that come from one system, and do nothing about them.
+    Drop(directions::Direct),
     /// Show who did what.
     Audit(audit::Arguments),
     /// Give a tenant a version: a component, or a rules file; proved against what was recorded.
     Deploy(deploy::Deploy),
     /// Replay a tenant's recorded events through one of its versions on the host.
     Prove(deploy::Prove),
+    /// List, replace or remove the cases that every proof of a tenant's versions runs.
+    Cases {
+        #[command(subcommand)]
+        verb: cases::Cases,
+    },
     /// Make a version current.
     Activate(deploy::Activate),
     /// Make the version current that was before the active one.
@@ -58,9 +72,14 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Discard(arguments) => dead::discard(&host, arguments).await,
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
+        Verb::Directions(arguments) => directions::list(&host, arguments).await,
+        Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments).await,
+        Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,
+        Verb::Drop(arguments) => directions::set(&host, DirectionMode::Drop, arguments).await,
         Verb::Audit(arguments) => audit::run(&host, arguments).await,
         Verb::Deploy(arguments) => deploy::deploy(&host, arguments).await,
         Verb::Prove(arguments) => deploy::prove(&host, arguments).await,
+        Verb::Cases { verb } => cases::run(&host, verb).await,
         Verb::Activate(arguments) => deploy::activate(&host, arguments).await,
         Verb::Rollback(arguments) => deploy::rollback(&host, arguments).await,
     }

@@ -22,11 +22,17 @@ pub const DISCARD: Operation = post("/v1/tenants/{tenant}/dead-letters/discard")
 pub const TARGETS: Operation = get("/v1/tenants/{tenant}/targets");
 pub const PAUSE: Operation = post("/v1/tenants/{tenant}/targets/{target}/pause");
 pub const RESUME: Operation = post("/v1/tenants/{tenant}/targets/{target}/resume");
+pub const DIRECTIONS: Operation = get("/v1/tenants/{tenant}/directions");
+pub const DIRECT: Operation = put("/v1/tenants/{tenant}/directions/{source}");
 pub const AUDIT: Operation = get("/v1/audit");
 pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
 pub const DEPLOY: Operation = slow(post("/v1/tenants/{tenant}/versions"));
 pub const PROOF: Operation = get("/v1/tenants/{tenant}/versions/{digest}/proof");
 pub const PROVE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/proof"));
+pub const PROGRESS: Operation = get("/v1/tenants/{tenant}/versions/{digest}/progress");
+pub const CASES: Operation = get("/v1/tenants/{tenant}/cases");
+pub const REPLACE_CASES: Operation = put("/v1/tenants/{tenant}/cases");
+pub const REMOVE_CASES: Operation = delete("/v1/tenants/{tenant}/cases");
 pub const ACTIVATE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/activate"));
 pub const ROLL_BACK: Operation = slow(post("/v1/tenants/{tenant}/roll-back"));
 
@@ -61,7 +67,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 27] = [
+    const COMMANDS: [(Operation, &str); 33] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -82,11 +88,17 @@ mod tests {
         (TARGETS, "targets acme"),
         (PAUSE, "pause acme omneo --why because"),
         (RESUME, "resume acme omneo"),
+        (DIRECTIONS, "directions acme"),
+        (DIRECT, "hold acme shopify --why because"),
         (AUDIT, "audit"),
         (VERSIONS, "versions acme"),
         (DEPLOY, "deploy acme acme.toml"),
         (PROOF, "prove acme 0123ab --kept"),
         (PROVE, "prove acme 0123ab"),
+        (PROGRESS, "prove acme 0123ab"),
+        (CASES, "cases list acme"),
+        (REPLACE_CASES, "cases put acme cases"),
+        (REMOVE_CASES, "cases remove acme"),
         (ACTIVATE, "activate acme 0123ab"),
         (ROLL_BACK, "rollback acme"),
     ];

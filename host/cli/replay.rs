@@ -73,6 +73,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Whether the report lets a version through.
 pub(super) fn verdict(report: &Report, require: Require) -> anyhow::Result<()> {
+    let cases = report.cases_against(require);
+    if cases > 0 {
+        bail!("{cases} of the tenant's cases fail\nhint: correct the rules, or put other cases: `tandem cases put`");
+    }
     if report.compared() == 0 {
         eprintln!("note: no event could be compared, so this proves nothing");
     }
@@ -103,12 +107,12 @@ fn plugin(path: &Path) -> anyhow::Result<Plugin> {
 }
 
 /// Shown on standard error, if that is a terminal.
-fn bar() -> anyhow::Result<ProgressBar> {
+pub(super) fn bar() -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left")?;
     Ok(ProgressBar::no_length().with_style(style))
 }
 
-fn since(text: &str) -> Result<Millis, String> {
+pub(super) fn since(text: &str) -> Result<Millis, String> {
     let ago = |unit: char, ms: Millis| {
         text.strip_suffix(unit).and_then(|n| n.parse::<u32>().ok()).map(|n| Millis::from(n) * ms)
     };

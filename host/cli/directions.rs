@@ -1,0 +1,71 @@
+//! `tandem directions`, `run`, `hold` and `drop`: the two directions of a tenant, on a host. Knows no other command.
+
+use clap::Args;
+use serde_json::json;
+
+use super::operations::{DIRECT, DIRECTIONS};
+use super::table::{count, moment, table};
+use crate::admin::{Direction, DirectionMode};
+use crate::config;
+use crate::paint::Paint;
+use crate::remote::{Body, Remote};
+
+#[derive(Args)]
+pub struct List {
+    /// The tenant.
+    tenant: String,
+    /// The host's answer as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Direct {
+    /// The tenant.
+    tenant: String,
+    /// The system that the events come from.
+    #[arg(value_parser = ["shopify", "omneo"])]
+    source: String,
+    /// Why: it is shown with the direction, kept with what is dropped, and in the audit trail.
+    #[arg(long)]
+    why: String,
+}
+
+pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<()> {
+    let answer = host.ask(DIRECTIONS, &[&tenant], &[], Body::Nothing).await?;
+    if json {
+        println!("{}", answer.text);
+        return Ok(());
+    }
+    let directions: Vec<Direction> = answer.json()?;
+    let row = |direction: &Direction| {
+        let who = direction.by.iter().zip(&direction.why).map(|(by, why)| format!("{by}: {why}")).collect();
+        vec![
+            format!("{} to {}", direction.source, direction.target),
+            word(direction.mode).to_owned(),
+            direction.waiting.to_string(),
+            direction.since.as_deref().map(moment).unwrap_or_default(),
+            who,
+        ]
+    };
+    let rows: Vec<_> = directions.iter().map(row).collect();
+    print!("{}", table(&["direction", "now", "waiting", "since", "by"], &rows, Paint::for_stdout(config::no_color())));
+    Ok(())
+}
+
+pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyhow::Result<()> {
+    let Direct { tenant, source, why } = arguments;
+    let body = json!({ "mode": mode, "why": why });
+    let direction: Direction = host.ask(DIRECT, &[&tenant, &source], &[], Body::Json(body)).await?.json()?;
+    let waiting = count(usize::try_from(direction.waiting).unwrap_or(usize::MAX), "event");
+    println!("what comes from {source} to {tenant} {}; {waiting} not over", word(direction.mode));
+    Ok(())
+}
+
+fn word(mode: DirectionMode) -> &'static str {
+    match mode {
+        DirectionMode::Run => "runs",
+        DirectionMode::Hold => "is held",
+        DirectionMode::Drop => "is dropped",
+    }
+}
