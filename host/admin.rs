@@ -41,6 +41,8 @@ mod versions;
 
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
+pub use setup::Step;
+pub use shadow::Shadow;
 pub use tenants::{Account, AccountSide, WebhookSecret};
 pub use verbs::{DeadLetters, Done, Settled, Target, Tenant};
 pub use versions::{Progress, Swapped, Version};

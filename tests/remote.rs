@@ -328,6 +328,21 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     assert!(listed.stdout.contains(&format!("* {}  ", &active[..12])), "{listed:?}");
     assert!(desk.acme(&format!("prove acme {}", &active[..12])).await.stdout.contains("identical"));
     assert_eq!(desk.acme(&format!("prove acme {active} --kept --json")).await.json()["candidate"]["digest"], *active);
+    let digest = |path: &str| {
+        let bytes = std::fs::read(path).unwrap();
+        hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes))
+    };
+    let bad_version = &digest(&bad)[..12];
+    let shadow = desk.acme(&format!("shadow begin acme {bad_version} --events 100")).await;
+    assert!(shadow.stdout.starts_with(&format!("shadow {bad_version} since 20")), "{shadow:?}");
+    assert!(desk.acme("shadow show acme").await.stdout.contains(", for 100 events\n"));
+    let ended = desk.acme("shadow end acme").await;
+    ended.is("the shadow of acme has ended: `tandem shadow show acme` says what it found\n");
+    assert!(desk.acme("shadow show acme").await.stdout.contains("\nended 20"));
+    desk.acme("shadow end acme").await.fails(1, "no shadow of tenant `acme` runs");
+    desk.acme(&format!("restart acme {event}"))
+        .await
+        .fails(1, &format!("event {event} is over: {}", desk.host.row(event).outcome.unwrap()));
     // Somebody else was faster.
     let stale =
         desk.acme(&format!("activate acme {} --require none --expected {}", &active[..12], "0".repeat(64))).await;

@@ -22,18 +22,18 @@ pub(super) struct Wanted {
     events: Option<u64>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Shadow {
-    version: String,
-    since: String,
-    running: bool,
-    ended_at: Option<String>,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Shadow {
+    pub version: String,
+    pub since: String,
+    pub running: bool,
+    pub ended_at: Option<String>,
     /// Why, if it did.
-    ended: Option<String>,
+    pub ended: Option<String>,
     /// It ends after so many events.
-    events: Option<u64>,
+    pub events: Option<u64>,
     /// What it has found so far, like the report of a proof.
-    report: Value,
+    pub report: Value,
 }
 
 /// Has a version follow the events that come from now on, beside the live one: each that is over is run through it with

@@ -1,10 +1,10 @@
-//! `tandem dead`, `retry` and `discard`: what a person should look at, on a host. Knows no other command.
+//! `tandem dead`, `retry`, `discard` and `restart`: what a person should look at, on a host. Knows no other command.
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::access::confirm;
-use super::operations::{DEAD_LETTERS, DISCARD, RETRY};
+use super::operations::{DEAD_LETTERS, DISCARD, RESTART, RETRY};
 use super::table::{count, events, moment};
 use crate::admin::{DeadLetters, Settled};
 use crate::config;
@@ -33,6 +33,14 @@ pub struct Discard {
     /// Why: it is kept with each event and in the audit trail.
     #[arg(long)]
     why: String,
+}
+
+#[derive(Args)]
+pub struct Restart {
+    /// The tenant.
+    tenant: String,
+    /// The number of the event.
+    event: i64,
 }
 
 /// Which dead letters, and how.
@@ -90,6 +98,12 @@ pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<
         let told = if dead.count > dead.events.len() { "the first of them: " } else { "" };
         println!("  {}", paint.dim(format!("{told}{}", events(&dead.events))));
     }
+    Ok(())
+}
+
+pub async fn restart(host: &Remote, Restart { tenant, event }: Restart) -> anyhow::Result<()> {
+    host.ask(RESTART, &[&tenant, &event.to_string()], &[], Body::Nothing).await?;
+    println!("event {event} begins again");
     Ok(())
 }
 

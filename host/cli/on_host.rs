@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::access::Access;
-use super::{audit, cases, dead, deploy, directions, status, targets, tenants, top};
+use super::{audit, cases, dead, deploy, directions, shadow, status, targets, tenants, top};
 use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
@@ -29,6 +29,8 @@ pub enum Verb {
     Retry(dead::Retry),
     /// Put dead letters away for good, with a reason.
     Discard(dead::Discard),
+    /// Have an event that is under way begin again, on the version that is active now.
+    Restart(dead::Restart),
     /// Say of each of a tenant's two systems whether it takes calls.
     Targets(targets::List),
     /// Send a target no calls until it is resumed.
@@ -52,6 +54,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: cases::Cases,
     },
+    /// Run a version beside the live one on the events that come, sending nothing.
+    Shadow {
+        #[command(subcommand)]
+        verb: shadow::Shadow,
+    },
     /// Make a version current.
     Activate(deploy::Activate),
     /// Make the version current that was before the active one.
@@ -70,6 +77,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Dead(arguments) => dead::list(&host, arguments).await,
         Verb::Retry(arguments) => dead::retry(&host, arguments).await,
         Verb::Discard(arguments) => dead::discard(&host, arguments).await,
+        Verb::Restart(arguments) => dead::restart(&host, arguments).await,
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
         Verb::Directions(arguments) => directions::list(&host, arguments).await,
@@ -80,6 +88,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Deploy(arguments) => deploy::deploy(&host, arguments).await,
         Verb::Prove(arguments) => deploy::prove(&host, arguments).await,
         Verb::Cases { verb } => cases::run(&host, verb).await,
+        Verb::Shadow { verb } => shadow::run(&host, verb).await,
         Verb::Activate(arguments) => deploy::activate(&host, arguments).await,
         Verb::Rollback(arguments) => deploy::rollback(&host, arguments).await,
     }

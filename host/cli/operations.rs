@@ -14,6 +14,8 @@ pub const REMOVE_TENANT: Operation = Operation { method: "DELETE", ..TENANT };
 pub const SET_TOKEN: Operation = put("/v1/tenants/{tenant}/targets/{target}/token");
 pub const ADD_WEBHOOK_SECRET: Operation = post("/v1/tenants/{tenant}/targets/{target}/webhook-secrets");
 pub const END_WEBHOOK_SECRET: Operation = delete("/v1/tenants/{tenant}/targets/{target}/webhook-secrets/{id}");
+pub const SET_UP: Operation = slow(post("/v1/tenants/{tenant}/setup"));
+pub const RESTART: Operation = post("/v1/tenants/{tenant}/events/{id}/restart");
 pub const EVENTS: Operation = get("/v1/tenants/{tenant}/events");
 pub const EVENT: Operation = get("/v1/tenants/{tenant}/events/{id}");
 pub const DEAD_LETTERS: Operation = get("/v1/tenants/{tenant}/dead-letters");
@@ -33,6 +35,9 @@ pub const PROGRESS: Operation = get("/v1/tenants/{tenant}/versions/{digest}/prog
 pub const CASES: Operation = get("/v1/tenants/{tenant}/cases");
 pub const REPLACE_CASES: Operation = put("/v1/tenants/{tenant}/cases");
 pub const REMOVE_CASES: Operation = delete("/v1/tenants/{tenant}/cases");
+pub const SHADOW: Operation = get("/v1/tenants/{tenant}/shadow");
+pub const BEGIN_SHADOW: Operation = slow(put("/v1/tenants/{tenant}/shadow"));
+pub const END_SHADOW: Operation = delete("/v1/tenants/{tenant}/shadow");
 pub const ACTIVATE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/activate"));
 pub const ROLL_BACK: Operation = slow(post("/v1/tenants/{tenant}/roll-back"));
 
@@ -67,7 +72,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 33] = [
+    const COMMANDS: [(Operation, &str); 38] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -80,6 +85,8 @@ mod tests {
         (SET_TOKEN, "tenant token acme omneo -"),
         (ADD_WEBHOOK_SECRET, "tenant secret acme omneo -"),
         (END_WEBHOOK_SECRET, "tenant end-secret acme omneo 0123"),
+        (SET_UP, "tenant setup acme --dry-run"),
+        (RESTART, "restart acme 7"),
         (EVENTS, "events --tenant acme"),
         (EVENT, "events 7 --tenant acme"),
         (DEAD_LETTERS, "dead acme"),
@@ -99,6 +106,9 @@ mod tests {
         (CASES, "cases list acme"),
         (REPLACE_CASES, "cases put acme cases"),
         (REMOVE_CASES, "cases remove acme"),
+        (SHADOW, "shadow show acme"),
+        (BEGIN_SHADOW, "shadow begin acme 0123ab --events 100"),
+        (END_SHADOW, "shadow end acme"),
         (ACTIVATE, "activate acme 0123ab"),
         (ROLL_BACK, "rollback acme"),
     ];

@@ -12,6 +12,7 @@ use super::operations::{
     ADD_TENANT, ADD_WEBHOOK_SECRET, CHANGE_TENANT, END_WEBHOOK_SECRET, REMOVE_TENANT, SET_TOKEN, TARGETS, TENANT,
     TENANTS,
 };
+use super::set_up::{self, SetUp};
 use super::table::{age, moment, table};
 use super::wrong_command;
 use crate::admin::{self, Account, AccountSide, Target};
@@ -46,6 +47,8 @@ pub enum Tenant {
     },
     /// Change a tenant's shop, addresses or rates. What is not given stays as it is.
     Change(Change),
+    /// Make on both sides what the active rules need: metafield definitions, and a webhook for every topic.
+    Setup(SetUp),
     /// Take no more webhooks of a tenant and send no more calls. Its events stay in the journal.
     Remove {
         tenant: String,
@@ -156,6 +159,7 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             let answer = host.ask(CHANGE_TENANT, &[&tenant], &[], Body::Json(changes.body())).await?;
             changed(&answer)
         }
+        Tenant::Setup(arguments) => set_up::run(host, arguments).await,
         Tenant::Remove { tenant, yes } => {
             // So that a name that is none is said to be so before anybody is asked.
             let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
