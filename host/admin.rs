@@ -33,6 +33,7 @@ use crate::tenants::Tenants;
 
 mod cases;
 mod directions;
+mod repair;
 mod setup;
 mod shadow;
 mod tenants;
@@ -174,6 +175,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::resume))
         .routes(routes!(directions::list))
         .routes(routes!(directions::set))
+        .routes(routes!(repair::replay))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
         .routes(routes!(versions::report, versions::prove))

@@ -29,6 +29,7 @@ pub mod playground;
 pub mod record;
 pub mod registry;
 pub mod remote;
+pub mod repair;
 pub mod replay;
 pub mod retention;
 pub mod retry;

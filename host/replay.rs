@@ -12,15 +12,18 @@ use anyhow::bail;
 
 use crate::engine;
 use crate::journal::{Range, Reader, Recorded};
+use crate::model::EventId;
 use crate::rules::Plugin;
 use crate::sandbox::Rules;
 
+mod asked;
 mod compare;
 mod difference;
 mod replies;
 mod report;
 mod text;
 
+pub use asked::{AskedAgain, AskedCall, Ends, ask_again};
 pub use compare::compare;
 pub use difference::{Change, Class, Difference, Kind, Shape};
 pub use report::{Candidate, Cases, Example, FailedCase, Group, Report, Require, Tally};
@@ -55,33 +58,49 @@ impl Replay<'_> {
         reader: &Reader,
         mut progress: impl FnMut(u64, u64),
     ) -> anyhow::Result<Report> {
+        let span = reader.span(self.tenant, self.range)?;
+        let next = |after| span.map_or(Ok(vec![]), |span| reader.recorded(self.tenant, after, span));
+        self.compare_each(given_up, next, |done| progress(done, span.map_or(0, |span| span.events)))
+    }
+
+    /// Compares these events, which are in order of arrival, whatever the range. Blocks.
+    pub fn run_these(&self, reader: &Reader, events: &[EventId]) -> anyhow::Result<Report> {
+        let next = |after| reader.recorded_of(self.tenant, after, events);
+        self.compare_each(&AtomicBool::new(false), next, |_| ())
+    }
+
+    /// Compares what `next` gives after an event, until that is nothing.
+    fn compare_each(
+        &self,
+        given_up: &AtomicBool,
+        next: impl Fn(Option<EventId>) -> anyhow::Result<Vec<Recorded>>,
+        mut progress: impl FnMut(u64),
+    ) -> anyhow::Result<Report> {
         let began = Instant::now();
         let mut tally = Tally::go_on(
             Report::empty(self.tenant, self.candidate.digest(), self.candidate.manifest()),
             self.with_values,
         );
-        if let Some(span) = reader.span(self.tenant, self.range)? {
-            let mut batch = reader.recorded(self.tenant, None, span)?;
-            let mut done = 0;
-            while let Some(last) = batch.last() {
-                let last = last.event.id;
-                // The next ones are read while these are asked about.
-                let (differences, next) = thread::scope(|scope| {
-                    let asking = scope.spawn(|| compare_all(&batch, self.candidate, given_up));
-                    let next = reader.recorded(self.tenant, Some(last), span);
-                    (asking.join(), next)
-                });
-                let Ok(Ok(differences)) = differences else { bail!("a comparison ended in a panic") };
-                if given_up.load(Ordering::Relaxed) {
-                    bail!("the replay was given up");
-                }
-                done += batch.len() as u64;
-                for (recorded, difference) in batch.iter().zip(differences) {
-                    tally.add(recorded, difference);
-                }
-                progress(done, span.events);
-                batch = next?;
+        let mut batch = next(None)?;
+        let mut done = 0;
+        while let Some(last) = batch.last() {
+            let last = last.event.id;
+            // The next ones are read while these are asked about.
+            let (differences, following) = thread::scope(|scope| {
+                let asking = scope.spawn(|| compare_all(&batch, self.candidate, given_up));
+                let following = next(Some(last));
+                (asking.join(), following)
+            });
+            let Ok(Ok(differences)) = differences else { bail!("a comparison ended in a panic") };
+            if given_up.load(Ordering::Relaxed) {
+                bail!("the replay was given up");
             }
+            done += batch.len() as u64;
+            for (recorded, difference) in batch.iter().zip(differences) {
+                tally.add(recorded, difference);
+            }
+            progress(done);
+            batch = following?;
         }
         Ok(tally.report(began.elapsed()))
     }

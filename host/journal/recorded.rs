@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::reader::{EVENT, Reader, read_event};
+use super::reader::{Reader, read_event};
 use super::{from_json, to_json};
 use crate::model::{Blame, Call, Entity, Event, EventId, Millis, Names, Outcome, Reply};
 
@@ -61,6 +61,10 @@ pub struct Run {
     pub is_ended: bool,
 }
 
+/// As [`recorded`] reads it.
+const RECORDED: &str = "SELECT id, tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload,
+    entity, outcome, blame, reason, version, redacted_at IS NOT NULL FROM events";
+
 impl Reader {
     /// Where a range begins and ends now. `None`: there are no such events.
     pub fn span(&self, tenant: &str, range: Range) -> anyhow::Result<Option<Span>> {
@@ -89,10 +93,8 @@ impl Reader {
     /// hold in memory, and none when there are no more.
     pub fn recorded(&self, tenant: &str, after: Option<EventId>, span: Span) -> anyhow::Result<Vec<Recorded>> {
         let tx = self.connection.unchecked_transaction()?;
-        let mut statement = tx.prepare_cached(&format!(
-            "SELECT {EVENT}, entity, outcome, blame, reason, version, redacted_at IS NOT NULL FROM events
-             WHERE id >= ? AND id <= ? AND tenant = ? ORDER BY id LIMIT ?"
-        ))?;
+        let mut statement =
+            tx.prepare_cached(&format!("{RECORDED} WHERE id >= ? AND id <= ? AND tenant = ? ORDER BY id LIMIT ?"))?;
         let from = after.map_or(span.first.0, |after| after.0 + 1);
         let mut rows = statement.query(params![from, span.last.0, tenant, EVENTS_PER_READ_MAX])?;
         let mut events = vec![];
@@ -103,6 +105,29 @@ impl Reader {
             events.push(recorded);
         }
         Ok(events)
+    }
+
+    /// The next of these events of a tenant, which are in order of arrival, as many as are good to hold in memory.
+    pub fn recorded_of(
+        &self,
+        tenant: &str,
+        after: Option<EventId>,
+        events: &[EventId],
+    ) -> anyhow::Result<Vec<Recorded>> {
+        let tx = self.connection.unchecked_transaction()?;
+        let mut statement = tx.prepare_cached(&format!("{RECORDED} WHERE id = ? AND tenant = ?"))?;
+        let begin = events.partition_point(|event| after.is_some_and(|after| *event <= after));
+        let mut found = vec![];
+        let mut bytes = 0;
+        for event in &events[begin..] {
+            if found.len() == EVENTS_PER_READ_MAX || bytes >= BYTES_PER_READ_MAX {
+                break;
+            }
+            let row = statement.query_row(params![event.0, tenant], |row| recorded(&tx, row)).optional()?;
+            bytes += row.as_ref().map_or(0, Recorded::bytes);
+            found.extend(row);
+        }
+        Ok(found)
     }
 }
 

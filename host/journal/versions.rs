@@ -306,7 +306,7 @@ impl Reader {
     }
 }
 
-fn active(connection: &Connection, tenant: &str) -> rusqlite::Result<Option<Active>> {
+pub(super) fn active(connection: &Connection, tenant: &str) -> rusqlite::Result<Option<Active>> {
     let mut statement = connection.prepare_cached(
         "SELECT now.digest, now.at, now.failures_max, before.digest, now.id
          FROM activations AS now LEFT JOIN activations AS before ON before.id = now.back
