@@ -275,7 +275,7 @@ impl Worker {
             }
             Message::Keyless { event, again } => {
                 if self.keyless.remove(&event) && again {
-                    self.key(vec![event]).await;
+                    self.key_all(vec![event]).await;
                 }
             }
             Message::Judged { version, failed } => self.judged(version, failed).await,

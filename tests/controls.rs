@@ -166,6 +166,25 @@ async fn what_has_begun_ends_though_its_direction_is_held() {
     host.stop().await;
 }
 
+/// Whom it is about has been redacted meanwhile: nobody is told of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_to_be_redacted_while_it_was_held_does_not_begin() {
+    let host = start().await;
+    direct(&host, "shopify", Mode::Hold).await;
+    let theirs = host.event(TENANT, "say", r#"{"id": 1, "nth": 1}"#).await;
+    let another = host.event(TENANT, "say", r#"{"id": 2, "nth": 2}"#).await;
+    let redaction = host.event(TENANT, "customers/redact", r#"{"shop_id": 1, "customer": {"id": 9}}"#).await;
+    host.over(redaction).await;
+    host.server.journal.redact(redaction, &[theirs]).await.unwrap();
+    let host = host.restart(|_| ()).await;
+    direct(&host, "shopify", Mode::Run).await;
+    let row = host.over(theirs).await;
+    assert_eq!((row.outcome.as_deref(), row.event.webhook.payload.as_str()), (Some("skipped"), ""));
+    assert_eq!(host.over(another).await.outcome.as_deref(), Some("done"));
+    assert_eq!(told(&host), HashMap::from([(2, 1)]));
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_dropped_is_acknowledged_and_skipped() {
     let host = start().await;

@@ -180,6 +180,16 @@ impl Reader {
         Ok(Redacted { events, waiting, calls })
     }
 
+    /// Whether an event is to be redacted by another one and has asked for nothing yet.
+    pub fn is_put_away(&self, event: EventId) -> anyhow::Result<bool> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT redacted_by <> id AND NOT EXISTS (SELECT 1 FROM runs JOIN calls ON calls.run = runs.id
+                 WHERE runs.event = events.id AND runs.state = 'open')
+             FROM events WHERE id = ? AND redacted_by IS NOT NULL",
+        )?;
+        Ok(statement.query_row([event.0], |row| row.get(0)).optional()?.unwrap_or_default())
+    }
+
     /// The numbers of a tenant's events up to this one that are not redacted.
     pub fn unredacted(&self, tenant: &str, upto: EventId) -> anyhow::Result<Vec<EventId>> {
         let mut statement = self

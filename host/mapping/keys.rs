@@ -88,8 +88,10 @@ impl Worker {
 /// What an event is about, or how it is over before its rules could handle it. Blocks.
 fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> Key {
     let failed = |reason| Key::Over(Outcome::Failed, Some(Blame::Host), reason);
-    match journal.read(|reader| reader.event(event)) {
-        Ok(Some(event)) => {
+    match journal.read(|reader| Ok(reader.event(event)?.zip(Some(reader.is_put_away(event)?)))) {
+        // Nobody may be told of whom it is about any more. It was held when that was asked for, or the host restarted.
+        Ok(Some((_, true))) => Key::Over(Outcome::Skipped, None, "it was to be redacted before it began".into()),
+        Ok(Some((event, false))) => {
             let asked = || check::key(&event.webhook, plugin.manifest(), || plugin.key(&event).result);
             let Some(duty) = compliance::duty(&event.webhook) else { return asked() };
             // What the rules cannot name, or do not want to, the host does all the same.

@@ -240,7 +240,7 @@ impl Worker {
         self.key_all(events).await;
     }
 
-    async fn key_all(&mut self, events: Vec<EventId>) {
+    pub(super) async fn key_all(&mut self, events: Vec<EventId>) {
         let events = self.step_aside(events);
         for some in events.chunks(KEYED_AT_ONCE_MAX) {
             self.key(some.to_vec()).await;
