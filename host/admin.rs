@@ -29,6 +29,7 @@ use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
+use crate::repair::Repair;
 use crate::tenants::Tenants;
 
 mod cases;
@@ -65,6 +66,7 @@ pub struct Shared {
     pub delivery: Arc<Delivery>,
     pub versions: Versions,
     pub accounts: Accounts,
+    pub repair: Repair,
     pub tenants: Tenants,
     /// For set-up.
     pub client: Client,

@@ -2,10 +2,12 @@
 //!
 //! Knows the registry, the journal and the replay; neither HTTP nor lanes.
 
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::anyhow;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::compliance;
@@ -25,6 +27,8 @@ const TOLD_MAX: usize = 100;
 pub struct Repair {
     registry: Registry,
     journal: Journal,
+    /// Whoever asks rules does so alone: each takes an engine and all cores.
+    turn: Arc<Semaphore>,
 }
 
 /// What would be sent.
@@ -65,7 +69,7 @@ pub enum Refused {
 
 impl Repair {
     pub fn new(registry: Registry, journal: Journal) -> Self {
-        Self { registry, journal }
+        Self { registry, journal, turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Compares what the live version asks for with what was sent. Sends nothing.
@@ -113,8 +117,10 @@ impl Repair {
         wanted: Wanted,
         work: impl FnOnce(&Journal, &str, &Chosen, &Plugin) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<(Chosen, T), Refused> {
+        let turn = self.turn.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
         let (registry, journal, tenant) = (self.registry.clone(), self.journal.clone(), tenant.to_owned());
         let done = spawn_blocking(move || {
+            let _turn = turn;
             let chosen = some(journal.read(|reader| reader.choose(&tenant, &wanted, is_own))?)?;
             let candidate = registry.load_on(&engine::engine()?, &chosen.version)?;
             let done = work(&journal, &tenant, &chosen, &candidate)?;

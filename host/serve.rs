@@ -22,9 +22,10 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
-use crate::journal::Journal;
+use crate::journal::{Direction, Journal};
 use crate::mapping;
 use crate::registry::Registry;
+use crate::repair::Repair;
 use crate::retention;
 use crate::rules::{Manifest, Plugin};
 use crate::setup::{self, Setup, Zone};
@@ -113,6 +114,9 @@ impl Server {
                 );
             }
         }
+        for Direction { tenant, source, mode, by, why, .. } in journal.read(|reader| reader.directions())? {
+            tracing::warn!(tenant, "the mode of what comes from {source} is `{}`, by {by}: {why}", mode.name());
+        }
         let (lanes, requests) = mapping::requests();
         let (stop, stopping) = watch::channel(false);
         let (shadows, shadow) = Shadows::start(journal.clone(), registry.clone(), tenants.clone(), stopping.clone())?;
@@ -148,6 +152,7 @@ impl Server {
                     delivery: delivery.clone(),
                     versions: versions.clone(),
                     accounts,
+                    repair: Repair::new(registry.clone(), journal.clone()),
                     tenants: tenants.clone(),
                     client: client.clone(),
                     public_url: config.public_url.clone(),

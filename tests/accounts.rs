@@ -316,3 +316,47 @@ async fn a_tenant_is_set_up_by_the_rules_that_are_active() {
     desk.host.stop().await;
     shopify.stop();
 }
+
+#[tokio::test]
+async fn limits_are_changed_one_by_one_and_held_to_at_once() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let mut acme = tenant(&desk, "acme", &OmneoOptions::default().token);
+    acme["limits"] = json!({"keep_days": 30});
+    let usual =
+        json!({"events_per_second": 1000, "concurrent_calls": 8, "journal_bytes_max": 10_u64 << 30, "keep_days": 30});
+    assert_eq!(desk.post(&operator, "/v1/tenants", acme).await.1["limits"], usual);
+    let change = async |limits: Value| {
+        desk.ask(&operator, Method::PATCH, "/v1/tenants/acme", Some(json!({ "limits": limits }))).await
+    };
+    let changed = change(json!({"events_per_second": 1})).await;
+    assert_eq!((&changed.1["limits"]["events_per_second"], &changed.1["limits"]["keep_days"]), (&json!(1), &json!(30)));
+    let mut answers = vec![];
+    for _ in 0..20 {
+        answers.push(from_omneo(&desk, "acme", SECRET).await);
+    }
+    assert!(answers.starts_with(&[200; 10]) && answers.contains(&429), "{answers:?}");
+    assert!(desk.get(&operator, "/v1/tenants/acme").await.1["journal_bytes"].as_u64() > Some(80));
+    for (limits, status, said) in [
+        (
+            json!({"keep_days": 3}),
+            422,
+            "`keep_days = 3` is too little: a webhook that its sender repeats would be a new event\nhint: use 7 or more",
+        ),
+        (
+            json!({"events_per_second": 1_000_000}),
+            422,
+            "`events_per_second = 1000000` is too much: no host takes in as many\nhint: use 100000 at most",
+        ),
+        (
+            json!({"keep": 30}),
+            422,
+            "there is no limit `keep`\nhint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`",
+        ),
+    ] {
+        assert_eq!(detail(&change(limits).await), (status, said));
+    }
+    assert_eq!(change(json!({"keep_days": -1})).await.0, 422);
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.1["limits"]["keep_days"], 30);
+    desk.host.stop().await;
+}

@@ -11,7 +11,7 @@ use super::{Admin, Body, Of, Problem};
 use crate::clock;
 use crate::journal::{Chosen, Wanted};
 use crate::model::{Effect, EventId};
-use crate::repair::{Preview, Refused, Repair};
+use crate::repair::{Preview, Refused};
 use crate::replay::{AskedAgain, Ends};
 
 const OUTCOMES: [&str; 8] = ["waiting", "done", "skipped", "refused", "invalid", "failed", "discarded", "dead"];
@@ -119,7 +119,7 @@ pub(super) async fn replay(
 ) -> Result<Json<Replayed>, Problem> {
     let (send, dry_run, confirm) = (asked.send, asked.dry_run, asked.confirm.clone());
     let wanted = wanted(asked)?;
-    let repair = Repair::new(admin.0.versions.registry.clone(), admin.0.journal.clone());
+    let repair = &admin.0.repair;
     let replayed = match (send, dry_run) {
         (false, false) if confirm.is_none() => {
             let (chosen, report) = repair.compare(&tenant, wanted).await?;
