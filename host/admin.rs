@@ -43,6 +43,7 @@ mod versions;
 
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
+pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
 pub use shadow::Shadow;
 pub use tenants::{Account, AccountSide, WebhookSecret};

@@ -30,6 +30,7 @@ mod on_host;
 mod operations;
 mod record;
 mod replay;
+mod replay_live;
 mod resume;
 mod serve;
 mod set_up;
@@ -73,7 +74,8 @@ enum Command {
     Record(record::Arguments),
     /// Show what a component is: its world, imports, manifest and limits.
     Inspect(inspect::Arguments),
-    /// Run a tenant's recorded events through a candidate version, and compare with what was really sent.
+    /// Run a tenant's recorded events through a candidate version, and compare with what was really sent; on a host, through
+    /// the live one, and send that.
     Replay(replay::Arguments),
     /// Write what is held on the person of a `customers/data_request` event, as JSON.
     DataRequest(data_request::Arguments),
@@ -149,7 +151,10 @@ fn print_error(error: &anyhow::Error) {
 }
 
 fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
-    let asks = matches!(command, Command::Resume(_) | Command::Versions(_) | Command::Events(_) | Command::OnHost(_));
+    let asks = matches!(
+        command,
+        Command::Replay(_) | Command::Resume(_) | Command::Versions(_) | Command::Events(_) | Command::OnHost(_)
+    );
     if !asks {
         access.refuse()?;
     }
@@ -162,7 +167,7 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),
         Command::Record(arguments) => runtime()?.block_on(record::run(arguments)),
         Command::Inspect(arguments) => inspect::run(arguments),
-        Command::Replay(arguments) => replay::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments, &access),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments, &access)),
         Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),

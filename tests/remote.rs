@@ -310,6 +310,40 @@ async fn cases_are_put_and_every_proof_runs_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_are_replayed_through_the_live_version_and_sent_by_whoever_means_it() {
+    let desk = Desk::of(Host::on(host::hostile_component()).await).await;
+    for id in 1..=2 {
+        desk.sent("acme", "ask", id).await;
+    }
+    let sent = desk.host.omneo.requests().len();
+    let compared = desk.acme("replay --tenant acme --from 1 --to 2").await;
+    assert!(compared.status == 0 && compared.stdout.contains("2  identical"), "{compared:?}");
+    let dry = desk.acme("replay --tenant acme --events 1,2,77 --send --dry-run").await;
+    assert!(dry.stdout.starts_with("2 events through ") && dry.stdout.contains("\nevent 1 shopify ask\n"), "{dry:?}");
+    assert!(dry.stdout.ends_with("left out, not in the journal: event 77\n"), "{dry:?}");
+    let refused = desk.acme("replay --tenant acme --topic ask --send").await;
+    assert!(
+        refused.status == 2 && refused.stderr.contains("there is no terminal to ask on\nhint: pass `--yes`"),
+        "{refused:?}"
+    );
+    assert_eq!(desk.host.omneo.requests().len(), sent);
+    let done = desk.acme("replay --tenant acme --topic ask --send --yes").await;
+    assert!(done.status == 0 && done.stdout.ends_with("\nbegin again: events 1 and 2\n"), "{done:?}");
+    for event in 1..=2 {
+        desk.host.over(EventId(event)).await;
+        assert_eq!(desk.host.show(EventId(event)).1.len(), 2);
+    }
+    let which = desk.acme("replay --tenant acme").await;
+    assert!(which.status == 2 && which.stderr.starts_with("error: it is not said which events\n"), "{which:?}");
+    let nothing = tandem("", "", &["replay", "--tenant", "acme", "--send"]).await;
+    assert!(
+        nothing.status == 2 && nothing.stderr.starts_with("error: it is not said what to replay through\n"),
+        "{nothing:?}"
+    );
+    desk.host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     let desk = Desk::open().await;
     desk.sent("acme", "say", 1).await;

@@ -40,69 +40,69 @@ pub(super) struct ReplayWanted {
     confirm: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Replayed {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Replayed {
     /// The digest of the live version.
-    version: String,
+    pub version: String,
     /// The events, in order of arrival.
-    events: Vec<i64>,
-    left_out: LeftOut,
+    pub events: Vec<i64>,
+    pub left_out: LeftOut,
     /// Whether they begin again.
-    sent: bool,
+    pub sent: bool,
     /// What is different from what was sent, if they are only compared: as the proof of a version has it.
-    report: Option<Value>,
+    pub report: Option<Value>,
     /// What would be sent, of a dry run.
-    preview: Option<ReplayPreview>,
+    pub preview: Option<ReplayPreview>,
     /// What to send them with, of a dry run.
-    confirm: Option<String>,
+    pub confirm: Option<String>,
 }
 
 /// Events that were meant and are not replayed.
-#[derive(Serialize, ToSchema)]
-pub(super) struct LeftOut {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LeftOut {
     /// Not over yet.
-    waiting: Vec<i64>,
+    pub waiting: Vec<i64>,
     /// Nothing is left of them.
-    redacted: Vec<i64>,
+    pub redacted: Vec<i64>,
     /// What the host does itself, it does once.
-    own: Vec<i64>,
+    pub own: Vec<i64>,
     /// Not in the journal.
-    unknown: Vec<i64>,
+    pub unknown: Vec<i64>,
 }
 
 /// With what is remembered now, and the replies of then.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ReplayPreview {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReplayPreview {
     /// Calls of all events, and those that write.
-    calls: u64,
-    writes: u64,
+    pub calls: u64,
+    pub writes: u64,
     /// Events of which more might be asked than is known: that hangs on replies that nobody has.
-    open: u64,
+    pub open: u64,
     /// Events that would fail.
-    failing: u64,
+    pub failing: u64,
     /// The first 100.
-    events: Vec<PreviewedEvent>,
+    pub events: Vec<PreviewedEvent>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct PreviewedEvent {
-    event: i64,
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PreviewedEvent {
+    pub event: i64,
     /// Source and topic.
-    topic: String,
-    calls: Vec<PreviewedCall>,
+    pub topic: String,
+    pub calls: Vec<PreviewedCall>,
     /// `done: …` as the rules end it, `failed: …`, or `open`.
-    ending: String,
+    pub ending: String,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct PreviewedCall {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PreviewedCall {
     /// `PUT omneo /profiles/2b1c`.
-    call: String,
+    pub call: String,
     /// JSON as text.
-    body: String,
-    writes: bool,
+    pub body: String,
+    pub writes: bool,
     /// Not sent: it may not be sent twice, and was answered before.
-    answered: bool,
+    pub answered: bool,
 }
 
 /// Replays recorded events through the live version. Comparing only, without `send`. With `send` each begins again as a new

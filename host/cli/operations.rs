@@ -38,6 +38,7 @@ pub const REMOVE_CASES: Operation = delete("/v1/tenants/{tenant}/cases");
 pub const SHADOW: Operation = get("/v1/tenants/{tenant}/shadow");
 pub const BEGIN_SHADOW: Operation = slow(put("/v1/tenants/{tenant}/shadow"));
 pub const END_SHADOW: Operation = delete("/v1/tenants/{tenant}/shadow");
+pub const REPLAY: Operation = slow(post("/v1/tenants/{tenant}/replay"));
 pub const ACTIVATE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/activate"));
 pub const ROLL_BACK: Operation = slow(post("/v1/tenants/{tenant}/roll-back"));
 
@@ -72,7 +73,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 38] = [
+    const COMMANDS: [(Operation, &str); 39] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -109,6 +110,7 @@ mod tests {
         (SHADOW, "shadow show acme"),
         (BEGIN_SHADOW, "shadow begin acme 0123ab --events 100"),
         (END_SHADOW, "shadow end acme"),
+        (REPLAY, "replay --tenant acme --from 7 --send --dry-run"),
         (ACTIVATE, "activate acme 0123ab"),
         (ROLL_BACK, "rollback acme"),
     ];

@@ -6,7 +6,9 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Place, runtime};
+use super::access::Access;
+use super::replay_live::{self, Live};
+use super::{Place, runtime, wrong_command};
 use crate::journal::{Range, Reader};
 use crate::model::Millis;
 use crate::paint::Paint;
@@ -19,8 +21,9 @@ const LAST: u64 = 10_000;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The candidate: a component, or a rules file to freeze into the default rules.
-    candidate: PathBuf,
+    /// The candidate: a component, or a rules file to freeze into the default rules. Not on a host.
+    #[arg(conflicts_with_all = ["events", "from", "to", "topic", "outcome", "send"])]
+    candidate: Option<PathBuf>,
     /// Whose events.
     #[arg(long)]
     tenant: String,
@@ -40,11 +43,23 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    live: Live,
+    #[command(flatten)]
     place: Place,
 }
 
-pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { candidate, tenant, last, since, require, values, json, place } = arguments;
+pub fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
+    let Arguments { candidate, tenant, last, since, require, values, json, live, place } = arguments;
+    // A candidate is a file here, whatever host is meant otherwise.
+    let Some(candidate) = candidate else {
+        return match access.unless_journal(&place)? {
+            Some(host) => runtime()?.block_on(replay_live::run(&host, &tenant, since, live, json)),
+            None => Err(wrong_command(anyhow!(
+                "it is not said what to replay through\nhint: name a candidate, a component or a rules file; or a host, for its live version: `--host URL`"
+            ))),
+        };
+    };
+    access.refuse()?;
     let path = place.path()?;
     let reader = Reader::open(&path)?;
     let plugin = plugin(&candidate)?;
