@@ -130,12 +130,13 @@ fn is_end(key: KeyEvent) -> bool {
     key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
-/// One frame as text, with room for every tenant.
+/// One frame as text, with room for every tenant, and without what keys are for.
 fn plain(state: &State) -> String {
     let area = Rect::new(0, 0, PLAIN_WIDTH, draw::height(state));
     let mut buffer = Buffer::empty(area);
     draw(state, area, &mut buffer);
-    text(&buffer)
+    let lines = usize::from(draw::LINES_ABOVE) + state.shown().len();
+    text(&buffer).lines().take(lines).map(|line| format!("{line}\n")).collect()
 }
 
 fn text(buffer: &Buffer) -> String {

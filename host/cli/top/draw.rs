@@ -13,13 +13,15 @@ use crate::clock;
 use crate::events::Event;
 use crate::paint::harmless;
 
-/// Lines beside the tenants': two at the top, the head of the table, and below it an empty one, the failures with their
-/// head, and the keys.
-const OTHER_LINES: u16 = 3 + 2 + FAILURES as u16 + 1;
+/// Lines above the tenants': two, and the head of their table; below it an empty one, the failures with their head, and the
+/// keys.
+pub const LINES_ABOVE: u16 = 3;
+const LINES_BELOW: u16 = 2 + FAILURES as u16 + 1;
 
 /// Lines for all tenants at once.
 pub fn height(state: &State) -> u16 {
-    u16::try_from(state.shown().len()).unwrap_or(u16::MAX - OTHER_LINES).saturating_add(OTHER_LINES)
+    let tenants = u16::try_from(state.shown().len()).unwrap_or(u16::MAX);
+    tenants.max(1).saturating_add(LINES_ABOVE + LINES_BELOW)
 }
 
 pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -66,7 +68,7 @@ fn trouble(state: &State) -> Line<'_> {
     match &state.trouble {
         Some(why) => {
             let why = harmless(why.lines().next().unwrap_or_default());
-            Line::styled(format!("{why}; trying again"), Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))
+            Line::styled(format!("trying again: {why}"), Style::new().fg(Color::Red).add_modifier(Modifier::BOLD))
         }
         None if state.asked_at.is_none() => Line::styled("asking …", dim()),
         None => Line::default(),
@@ -258,13 +260,13 @@ calm                           0       0        0              0
         state.fail("no answer from `http://127.0.0.1:8081`: Connection refused\nhint: is it there?".into());
         let shown = frame(&state, 80, 24);
         assert!(
-            shown.contains("\nno answer from `http://127.0.0.1:8081`: Connection refused; trying again\n"),
+            shown.contains("\ntrying again: no answer from `http://127.0.0.1:8081`: Connection refused\n"),
             "{shown}"
         );
         let mut state = busy();
         state.fail("no answer".into());
         let shown = frame(&state, 80, 24);
-        assert!(shown.contains("\nno answer; trying again\n") && shown.contains("\nlate "), "{shown}");
+        assert!(shown.contains("\ntrying again: no answer\n") && shown.contains("\nlate "), "{shown}");
     }
 
     #[test]
