@@ -145,7 +145,9 @@ pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
     if activate {
         return make_current(host, &tenant, &version.digest, proof, how, json).await;
     }
-    eprintln!("nothing runs on it yet: `tandem activate {tenant} {}`", short(&version.digest));
+    if version.is_new == Some(true) {
+        eprintln!("nothing runs on it yet: `tandem activate {tenant} {}`", short(&version.digest));
+    }
     Ok(())
 }
 
