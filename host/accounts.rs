@@ -100,6 +100,10 @@ pub enum Refused {
     Configured(String),
     #[error("there is a tenant `{0}`")]
     Exists(String),
+    #[error(
+        "a tenant `{name}` was removed whose shop was `{shop}`, and its events may still be here\nhint: use another name"
+    )]
+    Former { name: String, shop: String },
     #[error("another tenant has the shop `{0}`: its webhooks go to one address for all")]
     ShopTaken(String),
     #[error(
@@ -110,7 +114,9 @@ pub enum Refused {
     Unfit(String),
     #[error("there is no webhook secret `{0}`")]
     NoSecret(String),
-    #[error("it is the last webhook secret in force: no webhook could be verified without it\nhint: add another first")]
+    #[error(
+        "it is the last webhook secret that stays: soon no webhook could be verified without it\nhint: add another first"
+    )]
     LastSecret,
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -149,8 +155,8 @@ impl Accounts {
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
-    /// Adds a tenant. What the journal has of an earlier one of its name goes on. Until a version is activated, its events
-    /// wait.
+    /// Adds a tenant. Until a version is activated, its events wait. What one of its name has left that stood in the
+    /// configuration goes on at the next start of the host.
     pub async fn add(&self, name: &str, wanted: Wanted, secrets: [Secrets; 2], by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         config::check_name(name).map_err(Refused::Unfit)?;
@@ -161,6 +167,10 @@ impl Accounts {
             return Err(Refused::NoKey);
         }
         let shop = wanted.shop.clone().ok_or_else(|| Refused::Unfit("`shop` is missing".into()))?;
+        let removed = self.0.journal.read(|reader| reader.removed_shop(name))?;
+        if let Some(other) = removed.filter(|other| !other.eq_ignore_ascii_case(&shop)) {
+            return Err(Refused::Former { name: name.to_owned(), shop: other });
+        }
         let [shopify, omneo] = secrets;
         let side = |target: &str, url: String, secrets: Secrets| {
             let Secrets { token, webhook_secrets } = secrets;
@@ -185,17 +195,13 @@ impl Accounts {
             Refused::Unfit("`omneo.url` is missing\nhint: it is like `https://api.acme.getomneo.com/api/v3`".into())
         })?;
         let account = Account {
-            shopify: side("shopify", format!("https://{}", shop.to_ascii_lowercase()), shopify)?,
+            shopify: side("shopify", format!("https://{shop}"), shopify)?,
             omneo: side("omneo", omneo_url, omneo)?,
             shop,
             limits: Quota::default(),
             added_at: clock::now(),
         };
-        let account = self.keep(name, account, &wanted, by, format!("added tenant {name}")).await?;
-        let (journal, tenant) = (self.0.journal.clone(), name.to_owned());
-        let fed = tokio::task::spawn_blocking(move || journal.refeed(&tenant)).await;
-        fed.map_err(anyhow::Error::from).flatten()?;
-        Ok(account)
+        self.keep(name, account, &wanted, by, format!("added tenant {name}")).await
     }
 
     /// Changes what is no secret.
@@ -205,13 +211,21 @@ impl Accounts {
         self.keep(name, account, &wanted, by, "changed its shop, addresses, rates or limits".into()).await
     }
 
-    /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets. Its events stay in the journal.
+    /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets, and discards what is not over.
     pub async fn remove(&self, name: &str, by: &str) -> Result<(), Refused> {
         let _alone = self.0.changing.lock().await;
-        self.account(name)?;
-        self.0.journal.forget_account(name, deed(by, name, format!("removed tenant {name}"))).await?;
+        let account = self.account(name)?;
+        // First, so that nothing is taken in that would be left over.
+        let known = self.0.tenants.get(name);
         self.0.tenants.remove(name);
-        Ok(self.0.lanes.leave(name)?)
+        let deed = deed(by, name, format!("removed tenant {name}"));
+        if let Err(error) = self.0.journal.remove_tenant(name, &account.shop, deed).await {
+            let back = known.map(|known| self.0.tenants.set((*known).clone()));
+            debug_assert!(matches!(back, Some(Ok(()))), "nobody else could take its shop: changes are one at a time");
+            return Err(error.into());
+        }
+        self.0.delivery.forget(name);
+        Ok(self.0.lanes.leave(name).await?)
     }
 
     /// Gives a side other credentials. Calls that wait because the old ones were refused are sent.
@@ -258,7 +272,8 @@ impl Accounts {
             return Err(Refused::NoSecret(id.to_owned()));
         };
         secrets.remove(place);
-        if !secrets.iter().any(|secret| secret.is_in_force(now)) {
+        // One that ends by itself would leave nothing.
+        if !secrets.iter().any(|secret| secret.ends_at.is_none()) {
             return Err(Refused::LastSecret);
         }
         self.keep(name, account, &Wanted::default(), by, format!("ended webhook secret {id} of {target}")).await
@@ -290,14 +305,14 @@ impl Accounts {
         by: &str,
         what: String,
     ) -> Result<Account, Refused> {
+        let now = clock::now();
+        for side in [&mut account.shopify, &mut account.omneo] {
+            side.webhook_secrets.retain(|secret| secret.is_in_force(now));
+        }
         account.take(wanted).map_err(Refused::Unfit)?;
         account.check(&self.0.allow).map_err(Refused::Unfit)?;
         if self.0.tenants.of_shop(&account.shop).is_some_and(|other| other.name != name) {
             return Err(Refused::ShopTaken(account.shop));
-        }
-        let now = clock::now();
-        for side in [&mut account.shopify, &mut account.omneo] {
-            side.webhook_secrets.retain(|secret| secret.is_in_force(now));
         }
         let tenant = account.open(name, &self.0.keys)?;
         let text = serde_json::to_string(&account).context("keeping the account")?;
@@ -321,10 +336,15 @@ impl Account {
             let names: Vec<_> = Quota::names().map(|name| format!("`{name}`")).collect();
             return Err(format!("there is no limit `{name}`\nhint: there are {}", names.join(", ")));
         }
+        let address = |shop: &str| format!("https://{shop}");
         if let Some(shop) = &wanted.shop {
-            shop.clone_into(&mut self.shop);
+            let shop = shop.to_ascii_lowercase();
+            // Or its people would be written into the shop of before.
+            if self.shopify.url == address(&self.shop) {
+                self.shopify.url = address(&shop);
+            }
+            self.shop = shop;
         }
-        self.shop.make_ascii_lowercase();
         for (side, wanted) in [(&mut self.shopify, &wanted.shopify), (&mut self.omneo, &wanted.omneo)] {
             if let Some(url) = &wanted.url {
                 url.trim_end_matches('/').clone_into(&mut side.url);

@@ -28,6 +28,7 @@ use crate::client::Client;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
+use crate::paint::unquoted;
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
 use crate::repair::Repair;
 use crate::tenants::Tenants;
@@ -169,6 +170,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(tenants::end_webhook_secret))
         .routes(routes!(verbs::events))
         .routes(routes!(verbs::event))
+        .routes(routes!(verbs::any_event))
         .routes(routes!(verbs::restart))
         .routes(routes!(verbs::dead_letters))
         .routes(routes!(verbs::retry))
@@ -181,12 +183,27 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(repair::replay))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
-        .routes(routes!(versions::report, versions::prove))
         .routes(routes!(versions::progress))
         .routes(routes!(cases::list_cases, cases::replace_cases, cases::remove_cases))
         .routes(routes!(shadow::show_shadow, shadow::begin_shadow, shadow::end_shadow))
-        .routes(routes!(versions::activate))
         .routes(routes!(versions::roll_back))
+        .route_layer(axum::middleware::from_fn(whole))
+        // A proof is for whoever waits for it.
+        .routes(routes!(versions::report, versions::prove))
+        .routes(routes!(versions::activate))
+}
+
+/// Carries a request out to its end, whether or not anybody waits for the answer: what is half done, the journal would know
+/// and the stages would not, or the audit trail.
+async fn whole(request: Request, next: Next) -> Response {
+    match to_its_end(next.run(request)).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    tokio::spawn(work.in_current_span()).await.map_err(|error| Problem::own(error.into()))
 }
 
 fn router(admin: Admin) -> Router {
@@ -297,7 +314,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
         match axum::Json::from_request(request, admin).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejected) => Err(Problem::new(rejected.status(), rejected.body_text())),
+            Err(rejected) => Err(Problem::new(rejected.status(), unquoted(&rejected.body_text()))),
         }
     }
 }
@@ -328,7 +345,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, refused.to_string()),
-            Refused::Moved(_) | Refused::First(_) | Refused::Fixed(_) => {
+            Refused::Moved(_) | Refused::First(_) | Refused::None(_) | Refused::Busy(_) | Refused::Fixed(_) => {
                 Self::new(StatusCode::CONFLICT, refused.to_string())
             }
             Refused::Other(error) => Self::own(error),

@@ -75,18 +75,14 @@ impl Compiler {
 
     /// Errors are for whoever sent it; [`Mistakes`] are among them.
     pub async fn compile(&self, source: Source) -> anyhow::Result<Made> {
-        // Held by the work itself, which goes on when nobody waits for it any more.
-        let turn = self.turns.clone().acquire_owned().await.context("waiting to compile")?;
         let compiler = self.clone();
-        let compiled = spawn_blocking(move || {
-            let _turn = turn;
-            compiler.compile_now(source)
-        });
-        compiled.await.context("compiling")?
+        spawn_blocking(move || compiler.compile_now(source)).await.context("compiling")?
     }
 
-    /// The same without waiting for a turn. Blocks; within a runtime.
+    /// The same. Blocks; within a runtime.
     pub fn compile_now(&self, source: Source) -> anyhow::Result<Made> {
+        // Held by the work itself, which goes on when nobody waits for it any more.
+        let _turn = Handle::current().block_on(self.turns.acquire()).context("waiting to compile")?;
         match &self.way {
             Way::Here => Handle::current().block_on(here(source)),
             Way::Child { program, limits } => child::ask(program, limits, source),

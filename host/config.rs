@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::model::Millis;
+use crate::paint::unquoted;
 use crate::vault::Keys;
 
 mod added;
@@ -219,7 +220,7 @@ pub fn parse(
 fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> String {
     let start = error.span().map_or(0, |place| place.start.min(text.len()));
     let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-    format!("{name}:{line}: {}", error.message().replace('\n', ", "))
+    format!("{name}:{line}: {}", unquoted(error.message()).replace('\n', ", "))
 }
 
 /// Whether a tenant may be called so.

@@ -2,7 +2,7 @@
 //!
 //! Knows the journal and the client; nothing of rules or lanes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::config;
 use crate::journal::{Due, Journal, Paused};
-use crate::model::{Blame, CallId, Failure, Reply};
+use crate::model::{Blame, Failure, Reply};
 use crate::retry::{self, Decision, Outcome};
 use crate::tenants::Tenants;
 
@@ -50,16 +50,31 @@ impl Delivery {
     /// A side of a tenant; `None` if there is no such tenant, or not any more.
     fn target(&self, tenant: &str, name: &str) -> Option<Arc<Target>> {
         self.tenants.get(tenant)?.peer(name)?;
+        Some(self.side(tenant, name))
+    }
+
+    /// The same, of a tenant that there may be later.
+    fn side(&self, tenant: &str, name: &str) -> Arc<Target> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let target = targets.entry((tenant.to_owned(), name.to_owned())).or_insert_with(|| Arc::new(Target::new(name)));
-        Some(target.clone())
+        target.clone()
+    }
+
+    /// Lets go of a tenant's sides. Calls that wait there look once more whether they are wanted, and find that they are not.
+    pub fn forget(&self, tenant: &str) {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.retain(|(of, _), target| {
+            let stays = of != tenant;
+            if !stays {
+                target.resume();
+            }
+            stays
+        });
     }
 
     /// Sends what is due until told to stop; then lets attempts under way end.
     pub async fn run(self: Arc<Self>, mut due: UnboundedReceiver<Due>, mut pauses: UnboundedReceiver<Paused>) {
         let mut under_way = JoinSet::new();
-        // A call may be told of twice: when its tenant was removed and is added again before the call had its turn.
-        let mut calls = HashSet::new();
         let mut stopping = self.stopping.clone();
         loop {
             tokio::select! {
@@ -68,10 +83,10 @@ impl Delivery {
                 _ = stopping.wait_for(|stopping| *stopping) => break,
                 Some(paused) = pauses.recv() => self.set(paused),
                 next = due.recv() => match next {
-                    Some(due) => if calls.insert(due.id) { under_way.spawn(self.clone().deliver(due)); }
+                    Some(due) => { under_way.spawn(self.clone().deliver(due)); }
                     None => break,
                 },
-                Some(ended) = under_way.join_next() => if let Ok(call) = ended { calls.remove(&call); }
+                Some(_) = under_way.join_next() => {}
             }
         }
         while under_way.join_next().await.is_some() {}
@@ -81,11 +96,10 @@ impl Delivery {
         if reason.is_some() {
             tracing::warn!(stage = "delivery", tenant, target, "paused until `tandem resume`");
         }
-        if let Some(target) = self.target(&tenant, &target) {
-            match reason {
-                Some(reason) => target.pause(Cause::Ordered, reason),
-                None => target.resume(),
-            }
+        let target = self.side(&tenant, &target);
+        match reason {
+            Some(reason) => target.pause(Cause::Ordered, reason),
+            None => target.resume(),
         }
     }
 
@@ -105,7 +119,7 @@ impl Delivery {
             .collect()
     }
 
-    async fn deliver(self: Arc<Self>, due: Due) -> CallId {
+    async fn deliver(self: Arc<Self>, due: Due) {
         let (event, run, call, side) = (due.event.0, due.run.0, due.id.0, &due.call.target);
         let span = tracing::info_span!("delivery", tenant = due.tenant, event, run, call, side);
         let attempts = async {
@@ -115,7 +129,6 @@ impl Delivery {
             }
         };
         attempts.instrument(span).await;
-        due.id
     }
 
     /// Waits for something, unless the host is to stop first. An attempt under way is not waited for like this: it
@@ -149,7 +162,7 @@ impl Delivery {
             let admission = target.admission(&due.call.request, allowed);
             let Some(slot) = self.unless_stopped(admission).await else { return Ok(()) };
             // As it is now: while the call waited, an operator may have changed it.
-            let tenant = self.tenants.get(&due.tenant).ok_or_else(gone)?;
+            let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
             let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
             let began = clock::now();

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use crate::journal::{Activated, Journal, Range};
-use crate::mapping::Control;
+use crate::mapping::{Control, Drained};
 use crate::model::EventId;
 use crate::registry::{Activate, Deployed, Refused, Registry};
 use crate::replay::Report;
@@ -63,7 +63,7 @@ impl Versions {
     pub async fn prove(&self, tenant: &str, digest: &str, range: Range) -> Result<Report, Unproved> {
         self.known(tenant)?;
         let begun = self.proofs.begin(tenant, digest).ok_or_else(|| Unproved::UnderWay(digest.to_owned()))?;
-        let turn = self.proofs.turns().acquire_owned().await.context("waiting to prove")?;
+        let turn = self.proofs.turn(tenant).await.context("waiting to prove")?;
         let proof = Proof {
             registry: self.registry.clone(),
             journal: self.journal.clone(),
@@ -93,7 +93,7 @@ impl Versions {
         let tenant = how.tenant;
         self.known(tenant)?;
         let prepared = self.registry.prepare(how).await?;
-        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
+        let _drained = if drain { Some(self.drained(tenant).await?) } else { None };
         let activated = self.registry.make_current(prepared).await?;
         if activated.replaced.is_none() {
             self.lanes.go(tenant)?;
@@ -105,7 +105,7 @@ impl Versions {
     pub async fn roll_back(&self, tenant: &str, expected: Option<&str>, drain: bool) -> Result<Activated, Refused> {
         self.known(tenant)?;
         let prepared = self.registry.prepare_roll_back(tenant, expected).await?;
-        let _drained = if drain { Some(self.lanes.drain(tenant).await?) } else { None };
+        let _drained = if drain { Some(self.drained(tenant).await?) } else { None };
         self.registry.make_current(prepared).await
     }
 
@@ -122,6 +122,10 @@ impl Versions {
             deployed.warnings = format!("{}{before}warning: {changed}", deployed.warnings.trim_end());
         }
         Ok(deployed)
+    }
+
+    async fn drained(&self, tenant: &str) -> Result<Drained, Refused> {
+        self.lanes.drain(tenant).await.map_err(|error| Refused::Busy(format!("{error:#}")))
     }
 
     fn known(&self, tenant: &str) -> anyhow::Result<()> {

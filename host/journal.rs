@@ -312,14 +312,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more.
+    /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more, or has its reply.
     pub async fn attempt(&self, due: &Due) -> anyhow::Result<Option<i64>> {
         let (call, run, now) = (due.id, due.run, clock::now());
         let job = move |tx: &Transaction| {
-            let open: bool = tx
-                .prepare_cached("SELECT state = 'open' FROM runs WHERE id = ?")?
-                .query_row([run.0], |row| row.get(0))?;
-            if !open {
+            let is_wanted: bool = tx
+                .prepare_cached(
+                    "SELECT state = 'open' AND EXISTS (SELECT 1 FROM calls WHERE id = ?2 AND reply IS NULL)
+                     FROM runs WHERE id = ?1",
+                )?
+                .query_row([run.0, call.0], |row| row.get(0))?;
+            if !is_wanted {
                 return Ok(None);
             }
             tx.prepare_cached("INSERT INTO attempts (call, began_at) VALUES (?, ?)")?.execute(params![call.0, now])?;
@@ -347,12 +350,14 @@ impl Journal {
                 end_attempt(tx, attempt, &outcome, now)?;
             }
             // What is redacted stays so, whoever answers now.
-            tx.prepare_cached("UPDATE calls SET reply = ? WHERE id = ? AND call <> ''")?
-                .execute(params![to_json(&reply)?, call.0])?;
+            let is_first = tx
+                .prepare_cached("UPDATE calls SET reply = ? WHERE id = ? AND call <> '' AND reply IS NULL")?
+                .execute(params![to_json(&reply)?, call.0])?
+                == 1;
             let waiting: bool = tx
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM calls WHERE run = ? AND reply IS NULL)")?
                 .query_row([run.0], |row| row.get(0))?;
-            Ok(!waiting)
+            Ok(is_first && !waiting)
         };
         if self.writer.write_soon(complete).await? {
             let _ = feeds.replies.send(answered);
@@ -535,7 +540,7 @@ fn finish(
 
 fn blame_of(outcome: Outcome) -> Option<Blame> {
     match outcome {
-        Outcome::Done | Outcome::Skipped => None,
+        Outcome::Done | Outcome::Skipped | Outcome::Discarded => None,
         Outcome::Refused => Some(Blame::Peer),
         Outcome::Invalid => Some(Blame::Payload),
         Outcome::Failed => Some(Blame::Host),

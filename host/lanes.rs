@@ -46,6 +46,10 @@ struct Item {
 impl Lanes {
     /// Adds an event. Its entity may be new, or be made of entities that were several until now: see [`Lanes::join`].
     pub fn push(&mut self, event: EventId, entity: EntityId, after: Vec<EntityId>) {
+        // Told of twice, it would stand in two places.
+        if self.events.contains_key(&event) {
+            return;
+        }
         let entity = self.entity(entity);
         let after: Vec<_> = after.into_iter().map(|other| self.entity(other)).collect();
         for other in &after {

@@ -27,7 +27,7 @@ mod keys;
 mod swap;
 
 use aside::Aside;
-pub use swap::{Control, Requests, requests};
+pub use swap::{Control, Drained, Requests, requests};
 use swap::{Held, Request, Trial};
 
 /// Events whose lane is found in one write.
@@ -74,10 +74,12 @@ pub async fn run(
             Some(_) = tasks.join_next() => continue,
             else => break,
         };
-        if let Message::Requested(Request::Leave) = message {
+        if let Message::Requested(Request::Leave(left)) = message {
             if let Some(inbox) = workers.remove(&tenant) {
-                let _ = inbox.send(message);
+                let _ = inbox.send(Message::Leave);
             }
+            // Whoever wanted to know may have gone.
+            let _ = left.send(());
             continue;
         }
         if tenants.get(&tenant).is_none() {
@@ -201,6 +203,8 @@ enum Message {
         failed: bool,
     },
     Requested(Request),
+    /// The tenant is gone.
+    Leave,
     /// The direction of this source has another mode.
     Directed(String),
     /// What is aside of this source is to come into its lanes.
@@ -220,7 +224,7 @@ impl Worker {
             let mut next = message;
             while let Some(message) = next.take() {
                 match message {
-                    Message::Requested(Request::Leave) => return,
+                    Message::Leave => return,
                     Message::Arrived(first) => {
                         let mut events = vec![first];
                         while events.len() < KEYED_AT_ONCE_MAX {
@@ -294,6 +298,8 @@ impl Worker {
                     self.lanes.finish(event);
                 }
             }
+            // The worker has ended.
+            Message::Leave => {}
             Message::Again(event) => {
                 self.running.remove(&event);
                 self.lanes.restart(event);

@@ -73,6 +73,15 @@ pub struct TenantNow {
     pub oldest_ms: i64,
     pub dead_letters: u64,
     pub paused: Vec<String>,
+    /// Directions that do not simply run, by their source, and whether they are held or dropped: `hold`, `drop`.
+    pub directions: Vec<(String, &'static str)>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Stopped {
+    tenant: String,
+    source: String,
+    mode: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -245,7 +254,11 @@ fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
     let oldest = Family::<Of, Gauge<f64, AtomicU64>>::default();
     let dead = Family::<Of, Gauge>::default();
     let paused = Family::<Side, Gauge>::default();
-    let is_idle = |tenant: &&TenantNow| tenant.waiting == 0 && tenant.dead_letters == 0 && tenant.paused.is_empty();
+    let stopped = Family::<Stopped, Gauge>::default();
+    let is_idle = |tenant: &&TenantNow| {
+        let TenantNow { waiting, dead_letters, paused, directions, .. } = tenant;
+        *waiting == 0 && *dead_letters == 0 && paused.is_empty() && directions.is_empty()
+    };
     let mut busy: Vec<_> = tenants.iter().filter(|tenant| !is_idle(tenant)).collect();
     busy.sort_by_key(|tenant| std::cmp::Reverse((tenant.oldest_ms, tenant.dead_letters)));
     for (n, tenant) in busy.into_iter().enumerate() {
@@ -260,11 +273,15 @@ fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
         for target in &tenant.paused {
             paused.get_or_create(&Side { tenant: name.into(), target: target.clone() }).inc();
         }
+        for (source, mode) in &tenant.directions {
+            stopped.get_or_create(&Stopped { tenant: name.into(), source: source.clone(), mode }).inc();
+        }
     }
     registry.register("events_waiting", "Events that are not over", waiting);
     registry.register_with_unit("events_waiting_oldest", "Age of the oldest of them", Unit::Seconds, oldest);
     registry.register("dead_letters", "Events that a person should look at", dead);
     registry.register("target_paused", "Targets that take no calls now", paused);
+    registry.register("direction_stopped", "Directions whose events are held or dropped now", stopped);
 }
 
 #[cfg(test)]
@@ -272,7 +289,8 @@ mod tests {
     use super::*;
 
     fn waits(tenant: String, waiting: u64) -> TenantNow {
-        TenantNow { tenant, waiting, oldest_ms: 1500, dead_letters: 1, paused: vec!["omneo".into()] }
+        let (paused, directions) = (vec!["omneo".into()], vec![("shopify".into(), "hold")]);
+        TenantNow { tenant, waiting, oldest_ms: 1500, dead_letters: 1, paused, directions }
     }
 
     #[test]
@@ -305,6 +323,7 @@ mod tests {
             "tandem_events_waiting_oldest_seconds{tenant=\"acme\"} 1.5",
             "tandem_dead_letters{tenant=\"acme\"} 1",
             "tandem_target_paused{tenant=\"acme\",target=\"omneo\"} 1",
+            "tandem_direction_stopped{tenant=\"acme\",source=\"shopify\",mode=\"hold\"} 1",
             "tandem_tenants 2",
             "tandem_versions_loaded 1",
             "tandem_code_bytes 7",

@@ -137,6 +137,8 @@ pub enum Outcome {
     Invalid,
     /// By the host, for a [`Failure`]; a dead letter.
     Failed,
+    /// By a person, who put it away.
+    Discarded,
 }
 
 /// Whose fault a failure is, and so who must act.
@@ -182,12 +184,13 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Invalid => "invalid",
             Self::Failed => "failed",
+            Self::Discarded => "discarded",
         }
     }
 
     /// Whether a person should look at it.
     pub fn is_dead_letter(self) -> bool {
-        !matches!(self, Self::Done | Self::Skipped)
+        !matches!(self, Self::Done | Self::Skipped | Self::Discarded)
     }
 }
 

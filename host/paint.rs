@@ -62,3 +62,33 @@ impl Paint {
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
+
+/// A message of serde without the text that did not fit: it may be a secret that stands in the wrong place.
+pub fn unquoted(message: &str) -> String {
+    let (mut left, mut rest) = (String::new(), message);
+    while let Some((before, quoted)) = rest.split_once(": string \"") {
+        let mut escaped = false;
+        let end = quoted.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        left += &format!("{before}: a text");
+        rest = end.map_or("", |end| &quoted[end + 1..]);
+    }
+    left + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_does_not_fit_is_not_repeated() {
+        let message =
+            r#"at /token: invalid type: string "s\"3\\", expected u32; invalid value: string "x", expected y"#;
+        let said = "at /token: invalid type: a text, expected u32; invalid value: a text, expected y";
+        assert_eq!(unquoted(message), said);
+        assert_eq!(unquoted("missing field `token`"), "missing field `token`");
+    }
+}

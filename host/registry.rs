@@ -83,6 +83,11 @@ pub enum Refused {
     Moved(Option<String>),
     #[error("there is no version of `{0}` to go back to: the active one is the first")]
     First(String),
+    #[error("no version of `{0}` is active yet\nhint: activate one")]
+    None(String),
+    /// The lanes could not be drained.
+    #[error("{0}")]
+    Busy(String),
     /// It changes settings by which people are linked.
     #[error("{0}")]
     Fixed(String),
@@ -171,9 +176,8 @@ impl Registry {
     /// Gets ready to go back to the version before the active one. Takes no upload and no build.
     pub async fn prepare_roll_back(&self, tenant: &str, expected: Option<&str>) -> Result<Prepared, Refused> {
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
-        let Some(Active { digest, back: Some(back), .. }) = active else {
-            return Err(Refused::First(tenant.to_owned()));
-        };
+        let Some(Active { digest, back, .. }) = active else { return Err(Refused::None(tenant.to_owned())) };
+        let Some(back) = back else { return Err(Refused::First(tenant.to_owned())) };
         let plugin = self.plugin(&back).await?;
         let expected = Some(expected.map_or(digest, str::to_owned));
         Ok(Prepared { activation: Activation { expected, ..activation(tenant, &plugin, Cause::RolledBack) }, plugin })

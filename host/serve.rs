@@ -3,7 +3,9 @@
 //! The only place that knows all of them.
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
@@ -52,6 +54,8 @@ pub struct Server {
     stages: [JoinHandle<()>; 3],
     shadow: Thread<()>,
     writer: Thread<()>,
+    /// As long as it is there, no other host takes work from this journal.
+    _lock: File,
 }
 
 impl Server {
@@ -83,23 +87,12 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
         let address = listener.local_addr().context("listening")?;
+        let lock = alone(&config.journal)?;
         let (journal, feeds, writer) = Journal::open(&config.journal)?;
         let loaded = plugins.as_ref().and_then(|plugins| plugins.values().next());
         let engine = loaded.map_or_else(engine::engine, |plugin| Ok(plugin.engine().clone()))?;
         let registry = Registry::open(journal.clone(), engine, compiler, &config.journal);
-        match plugins {
-            Some(plugins) => {
-                for (tenant, plugin) in plugins {
-                    let relink = config.relink.contains(&tenant);
-                    registry.install(&tenant, plugin, relink).await?;
-                }
-            }
-            None => {
-                for tenant in &config.tenants {
-                    registry.configure(tenant, config.relink.contains(&tenant.name)).await?;
-                }
-            }
-        }
+        // Before anything is changed.
         let tenants = Tenants::new(&config.tenants);
         for tenant in accounts::kept(&journal, &config.keys).await? {
             let name = tenant.name.clone();
@@ -112,6 +105,19 @@ impl Server {
                 bail!(
                     "tenant `{name}`, which was added over the admin API, has the shop of another one\nhint: a shop belongs to one tenant; take that other one out of the configuration"
                 );
+            }
+        }
+        match plugins {
+            Some(plugins) => {
+                for (tenant, plugin) in plugins {
+                    let relink = config.relink.contains(&tenant);
+                    registry.install(&tenant, plugin, relink).await?;
+                }
+            }
+            None => {
+                for tenant in &config.tenants {
+                    registry.configure(tenant, config.relink.contains(&tenant.name)).await?;
+                }
             }
         }
         for Direction { tenant, source, mode, by, why, .. } in journal.read(|reader| reader.directions())? {
@@ -190,6 +196,7 @@ impl Server {
             stages,
             shadow,
             writer,
+            _lock: lock,
         })
     }
 
@@ -223,6 +230,22 @@ impl Server {
             bail!("the journal's thread, or that of shadows, ended in a panic");
         }
         Ok(())
+    }
+}
+
+/// Locks a journal for the host that runs on it. A host that was killed has let go of it.
+fn alone(journal: &Path) -> anyhow::Result<File> {
+    let mut path = journal.as_os_str().to_owned();
+    path.push("-lock");
+    let doing = || format!("locking the journal by `{}`", Path::new(&path).display());
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).with_context(doing)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another host runs on the journal `{}`\nhint: stop that one, or give this one another journal",
+            journal.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(doing),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::clock;
 use crate::engine::{self, Engine};
-use crate::journal::{Journal, Shadow, Span};
+use crate::journal::{ActivationRow, Journal, Shadow, Span};
 use crate::model::{EventId, Millis};
 use crate::registry::Registry;
 use crate::replay::{Report, Tally, compare, step_back};
@@ -26,6 +26,8 @@ use crate::tenants::Tenants;
 
 /// Shadows at one time. Each has its version's code in memory.
 const SHADOWS_MAX: usize = 32;
+/// Activations of a tenant that are looked at, the latest ones.
+const ACTIVATIONS_MAX: usize = 100;
 /// How long it looks away when it has seen everything.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long an event may take before the shadow goes past it, and counts it as one that is not over.
@@ -44,6 +46,8 @@ pub struct Shadows {
 pub enum Refused {
     #[error("`{0}` is the active version: a shadow is another one")]
     Active(String),
+    #[error("`{0}` runs as a shadow already, and its report would be lost\nhint: end it first")]
+    Running(String),
     #[error("{SHADOWS_MAX} shadows run on this host, and no more may\nhint: wait for one to end, or end one")]
     TooMany,
     #[error("{0:#}")]
@@ -72,7 +76,7 @@ impl Shadows {
         Ok((shadows, thread.context("starting the thread of shadows")?))
     }
 
-    /// Has a version of a tenant follow the events that come from now on, so many at most, in place of the shadow that was.
+    /// Has a version of a tenant follow the events that come from now on, so many at most, in place of one that is over.
     pub async fn begin(&self, tenant: &str, digest: &str, events_max: Option<u64>) -> Result<(), Refused> {
         let (active, running, manifest) = self
             .journal
@@ -80,7 +84,10 @@ impl Shadows {
         if active.is_some_and(|active| active.digest == digest) {
             return Err(Refused::Active(digest.to_owned()));
         }
-        if running.iter().filter(|shadow| shadow.tenant != tenant).count() >= SHADOWS_MAX {
+        if let Some(other) = running.iter().find(|shadow| shadow.tenant == tenant) {
+            return Err(Refused::Running(other.digest.clone()));
+        }
+        if running.len() >= SHADOWS_MAX {
             return Err(Refused::TooMany);
         }
         let manifest = manifest.with_context(|| format!("there is no version `{digest}`"))?;
@@ -173,15 +180,15 @@ impl Follower {
         if self.tenants.get(&shadow.tenant).is_none() {
             return Ok(Some("the tenant was removed"));
         }
-        let (active, versions) = self
-            .shadows
-            .journal
-            .read(|reader| Ok((reader.active(&shadow.tenant)?, reader.versions(&shadow.tenant)?)))?;
-        Ok(match (active, versions.iter().any(|row| row.digest == shadow.digest)) {
-            (_, false) => Some("the version was removed"),
-            (Some(active), true) if active.digest == shadow.digest => Some("the version was activated"),
-            _ => None,
-        })
+        let (activations, versions) = self.shadows.journal.read(|reader| {
+            Ok((reader.activations(&shadow.tenant, ACTIVATIONS_MAX)?, reader.versions(&shadow.tenant)?))
+        })?;
+        if !versions.iter().any(|row| row.digest == shadow.digest) {
+            return Ok(Some("the version was removed"));
+        }
+        // It may have been rolled back meanwhile.
+        let is_since = |row: &ActivationRow| row.digest == shadow.digest && row.at >= shadow.since;
+        Ok(activations.iter().any(is_since).then_some("the version was activated"))
     }
 
     fn end(&self, tenant: &str, why: &str) -> anyhow::Result<()> {

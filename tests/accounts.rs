@@ -94,7 +94,7 @@ async fn a_tenant_is_added_serves_and_is_gone() {
 
     let (_, audit) = desk.get(&operator, "/v1/audit").await;
     let deeds: Vec<_> = audit.as_array().unwrap().iter().map(|deed| deed["what"].as_str().unwrap()).collect();
-    assert_eq!(deeds[0], "removed tenant acme");
+    assert_eq!(deeds[0], "removed tenant acme; 0 events that were not over are discarded");
     assert!(
         deeds.contains(&"added tenant acme") && deeds.contains(&"changed its shop, addresses, rates or limits"),
         "{deeds:?}"
@@ -103,36 +103,51 @@ async fn a_tenant_is_added_serves_and_is_gone() {
 }
 
 #[tokio::test]
-async fn what_waits_when_a_tenant_goes_is_done_once_when_it_is_back() {
+async fn what_waits_when_a_tenant_goes_is_put_away_and_its_name_is_for_its_own_shop() {
     let desk = desk().await;
     let operator = desk.token("ops", None).await;
     let wrong = tenant(&desk, "acme", "wrong");
-    assert_eq!(desk.post(&operator, "/v1/tenants", wrong).await.0, 201);
+    assert_eq!(desk.post(&operator, "/v1/tenants", wrong.clone()).await.0, 201);
     activate(&desk, &operator, "acme").await;
     // Its call is refused, so the side is paused and the call waits.
-    let event = desk.host.event("acme", "stray", r#"{"id": 1}"#).await;
     let asks = desk.host.event("acme", "ask", r#"{"id": 7}"#).await;
     let restart = format!("/v1/tenants/acme/events/{}/restart", asks.0);
     let paused = |targets: &Value| targets.as_array().unwrap().iter().any(|target| !target["paused"].is_null());
     until(async || paused(&desk.get(&operator, "/v1/tenants/acme/targets").await.1)).await;
-    desk.host.over(event).await;
     assert_eq!(desk.post(&operator, &restart, json!({})).await.0, 204);
     until(async || desk.host.show(asks).1.len() == 2).await;
-    assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
+    let hold = json!({"mode": "hold", "why": "a migration"});
+    assert_eq!(desk.ask(&operator, Method::PUT, "/v1/tenants/acme/directions/omneo", Some(hold)).await.0, 200);
 
+    assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/acme", None).await.0, 204);
+    let row = desk.host.row(asks);
+    let ending = (row.outcome.as_deref(), row.reason.as_deref());
+    assert_eq!(ending, (Some("discarded"), Some("its tenant was removed")));
+    let what = "removed tenant acme; 1 events that were not over are discarded";
+    assert_eq!(desk.get(&operator, "/v1/audit").await.1[0]["what"], what);
+
+    // The name is not another's; of its own shop it begins anew, and nothing of before goes on.
+    let mut other = wrong;
+    other["shop"] = json!("other.myshopify.com");
+    let refused = desk.post(&operator, "/v1/tenants", other).await;
+    assert!(
+        refused.0 == 409 && detail(&refused).1.starts_with("a tenant `acme` was removed whose shop was"),
+        "{refused:?}"
+    );
     let right = tenant(&desk, "acme", &OmneoOptions::default().token);
     assert_eq!(desk.post(&operator, "/v1/tenants", right).await.0, 201);
-    for target in ["shopify", "omneo"] {
-        let token = json!({"token": OmneoOptions::default().token});
-        let path = format!("/v1/tenants/acme/targets/{target}/token");
-        assert_eq!(desk.ask(&operator, Method::PUT, &path, Some(token)).await.0, 200);
-    }
-    desk.host.over(asks).await;
-    let (_, runs) = desk.host.show(asks);
-    let attempts: Vec<_> = runs.iter().flat_map(|run| &run.calls).map(|call| call.attempts.len()).collect();
-    assert_eq!(attempts, [1, 1], "one was refused, and that of the run that took its place is answered: {runs:?}");
+    assert!(!paused(&desk.get(&operator, "/v1/tenants/acme/targets").await.1));
+    let directions = desk.get(&operator, "/v1/tenants/acme/directions").await.1;
+    assert!(directions.as_array().unwrap().iter().all(|direction| direction["mode"] == "run"), "{directions}");
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.1["active"], Value::Null);
+    activate(&desk, &operator, "acme").await;
+    let event = desk.host.event("acme", "ask", r#"{"id": 8}"#).await;
+    assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+    let attempts: usize =
+        desk.host.show(asks).1.iter().flat_map(|run| &run.calls).map(|call| call.attempts.len()).sum();
+    assert_eq!(attempts, 1, "what was refused once is not sent again");
     let over = desk.post(&operator, &restart, json!({})).await;
-    assert_eq!(detail(&over), (409, &*format!("event {} is over: done", asks.0)));
+    assert_eq!(detail(&over), (409, &*format!("event {} is over: discarded", asks.0)));
     desk.host.stop().await;
 }
 
@@ -173,7 +188,7 @@ async fn credentials_are_rotated_with_overlap_and_never_shown_again() {
     let [last] = &shown["omneo"]["webhook_secrets"].as_array().unwrap()[..] else { panic!("{shown}") };
     let end = async |id: &str| desk.ask(&own, Method::DELETE, &format!("{secrets}/{id}"), None).await;
     let only = end(last["id"].as_str().unwrap()).await;
-    assert!(only.0 == 409 && detail(&only).1.starts_with("it is the last webhook secret"), "{only:?}");
+    assert!(only.0 == 409 && detail(&only).1.starts_with("it is the last webhook secret that stays"), "{only:?}");
     assert_eq!(end("00000000").await.0, 404);
     assert_eq!(from_omneo(&desk, "acme", "third-secret").await, 200);
     desk.ask(&own, Method::PUT, "/v1/tenants/acme/targets/omneo/token", Some(json!({"token": "second-token"}))).await;
@@ -359,4 +374,15 @@ async fn limits_are_changed_one_by_one_and_held_to_at_once() {
     assert_eq!(change(json!({"keep_days": -1})).await.0, 422);
     assert_eq!(desk.get(&operator, "/v1/tenants/acme").await.1["limits"]["keep_days"], 30);
     desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn two_hosts_do_not_run_on_one_journal() {
+    let desk = desk().await;
+    let second = Server::start(&desk.host.config).await.err().expect("it does not start");
+    let said = format!("{second:#}");
+    assert!(said.starts_with("another host runs on the journal `"), "{said}");
+    let config = desk.host.config.clone();
+    desk.host.server.stop().await.unwrap();
+    Server::start(&config).await.unwrap().stop().await.unwrap();
 }

@@ -85,7 +85,10 @@ async fn dead_letters_are_grouped_by_cause_and_taken_up_or_put_away() {
         "{reason}"
     );
     let answer = desk.post(&acme, discard, away).await;
-    let gone = format!("event {} of tenant `acme` is no dead letter, or is redacted", strays[0]);
+    let gone = format!(
+        "event {} is no dead letter: it is discarded\nhint: `tandem replay --tenant acme --send` puts events that are over through the rules once more",
+        strays[0]
+    );
     assert_eq!(detail(&answer), (404, gone.as_str()));
     assert_eq!(desk.get(&acme, "/v1/tenants/acme/dead-letters").await.1.as_array().unwrap().len(), 1);
 

@@ -341,7 +341,9 @@ fn a_journal_that_is_not_there_is_named() {
     rusqlite::Connection::open(folder.path().join("other.db")).unwrap().execute_batch("CREATE TABLE a (b)").unwrap();
     assert_eq!(
         folder.tandem("events --journal no.db"),
-        fails("error: there is no journal `no.db`\nhint: `--journal FILE` names another\n")
+        fails(
+            "error: there is no journal `no.db`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n"
+        )
     );
     for other in ["acme.toml", "other.db"] {
         assert_eq!(

@@ -107,8 +107,11 @@ async fn a_version_whose_cases_fail_is_not_activated() {
     assert_eq!(desk.ask(&acme, Method::PUT, CASES, Some(json!({ "cases": cases }))).await.0, 204);
     // There is no event yet that could speak against it.
     let refused = desk.post(&acme, &verb(&b, "activate"), json!({})).await;
-    let against = "1 of the tenant's cases speak against it; GET its proof to see which, or pass another `require`";
-    assert_eq!(detail(&refused), (409, against));
+    let against = format!(
+        "1 of the tenant's cases speak against it\nhint: its proof says which (`tandem prove acme {} --kept`); `require` `none` (`--require none`) activates it all the same",
+        &b[..12]
+    );
+    assert_eq!(detail(&refused), (409, against.as_str()));
     let (_, proof) = desk.get(&acme, &verb(&b[..12], "proof")).await;
     assert_eq!(
         (&proof["cases"]["passed"], &proof["cases"]["failed"][0]["name"]),
@@ -199,7 +202,13 @@ async fn a_proof_takes_the_newest_events_or_those_since_a_moment() {
     let wrong = prove(json!({"since": "yesterday"})).await;
     assert_eq!(detail(&wrong), (400, "`yesterday` is not a time; write it as `2026-01-02T03:04:05Z`"));
     let unknown = desk.get(&acme, &verb("0123456789ab", "progress")).await;
-    assert_eq!(detail(&unknown), (404, "tenant `acme` has no such version: `0123456789ab`"));
+    assert_eq!(
+        detail(&unknown),
+        (
+            404,
+            "tenant `acme` has no such version: `0123456789ab`\nhint: `tandem versions acme` lists its versions; 6 digits and more name one"
+        )
+    );
     desk.host.stop().await;
 }
 

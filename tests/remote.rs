@@ -113,7 +113,7 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
     let mine = desk.sent("acme", "ask", 1).await;
     desk.sent("other", "good", 2).await;
     desk.ops("status").await.is("alive\nready\n");
-    desk.ops("tenants").await.is("tenant  waiting  oldest  dead letters  paused\nacme          0                     0\nother         0                     0\n");
+    desk.ops("tenants").await.is("tenant  waiting  oldest  dead letters  stopped\nacme          0                     0\nother         0                     0\n");
     assert_eq!(desk.acme("tenants --json").await.json().as_array().unwrap().len(), 1);
     let shown = desk.acme("tenant show acme").await;
     assert!(
@@ -246,7 +246,7 @@ async fn dead_letters_are_taken_up_and_put_away_by_whoever_means_it() {
     let why = ["discard", "acme", "4", "--why", "settled by hand"];
     tandem(&desk.address, &desk.acme, &why).await.is("put away: event 4\n");
     assert_eq!(desk.host.row(stray).outcome.as_deref(), Some("discarded"));
-    let gone = "event 4 of tenant `acme` is no dead letter, or is redacted";
+    let gone = "event 4 is no dead letter: it is discarded\nhint: `tandem replay --tenant acme --send` puts events that are over through the rules once more";
     tandem(&desk.address, &desk.acme, &why).await.fails(1, gone);
     let nothing = desk.acme("retry acme").await;
     assert!(
@@ -385,7 +385,7 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     assert!(back.status == 0 && back.stdout.ends_with(&format!(", in place of {}\n", &active[..12])), "{back:?}");
     let nothing = desk.acme("rollback acme").await;
     assert_eq!((nothing.status, nothing.stdout.as_str()), (1, ""), "{nothing:?}");
-    desk.acme("activate acme abcdef").await.fails(1, "tenant `acme` has no such version: `abcdef`");
+    desk.acme("activate acme abcdef").await.fails(1, "tenant `acme` has no such version: `abcdef`\nhint: `tandem versions acme` lists its versions; 6 digits and more name one");
 
     let cut = desk.file("cut.wasm", &std::fs::read(&good).unwrap()[..1000]);
     let cut = desk.acme(&format!("deploy acme {cut}")).await;

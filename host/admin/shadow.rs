@@ -93,7 +93,9 @@ async fn shadow(admin: &Admin, tenant: &str) -> Result<Json<Shadow>, Problem> {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Active(_) | Refused::TooMany => Self::new(StatusCode::CONFLICT, refused.to_string()),
+            Refused::Active(_) | Refused::Running(_) | Refused::TooMany => {
+                Self::new(StatusCode::CONFLICT, refused.to_string())
+            }
             Refused::Other(error) => Self::own(error),
         }
     }

@@ -168,8 +168,9 @@ pub(super) async fn change(
     Ok(Json(shown(&admin, tenant, Some(account)).await?))
 }
 
-/// Takes no more webhooks of a tenant, sends no more calls, forgets its secrets and revokes its tokens. Its events stay in
-/// the journal, and go on if a tenant of its name is added. Takes an operator's token.
+/// Takes no more webhooks of a tenant, sends no more calls, forgets its secrets, cases, pauses and directions, revokes its
+/// tokens, and discards what is not over. The journal keeps the rest for as long as for other tenants; so its name is for its
+/// own shop from now on. Takes an operator's token.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
@@ -268,7 +269,9 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match refused {
-            Refused::Configured(_) | Refused::Exists(_) | Refused::ShopTaken(_) => StatusCode::CONFLICT,
+            Refused::Configured(_) | Refused::Exists(_) | Refused::Former { .. } | Refused::ShopTaken(_) => {
+                StatusCode::CONFLICT
+            }
             Refused::NoKey | Refused::LastSecret => StatusCode::CONFLICT,
             Refused::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::NoSecret(_) => StatusCode::NOT_FOUND,

@@ -36,6 +36,8 @@ pub struct Tenant {
     pub dead_letters: u64,
     /// Targets that take no calls now.
     pub paused: Vec<String>,
+    /// Directions that do not simply run: `shopify hold`, `omneo drop`.
+    pub directions: Vec<String>,
     /// Webhooks taken in and events brought to an end since the host started.
     pub accepted: u64,
     pub ended: u64,
@@ -198,6 +200,7 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
         oldest_s: now.oldest_ms as f64 / 1000.0,
         dead_letters: now.dead_letters,
         paused: now.paused,
+        directions: now.directions.iter().map(|(source, mode)| format!("{source} {mode}")).collect(),
     };
     Ok(Json(tenants.into_iter().map(|now| tenant((counted(&now.tenant), now))).collect()))
 }
@@ -232,6 +235,22 @@ pub(super) async fn event(
     }
 }
 
+/// The same, whosever event it is of the tenants that the token is for: numbers are the host's.
+#[utoipa::path(get, path = "/v1/events/{id}", params(("id" = i64, Path)),
+    responses((status = 200, body = EventInFull), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn any_event(
+    State(admin): State<Admin>,
+    who: Who,
+    Path(One { id }): Path<One>,
+) -> Answer<EventInFull> {
+    let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
+    let is_own = |tenant: &String| who.tenant.as_ref().is_none_or(|own| own == tenant);
+    match shown.filter(|(row, _)| is_own(&row.event.webhook.tenant)) {
+        Some((row, runs)) => Ok(Json(EventInFull::of(row, runs))),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no event {id}"))),
+    }
+}
+
 /// Has an event that is under way begin again, on the version that is active now. What it was told so far does not count,
 /// and calls that may not be repeated are not sent a second time.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{id}/restart", params(("tenant" = String, Path), ("id" = i64, Path)),
@@ -242,11 +261,16 @@ pub(super) async fn restart(
     Path(One { id }): Path<One>,
 ) -> Result<StatusCode, Problem> {
     let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
-    let Some((row, _)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
+    let Some((row, runs)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
     };
     if let Some(outcome) = row.outcome {
         return Err(Problem::new(StatusCode::CONFLICT, format!("event {id} is over: {outcome}")));
+    }
+    if !runs.iter().any(|run| run.state == "open") {
+        let detail =
+            format!("event {id} has not begun: it waits for its turn, and takes the version that is active then");
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     admin.0.versions.restart(&tenant, EventId(id)).map_err(Problem::own)?;
     record(&admin, &who, &tenant, format!("had event {id} begin again")).await
@@ -282,7 +306,7 @@ pub(super) async fn retry(
         return dead(&admin, tenant, which).await;
     }
     let retried = admin.0.journal.retry_dead(&tenant, which.clone(), &who.name).await.map_err(Problem::own)?;
-    settled(&tenant, which, retried)
+    settled(&admin, &tenant, which, retried).await
 }
 
 /// Puts dead letters away for good, with a reason. They stay in the journal.
@@ -299,7 +323,7 @@ pub(super) async fn discard(
     }
     let why = given(&why)?;
     let discarded = admin.0.journal.discard_dead(&tenant, which.clone(), why, &who.name).await.map_err(Problem::own)?;
-    settled(&tenant, which, discarded)
+    settled(&admin, &tenant, which, discarded).await
 }
 
 /// The two systems, and whether they take calls now.
@@ -356,6 +380,8 @@ async fn now(admin: &Admin) -> Result<Vec<TenantNow>, Problem> {
         now.tenant = name.clone();
         now.paused = paused.iter().filter(|(of, ..)| of == name).map(|(_, target, _)| target.clone()).collect();
         now.paused.sort();
+        let directions = admin.0.journal.directions(name);
+        now.directions = directions.into_iter().map(|direction| (direction.source, direction.mode.name())).collect();
         now
     };
     Ok(admin.0.tenants.names().iter().map(tenant).collect())
@@ -371,17 +397,33 @@ async fn dead(admin: &Admin, tenant: String, which: Which) -> Answer<Settled> {
     let events = causes.iter().filter(|cause| is_meant(cause)).flat_map(|cause| &cause.events);
     let mut events: Vec<_> = events.copied().filter(|event| which.event.is_none_or(|one| one == *event)).collect();
     events.sort();
-    settled(&tenant, which, events)
+    settled(admin, &tenant, which, events).await
 }
 
-fn settled(tenant: &str, which: Which, events: Vec<EventId>) -> Answer<Settled> {
-    match which.event {
-        Some(event) if events.is_empty() => {
-            let detail = format!("event {event} of tenant `{tenant}` is no dead letter, or is redacted");
-            Err(Problem::new(StatusCode::NOT_FOUND, detail))
-        }
-        _ => Ok(Json(Settled { events: events.into_iter().map(|event| event.0).collect() })),
+async fn settled(admin: &Admin, tenant: &str, which: Which, events: Vec<EventId>) -> Answer<Settled> {
+    if !events.is_empty() || (which.event.is_none() && which.topic.is_none() && which.cause.is_none()) {
+        return Ok(Json(Settled { events: events.into_iter().map(|event| event.0).collect() }));
     }
+    let Some(event) = which.event else {
+        let detail = format!(
+            "tenant `{tenant}` has no dead letter of this topic and cause\nhint: take them as the list of dead letters has them"
+        );
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    };
+    let shown = admin.read(move |reader| reader.show(event)).await?;
+    let detail = match shown.filter(|(row, _)| row.event.webhook.tenant == tenant) {
+        None => format!("tenant `{tenant}` has no event {event}"),
+        Some((row, _)) if row.redacted_at.is_some() => {
+            format!("event {event} is redacted: there is nothing left to do it with")
+        }
+        Some((row, _)) => match row.outcome {
+            None => format!("event {event} is no dead letter: it is not over"),
+            Some(outcome) => format!(
+                "event {event} is no dead letter: it is {outcome}\nhint: `tandem replay --tenant {tenant} --send` puts events that are over through the rules once more"
+            ),
+        },
+    };
+    Err(Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
 pub(super) fn given(why: &str) -> Result<&str, Problem> {

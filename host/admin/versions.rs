@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::verbs::record;
-use super::{Admin, Body, Of, Problem};
+use super::{Admin, Body, Of, Problem, to_its_end};
 use crate::clock;
 use crate::deploy::Unproved;
 use crate::journal::{Activated, Range};
@@ -20,6 +20,8 @@ use crate::replay::{self, Report, Require};
 
 /// Events that a version is proved by, if nobody says how many.
 const PROOF_EVENTS: u64 = 10_000;
+/// The latest events that a version is judged by.
+const TRIAL_EVENTS: u32 = u64::BITS;
 /// What a rules file is sent as; anything else is a component.
 const TOML: &str = "application/toml";
 
@@ -231,6 +233,11 @@ pub(super) async fn activate(
         Required::None => Require::None,
     };
     let range = range(wish.last, wish.since)?;
+    if wish.rollback_on_failures.is_some_and(|most| !(1..=TRIAL_EVENTS).contains(&most)) {
+        let detail =
+            format!("`rollback_on_failures` is 1 to {TRIAL_EVENTS}: so many of the latest {TRIAL_EVENTS} events");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
     // From here on: whoever activates another one while the proof runs has decided without knowing of this one.
     let of = tenant.clone();
     let active = admin.read(move |reader| reader.active(&of)).await?.map(|active| active.digest);
@@ -248,23 +255,27 @@ pub(super) async fn activate(
         }
         if !against.is_empty() {
             let detail = format!(
-                "{} speak against it; GET its proof to see which, or pass another `require`",
-                against.join(" and ")
+                "{} speak against it\nhint: its proof says which (`tandem prove {tenant} {short} --kept`); `require` `none` (`--require none`) activates it all the same",
+                against.join(" and "),
+                short = crate::rules::short(&digest)
             );
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
         drain |= report.key_differs > 0;
     }
-    let how = Activate {
-        tenant: &tenant,
-        version: &digest,
-        expected: expected.as_deref(),
-        failures_max: wish.rollback_on_failures,
-        relink: wish.relink,
-    };
-    let activated = admin.0.versions.activate(how, drain).await?;
-    record(&admin, &who, &tenant, format!("activated {digest}")).await?;
-    Ok(Json(swapped(activated)))
+    to_its_end(async move {
+        let how = Activate {
+            tenant: &tenant,
+            version: &digest,
+            expected: expected.as_deref(),
+            failures_max: wish.rollback_on_failures,
+            relink: wish.relink,
+        };
+        let activated = admin.0.versions.activate(how, drain).await?;
+        record(&admin, &who, &tenant, format!("activated {digest}")).await?;
+        Ok(Json(swapped(activated)))
+    })
+    .await?
 }
 
 /// Makes the version current that was before the active one.
@@ -334,5 +345,8 @@ fn unfit(detail: String) -> Problem {
 }
 
 fn unknown(tenant: &str, digest: &str, what: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has {what}: `{digest}`"))
+    let detail = format!(
+        "tenant `{tenant}` has {what}: `{digest}`\nhint: `tandem versions {tenant}` lists its versions; 6 digits and more name one"
+    );
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }

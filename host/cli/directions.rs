@@ -58,7 +58,8 @@ pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyho
     let body = json!({ "mode": mode, "why": why });
     let direction: Direction = host.ask(DIRECT, &[&tenant, &source], &[], Body::Json(body)).await?.json()?;
     let waiting = count(usize::try_from(direction.waiting).unwrap_or(usize::MAX), "event");
-    println!("what comes from {source} to {tenant} {}; {waiting} not over", word(direction.mode));
+    let held = if matches!(direction.mode, DirectionMode::Drop) { "; what was held begins now" } else { "" };
+    println!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode));
     Ok(())
 }
 

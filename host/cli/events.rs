@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::Place;
 use super::access::{self, Access};
-use super::operations::{EVENT, EVENTS};
+use super::operations::{ANY_EVENT, EVENT, EVENTS};
 use crate::config;
 use crate::events::{self, Event, EventInFull};
 use crate::journal::{Filter, Reader};
@@ -63,12 +63,16 @@ fn read(arguments: Arguments) -> anyhow::Result<String> {
 
 async fn asked(host: &Remote, arguments: Arguments) -> anyhow::Result<String> {
     let Arguments { event, place: _, tenant, outcome, topic, limit, json } = arguments;
-    let tenant = access::tenant(host, tenant).await?;
     let paint = Paint::for_stdout(config::no_color());
     if let Some(id) = event {
-        let answer = host.ask(EVENT, &[&tenant, &id.to_string()], &[], Body::Nothing).await?;
+        let id = id.to_string();
+        let answer = match &tenant {
+            Some(tenant) => host.ask(EVENT, &[tenant, &id], &[], Body::Nothing).await?,
+            None => host.ask(ANY_EVENT, &[&id], &[], Body::Nothing).await?,
+        };
         return Ok(if json { format!("{}\n", answer.text) } else { events::show(&answer.json()?, paint) });
     }
+    let tenant = access::tenant(host, tenant).await?;
     let mut query = vec![("limit", limit.to_string())];
     query.extend(outcome.map(|outcome| ("outcome", outcome)));
     query.extend(topic.map(|topic| ("topic", topic)));

@@ -18,6 +18,7 @@ pub const SET_UP: Operation = slow(post("/v1/tenants/{tenant}/setup"));
 pub const RESTART: Operation = post("/v1/tenants/{tenant}/events/{id}/restart");
 pub const EVENTS: Operation = get("/v1/tenants/{tenant}/events");
 pub const EVENT: Operation = get("/v1/tenants/{tenant}/events/{id}");
+pub const ANY_EVENT: Operation = get("/v1/events/{id}");
 pub const DEAD_LETTERS: Operation = get("/v1/tenants/{tenant}/dead-letters");
 pub const RETRY: Operation = post("/v1/tenants/{tenant}/dead-letters/retry");
 pub const DISCARD: Operation = post("/v1/tenants/{tenant}/dead-letters/discard");
@@ -73,7 +74,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 39] = [
+    const COMMANDS: [(Operation, &str); 40] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -90,6 +91,7 @@ mod tests {
         (RESTART, "restart acme 7"),
         (EVENTS, "events --tenant acme"),
         (EVENT, "events 7 --tenant acme"),
+        (ANY_EVENT, "events 7"),
         (DEAD_LETTERS, "dead acme"),
         (RETRY, "retry acme --all"),
         (DISCARD, "discard acme 7 --why because"),

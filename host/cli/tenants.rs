@@ -136,13 +136,19 @@ pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
             tenant.waiting.to_string(),
             age(tenant.oldest_s),
             tenant.dead_letters.to_string(),
-            tenant.paused.join(", "),
+            stopped(tenant),
         ]
     };
     let rows: Vec<_> = tenants.iter().map(row).collect();
-    let head = ["tenant", "waiting", "oldest", "dead letters", "paused"];
+    let head = ["tenant", "waiting", "oldest", "dead letters", "stopped"];
     print!("{}", table(&head, &rows, Paint::for_stdout(config::no_color())));
     Ok(())
+}
+
+/// What takes no calls, and what is held or dropped.
+pub fn stopped(tenant: &admin::Tenant) -> String {
+    let paused = tenant.paused.iter().map(|target| format!("{target} paused"));
+    paused.chain(tenant.directions.iter().cloned()).collect::<Vec<_>>().join(", ")
 }
 
 pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {

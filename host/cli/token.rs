@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use crate::journal::{Journal, Reader};
-use crate::{admin, clock};
+use crate::{admin, clock, config};
 
 #[derive(Subcommand)]
 pub enum Token {
@@ -53,6 +53,9 @@ async fn change(journal: &Journal, command: Token) -> anyhow::Result<()> {
         Token::Create { name, tenant } => {
             if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
                 bail!("`{name}` is no name for a token\nhint: use letters, digits, `-` and `_`");
+            }
+            if let Some(tenant) = &tenant {
+                config::check_name(tenant).map_err(anyhow::Error::msg)?;
             }
             let token = admin::new_token()?;
             if !journal.add_token(&name, tenant.as_deref(), &admin::hash(&token)).await? {

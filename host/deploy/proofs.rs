@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Proofs at one time; more wait. Each takes all cores, behind live events, and two batches of events in memory.
 const AT_ONCE_MAX: usize = 2;
@@ -18,6 +18,9 @@ pub struct Proofs(Arc<Inner>);
 struct Inner {
     running: Mutex<HashMap<Which, Arc<Running>>>,
     turns: Arc<Semaphore>,
+    /// Of each tenant that has ever proved one: its proofs come one after the other, or two long ones would keep every other
+    /// tenant waiting.
+    of_tenants: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// A proof that somebody waits for.
@@ -38,7 +41,11 @@ pub struct Begun {
 
 impl Default for Proofs {
     fn default() -> Self {
-        Self(Arc::new(Inner { running: Mutex::default(), turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }))
+        Self(Arc::new(Inner {
+            running: Mutex::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            of_tenants: Mutex::default(),
+        }))
     }
 }
 
@@ -62,9 +69,14 @@ impl Proofs {
         Some((running.done.load(Ordering::Relaxed), running.all.load(Ordering::Relaxed)))
     }
 
-    /// Where it waits for its turn, which is over when the result is dropped.
-    pub fn turns(&self) -> Arc<Semaphore> {
-        self.0.turns.clone()
+    /// Waits for its turn, which is over when the result is dropped.
+    pub async fn turn(&self, tenant: &str) -> Result<[OwnedSemaphorePermit; 2], AcquireError> {
+        let own = {
+            let mut of_tenants = self.0.of_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            of_tenants.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
+        };
+        let own = own.acquire_owned().await?;
+        Ok([own, self.0.turns.clone().acquire_owned().await?])
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<Which, Arc<Running>>> {

@@ -1,10 +1,12 @@
-//! Tenants that were added over the admin API, as JSON whose secrets are sealed. Knows no key and nothing of what it says.
+//! Tenants that were added over the admin API, as JSON whose secrets are sealed, and those that were removed. Knows no key and
+//! nothing of what an account says.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::operators::{Deed, record};
-use super::{Journal, Reader};
+use super::{Journal, Reader, redact};
 use crate::clock;
+use crate::model::EventId;
 
 impl Journal {
     /// Keeps a tenant's account, in the place of an older one, with who did that and what it was. When this returns it is on
@@ -22,31 +24,46 @@ impl Journal {
         self.writer.write(keep, |()| ()).await
     }
 
-    /// Forgets a tenant's account and cases and revokes its tokens: who has its name later is somebody else. Its events stay.
-    pub async fn forget_account(&self, tenant: &str, deed: Deed) -> anyhow::Result<()> {
-        let tenant = tenant.to_owned();
-        let forget = move |tx: &Transaction| {
-            tx.execute("DELETE FROM accounts WHERE tenant = ?", [&tenant])?;
-            tx.execute("DELETE FROM cases WHERE tenant = ?", [&tenant])?;
+    /// Removes a tenant, with this shop, all at once: who has its name later is somebody else. Its account, cases, pauses and
+    /// directions are forgotten, its tokens revoked; no version of it is active any more. What is not over is discarded, so
+    /// that nothing of it goes on; the rest stays, for as long as retention has it.
+    pub async fn remove_tenant(&self, tenant: &str, shop: &str, deed: Deed) -> anyhow::Result<()> {
+        let (tenant, shop, directions) = (tenant.to_owned(), shop.to_owned(), self.directions.clone());
+        let gone = tenant.clone();
+        let remove = move |tx: &Transaction| {
+            let now = clock::now();
+            for table in ["accounts", "cases", "directions", "paused"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&tenant])?;
+            }
             tx.execute(
                 "UPDATE tokens SET revoked_at = ? WHERE tenant = ? AND revoked_at IS NULL",
-                params![clock::now(), tenant],
+                params![now, tenant],
             )?;
-            record(tx, &deed)
+            tx.execute("UPDATE activations SET current = FALSE WHERE tenant = ? AND current", [&tenant])?;
+            tx.execute(
+                "UPDATE runs SET state = 'dropped' WHERE state = 'open'
+                     AND event IN (SELECT id FROM events WHERE tenant = ? AND outcome IS NULL)",
+                [&tenant],
+            )?;
+            let mut statement = tx.prepare(
+                "UPDATE events SET outcome = 'discarded', reason = 'its tenant was removed', ended_at = ?
+                 WHERE tenant = ? AND outcome IS NULL RETURNING id, redacted_by",
+            )?;
+            let rows =
+                statement.query_map(params![now, tenant], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+            let discarded: Vec<_> = rows.collect::<Result<_, _>>()?;
+            for (event, _) in discarded.iter().filter(|(_, redacted_by)| redacted_by.is_some()) {
+                redact::scrub(tx, EventId(*event))?;
+            }
+            tx.execute(
+                "INSERT INTO removed_tenants (tenant, shop, at) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET shop = excluded.shop, at = excluded.at",
+                params![tenant, shop, now],
+            )?;
+            let what = format!("{}; {} events that were not over are discarded", deed.what, discarded.len());
+            record(tx, &Deed { what, ..deed })
         };
-        self.writer.write(forget, |()| ()).await
-    }
-
-    /// Tells the stages what waits of a tenant, as at the start: it was unknown to them for a while. Blocks.
-    pub fn refeed(&self, tenant: &str) -> anyhow::Result<()> {
-        let (unfinished, unanswered) = self.read(|reader| Ok((reader.unfinished()?, reader.unanswered()?)))?;
-        for arrived in unfinished.into_iter().filter(|arrived| arrived.tenant == tenant) {
-            let _ = self.feeds.events.send(arrived);
-        }
-        for due in unanswered.into_iter().filter(|due| due.tenant == tenant) {
-            let _ = self.feeds.calls.send(due);
-        }
-        Ok(())
+        self.writer.write(remove, move |()| directions.forget(&gone)).await
     }
 }
 
@@ -62,5 +79,11 @@ impl Reader {
         let mut statement = self.connection.prepare_cached("SELECT account FROM accounts WHERE tenant = ?")?;
         let mut rows = statement.query([tenant])?;
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    /// The shop of a tenant of this name that was removed.
+    pub fn removed_shop(&self, tenant: &str) -> anyhow::Result<Option<String>> {
+        let mut statement = self.connection.prepare_cached("SELECT shop FROM removed_tenants WHERE tenant = ?")?;
+        Ok(statement.query_row([tenant], |row| row.get(0)).optional()?)
     }
 }

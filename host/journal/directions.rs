@@ -75,6 +75,10 @@ impl Directions {
         }
     }
 
+    pub(super) fn forget(&self, tenant: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
     fn of(&self, tenant: &str) -> Vec<Direction> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.get(tenant).cloned().unwrap_or_default()

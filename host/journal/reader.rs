@@ -76,7 +76,10 @@ impl Reader {
     /// Opens a journal that exists.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         if !path.exists() {
-            bail!("there is no journal `{}`\nhint: `--journal FILE` names another", path.display());
+            bail!(
+                "there is no journal `{}`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another",
+                path.display()
+            );
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS events (
   redacted_by INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS deliveries ON events (tenant, source, delivery_id) WHERE delivery_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_of ON events (tenant, id);
 CREATE INDEX IF NOT EXISTS unfinished ON events (id) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS dead_letters ON events (tenant, id) WHERE outcome IN ('refused', 'invalid', 'failed');
 CREATE INDEX IF NOT EXISTS redacted ON events (redacted_by) WHERE redacted_by IS NOT NULL;
@@ -173,6 +174,13 @@ CREATE TABLE IF NOT EXISTS audit (
 CREATE TABLE IF NOT EXISTS accounts (
   tenant TEXT PRIMARY KEY,
   account TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Tenants that were removed, with their shop: its events may still be here, and are nobody else's.
+CREATE TABLE IF NOT EXISTS removed_tenants (
+  tenant TEXT PRIMARY KEY,
+  shop TEXT NOT NULL,
+  at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Targets that take no calls, whatever restarts there are, until somebody resumes them.

@@ -3,7 +3,7 @@
 //!
 //! Knows the lanes and the registry; not who asks for a swap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
 use super::{KEYED_AT_ONCE_MAX, Worker};
-use crate::journal::Active;
+use crate::journal::{Active, Deed};
 use crate::model::{EventId, Millis};
 use crate::registry::Refused;
 use crate::rules::short;
@@ -29,8 +29,8 @@ pub enum Request {
     Go,
     /// Have an event begin again, on the version that is active now.
     Restart(EventId),
-    /// There is no such tenant any more: what it has stays in the journal.
-    Leave,
+    /// There is no such tenant any more. Told when nobody comes into its lanes any more.
+    Leave(oneshot::Sender<()>),
 }
 
 pub type Requests = UnboundedReceiver<(String, Request)>;
@@ -89,7 +89,7 @@ impl Control {
             Ok(Ok(())) => Ok(drained),
             Ok(Err(_)) => bail!("the host stops"),
             Err(_) => bail!(
-                "runs of `{tenant}` are still under way after {} s\nhint: wait until their calls are answered, or restart them",
+                "runs of `{tenant}` are still under way after {} s; nothing has changed\nhint: wait until their calls are answered (a paused target takes none), or have them begin again: `tandem restart {tenant} EVENT`",
                 DRAIN_MAX.as_secs()
             ),
         }
@@ -105,9 +105,11 @@ impl Control {
         self.ask(tenant, Request::Go)
     }
 
-    /// Lets go of a tenant's lanes. What runs is in the journal.
-    pub fn leave(&self, tenant: &str) -> anyhow::Result<()> {
-        self.ask(tenant, Request::Leave)
+    /// Lets go of the lanes of a tenant that is gone. Whoever has its name later gets lanes of their own.
+    pub async fn leave(&self, tenant: &str) -> anyhow::Result<()> {
+        let (left, has_left) = oneshot::channel();
+        self.ask(tenant, Request::Leave(left))?;
+        has_left.await.map_err(|_| anyhow!("the host stops"))
     }
 
     fn ask(&self, tenant: &str, request: Request) -> anyhow::Result<()> {
@@ -153,7 +155,7 @@ impl Worker {
             // It has not begun, or is over: it takes the active version anyway.
             Request::Restart(_) => {}
             // The worker has ended.
-            Request::Leave => {}
+            Request::Leave(_) => {}
         }
     }
 
@@ -199,6 +201,15 @@ impl Worker {
                     short(&activated.digest),
                     activated.again.len()
                 );
+                let what = format!(
+                    "rolled back from {}, which failed {failures} of its latest events, to {}",
+                    short(&version),
+                    short(&activated.digest)
+                );
+                let deed = Deed { by: "the host".into(), tenant: Some(self.tenant.clone()), what };
+                if let Err(error) = self.journal.record(deed).await {
+                    tracing::error!(blame = "host", "{error:#}");
+                }
                 self.begin_again(activated.again).await;
             }
             // Somebody was faster.
@@ -237,6 +248,9 @@ impl Worker {
         events.extend(std::mem::take(&mut self.keyless));
         events.sort_unstable();
         events.dedup();
+        // What stands aside comes by itself.
+        let aside: BTreeSet<EventId> = self.aside.values().flatten().copied().collect();
+        events.retain(|event| !aside.contains(event));
         self.key_all(events).await;
     }
 

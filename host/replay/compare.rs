@@ -73,6 +73,9 @@ fn aside(recorded: &Recorded, is_heard: bool) -> Option<(Class, Option<String>)>
     let Some((outcome, blame, _)) = &recorded.ending else {
         return Some((Class::Unfinished, Some("it waits".into())));
     };
+    if *outcome == Outcome::Discarded {
+        return Some((Class::Unfinished, Some("put away by a person".into())));
+    }
     let is_by_rules = match &recorded.run {
         Some(run) => run.is_ended || is_failed_by_rules(recorded),
         // What no version skipped was dropped by an operator.

@@ -9,6 +9,7 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, StatefulWidget, Table, 
 use super::FAILURES;
 use super::state::{Row, State};
 use crate::cli::table::age;
+use crate::cli::tenants::stopped;
 use crate::clock;
 use crate::events::Event;
 use crate::paint::harmless;
@@ -77,7 +78,7 @@ fn trouble(state: &State) -> Line<'_> {
 
 fn table(state: &State, area: Rect, buffer: &mut Buffer) {
     let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
-    let columns = ["tenant", "in/s", "out/s", "waiting", "oldest", "dead", "paused"];
+    let columns = ["tenant", "in/s", "out/s", "waiting", "oldest", "dead", "stopped"];
     let head = columns.iter().enumerate().map(|(n, name)| match n {
         0 | 6 => Cell::from(*name),
         _ => right((*name).to_owned()),
@@ -89,7 +90,7 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
             None => ("-".to_owned(), "-".to_owned()),
         };
         let style = match now {
-            _ if !now.paused.is_empty() => Style::new().fg(Color::Red),
+            _ if !now.paused.is_empty() || !now.directions.is_empty() => Style::new().fg(Color::Red),
             _ if now.dead_letters > 0 || now.oldest_s >= 60.0 => Style::new().fg(Color::Yellow),
             _ => Style::new(),
         };
@@ -100,7 +101,7 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
             right(now.waiting.to_string()),
             right(age(now.oldest_s)),
             right(now.dead_letters.to_string()),
-            Cell::from(now.paused.join(", ")),
+            Cell::from(stopped(now)),
         ];
         TableRow::new(cells).style(style)
     };
@@ -228,8 +229,8 @@ mod tests {
         let expected = "\
 tandem top  01:02:03  3 tenants  in 1.3/s  out 0/s  waiting 12346  http://127.0.
 
-tenant                      in/s   out/s  waiting  oldest   dead paused
-shut                           0       0        1     5 s     41 omneo, shopify
+tenant                      in/s   out/s  waiting  oldest   dead stopped
+shut                           0       0        1     5 s     41 omneo paused, s
 late                         1.3       0    12345     2 h      3
 calm                           0       0        0              0
 ";

@@ -127,9 +127,11 @@ impl State {
     pub fn shown(&self) -> Vec<&Row> {
         let mut shown: Vec<_> = self.rows.iter().filter(|row| row.now.tenant.contains(&self.filter)).collect();
         shown.sort_by_key(|row| {
-            let Tenant { tenant, waiting, oldest_s, dead_letters, paused, .. } = &row.now;
+            let Tenant { tenant, waiting, oldest_s, dead_letters, paused, directions, .. } = &row.now;
             let first = match self.sort {
-                Sort::Attention => (u64::from(!paused.is_empty()), (oldest_s / 60.0) as u64, *dead_letters),
+                Sort::Attention => {
+                    (u64::from(!paused.is_empty() || !directions.is_empty()), (oldest_s / 60.0) as u64, *dead_letters)
+                }
                 Sort::Waiting => (*waiting, *oldest_s as u64, 0),
                 Sort::Dead => (*dead_letters, 0, 0),
                 Sort::Rate => (row.rates.map_or(0, |(accepted, ended)| ((accepted + ended) * 100.0) as u64), 0, 0),
@@ -194,7 +196,8 @@ pub mod tests {
 
     pub fn tenant(name: &str, waiting: u64, oldest_s: f64, dead_letters: u64, paused: &[&str]) -> Tenant {
         let paused = paused.iter().map(|target| (*target).to_owned()).collect();
-        Tenant { tenant: name.into(), waiting, oldest_s, dead_letters, paused, accepted: 0, ended: 0 }
+        let directions = vec![];
+        Tenant { tenant: name.into(), waiting, oldest_s, dead_letters, paused, directions, accepted: 0, ended: 0 }
     }
 
     fn names(state: &State) -> Vec<&str> {
