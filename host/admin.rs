@@ -49,7 +49,7 @@ pub use setup::Step;
 pub use shadow::Shadow;
 pub use tenants::{Account, AccountSide, WebhookSecret};
 pub use verbs::{DeadLetters, Done, Settled, Target, Tenant};
-pub use versions::{Progress, Swapped, Version};
+pub use versions::{Activations, Progress, Swapped, Version};
 
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.
 const TOKEN_BYTES: usize = 32;
@@ -183,6 +183,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(repair::replay))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
+        .routes(routes!(versions::activations))
         .routes(routes!(versions::progress))
         .routes(routes!(cases::list_cases, cases::replace_cases, cases::remove_cases))
         .routes(routes!(shadow::show_shadow, shadow::begin_shadow, shadow::end_shadow))

@@ -360,6 +360,8 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     let active = desk.host.row(event).version.unwrap();
     let listed = desk.acme("versions acme").await;
     assert!(listed.stdout.contains(&format!("* {}  ", &active[..12])), "{listed:?}");
+    let came = format!("{}  activated\n", &active[..12]);
+    assert!(listed.stdout.contains(&came) && listed.stdout.contains("\na roll back goes to "), "{listed:?}");
     assert!(desk.acme(&format!("prove acme {}", &active[..12])).await.stdout.contains("identical"));
     assert_eq!(desk.acme(&format!("prove acme {active} --kept --json")).await.json()["candidate"]["digest"], *active);
     let digest = |path: &str| {
@@ -367,6 +369,9 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
         hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes))
     };
     let bad_version = &digest(&bad)[..12];
+    // The number alone is enough, though the token is for every tenant; to another tenant's it is not there.
+    let shown = desk.ops(&format!("events {event} --json")).await.json();
+    assert_eq!((&shown["id"], &shown["tenant"]), (&serde_json::json!(event), &serde_json::json!("acme")));
     let shadow = desk.acme(&format!("shadow begin acme {bad_version} --events 100")).await;
     assert!(shadow.stdout.starts_with(&format!("shadow {bad_version} since 20")), "{shadow:?}");
     assert!(desk.acme("shadow show acme").await.stdout.contains(", for 100 events\n"));

@@ -13,7 +13,7 @@ use super::verbs::record;
 use super::{Admin, Body, Of, Problem, to_its_end};
 use crate::clock;
 use crate::deploy::Unproved;
-use crate::journal::{Activated, Range};
+use crate::journal::{Activated, ActivationRow, Range};
 use crate::paint::Paint;
 use crate::registry::{Activate, Deployed};
 use crate::replay::{self, Report, Require};
@@ -22,6 +22,8 @@ use crate::replay::{self, Report, Require};
 const PROOF_EVENTS: u64 = 10_000;
 /// The latest events that a version is judged by.
 const TRIAL_EVENTS: u32 = u64::BITS;
+/// Activations of one answer.
+const ACTIVATIONS_MAX: usize = 20;
 /// What a rules file is sent as; anything else is a component.
 const TOML: &str = "application/toml";
 
@@ -134,6 +136,34 @@ pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
         }
     };
     Ok(Json(rows.into_iter().map(version).collect()))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Activations {
+    /// What a roll back goes to, if to anything.
+    pub back: Option<String>,
+    /// The latest ones, the last one first.
+    pub activations: Vec<Activation>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Activation {
+    pub digest: String,
+    pub at: String,
+    /// `configured`, `activated`, `rolled back`, or `failing`: the one before failed too many events.
+    pub cause: String,
+}
+
+/// Which version was made current when and why, and what a roll back goes to.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/activations", params(("tenant" = String, Path)),
+    responses((status = 200, body = Activations), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn activations(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Activations> {
+    let (active, rows) =
+        admin.read(move |reader| Ok((reader.active(&tenant)?, reader.activations(&tenant, ACTIVATIONS_MAX)?))).await?;
+    let activation =
+        |row: ActivationRow| Activation { digest: row.digest, at: clock::rfc3339(row.at), cause: row.cause };
+    let activations = rows.into_iter().map(activation).collect();
+    Ok(Json(Activations { back: active.and_then(|active| active.back), activations }))
 }
 
 /// Keeps a component, or a rules file (`application/toml`) frozen into the default rules. Nothing runs on it yet. With a

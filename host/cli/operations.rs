@@ -29,6 +29,7 @@ pub const DIRECTIONS: Operation = get("/v1/tenants/{tenant}/directions");
 pub const DIRECT: Operation = put("/v1/tenants/{tenant}/directions/{source}");
 pub const AUDIT: Operation = get("/v1/audit");
 pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
+pub const ACTIVATIONS: Operation = get("/v1/tenants/{tenant}/activations");
 pub const DEPLOY: Operation = slow(post("/v1/tenants/{tenant}/versions"));
 pub const PROOF: Operation = get("/v1/tenants/{tenant}/versions/{digest}/proof");
 pub const PROVE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/proof"));
@@ -74,7 +75,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 40] = [
+    const COMMANDS: [(Operation, &str); 41] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -102,6 +103,7 @@ mod tests {
         (DIRECT, "hold acme shopify --why because"),
         (AUDIT, "audit"),
         (VERSIONS, "versions acme"),
+        (ACTIVATIONS, "versions acme"),
         (DEPLOY, "deploy acme acme.toml"),
         (PROOF, "prove acme 0123ab --kept"),
         (PROVE, "prove acme 0123ab"),

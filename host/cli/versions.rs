@@ -8,9 +8,9 @@ use anyhow::bail;
 
 use super::Place;
 use super::access::Access;
-use super::operations::VERSIONS;
+use super::operations::{ACTIVATIONS, VERSIONS};
 use super::table;
-use crate::admin::Version;
+use crate::admin::{Activations, Version};
 use crate::clock;
 use crate::config;
 use crate::journal::{ActivationRow, Active, Reader, VersionRow};
@@ -67,6 +67,10 @@ async fn ask(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
         let deployed = deployed_at.as_deref().map(table::moment).unwrap_or_default();
         println!("{}", line(digest, name, &deployed, *is_active, paint));
     }
+    let answer = host.ask(ACTIVATIONS, &[tenant], &[], Body::Nothing).await?;
+    let Activations { back, activations } = answer.json()?;
+    let rows = activations.iter().map(|row| (row.digest.as_str(), table::moment(&row.at), row.cause.as_str()));
+    print!("{}", history(rows, back.as_deref(), paint));
     Ok(())
 }
 
@@ -87,17 +91,27 @@ fn list(versions: &[VersionRow], activations: &[ActivationRow], active: Option<&
             .map_or_else(|_| String::new(), |manifest| format!("{} {}", manifest.name, manifest.version));
         let _ = writeln!(text, "{}", line(digest, &name, &moment(*deployed_at), is_active(digest), paint));
     }
-    text.push('\n');
-    for ActivationRow { digest, at, cause } in activations {
-        let why = match cause.as_str() {
+    let activations = activations.iter().map(|row| (row.digest.as_str(), moment(row.at), row.cause.as_str()));
+    text + &history(activations, active.and_then(|active| active.back.as_deref()), paint)
+}
+
+/// How it came to the active version, the last step first, and what a roll back would make so.
+fn history<'a>(
+    activations: impl Iterator<Item = (&'a str, String, &'a str)>,
+    back: Option<&str>,
+    paint: Paint,
+) -> String {
+    let mut text = "\n".to_owned();
+    for (digest, at, cause) in activations {
+        let why = match cause {
             "configured" => "the configuration named it",
             "rolled back" => "rolled back to",
             "failing" => "rolled back to by itself: the one before failed too often",
             _ => "activated",
         };
-        let _ = writeln!(text, "{}  {}  {why}", paint.dim(moment(*at)), short(digest));
+        let _ = writeln!(text, "{}  {}  {why}", paint.dim(at), short(digest));
     }
-    match active.and_then(|active| active.back.as_deref()) {
+    match back {
         Some(back) => {
             let _ = writeln!(text, "\na roll back goes to {}", short(back));
         }
