@@ -93,7 +93,7 @@ async fn event(server: &Server, tenant: &str) -> Duration {
         occurred_at: clock::rfc3339(now),
         received_at: now,
         api_version: "2026-07".into(),
-        payload: r#"{"id": 820982911946154508, "test": true, "updated_at": "2026-11-02T20:00:00+11:00"}"#.into(),
+        payload: include_str!("../tests/cases/shopify/orders-create/a-test-order-is-skipped/payload.json").into(),
     };
     let Appended::Accepted(event) = server.journal.append(webhook).await.expect("an append") else { panic!() };
     loop {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
+use crate::files::Unusable;
 use crate::model::Millis;
 use crate::paint::unquoted;
 use crate::vault::Keys;
@@ -111,9 +112,9 @@ pub fn load(path: &Path) -> anyhow::Result<Config> {
     parsed.map_err(|problems| problems.all())
 }
 
-fn read(path: &Path, hint: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("reading the configuration `{}`: {error}\nhint: {hint}", path.display()))
+fn read(path: &Path, hint: &'static str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path);
+    Ok(text.map_err(|cause| Unusable::new("reading the configuration", path, cause, hint))?)
 }
 
 /// Where the journal of a configuration is, without its secrets having to be there.

@@ -147,6 +147,8 @@ fn common() -> Config {
         .wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::RELAXED_SIMD, false)
         .wasm_features(WasmFeatures::STACK_SWITCHING | WasmFeatures::CM_ASYNC, false)
         .wasm_component_model(true)
+        // Where in the wasm a trap was tells a tenant nothing, and takes up a third of the compiled code.
+        .generate_address_map(false)
         .max_wasm_stack(512 << 10);
     config
 }

@@ -13,6 +13,13 @@ pub struct Unusable {
     hint: &'static str,
 }
 
+impl Unusable {
+    /// A file that is read otherwise; `doing` stands in the error: `reading the configuration`.
+    pub fn new(doing: &str, path: &Path, cause: std::io::Error, hint: &'static str) -> Self {
+        Self { doing: doing.to_owned(), path: path.display().to_string(), cause, hint }
+    }
+}
+
 /// The bytes of a file; `what` it is stands in the error: `the rules`.
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
     std::fs::read(path).map_err(|cause| {

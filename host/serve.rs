@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::accounts::{self, Accounts};
@@ -29,7 +29,7 @@ use crate::mapping;
 use crate::registry::Registry;
 use crate::repair::Repair;
 use crate::retention;
-use crate::rules::{Manifest, Plugin};
+use crate::rules::Plugin;
 use crate::setup::{self, Setup, Zone};
 use crate::shadow::Shadows;
 use crate::tenants::{Taken, Tenants};
@@ -68,9 +68,15 @@ impl Server {
     /// The same, and this compiles what there is to compile.
     pub async fn start_on(config: &Config, compiler: Compiler) -> anyhow::Result<Self> {
         let server = Self::open(config, compiler, None).await?;
-        let manifest = |tenant: String| Some((tenant.clone(), server.registry.manifest(&tenant).ok().flatten()?));
-        let manifests = server.tenants.names().into_iter().filter_map(manifest).collect();
-        tokio::spawn(warn_of_missing(config.clone(), manifests));
+        let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
+        let (registry, tenants) = (server.registry.clone(), server.tenants.clone());
+        let (address, mut stopping) = (config.public_url.clone(), server.stop.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = warn_of_missing(client, registry, tenants, address) => {}
+            }
+        });
         Ok(server)
     }
 
@@ -225,7 +231,7 @@ impl Server {
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
         drop((self.journal, self.registry, self.versions, self.delivery));
-        let joined = tokio::task::spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
+        let joined = spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
         if joined.await.context("closing the journal")?.is_err() {
             bail!("the journal's thread, or that of shadows, ended in a panic");
         }
@@ -266,11 +272,13 @@ pub async fn stop_signal() -> anyhow::Result<()> {
 
 /// Says in the log what each tenant lacks on either side. Nothing waits for it, and whatever a target answers, nothing
 /// stops.
-async fn warn_of_missing(config: Config, manifests: HashMap<String, Manifest>) {
-    let Ok(client) = Client::new(config.delivery.timeout_ms, config.allow.clone()) else { return };
-    for tenant in &config.tenants {
-        let Some(manifest) = manifests.get(&tenant.name) else { continue };
-        let (zone, address) = (Zone::of_component(manifest), config.public_url.as_deref());
-        setup::warn_of_missing(&Setup { client: &client, tenant, manifest, zone, address }).await;
+async fn warn_of_missing(client: Client, registry: Registry, tenants: Tenants, address: Option<String>) {
+    for name in tenants.names() {
+        let (registry, of) = (registry.clone(), name.clone());
+        // One after the other: ten thousand would fill the memory.
+        let manifest = spawn_blocking(move || registry.manifest(&of)).await;
+        let (Ok(Ok(Some(manifest))), Some(tenant)) = (manifest, tenants.get(&name)) else { continue };
+        let (zone, address) = (Zone::of_component(&manifest), address.as_deref());
+        setup::warn_of_missing(&Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address }).await;
     }
 }

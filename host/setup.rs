@@ -102,7 +102,10 @@ pub async fn warn_of_missing(setup: &Setup<'_>) {
     for step in plan(setup).await {
         let missing = match step.state {
             State::There | State::Note => continue,
-            State::Create | State::Change => format!("`tandem setup {tenant}` makes it"),
+            State::Create | State::Change => {
+                let verb = if setup.tenant.rules == RulesFrom::Deployed { "tenant setup" } else { "setup" };
+                format!("`tandem {verb} {tenant}` makes it")
+            }
             State::Missing => step.hint.unwrap_or_default(),
         };
         is_whole = false;

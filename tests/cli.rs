@@ -138,7 +138,7 @@ fn it_knows_its_version() {
 #[test]
 fn a_missing_configuration_is_named() {
     let missing = |name: &str, hint: &str| {
-        fails(&format!(
+        wrong_arguments(&format!(
             "error: reading the configuration `{name}`: No such file or directory (os error 2)\nhint: {hint}\n"
         ))
     };
