@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::config::KEEP_DAYS_MIN;
+use crate::config::{KEEP_DAYS_MIN, Quota};
 use crate::journal::{Journal, Old};
 use crate::model::{EventId, Millis};
 use crate::tenants::Tenants;
@@ -46,30 +46,35 @@ pub async fn run(journal: Journal, tenants: Tenants, mut stopping: watch::Receiv
 
 /// Takes out what is old enough now; gives how many events that were. May be cut off between any two writes.
 pub async fn sweep(journal: &Journal, tenants: &Tenants, now: Millis) -> anyhow::Result<u64> {
-    let (mut after, mut removed) = (EventId(0), 0);
+    let (reading, mut after, mut count) = (journal.clone(), EventId(0), 0);
+    let removed = spawn_blocking(move || reading.read(|reader| reader.removed_tenants())).await??;
     loop {
         let reading = journal.clone();
         let rows = spawn_blocking(move || reading.read(|reader| reader.received(after, EVENTS_PER_READ))).await??;
-        let Some(last) = rows.last() else { return Ok(removed) };
+        let Some(last) = rows.last() else { return Ok(count) };
         after = last.event;
         // Whatever comes after it is younger still.
         let is_last = last.received_at >= ago(now, KEEP_DAYS_MIN);
         let mut old = vec![];
         for row in rows {
-            // Of who is not here nobody has said how long to keep it.
-            let Some(tenant) = tenants.get(&row.tenant) else { continue };
-            let before = ago(now, tenant.limits.keep_days);
+            let keep_days = match tenants.get(&row.tenant) {
+                Some(tenant) => tenant.limits.keep_days,
+                None if removed.contains(&row.tenant) => Quota::default().keep_days,
+                // It may be back tomorrow: of who only does not stand in the configuration nobody has said how long.
+                None => continue,
+            };
+            let before = ago(now, keep_days);
             if row.received_at < before {
                 old.push(Old { event: row.event, before });
             }
         }
         for some in old.chunks(EVENTS_PER_WRITE) {
             let began = Instant::now();
-            removed += journal.remove(some.to_vec()).await?;
+            count += journal.remove(some.to_vec()).await?;
             sleep(began.elapsed() * (SHARE - 1)).await;
         }
         if is_last {
-            return Ok(removed);
+            return Ok(count);
         }
     }
 }

@@ -11,7 +11,7 @@ use host::{Host, TENANT, hostile_component};
 use reqwest::Method;
 use tandem::clock;
 use tandem::config::Quota;
-use tandem::journal::{Appended, Direction, EventRow, Filter, Journal, Mode, Range};
+use tandem::journal::{Appended, Deed, Direction, EventRow, Filter, Journal, Mode, Range};
 use tandem::model::{EventId, Webhook};
 use tandem::retention;
 use tandem::tenants::Tenants;
@@ -337,5 +337,13 @@ async fn what_is_older_than_its_tenant_keeps_leaves_the_journal() {
     let left: Vec<_> = events(&host, "shopify").iter().map(|row| row.event.id).collect();
     assert_eq!(left, [dead, again]);
     assert!(event("say", r#"{"id": 5, "nth": 5}"#).await > again);
+
+    // Of a tenant that is only not there, nothing leaves; of one that was removed, what would leave of any other.
+    tenants.remove(TENANT);
+    let later = clock::now() + 100 * 24 * 3_600_000;
+    assert_eq!(retention::sweep(journal, &tenants, later).await.unwrap(), 0);
+    let deed = Deed { by: "ops".into(), tenant: Some(TENANT.into()), what: "removed".into() };
+    journal.remove_tenant(TENANT, "acme.myshopify.com", deed).await.unwrap();
+    assert_eq!(retention::sweep(journal, &tenants, later).await.unwrap(), 1);
     host.stop().await;
 }

@@ -1,6 +1,8 @@
 //! Tenants that were added over the admin API, as JSON whose secrets are sealed, and those that were removed. Knows no key and
 //! nothing of what an account says.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::operators::{Deed, record};
@@ -79,6 +81,13 @@ impl Reader {
         let mut statement = self.connection.prepare_cached("SELECT account FROM accounts WHERE tenant = ?")?;
         let mut rows = statement.query([tenant])?;
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    /// The names of those that were removed, though others may have them again.
+    pub fn removed_tenants(&self) -> anyhow::Result<HashSet<String>> {
+        let mut statement = self.connection.prepare_cached("SELECT tenant FROM removed_tenants")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The shop of a tenant of this name that was removed.
