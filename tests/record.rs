@@ -192,7 +192,7 @@ async fn what_does_not_run_as_it_did_is_said() {
         ("record 999 -o cases", "error: there is no event 999 in the journal\nhint: `tandem events` lists them\n"),
         (
             "record 1 -o cases --journal no.db",
-            "error: there is no journal `no.db`\nhint: `--journal FILE` names another\n",
+            "error: there is no journal `no.db`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n",
         ),
         (
             "record 1 -o cases --journal town.db",
