@@ -208,7 +208,7 @@ async fn a_tenant_is_added_changed_given_other_secrets_and_removed() {
     );
     desk.ops("tenant remove new --yes")
         .await
-        .is("tenant new is removed; its tokens are revoked, and its events stay in the journal\n");
+        .is("tenant new is removed; what was not over is discarded, its tokens are revoked, and its name stays its shop's\n");
     desk.ops("tenants").await.is("no tenants\n");
     let wrong = desk.file("wrong.toml", table.replace(".toml", "").as_bytes());
     let wrong = desk.ops(&format!("tenant add new {wrong}")).await;

@@ -22,6 +22,16 @@ pub struct Access {
     token_file: Option<PathBuf>,
 }
 
+/// What is shown of a tenant.
+#[derive(clap::Args)]
+pub struct OfTenant {
+    /// The tenant.
+    pub tenant: String,
+    /// The host's answer as it is.
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl Access {
     /// The host, if one is named.
     pub fn host(&self) -> anyhow::Result<Option<Remote>> {

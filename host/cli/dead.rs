@@ -3,22 +3,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::access::confirm;
+use super::access::{OfTenant, confirm};
 use super::operations::{DEAD_LETTERS, DISCARD, RESTART, RETRY};
 use super::table::{count, events, moment};
 use crate::admin::{DeadLetters, Settled};
 use crate::config;
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Operation, Remote};
-
-#[derive(Args)]
-pub struct List {
-    /// The tenant.
-    tenant: String,
-    /// The host's answer as it is.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Args)]
 pub struct Retry {
@@ -78,7 +69,7 @@ struct Filter {
     all: bool,
 }
 
-pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<()> {
+pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(DEAD_LETTERS, &[&tenant], &[], Body::Nothing).await?;
     if json {
         println!("{}", answer.text);

@@ -3,21 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
+use super::access::OfTenant;
 use super::operations::{DIRECT, DIRECTIONS};
 use super::table::{count, moment, table};
 use crate::admin::{Direction, DirectionMode};
 use crate::config;
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
-
-#[derive(Args)]
-pub struct List {
-    /// The tenant.
-    tenant: String,
-    /// The host's answer as it is.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Args)]
 pub struct Direct {
@@ -31,7 +23,7 @@ pub struct Direct {
     why: String,
 }
 
-pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<()> {
+pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(DIRECTIONS, &[&tenant], &[], Body::Nothing).await?;
     if json {
         println!("{}", answer.text);
@@ -58,7 +50,11 @@ pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyho
     let body = json!({ "mode": mode, "why": why });
     let direction: Direction = host.ask(DIRECT, &[&tenant, &source], &[], Body::Json(body)).await?.json()?;
     let waiting = count(usize::try_from(direction.waiting).unwrap_or(usize::MAX), "event");
-    let held = if matches!(direction.mode, DirectionMode::Drop) { "; what was held begins now" } else { "" };
+    let held = if matches!(direction.mode, DirectionMode::Drop) && direction.waiting > 0 {
+        "; what was held begins now"
+    } else {
+        ""
+    };
     println!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::access::Access;
+use super::access::{Access, OfTenant};
 use super::{audit, cases, dead, deploy, directions, shadow, status, targets, tenants, top};
 use crate::admin::DirectionMode;
 
@@ -24,7 +24,7 @@ pub enum Verb {
         verb: tenants::Tenant,
     },
     /// List a tenant's dead letters by cause.
-    Dead(dead::List),
+    Dead(OfTenant),
     /// Take dead letters up again: one, those of a topic or a cause, or all.
     Retry(dead::Retry),
     /// Put dead letters away for good, with a reason.
@@ -32,11 +32,11 @@ pub enum Verb {
     /// Have an event that is under way begin again, on the version that is active now.
     Restart(dead::Restart),
     /// Say of each of a tenant's two systems whether it takes calls.
-    Targets(targets::List),
+    Targets(OfTenant),
     /// Send a target no calls until it is resumed.
     Pause(targets::Pause),
     /// Say of each of a tenant's two directions whether its events run, are held, or are dropped.
-    Directions(directions::List),
+    Directions(OfTenant),
     /// Let the events that come from one system run again; what was held begins in order.
     Run(directions::Direct),
     /// Keep the events that come from one system until they are to run.

@@ -2,21 +2,13 @@
 
 use serde_json::json;
 
+use super::access::OfTenant;
 use super::operations::{PAUSE, TARGETS};
 use super::table::table;
 use crate::admin::Target;
 use crate::config;
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
-
-#[derive(clap::Args)]
-pub struct List {
-    /// The tenant.
-    tenant: String,
-    /// The host's answer as it is.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(clap::Args)]
 pub struct Pause {
@@ -29,7 +21,7 @@ pub struct Pause {
     why: String,
 }
 
-pub async fn list(host: &Remote, List { tenant, json }: List) -> anyhow::Result<()> {
+pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(TARGETS, &[&tenant], &[], Body::Nothing).await?;
     if json {
         println!("{}", answer.text);

@@ -49,7 +49,7 @@ pub enum Tenant {
     Change(Change),
     /// Make on both sides what the active rules need: metafield definitions, and a webhook for every topic.
     Setup(SetUp),
-    /// Take no more webhooks of a tenant and send no more calls. Its events stay in the journal.
+    /// Take no more webhooks of a tenant and send no more calls. What is not over is discarded.
     Remove {
         tenant: String,
         /// Do not ask.
@@ -171,7 +171,9 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
             confirm(&format!("remove tenant {tenant}, the shop {}", account.shop), true, yes)?;
             host.ask(REMOVE_TENANT, &[&tenant], &[], Body::Nothing).await?;
-            println!("tenant {tenant} is removed; its tokens are revoked, and its events stay in the journal");
+            println!(
+                "tenant {tenant} is removed; what was not over is discarded, its tokens are revoked, and its name stays its shop's"
+            );
             Ok(())
         }
         Tenant::Token { tenant, target, file } => {

@@ -62,6 +62,7 @@ async fn ask(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
     let paint = Paint::for_stdout(config::no_color());
     if versions.is_empty() {
         println!("no versions");
+        return Ok(());
     }
     for Version { digest, name, deployed_at, is_active, .. } in &versions {
         let deployed = deployed_at.as_deref().map(table::moment).unwrap_or_default();
