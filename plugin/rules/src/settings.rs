@@ -159,7 +159,7 @@ pub enum Threshold {
     Fulfilled,
 }
 
-/// What the prices of an item mean. Omneo does not say; see "ask a tenant" in the README.
+/// What the prices of an item mean. Omneo does not say; see `docs/omneo-questions.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemPrice {
     Unit,

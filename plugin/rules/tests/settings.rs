@@ -1,4 +1,4 @@
-//! The settings as a whole: that the README's table is the rules' own, that every switch switches, and that what is
+//! The settings as a whole: that the table of docs/reference.md is the rules' own, that every switch switches, and that what is
 //! refused says why. What a value does in detail is tested beside what it is about.
 
 mod conversation;
@@ -11,11 +11,11 @@ use tandem_sdk::{Event, Outcome, Problem, Rules, Value, event, json};
 
 const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
 
-/// The rows of a table of the README's, each as its cells: the first table after a heading.
+/// The rows of a table of docs/reference.md, each as its cells: the first table after a heading.
 fn table(heading: &str) -> Vec<Vec<String>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = std::fs::read_to_string(path).expect("the README can be read");
-    let (_, after) = readme.split_once(&format!("\n{heading}\n")).expect("the README has the heading");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference.md");
+    let reference = std::fs::read_to_string(path).expect("the reference can be read");
+    let (_, after) = reference.split_once(&format!("\n{heading}\n")).expect("the reference has the heading");
     let rows = after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
     rows.skip(2).map(cells).collect()
@@ -50,7 +50,7 @@ fn allowed(at: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_lists_every_setting_with_its_default_and_its_values() {
+fn the_reference_lists_every_setting_with_its_default_and_its_values() {
     let mut listed = BTreeMap::new();
     for row in table("## Settings") {
         for name in quoted(&row[0]).iter().filter(|name| *name != "fields.*") {
@@ -59,7 +59,7 @@ fn the_readme_lists_every_setting_with_its_default_and_its_values() {
             for value in allowed(&at) {
                 let named = quoted(&row[1..].join(" "));
                 let is_named = named.iter().any(|named| named.trim_matches('"') == value);
-                assert!(is_named, "the README does not name the value `{value}` of `{name}`");
+                assert!(is_named, "the reference does not name the value `{value}` of `{name}`");
             }
             assert_eq!(listed.insert(at, default), None, "`{name}` is listed twice");
         }
@@ -70,7 +70,7 @@ fn the_readme_lists_every_setting_with_its_default_and_its_values() {
 }
 
 #[test]
-fn the_readme_lists_every_field_with_its_way() {
+fn the_reference_lists_every_field_with_its_way() {
     let rows = table("### Fields");
     let rows = rows.iter().flat_map(|row| quoted(&row[0]).into_iter().map(|name| (name, row[4].trim_matches('`'))));
     let listed: BTreeMap<_, _> = rows.map(|(name, way)| (format!("/fields/{name}"), json!(way))).collect();
