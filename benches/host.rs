@@ -2,15 +2,19 @@
 //!
 //! `cargo bench --bench host`. Figures depend on the disk; a row of plain `fsync`s is printed beside them.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tandem::config::{Config, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Appended, Journal, Range, Reader};
 use tandem::model::Webhook;
 use tandem::playground::{self, Playground};
 use tandem::replay::{Replay, Require};
+use tandem::serve::Server;
+use tandem::vault::Keys;
 use tandem_standin::{OmneoOptions, ShopifyOptions};
 
 const EVENTS: usize = 20_000;
@@ -20,6 +24,9 @@ const CYCLES: usize = 6_000;
 const PRODUCTS: usize = 300;
 /// Calls to a target at a time. It is the host that is measured, not this limit of its settings.
 const CONCURRENT_CALLS: u64 = 64;
+/// Events of one tenant that wait, and those of another that are measured beside them.
+const WAITING: i64 = 300_000;
+const LIGHT: usize = 100;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -29,6 +36,7 @@ fn main() {
     runtime.block_on(async {
         accept(folder.path(), fsync).await;
         cycle(folder.path()).await;
+        backlog(folder.path()).await;
     });
 }
 
@@ -115,6 +123,129 @@ async fn cycle(folder: &std::path::Path) {
     assert_eq!(report.against(Require::Identical), 0);
     let rate = report.events as f64 / (report.took_ms as f64 / 1e3);
     println!("recorded events replayed: {rate:.0} a second");
+}
+
+/// Accepting, and a whole event of a tenant with little to do, beside another tenant's backlog that is being worked off. Its
+/// events are skipped without a call; each is about an order of its own.
+async fn backlog(folder: &std::path::Path) {
+    let plugin = playground::plugin("timezone = \"UTC\"\n").await.expect("the default rules");
+    let config = two_tenants(&folder.join("backlog.db"));
+    let plugins = || HashMap::from([("light".to_owned(), plugin.clone()), ("flood".to_owned(), plugin.clone())]);
+    let server = Server::start_with(&config, plugins()).await.expect("a host");
+    light(&server, 20).await;
+    let idle = light(&server, LIGHT).await;
+    let calm = accepted(&server).await;
+    server.stop().await.expect("a clean stop");
+    fill(&config.journal);
+    let began = Instant::now();
+    let server = Server::start_with(&config, plugins()).await.expect("a host");
+    println!("restart with {WAITING} events waiting: {:.2} s", began.elapsed().as_secs_f64());
+    let busy = light(&server, LIGHT).await;
+    let beside = accepted(&server).await;
+    let left = server.journal.read(|reader| reader.unfinished_count()).expect("a count");
+    println!("accept, p99 of {SENDERS} senders: {calm:.1} ms; beside {left} waiting: {beside:.1} ms");
+    println!("a light tenant's event, median: {idle:.1} ms; beside the backlog: {busy:.1} ms ({:.1}x)", busy / idle);
+    server.stop().await.expect("a clean stop");
+}
+
+/// The median time from taking in to the end of so many events, one after the other.
+async fn light(server: &Server, events: usize) -> f64 {
+    let mut took = vec![];
+    for _ in 0..events {
+        let began = Instant::now();
+        let appended = server.journal.append(test_order("light")).await.expect("an append");
+        let Appended::Accepted(event) = appended else { panic!("{appended:?}") };
+        let is_over = |reader: &Reader| Ok(reader.show(event)?.is_some_and(|(row, _)| row.outcome.is_some()));
+        while !server.journal.read(is_over).expect("the journal") {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took[took.len() / 2].as_secs_f64() * 1e3
+}
+
+/// The 99th percentile of accepting by many senders at once, in milliseconds.
+async fn accepted(server: &Server) -> f64 {
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..SENDERS {
+        let journal = server.journal.clone();
+        senders.spawn(async move {
+            let mut took = vec![];
+            for _ in 0..20 {
+                let began = Instant::now();
+                journal.append(test_order("light")).await.expect("an append");
+                took.push(began.elapsed());
+            }
+            took
+        });
+    }
+    let mut took: Vec<Duration> = senders.join_all().await.into_iter().flatten().collect();
+    took.sort();
+    took[took.len() * 99 / 100].as_secs_f64() * 1e3
+}
+
+/// Puts the backlog into a journal.
+fn fill(journal: &std::path::Path) {
+    let connection = rusqlite::Connection::open(journal).expect("the journal");
+    let order = test_order("flood");
+    let fill = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+        INSERT INTO events (tenant, source, topic, occurred_at, received_at, api_version, payload, place)
+        SELECT ?2, ?3, ?4, ?5, ?6, ?7, json_set(?8, '$.id', 900000000 + n), (SELECT last FROM places) + n FROM n";
+    let values = rusqlite::params![
+        WAITING,
+        order.tenant,
+        order.source,
+        order.topic,
+        order.occurred_at,
+        order.received_at,
+        order.api_version,
+        order.payload
+    ];
+    connection.execute(fill, values).expect("a backlog");
+    connection.execute("UPDATE places SET last = last + ?", [WAITING]).expect("its places");
+}
+
+fn test_order(tenant: &str) -> Webhook {
+    Webhook {
+        tenant: tenant.into(),
+        source: "shopify".into(),
+        topic: "orders/create".into(),
+        delivery_id: None,
+        occurred_at: "2026-11-02T09:00:00Z".into(),
+        received_at: tandem::clock::now(),
+        api_version: "2026-07".into(),
+        payload: include_str!("../tests/cases/shopify/orders-create/a-test-order-is-skipped/payload.json").into(),
+    }
+}
+
+fn two_tenants(journal: &std::path::Path) -> Config {
+    let peer = Peer {
+        url: "https://127.0.0.1:9".into(),
+        token: "t".repeat(40),
+        webhook_secrets: vec!["s".repeat(40).as_str().into()],
+        per_minute: None,
+    };
+    let tenant = |name: &str| Tenant {
+        name: name.into(),
+        shop: format!("{name}.myshopify.com"),
+        rules: RulesFrom::Deployed,
+        shopify: peer.clone(),
+        omneo: peer.clone(),
+        limits: Quota::default(),
+    };
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        journal: journal.to_owned(),
+        body_bytes_max: 2 << 20,
+        allow: vec![],
+        delivery: tandem::config::Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
+        public_url: None,
+        tenants: vec![tenant("light"), tenant("flood")],
+        keys: Keys::default(),
+        admin: None,
+        relink: vec![],
+    }
 }
 
 fn webhook(n: usize) -> Webhook {

@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url, redirect};
 
-use crate::config::{Peer, check_url};
+use crate::config::{Delivery, Peer, check_url};
 use crate::model::{self, Answer, Call, Request};
 use crate::retry::Outcome;
 
@@ -34,7 +34,14 @@ impl Client {
         // Installing it twice is no mistake: it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder();
+            // What is written to a connection that is closed must not arrive after everybody thinks that it cannot.
+            #[cfg(target_os = "linux")]
+            let builder = {
+                let unacknowledged_ms = Delivery::unacknowledged_ms(timeout_ms);
+                builder.tcp_user_timeout(Duration::from_millis(unacknowledged_ms))
+            };
+            builder
                 .timeout(Duration::from_millis(timeout_ms))
                 .connect_timeout(CONNECT_TIMEOUT.min(Duration::from_millis(timeout_ms)))
                 // A redirect would take the credentials to another address.

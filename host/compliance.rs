@@ -30,13 +30,6 @@ pub enum Duty {
     Scopes,
 }
 
-/// What came of a duty: how its event ends, and the events that have been ended with it.
-#[derive(Debug)]
-pub struct Fulfilled {
-    pub end: End,
-    pub over: Vec<EventId>,
-}
-
 /// What the host has to do about an event itself, if anything.
 pub fn duty(webhook: &Webhook) -> Option<Duty> {
     duty_of(&webhook.source, &webhook.topic)
@@ -78,22 +71,22 @@ pub fn key(reader: &Reader, event: &Event, duty: Duty, asked: Option<Entity>) ->
     Ok(entity)
 }
 
-/// Does a duty, once the rules have said how its event ends. May be done again: the end is the same.
+/// Does a duty, once the rules have said how its event ends; gives how it ends. May be done again: the end is the same.
 pub async fn fulfil(
     journal: &Journal,
     manifest: &Manifest,
     duty: Duty,
     event: &Event,
     end: End,
-) -> anyhow::Result<Fulfilled> {
+) -> anyhow::Result<End> {
     if end.outcome.is_dead_letter() {
         let reason = match duty {
             Duty::RedactCustomer => format!("{}; the journal is redacted when this is retried and done", end.reason),
             _ => end.reason,
         };
-        return Ok(Fulfilled { end: End { reason, ..end }, over: vec![] });
+        return Ok(End { reason, ..end });
     }
-    let (mut over, mut outcome) = (vec![], Outcome::Done);
+    let mut outcome = Outcome::Done;
     let said = match duty {
         Duty::RedactCustomer | Duty::ShowCustomer => match Subject::read(&event.webhook.payload) {
             Err(why) => {
@@ -104,7 +97,7 @@ pub async fn fulfil(
             Ok(subject) => show_customer(journal, event, subject).await?,
         },
         Duty::RedactShop => {
-            over = redact_shop(journal, event).await?;
+            redact_shop(journal, event).await?;
             let redacted = journal.read(|reader| reader.redacted_by(event.id))?;
             format!("{}, and everything remembered", counted(redacted))
         }
@@ -116,7 +109,7 @@ pub async fn fulfil(
         Duty::Scopes => scopes(&event.webhook.payload, manifest),
     };
     let reason = if end.reason.is_empty() { said } else { format!("{}; {said}", end.reason) };
-    Ok(Fulfilled { end: End { outcome, reason, ..end }, over })
+    Ok(End { outcome, reason, ..end })
 }
 
 async fn redact_customer(journal: &Journal, event: &Event, subject: Subject) -> anyhow::Result<String> {
@@ -153,7 +146,7 @@ fn own_names(journal: &Journal, event: &Event) -> anyhow::Result<BTreeSet<String
 
 /// Everything of the tenant, from before this event and itself. What is not over is not brought to an end: the app has no
 /// access any more.
-async fn redact_shop(journal: &Journal, event: &Event) -> anyhow::Result<Vec<EventId>> {
+async fn redact_shop(journal: &Journal, event: &Event) -> anyhow::Result<()> {
     let (searching, tenant, by) = (journal.clone(), event.webhook.tenant.clone(), event.id);
     let events = tokio::task::spawn_blocking(move || searching.read(|reader| reader.unredacted(&tenant, by)));
     journal.redact(by, &events.await??).await?;

@@ -56,8 +56,22 @@ pub struct Delivery {
     pub timeout_ms: u64,
     /// The delay before each further attempt; when they are used up, the call is given up.
     pub retry_delays_ms: Vec<u64>,
-    /// How long after an attempt of unknown fate the rules are told so. Not shorter than the timeout.
+    /// How long an attempt of unknown fate may take effect, its connection aside. Not shorter than the timeout.
     pub quiet_ms: u64,
+}
+
+impl Delivery {
+    /// How long the system goes on trying to deliver what was written to a connection that is closed. Shorter than the
+    /// timeout, and part of [`Delivery::settled_ms`], so that nothing arrives after that.
+    pub const fn unacknowledged_ms(timeout_ms: u64) -> u64 {
+        timeout_ms.div_ceil(4)
+    }
+
+    /// How long after its beginning an attempt of unknown fate may take effect: longer than its timeout and whatever the
+    /// system delivers after it.
+    pub fn settled_ms(&self) -> u64 {
+        self.quiet_ms.max(self.timeout_ms).saturating_add(Self::unacknowledged_ms(self.timeout_ms))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -312,6 +326,19 @@ rules = "acme.toml"
 shopify = { token = "env:TOKEN", webhook_secrets = ["a", "b"] }
 omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_secrets = ["c"] }
 "#;
+
+    /// Whatever is configured: its connection is closed after the timeout, and what the system still delivers arrives before
+    /// anybody thinks that nothing can.
+    #[test]
+    fn nothing_arrives_after_an_attempt_is_settled() {
+        for timeout_ms in [1, 3, 1_000, 5_000, 20_000, u64::MAX] {
+            for quiet_ms in [0, timeout_ms, timeout_ms.saturating_add(1)] {
+                let delivery = Delivery { timeout_ms, retry_delays_ms: vec![], quiet_ms };
+                let last = timeout_ms.saturating_add(Delivery::unacknowledged_ms(timeout_ms));
+                assert!(delivery.settled_ms() >= last && last >= timeout_ms, "{delivery:?}");
+            }
+        }
+    }
 
     fn read(text: &str) -> Result<Config, String> {
         let token = |name: &str| (name == "TOKEN").then(|| "secret".to_owned());

@@ -170,6 +170,8 @@ impl Delivery {
             drop(slot);
             let outcome = target.understand(outcome);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
+            // Without an answer it may still take effect.
+            let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
@@ -183,7 +185,8 @@ impl Delivery {
                 Decision::Reply(reply) => return self.journal.reply(due, Some((attempt, said)), reply).await,
                 Decision::Again { after_ms, counts } => {
                     attempts -= u32::from(counted && !counts);
-                    self.journal.attempted(attempt, format!("{said}; again in {}", seconds(after_ms))).await?;
+                    let said = format!("{said}; again in {}", seconds(after_ms));
+                    self.journal.attempted(due, attempt, said, is_settled).await?;
                     if self.unless_stopped(sleep(Duration::from_millis(after_ms))).await.is_none() {
                         return Ok(());
                     }
@@ -193,7 +196,8 @@ impl Delivery {
                 }
                 Decision::Pause(why) => {
                     attempts -= 1;
-                    self.journal.attempted(attempt, format!("{said}; {} is paused", due.call.target)).await?;
+                    let noted = format!("{said}; {} is paused", due.call.target);
+                    self.journal.attempted(due, attempt, noted, is_settled).await?;
                     let cause = if is_unauthorized { Cause::Unauthorized } else { Cause::Locked };
                     target.pause(cause, format!("{} answers {why}", due.call.target));
                     let now = self.tenants.get(&due.tenant);
@@ -206,7 +210,7 @@ impl Delivery {
                 Decision::GiveUp(why) => {
                     tracing::warn!(blame = "peer", "given up; `tandem events {}` says why", due.event);
                     let failure = Failure::new(Blame::Peer, format!("{}: {why}", due.call.line()));
-                    return self.journal.give_up(due, attempt, said, failure).await;
+                    return self.journal.give_up(due, attempt, said, is_settled, failure).await;
                 }
             }
         }
@@ -236,7 +240,7 @@ impl Delivery {
         why: &str,
         since: i64,
     ) -> anyhow::Result<()> {
-        let quiet_ms = i64::try_from(self.settings.quiet_ms).unwrap_or(i64::MAX);
+        let quiet_ms = i64::try_from(self.settings.settled_ms()).unwrap_or(i64::MAX);
         let left = since.saturating_add(quiet_ms).saturating_sub(clock::now()).clamp(0, quiet_ms);
         if self.unless_stopped(sleep(Duration::from_millis(left as u64))).await.is_none() {
             return Ok(());

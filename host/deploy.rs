@@ -94,11 +94,7 @@ impl Versions {
         self.known(tenant)?;
         let prepared = self.registry.prepare(how).await?;
         let _drained = if drain { Some(self.drained(tenant).await?) } else { None };
-        let activated = self.registry.make_current(prepared).await?;
-        if activated.replaced.is_none() {
-            self.lanes.go(tenant)?;
-        }
-        Ok(activated)
+        self.registry.make_current(prepared).await
     }
 
     /// Makes the version current that was before the active one; `expected` is the one to be left.

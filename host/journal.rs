@@ -11,12 +11,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock;
-use crate::engine::Usage;
 use crate::metrics::Metrics;
 use crate::model::{
-    Blame, Call, CallId, Effect, End, Entity, EntityId, Event, EventId, Failure, Millis, Names, Outcome, Reply, RunId,
-    Webhook,
+    Blame, Call, CallId, Effect, Entity, EntityId, EventId, Failure, Millis, Outcome, Reply, RunId, Webhook, is_duty,
 };
+use crate::scheduler::{Input, Keyed, Opened, Place, System};
 
 mod accounts;
 mod cases;
@@ -28,6 +27,7 @@ mod intake;
 mod keep;
 mod names;
 mod operators;
+mod orders;
 mod paused;
 mod reader;
 mod recorded;
@@ -41,22 +41,24 @@ mod writer;
 
 pub use cases::Files;
 pub use dead::{DeadLetters, Which};
-pub use directions::{Directed, Direction, Directions, Mode, Passing};
+pub use directions::{Direction, Directions, Mode};
 pub use fixed::Change;
 pub use intake::Terms;
 pub use keep::{Old, Received};
-pub use names::Joined;
 pub use operators::{Deed, Token};
+pub use orders::{Asked, At, Begun, Fact, Known, Orders, Over, With};
 pub use paused::Paused;
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
 pub use recorded::{Range, Recorded, Run, Span};
 pub use redact::{Redacted, Texts};
 pub use repair::{Chosen, IsOwn, REPLAYED_MAX, Unchosen, Wanted};
-pub use runs::{By, Closed};
+pub use runs::Written;
 pub use shadows::Shadow;
 pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configured, Moved, VersionRow};
 use writer::Writer;
 
+/// Statements that stay prepared: more than there are.
+const STATEMENTS_KEPT: usize = 256;
 /// Milliseconds that a connection waits for another process' write.
 const BUSY_MS: u64 = 5_000;
 
@@ -72,26 +74,23 @@ pub struct Journal {
 
 /// What the stages are told as it happens. After a restart each begins with what is not over.
 pub struct Feeds {
-    pub events: UnboundedReceiver<Arrived>,
+    /// For the schedulers of all tenants, in the order in which it happened.
+    pub facts: UnboundedReceiver<Fact>,
     pub calls: UnboundedReceiver<Due>,
-    pub replies: UnboundedReceiver<Answered>,
     pub pauses: UnboundedReceiver<Paused>,
-    pub directions: UnboundedReceiver<Directed>,
 }
 
 struct Senders {
-    events: UnboundedSender<Arrived>,
+    facts: UnboundedSender<Fact>,
     calls: UnboundedSender<Due>,
-    replies: UnboundedSender<Answered>,
     pauses: UnboundedSender<Paused>,
-    directions: UnboundedSender<Directed>,
 }
 
-/// An event to be handled.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Arrived {
-    pub event: EventId,
-    pub tenant: String,
+impl Senders {
+    fn tell(&self, tenant: &str, input: Input) {
+        // Whoever is told is gone when the host stops.
+        let _ = self.facts.send(Fact { tenant: tenant.to_owned(), input, with: With::Nothing });
+    }
 }
 
 /// A call to be sent.
@@ -110,41 +109,11 @@ pub struct Due {
     pub unknown_since: Option<Millis>,
 }
 
-/// A run whose last calls have all been answered, or one of them given up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answered {
-    pub event: EventId,
-    pub run: RunId,
-    pub tenant: String,
-    pub given_up: Option<Failure>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Appended {
     Accepted(EventId),
     /// It had arrived before, as this event.
     Duplicate(EventId),
-}
-
-/// An event and the lane it belongs to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Keyed {
-    pub event: EventId,
-    pub lane: Joined,
-    /// Entities that it comes after.
-    pub after: Vec<EntityId>,
-}
-
-/// An event with a run to go on with.
-#[derive(Debug)]
-pub struct Begun {
-    pub run: RunId,
-    /// The digest of the rules that it began with, and that it is to end with.
-    pub version: String,
-    pub event: Event,
-    pub memory: Vec<String>,
-    /// `None` while calls of the run wait for a reply.
-    pub replies: Option<Vec<Vec<Reply>>>,
 }
 
 #[derive(Debug)]
@@ -169,7 +138,7 @@ impl Journal {
         schema::prepare(&mut connection, path).with_context(what)?;
         // A crash may have left in it what was redacted.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         let (writer, thread) = Writer::start(connection)?;
         let (journal, feeds) = Self::around(writer, path.to_owned());
         journal.read(|reader| {
@@ -177,9 +146,6 @@ impl Journal {
                 let _ = journal.feeds.pauses.send(paused);
             }
             reader.directions()?.into_iter().for_each(|direction| journal.directions.set(direction));
-            for arrived in reader.unfinished()? {
-                let _ = journal.feeds.events.send(arrived);
-            }
             for due in reader.unanswered()? {
                 let _ = journal.feeds.calls.send(due);
             }
@@ -194,7 +160,7 @@ impl Journal {
         let mut connection = Connection::open_in_memory().context("opening a journal in memory")?;
         connection.execute_batch("PRAGMA foreign_keys = ON").context("opening a journal in memory")?;
         schema::prepare(&mut connection, Path::new(":memory:")).context("opening a journal in memory")?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(Self::around(Writer::here(connection), PathBuf::new()))
     }
 
@@ -204,25 +170,17 @@ impl Journal {
     }
 
     fn around(writer: Writer, path: PathBuf) -> (Self, Feeds) {
-        let (events, events_feed) = unbounded_channel();
+        let (facts, facts_feed) = unbounded_channel();
         let (calls, calls_feed) = unbounded_channel();
-        let (replies, replies_feed) = unbounded_channel();
         let (pauses, pauses_feed) = unbounded_channel();
-        let (directions, directions_feed) = unbounded_channel();
         let journal = Self {
             writer,
             readers: Arc::new(Readers { path, idle: Mutex::default() }),
-            feeds: Arc::new(Senders { events, calls, replies, pauses, directions }),
+            feeds: Arc::new(Senders { facts, calls, pauses }),
             directions: Arc::default(),
             metrics: Metrics::default(),
         };
-        let feeds = Feeds {
-            events: events_feed,
-            calls: calls_feed,
-            replies: replies_feed,
-            pauses: pauses_feed,
-            directions: directions_feed,
-        };
+        let feeds = Feeds { facts: facts_feed, calls: calls_feed, pauses: pauses_feed };
         (journal, feeds)
     }
 
@@ -250,68 +208,6 @@ impl Journal {
         result
     }
 
-    /// Records what events are about, in this order, and finds the lane of each that is not over.
-    pub async fn key(&self, tenant: &str, keys: Vec<(EventId, Entity)>) -> anyhow::Result<Vec<Keyed>> {
-        let tenant = tenant.to_owned();
-        self.writer
-            .write_soon(move |tx| {
-                let keyed = keys.into_iter().map(|(event, entity)| key(tx, &tenant, event, &entity));
-                keyed.filter_map(Result::transpose).collect()
-            })
-            .await
-    }
-
-    /// Gives the entity of an event these names too. `Err` says which two names of one kind that would give it.
-    pub async fn claim(&self, tenant: &str, lane: EntityId, names: Names) -> anyhow::Result<Result<Joined, String>> {
-        let tenant = tenant.to_owned();
-        self.writer.write_soon(move |tx| names::learn(tx, &tenant, lane, &names)).await
-    }
-
-    /// Opens a run of an event on the version that is active now, or goes on with the open one if memory has not changed
-    /// since. `None`: the event is over.
-    pub async fn begin(&self, event: EventId, lane: EntityId) -> anyhow::Result<Option<Begun>> {
-        self.writer.write_soon(move |tx| runs::begin(tx, event, lane)).await
-    }
-
-    /// Closes the open run of an event; the next one begins with nothing.
-    pub async fn drop_run(&self, event: EventId) -> anyhow::Result<()> {
-        self.writer.write_soon(move |tx| drop_open_runs(tx, event)).await
-    }
-
-    /// Adds the next pass of calls to a run, each with what its target's requests are written for. When this returns they are on disk and on their way.
-    pub async fn send(
-        &self,
-        run: RunId,
-        event: EventId,
-        tenant: &str,
-        calls: Vec<(Call, String)>,
-        asked: Asked,
-    ) -> anyhow::Result<()> {
-        let feeds = self.feeds.clone();
-        let tenant = tenant.to_owned();
-        self.writer
-            .write(
-                move |tx| {
-                    // Without that, what another stage has ended meanwhile would go on.
-                    if record_ask(tx, run, &asked)? {
-                        runs::send(tx, run, event, &tenant, &calls)
-                    } else {
-                        Ok((vec![], None))
-                    }
-                },
-                move |(due, answered)| {
-                    for due in due {
-                        let _ = feeds.calls.send(due.clone());
-                    }
-                    if let Some(answered) = answered {
-                        let _ = feeds.replies.send(answered.clone());
-                    }
-                },
-            )
-            .await?;
-        Ok(())
-    }
-
     /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more, or has its reply.
     pub async fn attempt(&self, due: &Due) -> anyhow::Result<Option<i64>> {
         let (call, run, now) = (due.id, due.run, clock::now());
@@ -334,137 +230,134 @@ impl Journal {
         }
     }
 
-    /// Records how an attempt ended that was not the last.
-    pub async fn attempted(&self, attempt: i64, outcome: String) -> anyhow::Result<()> {
-        let now = clock::now();
-        self.writer.write_soon(move |tx| end_attempt(tx, attempt, &outcome, now)).await
+    /// Records how an attempt ended that was not the last. An answer settles it; without one it may still take effect.
+    pub async fn attempted(&self, due: &Due, attempt: i64, outcome: String, is_settled: bool) -> anyhow::Result<()> {
+        let (about, now) = (due.clone(), clock::now());
+        let end = move |tx: &Transaction| {
+            end_attempt(tx, attempt, &outcome, is_settled, now)?;
+            is_quiet(tx, &about)
+        };
+        self.record_attempt(due, end).await
     }
 
     /// Records the reply to a call, and tells when its run can be asked again.
     pub async fn reply(&self, due: &Due, attempt: Option<(i64, String)>, reply: Reply) -> anyhow::Result<()> {
-        let feeds = self.feeds.clone();
-        let answered = Answered { event: due.event, run: due.run, tenant: due.tenant.clone(), given_up: None };
-        let (call, run, now) = (due.id, due.run, clock::now());
+        let (about, now) = (due.clone(), clock::now());
         let complete = move |tx: &Transaction| {
             if let Some((attempt, outcome)) = attempt {
-                end_attempt(tx, attempt, &outcome, now)?;
+                end_attempt(tx, attempt, &outcome, true, now)?;
             }
             // What is redacted stays so, whoever answers now.
             let is_first = tx
                 .prepare_cached("UPDATE calls SET reply = ? WHERE id = ? AND call <> '' AND reply IS NULL")?
-                .execute(params![to_json(&reply)?, call.0])?
+                .execute(params![to_json(&reply)?, about.id.0])?
                 == 1;
             let waiting: bool = tx
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM calls WHERE run = ? AND reply IS NULL)")?
-                .query_row([run.0], |row| row.get(0))?;
-            Ok(is_first && !waiting)
+                .query_row([about.run.0], |row| row.get(0))?;
+            let quiet = is_quiet(tx, &about)?;
+            let replied = || (is_first && !waiting).then_some(Input::Replied { event: about.event, run: about.run });
+            Ok(quiet.or_else(replied))
         };
-        if self.writer.write_soon(complete).await? {
-            let _ = feeds.replies.send(answered);
-        }
-        Ok(())
+        self.record_attempt(due, complete).await
     }
 
-    /// Tells that a call will not be sent again.
-    pub async fn give_up(&self, due: &Due, attempt: i64, outcome: String, failure: Failure) -> anyhow::Result<()> {
-        let now = clock::now();
-        self.writer.write_soon(move |tx| end_attempt(tx, attempt, &outcome, now)).await?;
-        let answered = Answered { event: due.event, run: due.run, tenant: due.tenant.clone(), given_up: Some(failure) };
-        let _ = self.feeds.replies.send(answered);
-        Ok(())
-    }
-
-    /// Records what an ask used, logged and named that no pass of calls and no end came of.
-    pub async fn asked(&self, run: RunId, asked: Asked) -> anyhow::Result<()> {
-        self.writer.write_soon(move |tx| record_ask(tx, run, &asked)).await.map(drop)
-    }
-
-    /// Ends an event by its rules' word. Gives the lanes it turned out to share, if its names are its own; `None`: the
-    /// run does not count any more, and the event begins again.
-    pub async fn end(
+    /// Records that a call will not be sent again, and tells so.
+    pub async fn give_up(
         &self,
-        run: RunId,
-        event: EventId,
-        lane: EntityId,
-        tenant: &str,
-        end: End,
-        asked: Asked,
-    ) -> anyhow::Result<Option<Joined>> {
-        let tenant = tenant.to_owned();
-        let end = move |tx: &Transaction| {
-            if !record_ask(tx, run, &asked)? {
-                let joined = is_over(tx, event)?.then_some(Joined { entity: lane, from: vec![] });
-                return Ok((joined, false));
-            }
-            let version: String =
-                tx.prepare_cached("SELECT version FROM runs WHERE id = ?")?.query_row([run.0], |row| row.get(0))?;
-            let learned = names::learn(tx, &tenant, lane, &end.names)?;
-            let joined = learned.clone().unwrap_or(Joined { entity: lane, from: vec![] });
-            let remembered = match &end.memory {
-                Some(memory) => Some(remember(tx, joined.entity, event, memory)?),
-                None => None,
-            };
-            let (outcome, blame, reason) = match learned {
-                Ok(_) => (end.outcome, blame_of(end.outcome), end.reason),
-                Err(two) => {
-                    (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason))
-                }
-            };
-            tx.prepare_cached("UPDATE runs SET state = 'ended', remembered = ? WHERE id = ?")?
-                .execute(params![remembered, run.0])?;
-            let redacted_by = finish(tx, event, outcome, blame, &reason, Some(&version))?;
-            // In the end only: the rules may have been asked with what they remembered until now.
-            if redacted_by == Some(event) {
-                redact::forget(tx, joined.entity, event)?;
-            }
-            Ok((Some(joined), redacted_by.is_some()))
+        due: &Due,
+        attempt: i64,
+        outcome: String,
+        is_settled: bool,
+        failure: Failure,
+    ) -> anyhow::Result<()> {
+        let (about, now) = (due.clone(), clock::now());
+        let give_up = move |tx: &Transaction| {
+            end_attempt(tx, attempt, &outcome, is_settled, now)?;
+            let given_up = "UPDATE calls SET given_up = ? WHERE id = ? AND call <> '' AND reply IS NULL";
+            tx.prepare_cached(given_up)?.execute(params![to_json(&failure)?, about.id.0])?;
+            let quiet = is_quiet(tx, &about)?;
+            Ok(Some(quiet.unwrap_or(Input::Replied { event: about.event, run: about.run })))
         };
-        let (joined, redacted) = self.writer.write(end, |_| ()).await?;
-        if redacted {
-            self.empty_log().await?;
-        }
-        Ok(joined)
+        self.record_attempt(due, give_up).await
     }
 
-    /// Ends an event without its rules' word: it is skipped, or has failed.
-    pub async fn close(
+    async fn record_attempt(
         &self,
-        event: EventId,
-        by: By,
-        outcome: Outcome,
-        blame: Option<Blame>,
-        reason: String,
-    ) -> anyhow::Result<Closed> {
-        let close = move |tx: &Transaction| {
-            let Some(version) = runs::closes(tx, event, &by)? else {
-                let closed = if is_over(tx, event)? { Closed::Over(None) } else { Closed::Again };
-                return Ok((closed, None));
-            };
-            drop_open_runs(tx, event)?;
-            let redacted_by = finish(tx, event, outcome, blame, &reason, version.as_deref())?;
-            Ok((Closed::Over(version), redacted_by))
+        due: &Due,
+        record: impl FnOnce(&Transaction) -> rusqlite::Result<Option<Input>> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (feeds, tenant) = (self.feeds.clone(), due.tenant.clone());
+        let tell = move |input: &Option<Input>| {
+            if let Some(input) = input {
+                feeds.tell(&tenant, input.clone());
+            }
         };
-        let (closed, redacted_by) = self.writer.write(close, |_| ()).await?;
-        if redacted_by.is_some() {
-            self.empty_log().await?;
-        }
-        Ok(closed)
+        self.writer.write_soon_and(record, tell).await.map(drop)
     }
 }
 
-/// What an ask used and logged, and the names it gave.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    pub usage: Usage,
-    pub log: Vec<String>,
-    pub names: Names,
+/// An attempt of a call was the last of which something may still take effect in a run that was dropped.
+fn is_quiet(tx: &Transaction, due: &Due) -> rusqlite::Result<Option<Input>> {
+    let is_dropped: bool = tx
+        .prepare_cached("SELECT state = 'dropped' FROM runs WHERE id = ?")?
+        .query_row([due.run.0], |row| row.get(0))?;
+    // Attempts of long ago have no end if their host was killed; a scheduler does not wait for them so long.
+    let is_quiet = is_dropped && due.call.effect != Effect::Read && !runs::is_in_flight(tx, due.event, 0)?;
+    Ok(is_quiet.then_some(Input::Quiet { event: due.event }))
 }
 
-fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<Appended> {
+/// The last place of all.
+fn next_place(tx: &Transaction) -> rusqlite::Result<Place> {
+    tx.prepare_cached("UPDATE places SET last = last + 1 RETURNING last")?.query_row([], |row| row.get(0).map(Place))
+}
+
+/// An event that is not over, as its tenant's scheduler wants to know it. Attempts from before `since` are settled.
+fn opened(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Opened> {
+    let in_flight = runs::is_in_flight(tx, event, since)?;
+    tx.prepare_cached(
+        "SELECT place, source, topic, EXISTS (SELECT 1 FROM runs JOIN calls ON calls.run = runs.id
+             WHERE runs.event = events.id AND runs.state = 'open') FROM events WHERE id = ?",
+    )?
+    .query_row([event.0], |row| {
+        let (source, topic): (String, String) = (row.get(1)?, row.get(2)?);
+        Ok(Opened {
+            event,
+            place: Place(row.get(0)?),
+            source: System::named(&source),
+            is_duty: is_duty(&source, &topic),
+            has_asked: row.get(3)?,
+            in_flight,
+        })
+    })
+}
+
+/// Takes an event up again that is over.
+fn reopen(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
+    drop_open_runs(tx, event)?;
+    tx.prepare_cached(
+        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL WHERE id = ?",
+    )?
+    .execute([event.0])
+    .map(drop)
+}
+
+/// The same, behind all that is there.
+fn reopen_last(tx: &Transaction, event: EventId) -> rusqlite::Result<Opened> {
+    reopen(tx, event)?;
+    let place = next_place(tx)?;
+    tx.prepare_cached("UPDATE events SET place = ? WHERE id = ?")?.execute([place.0, event.0])?;
+    opened(tx, event, 0)
+}
+
+/// Gives what is told of an event that is new, too.
+fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(Appended, Option<Opened>)> {
+    let place = next_place(tx)?;
     let inserted = tx
         .prepare_cached(
-            "INSERT INTO events (tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO events
+                 (tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload, place)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             webhook.tenant,
@@ -474,15 +367,19 @@ fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<Appended> {
             webhook.occurred_at,
             webhook.received_at,
             webhook.api_version,
-            webhook.payload
+            webhook.payload,
+            place.0
         ])?;
     if inserted == 1 {
-        return Ok(Appended::Accepted(EventId(tx.last_insert_rowid())));
+        let (event, source) = (EventId(tx.last_insert_rowid()), System::named(&webhook.source));
+        let is_duty = is_duty(&webhook.source, &webhook.topic);
+        let opened = Opened { event, place, source, is_duty, has_asked: false, in_flight: false };
+        return Ok((Appended::Accepted(event), Some(opened)));
     }
     tx.query_row(
         "SELECT id FROM events WHERE tenant = ? AND source = ? AND delivery_id = ?",
         params![webhook.tenant, webhook.source, webhook.delivery_id],
-        |row| Ok(Appended::Duplicate(EventId(row.get(0)?))),
+        |row| Ok((Appended::Duplicate(EventId(row.get(0)?)), None)),
     )
 }
 
@@ -551,14 +448,18 @@ fn is_over(tx: &Transaction, event: EventId) -> rusqlite::Result<bool> {
     tx.prepare_cached("SELECT outcome IS NOT NULL FROM events WHERE id = ?")?.query_row([event.0], |row| row.get(0))
 }
 
-fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE runs SET state = 'dropped' WHERE event = ? AND state = 'open'")?.execute([event.0])?;
-    Ok(())
+/// Gives how many there were.
+fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<usize> {
+    tx.prepare_cached("UPDATE runs SET state = 'dropped' WHERE event = ? AND state = 'open'")?.execute([event.0])
 }
 
-fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, now: Millis) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE attempts SET ended_at = ?, outcome = ? WHERE id = ? AND outcome IS NOT 'redacted'")?
-        .execute(params![now, outcome, attempt])?;
+fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, is_settled: bool, now: Millis) -> rusqlite::Result<()> {
+    // What is redacted stays so.
+    tx.prepare_cached(
+        "UPDATE attempts SET ended_at = ?1, is_unsettled = ?3,
+             outcome = CASE WHEN outcome IS 'redacted' THEN outcome ELSE ?2 END WHERE id = ?4",
+    )?
+    .execute(params![now, outcome, !is_settled, attempt])?;
     Ok(())
 }
 

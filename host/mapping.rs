@@ -1,78 +1,91 @@
-//! Mapping: finds the lane of each event, asks the rules about it until it is over, and journals what they say.
+//! Mapping: has each event asked about until it is over, as its tenant's scheduler says.
 //!
-//! Knows the journal, the lanes and which version of the rules to ask; never sends anything. One task per tenant, so that
-//! no tenant waits for another's lanes.
+//! Drives the schedulers: hands their orders to the journal and their asks to the rules, tells them what came of both, and
+//! decides nothing. Never sends anything. One task per tenant, so that no tenant waits for another's lanes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinSet, spawn_blocking};
-use tracing::{Instrument as _, Span, field};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{Span, field};
 
-use crate::check::{self, checked};
 use crate::compliance::{self, Duty};
 use crate::engine;
-use crate::journal::{Answered, Arrived, Asked, Begun, By, Closed, Directed, Journal};
-use crate::lanes::Lanes;
-use crate::model::{Blame, Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId};
-use crate::registry::Registry;
+use crate::journal::{Asked, At, Begun, Deed, Fact, Journal, Known, Mode, Orders, Over, With};
+use crate::model::{Blame, Effect as CallEffect, Event, EventId, Failure, Names, Next, RunId};
+use crate::registry::{Refused, Registry};
 use crate::rules::{Plugin, short};
+use crate::scheduler::{Answer, Closer, Effect, Input, Limits, Order, Scheduler, Sending, System, Ticket, Try};
 use crate::tenants::Tenants;
 
-mod aside;
+mod ask;
 mod keys;
 mod swap;
 
-use aside::Aside;
+use swap::Request;
 pub use swap::{Control, Drained, Requests, requests};
-use swap::{Held, Request, Trial};
 
-/// Events whose lane is found in one write.
-const KEYED_AT_ONCE_MAX: usize = 256;
-/// Restarts of an event because another turned out to be about the same entity.
-const RESTARTS_MAX: u32 = 20;
-/// How long an event whose journal could not be written waits for another try.
+/// How long an order that the journal could not carry out waits for another try.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 /// Asks of all tenants at a time. Each takes an instance of the pool and a core.
 const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
-/// Events of a tenant that are in memory to be asked about; a backlog stays on disk.
-const LOADED_MAX: usize = 128;
 /// Tenants whose events are given a lane at a time. Each takes an instance, too.
 const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 
-/// What the lanes are told, and by whom they are asked for something.
+/// What the schedulers are told, and by whom they are asked for something.
 pub struct Feeds {
-    pub arrived: UnboundedReceiver<Arrived>,
-    pub answered: UnboundedReceiver<Answered>,
-    pub directed: UnboundedReceiver<Directed>,
+    pub facts: UnboundedReceiver<Fact>,
     pub requests: Requests,
 }
 
-/// Runs every tenant's lanes until told to stop. A tenant has a worker from its first message on.
+/// What all workers have.
+#[derive(Clone)]
+struct Shared {
+    journal: Journal,
+    registry: Registry,
+    asks: Arc<Semaphore>,
+    keying: Arc<Semaphore>,
+    /// How long a write may take effect after its attempt began.
+    quiet_ms: u64,
+    asks_max: usize,
+}
+
+/// Runs every tenant's scheduler until told to stop. A tenant has a worker from its first message on.
 pub async fn run(
     journal: Journal,
     registry: Registry,
     tenants: Tenants,
     feeds: Feeds,
+    quiet_ms: u64,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Feeds { mut arrived, mut answered, mut directed, mut requests } = feeds;
+    let Feeds { mut facts, mut requests } = feeds;
     let asks_max = ASKS_MAX.min(2 * cores());
     let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
+    let shared = Shared { journal, registry, asks, keying, quiet_ms, asks_max };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
+    // What is there from before makes no noise.
+    let mut first = match shared.journal.read(|reader| reader.waiting_tenants()) {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            tracing::error!(stage = "mapping", blame = "host", "{error:#}");
+            vec![]
+        }
+    };
     loop {
-        let (tenant, message) = tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => break,
-            Some(arrived) = arrived.recv() => (arrived.tenant, Message::Arrived(arrived.event)),
-            Some(answered) = answered.recv() => (answered.tenant.clone(), Message::Answered(answered)),
-            Some(directed) = directed.recv() => (directed.tenant, Message::Directed(directed.source)),
-            Some((tenant, request)) = requests.recv() => (tenant, Message::Requested(request)),
-            Some(_) = tasks.join_next() => continue,
-            else => break,
+        let (tenant, message) = match first.pop() {
+            Some(tenant) => (tenant, Message::Begin),
+            None => tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                Some(Fact { tenant, input, with }) = facts.recv() => (tenant, Message::Told(input, with)),
+                Some((tenant, request)) = requests.recv() => (tenant, Message::Requested(request)),
+                Some(_) = tasks.join_next() => continue,
+                else => break,
+            },
         };
         if let Message::Requested(Request::Leave(left)) = message {
             if let Some(inbox) = workers.remove(&tenant) {
@@ -88,24 +101,7 @@ pub async fn run(
         }
         let inbox = workers.entry(tenant.clone()).or_insert_with(|| {
             let (inbox, messages) = unbounded_channel();
-            let worker = Worker {
-                tenant,
-                registry: registry.clone(),
-                journal: journal.clone(),
-                lanes: Lanes::default(),
-                running: HashMap::new(),
-                begun: 0,
-                keyless: BTreeSet::new(),
-                held: None,
-                aside: Aside::default(),
-                trial: Trial::default(),
-                own_asks: Arc::new(Semaphore::new(asks_max / 2)),
-                asks: asks.clone(),
-                loaded: Arc::new(Semaphore::new(LOADED_MAX)),
-                keying: keying.clone(),
-                inbox: inbox.clone(),
-                stopping: stopping.clone(),
-            };
+            let worker = Worker::new(tenant, shared.clone(), inbox.clone());
             tasks.spawn(worker.run(messages, stopping.clone()));
             inbox
         });
@@ -120,442 +116,336 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The lanes of one tenant, and who asks for them.
-struct Worker {
-    tenant: String,
-    registry: Registry,
-    journal: Journal,
-    lanes: Lanes,
-    running: HashMap<EventId, Running>,
-    /// How many events have begun, those that began again included.
-    begun: u64,
-    /// Events that are being closed for what came of their key.
-    keyless: BTreeSet<EventId>,
-    /// While no event may begin: those that would.
-    held: Option<Held>,
-    /// Of directions that are held.
-    aside: Aside,
-    trial: Trial,
-    /// Waited for before `asks`, which is all tenants' and serves whoever came first: or a thousand events of one tenant
-    /// would go before any of another's.
-    own_asks: Arc<Semaphore>,
-    asks: Arc<Semaphore>,
-    /// Held by each event that is in memory, with payload and replies, to be asked about.
-    loaded: Arc<Semaphore>,
-    keying: Arc<Semaphore>,
-    inbox: UnboundedSender<Message>,
-    stopping: watch::Receiver<bool>,
-}
-
-/// What is known of an event while it runs.
-#[derive(Default)]
-struct Running {
-    /// Which beginning this is: what comes back from an earlier one of the same event is of no interest.
-    beginning: u64,
-    /// The version that its run is on, once it was asked: there as long as the run is.
-    plugin: Option<Plugin>,
-    run: Option<RunId>,
-    /// When it began here.
-    since: Option<Instant>,
-    /// The replies of a run that nobody here had heard of yet.
-    early: Option<Answered>,
-    /// Names claimed or retired already.
-    known: Names,
-}
-
 enum Message {
-    Arrived(EventId),
-    Answered(Answered),
-    /// The event goes on in this run, which still waits for replies.
-    Waits {
-        event: EventId,
-        beginning: u64,
-        run: RunId,
+    /// There is something from before.
+    Begin,
+    Told(Input, With),
+    /// Keys were found, by this version, if one is active.
+    Named {
+        ticket: Ticket,
+        keys: Option<(String, Vec<(EventId, Known)>)>,
     },
-    /// The rules were asked in this run.
-    Asked {
-        event: EventId,
-        beginning: u64,
-        run: RunId,
-        plugin: Plugin,
-        next: Result<Next, Failure>,
-        asked: Asked,
-        /// What the host has to do itself when the rules are done.
-        duty: Option<Box<(Duty, Event)>>,
-    },
-    /// Events were ended that may be in any lane, running or not.
-    Over(Vec<EventId>),
-    /// The event is over, in a lane made of these.
-    Ended {
-        event: EventId,
-        beginning: Option<u64>,
-        entity: EntityId,
-        from: Vec<EntityId>,
-    },
-    /// The event was closed for what came of its key, or is to be asked for it again.
-    Keyless {
-        event: EventId,
-        again: bool,
-    },
-    /// This version has brought an event to an end, or has failed to.
-    Judged {
-        version: String,
-        failed: bool,
-    },
+    Answered(Box<Answered>),
     Requested(Request),
     /// The tenant is gone.
     Leave,
-    /// The direction of this source has another mode.
-    Directed(String),
-    /// What is aside of this source is to come into its lanes.
-    Drain(String),
-    /// The journal could not be written; the event begins again.
-    Again(EventId),
+}
+
+/// What came of an ask.
+struct Answered {
+    event: EventId,
+    of: Try,
+    plugin: Plugin,
+    next: Result<Next, Failure>,
+    asked: Asked,
+    /// What the host has to do itself when the rules are done.
+    duty: Option<(Duty, Event)>,
+}
+
+/// The driver of one tenant's scheduler.
+struct Worker {
+    tenant: String,
+    shared: Shared,
+    orders: Orders,
+    scheduler: Scheduler,
+    /// What the scheduler does not want to know of the events that it has begun.
+    known: HashMap<EventId, Held>,
+    /// The keys of events that are to be declared.
+    keys: HashMap<Ticket, (String, Vec<(EventId, Known)>)>,
+    /// Who waits for a drain.
+    drains: HashMap<u64, oneshot::Sender<()>>,
+    /// Waited for before those of all tenants, which serve whoever came first: or a thousand events of one tenant would go
+    /// before any of another's.
+    own_asks: Arc<Semaphore>,
+    inbox: UnboundedSender<Message>,
+}
+
+/// What is known of an event since it began.
+#[derive(Default)]
+struct Held {
+    since: Option<Instant>,
+    run: Option<RunId>,
+    begun: Option<Box<Begun>>,
+    /// The version that its run is on: there as long as the run is.
+    plugin: Option<Plugin>,
+    answer: Option<Box<Answered>>,
+    failure: Option<Failure>,
+    /// Names claimed or retired already.
+    claimed: Names,
 }
 
 impl Worker {
+    fn new(tenant: String, shared: Shared, inbox: UnboundedSender<Message>) -> Self {
+        Self {
+            orders: shared.journal.orders(&tenant, shared.quiet_ms),
+            own_asks: Arc::new(Semaphore::new((shared.asks_max / 2).max(1))),
+            tenant,
+            shared,
+            scheduler: Scheduler::new(Limits::default()),
+            known: HashMap::new(),
+            keys: HashMap::new(),
+            drains: HashMap::new(),
+            inbox,
+        }
+    }
+
     async fn run(mut self, mut messages: UnboundedReceiver<Message>, mut stopping: watch::Receiver<bool>) {
+        for direction in self.shared.journal.directions(&self.tenant) {
+            let (source, is_held) = (System::named(&direction.source), direction.mode == Mode::Hold);
+            if !self.step(Input::Directed { source, is_held }).await {
+                return;
+            }
+        }
         loop {
             let message = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
                 message = messages.recv() => message,
             };
-            let mut next = message;
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Leave => return,
-                    Message::Arrived(first) => {
-                        let mut events = vec![first];
-                        while events.len() < KEYED_AT_ONCE_MAX {
-                            match messages.try_recv() {
-                                Ok(Message::Arrived(event)) => events.push(event),
-                                Ok(other) => {
-                                    next = Some(other);
-                                    break;
-                                }
-                                Err(_) => break,
-                            }
-                        }
-                        self.arrived(events).await;
-                    }
-                    other => self.take(other).await,
-                }
-            }
-            if self.held.is_some() {
-                self.hold();
-                continue;
-            }
-            while let Some(event) = self.lanes.start() {
-                self.begin(event);
+            let input = match message {
+                None | Some(Message::Leave) => return,
+                Some(message) => self.take(message),
+            };
+            if let Some(input) = input
+                && !self.step(input).await
+            {
+                return;
             }
         }
     }
 
-    async fn take(&mut self, message: Message) {
+    /// Keeps what comes with a message, and gives what the scheduler wants to know of it.
+    fn take(&mut self, message: Message) -> Option<Input> {
         match message {
-            Message::Arrived(event) => self.arrived(vec![event]).await,
-            Message::Directed(source) => self.directed(source).await,
-            Message::Drain(source) => self.drain(source).await,
-            Message::Answered(answered) => self.answered(answered),
-            Message::Waits { event, beginning, run } => {
-                if let Some(running) = self.running.get_mut(&event).filter(|running| running.beginning == beginning) {
-                    running.run = Some(run);
-                    if let Some(early) = running.early.take() {
-                        self.answered(early);
+            // Any input has it look at what there is.
+            Message::Begin => Some(Input::Activated),
+            Message::Told(input, with) => {
+                self.keep(&input, with);
+                Some(input)
+            }
+            Message::Named { ticket, keys } => {
+                let has_version = keys.is_some();
+                self.keys.extend(keys.map(|keys| (ticket, keys)));
+                Some(Input::Named { ticket, has_version })
+            }
+            Message::Answered(answered) => {
+                let (event, of) = (answered.event, answered.of);
+                let next = match &answered.next {
+                    Ok(Next::Send { calls, .. }) => {
+                        Answer::Send { writes: calls.iter().any(|call| call.effect != CallEffect::Read) }
                     }
+                    Ok(Next::End(_)) => Answer::End,
+                    Err(_) => Answer::Fail,
+                };
+                let held = self.known.entry(event).or_default();
+                // One of an earlier try may come after one of a later try.
+                if held.answer.as_ref().is_none_or(|other| other.of <= of) {
+                    held.plugin = Some(answered.plugin.clone());
+                    held.answer = Some(answered);
                 }
+                Some(Input::Asked { event, of, next })
             }
-            Message::Asked { event, beginning, run, plugin, next, asked, duty } => {
-                let now = self.running.get_mut(&event);
-                let Some(running) = now.filter(|running| running.beginning == beginning) else { return };
-                running.run = Some(run);
-                running.plugin = Some(plugin.clone());
-                match next {
-                    Ok(Next::Send { calls, names }) => self.send(event, run, &plugin, calls, names, asked).await,
-                    Ok(Next::End(end)) => self.end(event, run, plugin, end, asked, duty),
-                    Err(failure) => self.fail_asked(event, run, failure, asked).await,
-                }
-            }
-            Message::Keyless { event, again } => {
-                if self.keyless.remove(&event) && again {
-                    self.key_all(vec![event]).await;
-                }
-            }
-            Message::Judged { version, failed } => self.judged(version, failed).await,
-            Message::Requested(request) => self.requested(request).await,
-            Message::Ended { event, beginning, entity, from } => {
-                self.join(entity, &from).await;
-                // It may have been taken up again meanwhile.
-                if self.beginning_of(event) == beginning {
-                    self.running.remove(&event);
-                    self.lanes.finish(event);
-                }
-            }
-            Message::Over(events) => {
-                for event in events {
-                    self.running.remove(&event);
-                    self.lanes.finish(event);
-                }
-            }
-            // The worker has ended.
-            Message::Leave => {}
-            Message::Again(event) => {
-                self.running.remove(&event);
-                self.lanes.restart(event);
-            }
+            Message::Requested(request) => self.requested(request),
+            Message::Leave => None,
         }
     }
 
-    fn beginning_of(&self, event: EventId) -> Option<u64> {
-        self.running.get(&event).map(|running| running.beginning)
-    }
-
-    fn answered(&mut self, answered: Answered) {
-        let event = answered.event;
-        let Some(running) = self.running.get_mut(&event) else { return };
-        match running.run {
-            Some(run) if run == answered.run => match answered.given_up {
-                Some(failure) => self.fail(event, By::Run(run), failure),
-                None => self.begin(event),
-            },
-            // Of a run that was dropped.
-            Some(_) => {}
-            None => running.early = Some(answered),
-        }
-    }
-
-    /// Makes lanes one, and sends back what may not go on.
-    async fn join(&mut self, into: EntityId, from: &[EntityId]) {
-        for event in self.lanes.join(into, from) {
-            self.restart(event, "another event is about the same entity").await;
-        }
-    }
-
-    async fn restart(&mut self, event: EventId, why: &str) {
-        self.running.remove(&event);
-        if let Err(error) = self.journal.drop_run(event).await {
-            tracing::error!(stage = "mapping", tenant = self.tenant, event = event.0, blame = "host", "{error:#}");
-        }
-        let restarts = self.lanes.restart(event);
-        tracing::info!(stage = "mapping", tenant = self.tenant, event = event.0, "begins again: {why}");
-        if restarts > RESTARTS_MAX {
-            let why =
-                format!("begun again {RESTARTS_MAX} times because other events turned out to be about the same entity");
-            self.fail(event, By::Host, Failure::new(Blame::Host, why));
-        }
-    }
-
-    /// Asks the rules about an event that may run, unless its run still waits for replies.
-    fn begin(&mut self, event: EventId) {
-        let Some(lane) = self.lanes.entity_of(event) else { return };
-        let number = self.begun + 1;
-        let running = self.running.entry(event).or_insert_with(|| Running {
-            beginning: number,
-            since: Some(Instant::now()),
-            ..Running::default()
-        });
-        self.begun = self.begun.max(running.beginning);
-        let (beginning, plugin) = (running.beginning, running.plugin.clone());
-        let (journal, registry, inbox) = (self.journal.clone(), self.registry.clone(), self.inbox.clone());
-        let (loaded, own_asks, asks) = (self.loaded.clone(), self.own_asks.clone(), self.asks.clone());
-        let span = self.span(event);
-        let asking = async move {
-            // The semaphores are never closed.
-            let Ok(_loaded) = loaded.acquire_owned().await else { return };
-            let begun = match journal.begin(event, lane).await {
-                Ok(Some(begun)) => begun,
-                Ok(None) => return drop(inbox.send(Message::Over(vec![event]))),
-                Err(error) => return again(&inbox, event, &error).await,
-            };
-            let Begun { run, version, event: webhook, memory, replies } = begun;
-            tracing::Span::current().record("run", run.0).record("version", short(&version));
-            let Some(replies) = replies else {
-                let _ = inbox.send(Message::Waits { event, beginning, run });
-                return;
-            };
-            let plugin = match plugin.filter(|plugin| plugin.digest() == version) {
-                Some(plugin) => plugin,
-                None => match registry.plugin(&version).await {
-                    Ok(plugin) => plugin,
-                    Err(error) => return without(&journal, &inbox, event, &error).await,
-                },
-            };
-            let duty = compliance::duty(&webhook.webhook);
-            if let Some(duty) = duty.filter(|duty| !compliance::is_asked(*duty, plugin.manifest())) {
-                let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: Names::default() };
-                let (next, duty) = (Ok(Next::End(end)), Some(Box::new((duty, webhook))));
-                let _ =
-                    inbox.send(Message::Asked { event, beginning, run, plugin, next, asked: Asked::default(), duty });
-                return;
+    fn keep(&mut self, input: &Input, with: With) {
+        match (input, with) {
+            (Input::Began { event, .. }, With::Begun(begun)) => {
+                let held = self.known.entry(*event).or_default();
+                held.since.get_or_insert_with(Instant::now);
+                if held.run.replace(begun.run) != Some(begun.run) {
+                    held.claimed = Names::default();
+                }
+                held.begun = Some(begun);
             }
-            let duty = duty.map(|duty| Box::new((duty, webhook.clone())));
-            let metrics = journal.metrics().clone();
-            let Ok(own_permit) = own_asks.acquire_owned().await else { return };
-            let Ok(permit) = asks.acquire_owned().await else { return };
-            let rules = plugin.clone();
-            let began = Instant::now();
-            let step = spawn_blocking(move || {
-                let _permits = (own_permit, permit);
-                let began = Instant::now();
-                let mut step = rules.step(&webhook, &memory, &replies);
-                metrics.asked(began.elapsed().as_secs_f64(), step.usage.fuel);
-                let next = step.result.and_then(|next| checked(next, rules.manifest()));
-                step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
-                step
+            (Input::Began { event, .. } | Input::Sent { event, .. }, With::Failure(failure)) => {
+                self.known.entry(*event).or_default().failure = Some(failure);
+            }
+            (Input::Sent { event, is: Sending::Waits | Sending::Answered, .. }, _) => {
+                let answer = self.known.get_mut(event).and_then(|held| Some((held.answer.take()?, held)));
+                if let Some((answer, held)) = answer
+                    && let Ok(Next::Send { names, .. }) = answer.next
+                {
+                    held.claimed = names;
+                }
+            }
+            (_, With::Ended(all)) => all.into_iter().for_each(|over| self.over(over)),
+            (Input::Over { events }, _) => events.iter().for_each(|event| drop(self.known.remove(event))),
+            (_, With::Why(why)) => {
+                tracing::error!(stage = "mapping", tenant = self.tenant, blame = "host", "{why}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts and logs that an event is over. Not why: a reason may hold an e-mail address.
+    fn over(&mut self, over: Over) {
+        let Over { event, outcome, blame, version, is_redacted } = over;
+        let held = self.known.remove(&event).unwrap_or_default();
+        let took_ms = held.since.map(millis);
+        let (version, span) = (version.as_deref().map(short), self.span(event));
+        self.shared.journal.metrics().ended(&self.tenant, outcome.name());
+        if outcome.is_dead_letter() {
+            let blame = blame.map(Blame::name);
+            tracing::warn!(parent: &span, version, blame, took_ms, "{}; `tandem events {event}` says why", outcome.name());
+        } else {
+            span.record("run", held.run.map(|run| run.0)).record("version", version);
+            tracing::info!(parent: &span, took_ms, "{}", outcome.name());
+        }
+        if is_redacted {
+            let journal = self.shared.journal.clone();
+            tokio::spawn(async move {
+                if let Err(error) = journal.empty_log().await {
+                    tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
+                }
             });
-            let (next, asked) = match step.await {
-                Ok(step) => {
-                    tracing::debug!(took_ms = millis(began), fuel = step.usage.fuel, "asked");
-                    let names = step.result.as_ref().map(|next| next.names().clone()).unwrap_or_default();
-                    (step.result, Asked { usage: step.usage, log: step.log, names })
-                }
-                Err(error) => (Err(Failure::new(Blame::Host, format!("the ask failed: {error}"))), Asked::default()),
-            };
-            // The worker is gone when the host stops; the run is in the journal.
-            let _ = inbox.send(Message::Asked { event, beginning, run, plugin, next, asked, duty });
-        };
-        tokio::spawn(asking.instrument(span));
+        }
     }
 
-    /// Claims the names that are new, and journals the calls if the event may still go on.
-    async fn send(
-        &mut self,
-        event: EventId,
-        run: RunId,
-        plugin: &Plugin,
-        calls: Vec<Call>,
-        names: Names,
-        asked: Asked,
-    ) {
-        if calls.iter().any(|call| call.effect != Effect::Read) {
-            self.lanes.wrote(event);
+    /// Lets the scheduler take a step, and carries out what it says. `false`: the journal has stopped.
+    async fn step(&mut self, input: Input) -> bool {
+        for effect in self.scheduler.step(input) {
+            if let Err(error) = self.carry_out(effect).await {
+                tracing::error!(stage = "mapping", tenant = self.tenant, blame = "host", "{error:#}");
+                return false;
+            }
         }
-        let known = &mut self.running.entry(event).or_default().known;
-        if *known != names {
-            *known = names.clone();
-            let Some(lane) = self.lanes.entity_of(event) else { return };
-            match self.journal.claim(&self.tenant, lane, names).await {
-                Ok(Ok(joined)) => self.join(joined.entity, &joined.from).await,
-                Ok(Err(two)) => {
-                    return self.fail_asked(event, run, Failure::new(Blame::Plugin, two), asked).await;
+        true
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> anyhow::Result<()> {
+        match effect {
+            Effect::Read { ticket, which, after, upto, most } => {
+                self.orders.read(ticket, which, (after, upto), most).await
+            }
+            Effect::Declare { ticket, events } => {
+                let (version, mut keys) = self.keys.remove(&ticket).unwrap_or_default();
+                keys.retain(|(event, _)| events.contains(event));
+                let place = |event: &EventId| events.iter().position(|other| other == event);
+                keys.sort_by_key(|(event, _)| place(event));
+                self.orders.declare(ticket, version, keys).await
+            }
+            Effect::Begin { event, of, lane } => self.orders.begin(At { event, of, lane }).await,
+            Effect::Send { event, of, lane, run, pass } => {
+                let found = self.answer(event, of);
+                let Some((held, answer, Ok(Next::Send { calls, names }))) = found else {
+                    self.begin_again(event);
+                    return Ok(());
+                };
+                let written =
+                    |call: &crate::model::Call| (call.clone(), answer.plugin.api_version(&call.target).to_owned());
+                let calls = calls.iter().map(written).collect();
+                let names = (*names != held.claimed).then(|| names.clone());
+                let asked = answer.asked.clone();
+                self.orders.send(At { event, of, lane }, (run, pass), calls, names, asked).await
+            }
+            Effect::End { event, of, lane, run, pass } => self.end(At { event, of, lane }, (run, pass)).await,
+            Effect::Close { event, of, by } => self.close(event, of, by).await,
+            Effect::Drop { ticket, event } => self.orders.drop_run(ticket, event).await,
+            other => {
+                self.see_to(other);
+                Ok(())
+            }
+        }
+    }
+
+    /// What no order to the journal is.
+    fn see_to(&mut self, effect: Effect) {
+        match effect {
+            Effect::Name { ticket, events } => self.name(ticket, events),
+            Effect::Ask { event, of, .. } => self.ask(event, of),
+            Effect::RollBack { version, failures } => self.roll_back(version, failures),
+            Effect::Drained { wish } => {
+                if let Some(ready) = self.drains.remove(&wish) {
+                    // Whoever waited too long has asked to go on already.
+                    let _ = ready.send(());
                 }
-                Err(error) => return again(&self.inbox, event, &error).await,
             }
-            // The other event may be the one that goes on.
-            if !self.lanes.is_running(event) {
-                return;
+            Effect::Wake { what } => self.later(JOURNAL_PAUSE, Input::Woke { what }),
+            Effect::WaitQuiet { ticket, .. } => {
+                self.later(Duration::from_millis(self.shared.quiet_ms), Input::Quieted { ticket });
             }
+            Effect::Restarted { event, why } => {
+                tracing::info!(stage = "mapping", tenant = self.tenant, event = event.0, "begins again: {why}");
+            }
+            Effect::Full { events } => {
+                let tenant = &self.tenant;
+                tracing::warn!(
+                    stage = "mapping",
+                    tenant,
+                    "{events} events wait for others of theirs; no more are read"
+                );
+            }
+            // The others are orders.
+            _ => {}
         }
-        let written = |call: Call| {
-            let api_version = plugin.api_version(&call.target).to_owned();
-            (call, api_version)
-        };
-        let calls = calls.into_iter().map(written).collect();
-        let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
+    }
+
+    fn later(&self, after: Duration, input: Input) {
+        let inbox = self.inbox.clone();
         tokio::spawn(async move {
-            if let Err(error) = journal.send(run, event, &tenant, calls, asked).await {
-                again(&inbox, event, &error).await;
-            }
+            tokio::time::sleep(after).await;
+            // The worker is gone when the host stops.
+            let _ = inbox.send(Message::Told(input, With::Nothing));
         });
     }
 
-    fn end(
-        &self,
-        event: EventId,
-        run: RunId,
-        plugin: Plugin,
-        mut end: End,
-        asked: Asked,
-        duty: Option<Box<(Duty, Event)>>,
-    ) {
-        let (Some(lane), beginning) = (self.lanes.entity_of(event), self.beginning_of(event)) else { return };
-        let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
-        let (span, since) = (self.span(event), self.since(event));
-        span.record("run", run.0).record("version", short(plugin.digest()));
-        let ending = async move {
-            if let Some(duty) = duty {
-                let (duty, webhook) = *duty;
-                match compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await {
-                    Ok(fulfilled) => {
-                        let _ = inbox.send(Message::Over(fulfilled.over));
-                        end = fulfilled.end;
-                    }
-                    Err(error) => return again(&inbox, event, &error).await,
-                }
-            }
-            let outcome = end.outcome.name();
-            match journal.end(run, event, lane, &tenant, end, asked).await {
-                Ok(Some(joined)) => {
-                    journal.metrics().ended(&tenant, outcome);
-                    let version = plugin.digest().to_owned();
-                    // Not why: a reason may hold an e-mail address.
-                    tracing::info!(took_ms = since.map(millis), "{outcome}");
-                    let _ = inbox.send(Message::Ended { event, beginning, entity: joined.entity, from: joined.from });
-                    let _ = inbox.send(Message::Judged { version, failed: false });
-                }
-                // Whoever dropped the run has the event begin again.
-                Ok(None) => {}
-                Err(error) => again(&inbox, event, &error).await,
-            }
+    fn answer(&self, event: EventId, of: Try) -> Option<(&Held, &Answered, &Result<Next, Failure>)> {
+        let held = self.known.get(&event)?;
+        let answer = held.answer.as_deref().filter(|answer| answer.of == of)?;
+        Some((held, answer, &answer.next))
+    }
+
+    /// What was asked is not here, which cannot be: rather than wait for it for ever, it is asked once more.
+    fn begin_again(&self, event: EventId) {
+        tracing::error!(stage = "mapping", tenant = self.tenant, event = event.0, blame = "host", "an answer is lost");
+        self.later(Duration::ZERO, Input::Lost { event });
+    }
+
+    /// Ends an event as its rules want it; first the host does what it has to do itself.
+    async fn end(&mut self, at: At, run: (RunId, u32)) -> anyhow::Result<()> {
+        let Some((_, answer, Ok(Next::End(end)))) = self.answer(at.event, at.of) else {
+            self.begin_again(at.event);
+            return Ok(());
         };
-        tokio::spawn(ending.instrument(span));
-    }
-
-    /// Fails an event by what came of an ask: what the rules logged or named may explain it.
-    async fn fail_asked(&self, event: EventId, run: RunId, failure: Failure, asked: Asked) {
-        if let Err(error) = self.journal.asked(run, asked).await {
-            tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
-        }
-        self.fail(event, By::Run(run), failure);
-    }
-
-    fn fail(&self, event: EventId, by: By, failure: Failure) {
-        self.close(event, by, Outcome::Failed, Some(failure.blame), failure.reason);
+        let (end, asked) = (end.clone(), answer.asked.clone());
+        let Some((duty, webhook)) = answer.duty.clone() else {
+            return self.orders.end(at, run, end, asked).await;
+        };
+        let (orders, journal, plugin) = (self.orders.clone(), self.shared.journal.clone(), answer.plugin.clone());
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let ended = match compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await {
+                Ok(end) => orders.end(at, run, end, asked).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                let input = Input::Failed { what: Order::Event(at.event, at.of) };
+                let _ = inbox.send(Message::Told(input, With::Why(format!("{error:#}"))));
+            }
+        });
+        Ok(())
     }
 
     /// Ends an event without its rules.
-    fn close(&self, event: EventId, by: By, outcome: Outcome, blame: Option<Blame>, reason: String) {
-        let (lane, beginning) = (self.lanes.entity_of(event), self.beginning_of(event));
-        let (journal, inbox, tenant) = (self.journal.clone(), self.inbox.clone(), self.tenant.clone());
-        let stopping = self.stopping.clone();
-        let (span, since) = (self.span(event), self.since(event));
-        let closing = async move {
-            let closed = loop {
-                match journal.close(event, by.clone(), outcome, blame, reason.clone()).await {
-                    Ok(closed) => break closed,
-                    Err(_) if *stopping.borrow() => return,
-                    Err(error) => {
-                        tracing::error!(blame = "host", "{error:#}");
-                        tokio::time::sleep(JOURNAL_PAUSE).await;
-                    }
-                }
-            };
-            let version = match closed {
-                Closed::Over(version) => version,
-                Closed::Again if lane.is_none() => return drop(inbox.send(Message::Keyless { event, again: true })),
-                // Whoever dropped the run has the event begin again.
-                Closed::Again => return,
-            };
-            journal.metrics().ended(&tenant, outcome.name());
-            if outcome.is_dead_letter() {
-                tracing::warn!(
-                    version = version.as_deref().map(short),
-                    blame = blame.map(Blame::name),
-                    took_ms = since.map(millis),
-                    "{}; `tandem events {event}` says why",
-                    outcome.name()
-                );
+    async fn close(&mut self, event: EventId, of: Try, by: Closer) -> anyhow::Result<()> {
+        let held = self.known.get(&event);
+        let answer = held.and_then(|held| held.answer.as_deref());
+        let failed = answer.and_then(|answer| answer.next.as_ref().err());
+        let failure = match by {
+            Closer::Host => {
+                let why = "begun again too often because other events turned out to be about the same entity";
+                Failure::new(Blame::Host, why)
             }
-            let _ = inbox.send(match lane {
-                Some(entity) => Message::Ended { event, beginning, entity, from: vec![] },
-                None => Message::Keyless { event, again: false },
-            });
-            if let Some(version) = version.filter(|_| outcome == Outcome::Failed) {
-                let _ = inbox.send(Message::Judged { version, failed: blame == Some(Blame::Plugin) });
+            Closer::Run(_) => {
+                let found = held.and_then(|held| held.failure.as_ref()).or(failed).cloned();
+                found.unwrap_or_else(|| Failure::new(Blame::Host, "the host does not know why it failed"))
             }
         };
-        tokio::spawn(closing.instrument(span));
+        let asked = answer.map(|answer| answer.asked.clone());
+        self.orders.close((event, of), by, failure, asked).await
     }
 
     /// What is logged about an event names it.
@@ -563,26 +453,8 @@ impl Worker {
         let tenant = &self.tenant;
         tracing::info_span!("mapping", tenant, event = event.0, run = field::Empty, version = field::Empty)
     }
-
-    fn since(&self, event: EventId) -> Option<Instant> {
-        self.running.get(&event).and_then(|running| running.since)
-    }
 }
 
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Has an event begin again whose run is on a version that is not to be had any more.
-async fn without(journal: &Journal, inbox: &UnboundedSender<Message>, event: EventId, error: &anyhow::Error) {
-    if let Err(error) = journal.drop_run(event).await {
-        tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
-    }
-    again(inbox, event, error).await;
-}
-
-async fn again(inbox: &UnboundedSender<Message>, event: EventId, error: &anyhow::Error) {
-    tracing::error!(stage = "mapping", event = event.0, blame = "host", "{error:#}");
-    tokio::time::sleep(JOURNAL_PAUSE).await;
-    let _ = inbox.send(Message::Again(event));
 }

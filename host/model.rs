@@ -156,7 +156,7 @@ pub enum Blame {
 }
 
 /// Why an event could not be brought to an end by its rules, in words for the tenant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub blame: Blame,
     pub reason: String,
@@ -284,6 +284,13 @@ fn operation(document: &str) -> &str {
         Some(kind) => words.next().unwrap_or(kind),
         None => "query",
     }
+}
+
+/// Whether the host itself does something about events of this source and topic: these are never held.
+pub fn is_duty(source: &str, topic: &str) -> bool {
+    const TOPICS: [&str; 5] =
+        ["customers/redact", "customers/data_request", "shop/redact", "app/uninstalled", "app/scopes_update"];
+    source == "shopify" && TOPICS.contains(&topic)
 }
 
 /// Whether a text is a name: three parts, none empty. The last may have further slashes in it.

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use tandem::journal::{Activation, By, Cause, Journal};
-use tandem::model::{Blame, Outcome, Webhook};
+use tandem::journal::{Activation, Cause, Journal};
+use tandem::model::{Blame, Failure, Webhook};
+use tandem::scheduler::{Closer, Try};
 use tempfile::TempDir;
 
 #[path = "cli/build.rs"]
@@ -320,7 +321,10 @@ async fn journal(folder: &Folder) {
     }
     let reason = "the rules panicked\x1b[31m".to_owned();
     let failed = tandem::model::EventId(2);
-    journal.close(failed, By::Host, Outcome::Failed, Some(Blame::Plugin), reason).await.unwrap();
+    let failure = Failure::new(Blame::Plugin, reason);
+    let orders = journal.orders("acme", 0);
+    orders.close((failed, Try(0)), Closer::Host, failure, None).await.unwrap();
+    drop(orders);
     drop((journal, feeds));
     thread.join().unwrap();
 }

@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem::journal::{By, EventRow, Journal, Reader};
-use tandem::model::{EventId, Webhook};
+use tandem::journal::{EventRow, Journal, Reader};
+use tandem::model::{Blame, EventId, Failure, Webhook};
 use tandem::playground::Playground;
+use tandem::scheduler::{Closer, Try};
 use tandem_standin::{Fault, Rule, ShopifyOptions, sign_shopify};
 use town::{Town, order};
 
@@ -343,17 +344,18 @@ fn webhook(n: i64, email: &str) -> Webhook {
 async fn a_redaction_that_was_cut_off_is_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, feeds, thread) = Journal::open(&folder.path().join("cut.db")).unwrap();
+    let orders = journal.orders("acme", 0);
     let mut events = vec![];
     for n in 0..250 {
         journal.append(webhook(n, EMAIL)).await.unwrap();
         events.push(EventId(n + 1));
-        let outcome = tandem::model::Outcome::Skipped;
-        journal.close(EventId(n + 1), By::Host, outcome, None, EMAIL.into()).await.unwrap();
+        let failure = Failure::new(Blame::Host, EMAIL);
+        orders.close((EventId(n + 1), Try(0)), Closer::Host, failure, None).await.unwrap();
     }
     let by = EventId(251);
     journal.append(webhook(250, EMAIL)).await.unwrap();
     journal.redact(by, &events[..100]).await.unwrap();
-    drop((journal, feeds));
+    drop((orders, journal, feeds));
     thread.join().unwrap();
     let (journal, feeds, thread) = Journal::open(&folder.path().join("cut.db")).unwrap();
     let left = journal.read(|reader| reader.unredacted("acme", by)).unwrap();

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use host::hostile;
 use serde_json::{Value, json};
-use tandem::journal::{Activation, Asked, Cause, Journal, Range, Reader};
+use tandem::journal::{Activation, Asked, At, Cause, Journal, Known, Range, Reader};
 use tandem::model::{Answer, Call, Effect, End, Entity, EventId, Method, Names, Outcome, Reply, Request, Webhook};
 use tandem::paint::Paint;
 use tandem::replay::{self, Class, Replay, Report, Require};
 use tandem::rules::Plugin;
+use tandem::scheduler::{Beginning, Input, Ticket, Try};
 use tandem_standin::{Fault, Rule};
 use town::{RULES, Town, order, plugin};
 
@@ -267,7 +268,8 @@ fn webhook(topic: &str, id: usize) -> Webhook {
 
 /// A journal whose events, each of a topic of the hostile rules, were all said to be done by some other version.
 async fn history(path: &Path, topics: &[&str]) {
-    let (journal, feeds, thread) = Journal::open(path).unwrap();
+    let (journal, mut feeds, thread) = Journal::open(path).unwrap();
+    let orders = journal.orders("acme", 0);
     let another = Activation {
         tenant: "acme".into(),
         digest: "another".into(),
@@ -283,21 +285,35 @@ async fn history(path: &Path, topics: &[&str]) {
         journal.append(webhook(topic, n)).await.unwrap();
         let event = EventId(n as i64 + 1);
         let entity = Entity { names: vec![format!("shopify/thing/{n}")], after: vec![] };
-        let lane = journal.key("acme", vec![(event, entity)]).await.unwrap()[0].lane.entity;
-        let run = journal.begin(event, lane).await.unwrap().unwrap().run;
+        let (of, ticket) = (Try(0), Ticket(n as u64));
+        orders.declare(ticket, String::new(), vec![(event, Known::Entity(entity))]).await.unwrap();
+        let lane = loop {
+            match feeds.facts.recv().await.unwrap().input {
+                Input::Declared { keyed, .. } => break keyed[0].lane.entity,
+                _ => continue,
+            }
+        };
+        let at = At { event, of, lane };
+        orders.begin(at).await.unwrap();
+        let run = match feeds.facts.recv().await.unwrap().input {
+            Input::Began { is: Beginning::Ask { run, .. }, .. } => run,
+            other => panic!("{other:?}"),
+        };
         if *topic == "ask" {
             let request = Request::Rest { method: Method::Get, path: "/profiles".into(), query: vec![], body: None };
             let call = Call { target: "omneo".into(), request, effect: Effect::Read };
-            journal.send(run, event, "acme", vec![(call.clone(), String::new())], Asked::default()).await.unwrap();
-            let due = journal.read(|reader| reader.unanswered()).unwrap().remove(0);
+            let calls = vec![(call.clone(), String::new())];
+            orders.send(at, (run, 0), calls, None, Asked::default()).await.unwrap();
+            let due = feeds.calls.recv().await.unwrap();
             let answer = Answer { status: 200, headers: vec![], body: "{}".into() };
             journal.reply(&due, None, Reply::Answer(answer)).await.unwrap();
         }
         let reason = if *topic == "ask" { "Omneo answered 200" } else { "fine" };
         let end = End { outcome: Outcome::Done, reason: reason.into(), memory: None, names: Names::default() };
-        journal.end(run, event, lane, "acme", end, Asked::default()).await.unwrap();
+        let passes = u32::from(*topic == "ask");
+        orders.end(at, (run, passes), end, Asked::default()).await.unwrap();
     }
-    drop((journal, feeds));
+    drop((orders, journal, feeds));
     thread.join().unwrap();
 }
 

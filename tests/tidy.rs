@@ -224,7 +224,9 @@ fn pure_modules_are_given_what_they_need() {
         "fastrand",
         "tracing",
     ];
-    for file in host().iter().filter(|file| ["verify", "retry", "budget", "lanes", "model"].contains(&file.module())) {
+    for file in
+        host().iter().filter(|file| ["verify", "retry", "budget", "scheduler", "model"].contains(&file.module()))
+    {
         assert_eq!(holding(file, &outside), Vec::<String>::new());
     }
 }

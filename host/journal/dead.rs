@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Transaction, params};
 
 use super::operators::{Deed, record};
-use super::{Arrived, Journal, Reader, drop_open_runs};
+use super::{Journal, Reader, drop_open_runs, reopen_last};
 use crate::clock;
 use crate::model::{EventId, Millis};
+use crate::scheduler::{Input, Opened};
 
 /// Whoever does something without a token.
 const HOST: &str = "host";
@@ -76,13 +77,7 @@ impl Journal {
 
     /// Takes dead letters up again, each as a new run at the end of its lane, and says so in the audit trail.
     pub async fn retry_dead(&self, tenant: &str, which: Which, by: &str) -> anyhow::Result<Vec<EventId>> {
-        let retry = |tx: &Transaction, event: EventId| {
-            tx.prepare_cached(
-                "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL WHERE id = ?",
-            )?
-            .execute([event.0])
-            .map(drop)
-        };
+        let retry = |tx: &Transaction, event: EventId| reopen_last(tx, event).map(Some);
         self.settle(tenant, which, by, "retried", String::new(), retry).await
     }
 
@@ -94,8 +89,8 @@ impl Journal {
             tx.prepare_cached(
                 "UPDATE events SET reason = ? || outcome || ': ' || reason, outcome = 'discarded' WHERE id = ?",
             )?
-            .execute(params![said, event.0])
-            .map(drop)
+            .execute(params![said, event.0])?;
+            Ok(None)
         };
         self.settle(tenant, which, by, "discarded", format!(": {why}"), discard).await
     }
@@ -107,14 +102,15 @@ impl Journal {
         by: &str,
         verb: &'static str,
         why: String,
-        settle: impl Fn(&Transaction, EventId) -> rusqlite::Result<()> + Send + 'static,
+        settle: impl Fn(&Transaction, EventId) -> rusqlite::Result<Option<Opened>> + Send + 'static,
     ) -> anyhow::Result<Vec<EventId>> {
         let (feeds, tenant, by) = (self.feeds.clone(), tenant.to_owned(), by.to_owned());
         let told = tenant.clone();
         let work = move |tx: &Transaction| {
             let events = find(tx, &tenant, &which)?;
+            let mut opened = vec![];
             for event in &events {
-                settle(tx, *event)?;
+                opened.extend(settle(tx, *event)?);
             }
             if !events.is_empty() {
                 let of = [
@@ -128,14 +124,12 @@ impl Journal {
                 };
                 record(tx, &Deed { by, tenant: Some(tenant), what })?;
             }
-            Ok(events)
+            Ok((events, opened))
         };
-        let tell = move |events: &Vec<EventId>| {
-            for event in events.iter().filter(|_| verb == "retried") {
-                let _ = feeds.events.send(Arrived { event: *event, tenant: told.clone() });
-            }
+        let tell = move |(_, opened): &(Vec<EventId>, Vec<Opened>)| {
+            opened.iter().for_each(|opened| feeds.tell(&told, Input::Arrived(*opened)));
         };
-        self.writer.write(work, tell).await
+        Ok(self.writer.write(work, tell).await?.0)
     }
 }
 

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::operators::{Deed, record};
-use super::{Journal, Reader, drop_open_runs};
-use crate::model::{EventId, Millis};
+use super::{Journal, Reader};
+use crate::model::Millis;
+use crate::scheduler::{Input, System};
 
 /// What becomes of events that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,23 +33,6 @@ pub struct Direction {
     /// The name of a token.
     pub by: String,
     pub why: String,
-}
-
-/// A direction whose mode has changed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Directed {
-    pub tenant: String,
-    pub source: String,
-}
-
-/// An event that is not over, as far as directions matter to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Passing {
-    pub event: EventId,
-    pub source: String,
-    pub topic: String,
-    /// Whether a run of it that is open has asked for a call.
-    pub has_begun: bool,
 }
 
 /// Those that do not simply run, by tenant: asked for with every webhook.
@@ -123,17 +107,11 @@ impl Journal {
             record(tx, &Deed { by, tenant: Some(tenant), what: format!("{does} what comes from {source}: {why}") })
         };
         let tell = move |(): &()| {
-            let directed = Directed { tenant: told.tenant.clone(), source: told.source.clone() };
-            // Before anybody is told: who is told asks.
+            let (source, is_held) = (System::named(&told.source), told.mode == Mode::Hold);
+            feeds.tell(&told.tenant, Input::Directed { source, is_held });
             known.set(told);
-            let _ = feeds.directions.send(directed);
         };
         self.writer.write(set, tell).await
-    }
-
-    /// Closes the open runs of events that have begun with none: the next ones are on the version that is active then.
-    pub async fn drop_runs(&self, events: Vec<EventId>) -> anyhow::Result<()> {
-        self.writer.write_soon(move |tx| events.iter().try_for_each(|event| drop_open_runs(tx, *event))).await
     }
 }
 
@@ -155,23 +133,6 @@ impl Reader {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Those of these events that are not over, in the same order.
-    pub fn passing(&self, events: &[EventId]) -> anyhow::Result<Vec<Passing>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT source, topic, EXISTS (SELECT 1 FROM runs JOIN calls ON calls.run = runs.id
-                 WHERE runs.event = events.id AND runs.state = 'open')
-             FROM events WHERE id = ? AND outcome IS NULL",
-        )?;
-        let mut passing = vec![];
-        for event in events {
-            let row = statement.query_row([event.0], |row| {
-                Ok(Passing { event: *event, source: row.get(0)?, topic: row.get(1)?, has_begun: row.get(2)? })
-            });
-            passing.extend(row.optional()?);
-        }
-        Ok(passing)
     }
 
     /// How many events of a tenant are not over, by their source.

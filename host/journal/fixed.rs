@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
-use super::{Appended, Reader, append};
+use super::{Reader, append};
 use crate::clock;
-use crate::model::{EventId, Webhook};
+use crate::model::Webhook;
+use crate::scheduler::Opened;
 
 /// What came of giving a tenant's rules their fixed settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,7 @@ pub(super) fn fix(
     tenant: &str,
     settings: &BTreeMap<String, String>,
     relink: bool,
-) -> rusqlite::Result<(Fixed, Vec<EventId>)> {
+) -> rusqlite::Result<(Fixed, Vec<Opened>)> {
     let (changed, linked) = changes(tx, tenant, settings)?;
     if !linked.is_empty() && !relink {
         return Ok((Fixed::Refused { changed, linked: linked.len() }, vec![]));
@@ -51,9 +52,7 @@ pub(super) fn fix(
     }
     let mut events = vec![];
     for names in &linked {
-        if let Appended::Accepted(event) = append(tx, &resync(tenant, names))? {
-            events.push(event);
-        }
+        events.extend(append(tx, &resync(tenant, names))?.1);
     }
     Ok((if linked.is_empty() { Fixed::Kept } else { Fixed::Relinked(linked.len()) }, events))
 }

@@ -4,8 +4,9 @@ use anyhow::Context;
 use rusqlite::Transaction;
 
 use super::keep::bytes;
-use super::{Appended, Arrived, Journal, append, finish};
+use super::{Appended, Journal, append, finish};
 use crate::model::{Outcome, Webhook};
+use crate::scheduler::{Input, Opened};
 
 /// On which terms a webhook is taken in.
 #[derive(Clone, Debug, Default)]
@@ -25,26 +26,25 @@ impl Journal {
     /// The same on these terms. `None`: there is no room for it.
     pub async fn take_in(&self, webhook: Webhook, terms: Terms) -> anyhow::Result<Option<Appended>> {
         let feeds = self.feeds.clone();
-        let (tenant, waits) = (webhook.tenant.clone(), terms.skipped.is_none());
+        let tenant = webhook.tenant.clone();
         let take = move |tx: &Transaction| {
             if let Some(most) = terms.bytes_max
                 && bytes(tx, &webhook.tenant)?.saturating_add(webhook.payload.len() as u64) > most
             {
                 return Ok(None);
             }
-            let appended = append(tx, &webhook)?;
+            let (appended, opened) = append(tx, &webhook)?;
             if let (Appended::Accepted(event), Some(why)) = (appended, &terms.skipped) {
                 finish(tx, event, Outcome::Skipped, None, why, None)?;
+                return Ok(Some((appended, None)));
             }
-            Ok(Some(appended))
+            Ok(Some((appended, opened)))
         };
-        let tell = move |appended: &Option<Appended>| {
-            if let Some(Appended::Accepted(event)) = *appended
-                && waits
-            {
-                let _ = feeds.events.send(Arrived { event, tenant });
+        let tell = move |taken: &Option<(Appended, Option<Opened>)>| {
+            if let Some((_, Some(opened))) = taken {
+                feeds.tell(&tenant, Input::Arrived(*opened));
             }
         };
-        self.writer.write(take, tell).await
+        Ok(self.writer.write(take, tell).await?.map(|(appended, _)| appended))
     }
 }

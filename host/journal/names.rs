@@ -3,13 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::model::{EntityId, Names, is_name, two_of_a_kind};
-
-/// The entity that some names belong to, and those that have just become part of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Joined {
-    pub entity: EntityId,
-    pub from: Vec<EntityId>,
-}
+use crate::scheduler::Joined;
 
 pub fn find(tx: &Transaction, tenant: &str, name: &str) -> rusqlite::Result<Option<EntityId>> {
     tx.prepare_cached("SELECT entity FROM names WHERE tenant = ? AND name = ?")?

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::journal::{Arrived, Due, from_json, schema};
+use crate::journal::{Due, from_json, schema};
 use crate::model::{Call, CallId, Effect, Event, EventId, Millis, Reply, RunId, Webhook};
 
 /// A connection that only reads.
@@ -106,11 +106,11 @@ impl Reader {
         self.connection
     }
 
-    /// The events that are not over, in order of arrival.
-    pub fn unfinished(&self) -> anyhow::Result<Vec<Arrived>> {
-        let mut statement =
-            self.connection.prepare("SELECT id, tenant FROM events WHERE outcome IS NULL ORDER BY id")?;
-        let rows = statement.query_map([], |row| Ok(Arrived { event: EventId(row.get(0)?), tenant: row.get(1)? }))?;
+    /// The tenants of which something is not over.
+    pub fn waiting_tenants(&self) -> anyhow::Result<Vec<String>> {
+        let sql = "SELECT DISTINCT tenant FROM events INDEXED BY waiting WHERE outcome IS NULL";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -122,7 +122,8 @@ impl Reader {
                     (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL),
                     calls.api_version
              FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
-             WHERE calls.reply IS NULL AND runs.state = 'open' AND events.outcome IS NULL ORDER BY calls.id",
+             WHERE calls.reply IS NULL AND calls.given_up IS NULL AND runs.state = 'open' AND events.outcome IS NULL
+             ORDER BY calls.id",
         )?;
         let rows = statement.query_map([], |row| {
             let call: Call = from_json(&row.get::<_, String>(4)?)?;

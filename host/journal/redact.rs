@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::{Journal, Reader, drop_open_runs, finish, names};
 use crate::clock;
 use crate::model::{EntityId, EventId, Outcome};
+use crate::scheduler::Input;
 
 /// Events that one transaction redacts, so that no webhook waits long behind it.
 const EVENTS_PER_WRITE: usize = 100;
@@ -49,19 +50,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends every event of a tenant before this one that is not over, and forgets all names and all memory. Gives the
-    /// events ended.
-    pub async fn erase(&self, tenant: &str, by: EventId) -> anyhow::Result<Vec<EventId>> {
+    /// Ends every event of a tenant before this one that is not over, and forgets all names and all memory.
+    pub async fn erase(&self, tenant: &str, by: EventId) -> anyhow::Result<()> {
         let waiting = self.read(|reader| reader.waiting_before(tenant, by))?;
         for some in waiting.chunks(EVENTS_PER_WRITE) {
             let some = some.to_vec();
-            let end = move |tx: &Transaction| some.iter().try_for_each(|event| cut_off(tx, *event));
-            self.writer.write(end, |()| ()).await?;
+            let (feeds, told) = (self.feeds.clone(), tenant.to_owned());
+            let end = move |tx: &Transaction| {
+                some.iter().try_for_each(|event| cut_off(tx, *event))?;
+                Ok(some)
+            };
+            let tell = move |some: &Vec<EventId>| feeds.tell(&told, Input::Over { events: some.clone() });
+            self.writer.write(end, tell).await?;
         }
         loop {
             let tenant = tenant.to_owned();
             if self.writer.write(move |tx| forget_some(tx, &tenant), |_| ()).await? == 0 {
-                return Ok(waiting);
+                return Ok(());
             }
         }
     }
@@ -82,7 +87,7 @@ impl Journal {
 
     /// Empties the log of writes, where what was redacted still stands. Whoever reads it for long may prevent that; it
     /// is emptied at every start, too.
-    pub(super) async fn empty_log(&self) -> anyhow::Result<()> {
+    pub async fn empty_log(&self) -> anyhow::Result<()> {
         for _ in 0..EMPTY_TRIES {
             if self.writer.empty_log().await? {
                 return Ok(());
@@ -121,7 +126,7 @@ pub(super) fn scrub(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
          WHERE id = ?1"
             .to_owned(),
         format!("UPDATE attempts SET outcome = 'redacted' WHERE call IN (SELECT id FROM calls WHERE run IN ({runs}))"),
-        format!("UPDATE calls SET call = '', reply = '' WHERE run IN ({runs})"),
+        format!("UPDATE calls SET call = '', reply = '', given_up = NULL WHERE run IN ({runs})"),
         "UPDATE runs SET names = NULL WHERE event = ?1".to_owned(),
         format!("DELETE FROM log WHERE run IN ({runs})"),
     ] {

@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::operators::{Deed, record};
 use super::reader::Reader;
 use super::versions::active;
-use super::{Arrived, Journal, drop_open_runs};
+use super::{Journal, reopen_last};
 use crate::model::{EventId, Millis};
+use crate::scheduler::{Input, Opened};
 
 /// Events that are replayed at a time, those that are left out included.
 pub const REPLAYED_MAX: usize = 10_000;
@@ -79,30 +80,21 @@ impl Journal {
         by: &str,
     ) -> anyhow::Result<Result<Chosen, Unchosen>> {
         let (feeds, tenant, by) = (self.feeds.clone(), tenant.to_owned(), by.to_owned());
-        let told = (tenant.clone(), confirm.clone());
+        let told = tenant.clone();
         let again = move |tx: &Transaction| {
             let chosen = match choose(tx, &tenant, &wanted, is_own)? {
                 Ok(chosen) if chosen.confirm == confirm && !chosen.events.is_empty() => chosen,
-                other => return Ok(other),
+                other => return Ok((other, vec![])),
             };
-            for event in &chosen.events {
-                drop_open_runs(tx, *event)?;
-                tx.prepare_cached(
-                    "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
-                     WHERE id = ?",
-                )?
-                .execute([event.0])?;
-            }
+            let opened = chosen.events.iter().map(|event| reopen_last(tx, *event));
+            let opened = opened.collect::<rusqlite::Result<Vec<Opened>>>()?;
             record(tx, &Deed { by, tenant: Some(tenant), what: deed(&chosen, &wanted) })?;
-            Ok(Ok(chosen))
+            Ok((Ok(chosen), opened))
         };
-        let tell = move |chosen: &Result<Chosen, Unchosen>| {
-            let (tenant, confirm) = told;
-            for event in chosen.iter().filter(|chosen| chosen.confirm == confirm).flat_map(|chosen| &chosen.events) {
-                let _ = feeds.events.send(Arrived { event: *event, tenant: tenant.clone() });
-            }
+        let tell = move |(_, opened): &(Result<Chosen, Unchosen>, Vec<Opened>)| {
+            opened.iter().for_each(|opened| feeds.tell(&told, Input::Arrived(*opened)));
         };
-        self.writer.write(again, tell).await
+        Ok(self.writer.write(again, tell).await?.0)
     }
 }
 

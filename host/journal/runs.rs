@@ -3,48 +3,67 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Answered, Begun, Due, drop_open_runs, from_json, reader, to_json};
+use super::{Due, from_json, to_json};
 use crate::clock;
-use crate::model::{Call, CallId, Effect, EntityId, EventId, Millis, Reply, RunId};
+use crate::model::{Call, CallId, Effect, EntityId, EventId, Failure, Millis, Reply, RunId};
 
-pub fn begin(tx: &Transaction, event: EventId, lane: EntityId) -> rusqlite::Result<Option<Begun>> {
-    let Some(webhook) = reader::unfinished_event(tx, event)? else { return Ok(None) };
-    let mut memory = vec![];
-    let mut revisions: Vec<i64> = vec![];
+/// What is remembered of an entity: its revisions as a run keeps them, and their texts, newest first.
+pub fn remembered(tx: &Transaction, entity: EntityId) -> rusqlite::Result<(String, Vec<String>)> {
     let mut statement =
         tx.prepare_cached("SELECT revision, body FROM memory WHERE entity = ? AND current ORDER BY revision DESC")?;
-    let mut rows = statement.query([lane.0])?;
+    let mut rows = statement.query([entity.0])?;
+    let (mut revisions, mut memory): (Vec<i64>, Vec<String>) = (vec![], vec![]);
     while let Some(row) = rows.next()? {
         revisions.push(row.get(0)?);
         memory.push(row.get(1)?);
     }
-    let revisions = to_json(&revisions)?;
-    let open = tx
-        .prepare_cached("SELECT id, version FROM runs WHERE event = ? AND state = 'open' AND memory = ?")?
-        .query_row(params![event.0, revisions], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((run, version)) = open {
-        let replies = replies(tx, run)?;
-        return Ok(Some(Begun { run: RunId(run), version, event: webhook, memory, replies }));
-    }
-    drop_open_runs(tx, event)?;
+    Ok((to_json(&revisions)?, memory))
+}
+
+/// The revisions alone.
+pub fn revisions(tx: &Transaction, entity: EntityId) -> rusqlite::Result<String> {
+    let mut statement =
+        tx.prepare_cached("SELECT revision FROM memory WHERE entity = ? AND current ORDER BY revision DESC")?;
+    let revisions: Vec<i64> = statement.query_map([entity.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    to_json(&revisions)
+}
+
+/// The open run of an event that began with these revisions, and its version.
+pub fn open(tx: &Transaction, event: EventId, revisions: &str) -> rusqlite::Result<Option<(RunId, String)>> {
+    tx.prepare_cached("SELECT id, version FROM runs WHERE event = ? AND state = 'open' AND memory = ?")?
+        .query_row(params![event.0, revisions], |row| Ok((RunId(row.get(0)?), row.get(1)?)))
+        .optional()
+}
+
+/// Opens a run on the version that is active; `None` if none is.
+pub fn new(
+    tx: &Transaction,
+    tenant: &str,
+    event: EventId,
+    revisions: &str,
+) -> rusqlite::Result<Option<(RunId, String)>> {
     // Here a swap happens: between the last run that was opened before an activation and the first one after it.
-    let run = tx
-        .prepare_cached(
-            "INSERT INTO runs (event, version, memory, begun_at, state, names)
-             SELECT ?, digest, ?, ?, 'open', '[]' FROM activations WHERE tenant = ? AND current RETURNING id, version",
-        )?
-        .query_row(params![event.0, revisions, clock::now(), webhook.webhook.tenant], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        });
-    let (run, version) = run?;
-    Ok(Some(Begun { run: RunId(run), version, event: webhook, memory, replies: Some(vec![]) }))
+    tx.prepare_cached(
+        "INSERT INTO runs (event, version, memory, begun_at, state, names)
+         SELECT ?, digest, ?, ?, 'open', '[]' FROM activations WHERE tenant = ? AND current RETURNING id, version",
+    )?
+    .query_row(params![event.0, revisions, clock::now(), tenant], |row| Ok((RunId(row.get(0)?), row.get(1)?)))
+    .optional()
+}
+
+/// Why one of the calls of a run is given up, if one is.
+pub fn given_up(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Failure>> {
+    let why: Option<String> = tx
+        .prepare_cached("SELECT given_up FROM calls WHERE run = ? AND given_up IS NOT NULL LIMIT 1")?
+        .query_row([run.0], |row| row.get(0))
+        .optional()?;
+    why.as_deref().map(from_json).transpose()
 }
 
 /// The replies of a run by pass; `None` while one is missing.
-fn replies(tx: &Transaction, run: i64) -> rusqlite::Result<Option<Vec<Vec<Reply>>>> {
+pub fn replies(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Vec<Vec<Reply>>>> {
     let mut statement = tx.prepare_cached("SELECT pass, reply FROM calls WHERE run = ? ORDER BY pass, id")?;
-    let mut rows = statement.query([run])?;
+    let mut rows = statement.query([run.0])?;
     let mut replies: Vec<Vec<Reply>> = vec![];
     while let Some(row) = rows.next()? {
         let (pass, reply): (usize, Option<String>) = (row.get(0)?, row.get(1)?);
@@ -55,55 +74,29 @@ fn replies(tx: &Transaction, run: i64) -> rusqlite::Result<Option<Vec<Vec<Reply>
     Ok(Some(replies))
 }
 
-pub type Sent = (Vec<Due>, Option<Answered>);
-
-/// Who ends an event without its rules' word.
-#[derive(Clone, Debug)]
-pub enum By {
-    /// The host, whatever the rules are at.
-    Host,
-    /// What came of this run.
-    Run(RunId),
-    /// What this version said, or could not say, of what the event is about.
-    Key(String),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Closed {
-    /// By this version, if it is known.
-    Over(Option<String>),
-    /// The run, or the version, does not count any more. The event begins again.
-    Again,
-}
-
-/// The version that an event is closed by; `None` if that does not count any more.
-pub fn closes(tx: &Transaction, event: EventId, by: &By) -> rusqlite::Result<Option<Option<String>>> {
-    match by {
-        By::Host => {
-            let last = "SELECT version FROM runs WHERE event = ? ORDER BY id DESC LIMIT 1";
-            tx.prepare_cached(last)?.query_row([event.0], |row| row.get(0)).optional().map(Some)
-        }
-        By::Run(run) => {
-            let open = "SELECT version FROM runs WHERE id = ? AND state = 'open'";
-            let version: Option<String> = tx.prepare_cached(open)?.query_row([run.0], |row| row.get(0)).optional()?;
-            Ok(version.map(Some))
-        }
-        By::Key(version) => {
-            let active = "SELECT EXISTS (SELECT 1 FROM activations WHERE digest = ? AND current
-                 AND tenant = (SELECT tenant FROM events WHERE id = ?))";
-            let counts: bool = tx.prepare_cached(active)?.query_row(params![version, event.0], |row| row.get(0))?;
-            Ok(counts.then(|| Some(version.clone())))
-        }
-    }
+/// Whether a write of a dropped run of an event may still take effect: it has no answer, and began after this time.
+pub fn is_in_flight(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "SELECT EXISTS (
+             SELECT 1 FROM runs JOIN calls ON calls.run = runs.id JOIN attempts ON attempts.call = calls.id
+             WHERE runs.event = ? AND runs.state = 'dropped' AND attempts.began_at > ?
+               AND (attempts.ended_at IS NULL OR attempts.is_unsettled)
+               AND calls.call <> '' AND json_extract(calls.call, '$.effect') <> 'read')",
+    )?
+    .query_row([event.0, since], |row| row.get(0))
 }
 
 /// A call, and what its target's requests are written for.
 pub type Written = (Call, String);
 
-pub fn send(tx: &Transaction, run: RunId, event: EventId, tenant: &str, calls: &[Written]) -> rusqlite::Result<Sent> {
-    let pass: i64 = tx
-        .prepare_cached("SELECT coalesce(max(pass) + 1, 0) FROM calls WHERE run = ?")?
-        .query_row([run.0], |row| row.get(0))?;
+/// Adds a pass to a run. Gives what is to be sent: a call that may not be sent twice has the reply of an earlier run.
+pub fn send(
+    tx: &Transaction,
+    (run, pass): (RunId, u32),
+    event: EventId,
+    tenant: &str,
+    calls: &[Written],
+) -> rusqlite::Result<Vec<Due>> {
     let mut due = vec![];
     for (call, api_version) in calls {
         let text = to_json(call)?;
@@ -118,8 +111,7 @@ pub fn send(tx: &Transaction, run: RunId, event: EventId, tenant: &str, calls: &
             due.push(Due { id, run, event, tenant: tenant.into(), call, api_version, attempts: 0, unknown_since });
         }
     }
-    let answered = due.is_empty().then(|| Answered { event, run, tenant: tenant.into(), given_up: None });
-    Ok((due, answered))
+    Ok(due)
 }
 
 /// Whether an earlier run of the event asked this very call.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
 /// `user_version` says how many of these it has.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
@@ -37,6 +37,11 @@ const STEPS: [&str; 5] = [
        UNION ALL SELECT events.tenant, octet_length(call) + coalesce(octet_length(reply), 0)
          FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
      ) GROUP BY tenant;",
+    // Places; and what became of calls that were given up, and of attempts that had no answer.
+    "ALTER TABLE events ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+     UPDATE events SET place = id;
+     ALTER TABLE calls ADD COLUMN given_up TEXT;
+     ALTER TABLE attempts ADD COLUMN is_unsettled INTEGER NOT NULL DEFAULT FALSE;",
 ];
 
 /// Makes the tables, or adds to them what they lack.

@@ -11,6 +11,8 @@ CREATE TABLE IF NOT EXISTS events (
   received_at INTEGER NOT NULL,
   api_version TEXT NOT NULL,
   payload TEXT NOT NULL,
+  -- Where it stands among all. An event that is taken up again gets a new, last place.
+  place INTEGER NOT NULL DEFAULT 0,
   -- What the rules said it is about, as JSON; null until they were asked.
   entity TEXT,
   -- Null while it is not over.
@@ -27,8 +29,15 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE UNIQUE INDEX IF NOT EXISTS deliveries ON events (tenant, source, delivery_id) WHERE delivery_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_of ON events (tenant, id);
 CREATE INDEX IF NOT EXISTS unfinished ON events (id) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS waiting ON events (tenant, place) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS dead_letters ON events (tenant, id) WHERE outcome IN ('refused', 'invalid', 'failed');
 CREATE INDEX IF NOT EXISTS redacted ON events (redacted_by) WHERE redacted_by IS NOT NULL;
+
+-- The last place that was given: one row.
+CREATE TABLE IF NOT EXISTS places (
+  last INTEGER NOT NULL
+) STRICT;
+INSERT INTO places SELECT (SELECT coalesce(max(id), 0) FROM events) WHERE NOT EXISTS (SELECT 1 FROM places);
 
 -- Every name ever given to an entity. An entity has no row of its own: it is what its names share.
 CREATE TABLE IF NOT EXISTS names (
@@ -70,6 +79,7 @@ CREATE TABLE IF NOT EXISTS runs (
   remembered INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_of ON runs (event);
+CREATE INDEX IF NOT EXISTS open_runs ON runs (event) WHERE state = 'open';
 
 CREATE TABLE IF NOT EXISTS calls (
   id INTEGER PRIMARY KEY,
@@ -81,7 +91,9 @@ CREATE TABLE IF NOT EXISTS calls (
   -- As JSON. Empty, and the reply too, once its event is redacted.
   call TEXT NOT NULL,
   -- Null until there is one.
-  reply TEXT
+  reply TEXT,
+  -- Why it is not sent any more although it has no reply, as JSON.
+  given_up TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_of ON calls (run, pass);
 CREATE INDEX IF NOT EXISTS unanswered ON calls (id) WHERE reply IS NULL;
@@ -92,7 +104,9 @@ CREATE TABLE IF NOT EXISTS attempts (
   began_at INTEGER NOT NULL,
   ended_at INTEGER,
   -- How it ended, for people; null when the host stopped before it knew.
-  outcome TEXT
+  outcome TEXT,
+  -- It ended without an answer: it may still take effect, until the quiet time is over.
+  is_unsettled INTEGER NOT NULL DEFAULT FALSE
 ) STRICT;
 CREATE INDEX IF NOT EXISTS attempts_of ON attempts (call);
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::fixed::{self, Change, Fixed};
-use super::{Arrived, Journal, Reader};
+use super::{Journal, Reader, opened, reopen};
 use crate::clock;
 use crate::model::{EventId, Millis};
+use crate::scheduler::{Input, Opened};
 
 /// Why a version is active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub struct ActivationRow {
     pub cause: String,
 }
 
-type Before = (Option<i64>, Vec<EventId>);
+type Before = (Option<i64>, Vec<Opened>);
 
 impl Cause {
     pub fn name(self) -> &'static str {
@@ -185,16 +186,18 @@ impl Journal {
             let now = active(tx, tenant)?;
             let replaced = now.as_ref().map(|now| now.digest.clone());
             if expected.is_some() && *expected != replaced {
-                return Ok((Err(Moved::Other(replaced)), vec![]));
+                return Ok((Err(Moved::Other(replaced)), vec![], vec![]));
             }
             let (kept, resync) = fixed::fix(tx, tenant, fixed, *relink)?;
             let relinked = match kept {
                 Fixed::Kept => 0,
                 Fixed::Relinked(linked) => linked,
-                Fixed::Refused { changed, linked } => return Ok((Err(Moved::Fixed { changed, linked }), vec![])),
+                Fixed::Refused { changed, linked } => {
+                    return Ok((Err(Moved::Fixed { changed, linked }), vec![], vec![]));
+                }
             };
             let Some((back, again)) = before(tx, &activation, now.as_ref())? else {
-                return Ok((Err(Moved::Other(replaced)), vec![]));
+                return Ok((Err(Moved::Other(replaced)), vec![], vec![]));
             };
             // Twice the same is not twice something to go back to.
             if replaced.as_ref() != Some(digest) {
@@ -206,17 +209,20 @@ impl Journal {
                 )?;
             }
             let is_used = replaced.as_deref().map(|replaced| is_active(tx, replaced)).transpose()?.unwrap_or(false);
-            Ok((Ok(Activated { digest: digest.clone(), replaced, is_used, relinked, again }), resync))
+            let events = again.iter().map(|opened| opened.event).collect();
+            Ok((Ok(Activated { digest: digest.clone(), replaced, is_used, relinked, again: events }), again, resync))
         };
-        let publish = move |(activated, resync): &(Result<Activated, Moved>, Vec<EventId>)| {
+        let publish = move |(activated, again, resync): &(Result<Activated, Moved>, Vec<Opened>, Vec<Opened>)| {
+            if activated.is_ok() {
+                let rolled_back = || Input::RolledBack { again: again.clone() };
+                feeds.tell(&tenant, if cause == Cause::Failing { rolled_back() } else { Input::Activated });
+            }
             let swapped =
                 activated.as_ref().ok().filter(|done| done.replaced.as_ref().is_some_and(|old| *old != done.digest));
             if swapped.is_some() {
                 metrics.swapped(cause.name());
             }
-            for event in resync {
-                let _ = feeds.events.send(Arrived { event: *event, tenant: tenant.clone() });
-            }
+            resync.iter().for_each(|opened| feeds.tell(&tenant, Input::Arrived(*opened)));
         };
         Ok(self.writer.write(job, publish).await?.0)
     }
@@ -331,16 +337,16 @@ fn is_active(connection: &Connection, digest: &str) -> rusqlite::Result<bool> {
 }
 
 /// Drops the open runs of a version and takes up again what failed by its fault since it is current.
-fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result<Vec<EventId>> {
-    let mut again = vec![];
+fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result<Vec<Opened>> {
+    let mut again: Vec<EventId> = vec![];
     let mut dropped = tx.prepare(
         "UPDATE runs SET state = 'dropped' WHERE state = 'open' AND version = ?1
            AND event IN (SELECT id FROM events WHERE outcome IS NULL AND tenant = ?2) RETURNING event",
     )?;
     let mut failed = tx.prepare(
-        "UPDATE events SET outcome = NULL, blame = NULL, reason = NULL, version = NULL, ended_at = NULL
+        "SELECT id FROM events
          WHERE outcome IN ('refused', 'invalid', 'failed') AND outcome = 'failed' AND tenant = ?2 AND version = ?1
-           AND blame = 'plugin' AND redacted_by IS NULL AND ended_at >= ?3 RETURNING id",
+           AND blame = 'plugin' AND redacted_by IS NULL AND ended_at >= ?3",
     )?;
     let id = |row: &rusqlite::Row| row.get(0).map(EventId);
     for event in dropped.query_map(params![bad.digest, tenant], id)? {
@@ -349,6 +355,10 @@ fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result
     for event in failed.query_map(params![bad.digest, tenant, bad.since], id)? {
         again.push(event?);
     }
-    again.sort_unstable();
+    // Where they stood: as if nothing had been.
+    again.iter().try_for_each(|event| reopen(tx, *event))?;
+    let mut again: Vec<Opened> =
+        again.into_iter().map(|event| opened(tx, event, 0)).collect::<rusqlite::Result<_>>()?;
+    again.sort_unstable_by_key(|opened| opened.place);
     Ok(again)
 }

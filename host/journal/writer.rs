@@ -151,6 +151,53 @@ impl Writer {
         answered.await.map_err(|_| anyhow!("the journal has stopped"))?
     }
 
+    /// Runs `job` in the next transaction. `tell` is told what came of it at once, on the writing thread, so that what is
+    /// told keeps the order of the jobs; what it gives is handed to `then` when that is on disk, or is not. With `promises`,
+    /// somebody goes on with what was told, and the journal is broken if it gets lost. This returns when the job waits for
+    /// its turn: jobs handed over one after the other run in that order.
+    pub async fn order<V: Send + 'static, T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction) -> rusqlite::Result<V> + Send + 'static,
+        tell: impl FnOnce(Result<V, String>) -> Option<T> + Send + 'static,
+        then: impl FnOnce(Result<T, &str>) + Send + 'static,
+        promises: bool,
+    ) -> anyhow::Result<()> {
+        let job: Job = Box::new(move |transaction| {
+            let transaction = match transaction {
+                Ok(transaction) => transaction,
+                Err(why) => {
+                    tell(Err(why.to_owned()));
+                    return None;
+                }
+            };
+            let result = in_savepoint(transaction, job);
+            let failed = result.as_ref().err().map(Failed::of);
+            let told = tell(result.map_err(|error| error.to_string()));
+            let promised = promises && failed.is_none();
+            let finish = Box::new(move |committed: Result<(), &str>| {
+                if let Some(told) = told {
+                    then(committed.map(|()| told));
+                }
+            });
+            Some(Written { finish, failed, promised })
+        });
+        self.send(Work::Job(job)).await
+    }
+
+    /// Runs `job` in the next transaction, tells at once what came of it, and gives it before it is committed.
+    pub async fn write_soon_and<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
+        tell: impl FnOnce(&T) + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let job = move |tx: &Transaction| {
+            let value = job(tx)?;
+            tell(&value);
+            Ok(value)
+        };
+        self.write_soon(job).await
+    }
+
     /// Moves what was written from the log of writes into the journal's file and empties the log, so that nothing older
     /// stands in either. `false`: somebody was reading; nobody waits for them.
     pub async fn empty_log(&self) -> anyhow::Result<bool> {

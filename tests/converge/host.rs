@@ -1,29 +1,42 @@
-//! The host's mapping stage in virtual time: the real lanes, the real component, the real journal (in memory), and the
-//! few lines between them that `host/mapping.rs` has in its tasks. Knows nothing of the stores.
+//! The host's mapping stage in virtual time: the shipped scheduler, the real component and the real journal (in memory).
+//! Orders to the journal, its answers, and what is computed wait in three queues, and the seed chooses which moves next.
+//! Knows nothing of the stores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use tandem::check::{self, Key, checked};
-use tandem::journal::{Activation, Answered, Appended, Asked, By, Cause, Feeds, Journal};
-use tandem::lanes::Lanes;
-use tandem::model::{Call, Effect, End, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
+use tandem::journal::{Activation, Appended, Asked, At, Begun, Cause, Fact, Feeds, Journal, Known, Orders, Over, With};
+use tandem::model::{Blame, Call, Effect, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
 use tandem::rules::Plugin;
+use tandem::scheduler::{self, Answer, Closer, Ending, Input, Joined, Limits, Scheduler, Sending, Ticket, Try};
 
-use super::world::{Attempt, Job, Mutant, World};
+use super::world::{Attempt, Job, Mutant, QUIET_MS, World};
 
 pub const TENANT: &str = "acme";
-const RESTARTS_MAX: u32 = 20;
+/// So few that the journal is read again and again.
+const LIMITS: Limits =
+    Limits { ready_max: 4, read_at_once_max: 3, named_at_once_max: 2, loaded_max: 3, passed_over_max: 1_000 };
+/// How long an order that failed waits.
+const PAUSE_MS: i64 = 1_000;
 
 pub struct Host {
     pub journal: Journal,
+    orders: Orders,
     feeds: Feeds,
     plugin: Plugin,
-    lanes: Lanes,
-    running: HashMap<EventId, Running>,
+    scheduler: Scheduler,
+    /// What the journal is to carry out, what it has told, and what was computed.
+    pending: VecDeque<scheduler::Effect>,
+    told: VecDeque<Fact>,
+    computed: Vec<Input>,
+    known: HashMap<EventId, Held>,
+    keys: HashMap<Ticket, Vec<(EventId, Known)>>,
     events: HashMap<EventId, Event>,
+    /// Why those are over that have no key.
+    reasons: HashMap<EventId, String>,
     /// As the journal has it: the newest first.
     remembered: BTreeMap<EntityId, Vec<String>>,
     pub ended: Vec<Ended>,
@@ -32,10 +45,14 @@ pub struct Host {
     pub windows_taken: usize,
 }
 
+/// What is known of an event that has begun.
 #[derive(Default)]
-struct Running {
+struct Held {
     run: Option<RunId>,
-    known: Names,
+    begun: Option<Box<Begun>>,
+    answer: Option<(Try, Result<Next, Failure>, Asked)>,
+    failure: Option<Failure>,
+    claimed: Names,
     /// The calls of every pass.
     passes: Vec<Vec<Call>>,
 }
@@ -69,12 +86,18 @@ impl Host {
         };
         at_once(journal.activate(activation)).unwrap().unwrap();
         Self {
+            orders: journal.orders(TENANT, QUIET_MS as u64),
             journal,
             feeds,
             plugin: plugin.clone(),
-            lanes: Lanes::default(),
-            running: HashMap::new(),
+            scheduler: Scheduler::new(LIMITS),
+            pending: VecDeque::new(),
+            told: VecDeque::new(),
+            computed: vec![],
+            known: HashMap::new(),
+            keys: HashMap::new(),
             events: HashMap::new(),
+            reasons: HashMap::new(),
             remembered: BTreeMap::new(),
             ended: vec![],
             restarts: 0,
@@ -90,18 +113,77 @@ impl Host {
         self.ended.iter().filter(|ended| ended.outcome.is_dead_letter())
     }
 
-    /// Makes lanes one, and sends back what may not go on.
-    fn join(&mut self, into: EntityId, from: &[EntityId]) {
-        for other in from {
+    /// Events that are not over, for a restart of one of them.
+    pub fn open_events(&self) -> Vec<EventId> {
+        let mut open: Vec<_> = self.known.keys().copied().collect();
+        open.sort_unstable();
+        open
+    }
+
+    fn remember_joined(&mut self, joined: &Joined) {
+        for other in &joined.from {
             let theirs = self.remembered.remove(other).unwrap_or_default();
-            self.remembered.entry(into).or_default().extend(theirs);
+            self.remembered.entry(joined.entity).or_default().extend(theirs);
         }
-        for event in self.lanes.join(into, from) {
-            self.running.remove(&event);
-            at_once(self.journal.drop_run(event)).unwrap();
-            self.restarts += 1;
-            assert!(self.lanes.restart(event) <= RESTARTS_MAX, "event {event} begins again for ever");
+    }
+
+    fn name(&mut self, ticket: Ticket, events: &[EventId]) {
+        let keys = events.iter().map(|id| {
+            let event = &self.events[id];
+            let key = check::key(&event.webhook, self.plugin.manifest(), || self.plugin.key(event).result);
+            let known = match key {
+                Key::Entity(entity) => Known::Entity(entity),
+                Key::Over(outcome, blame, reason) => Known::Over(outcome, blame, reason),
+            };
+            (*id, known)
+        });
+        let keys: Vec<_> = keys.collect();
+        for (event, known) in &keys {
+            if let Known::Over(_, _, reason) = known {
+                self.reasons.insert(*event, reason.clone());
+            }
         }
+        self.keys.insert(ticket, keys);
+        self.computed.push(Input::Named { ticket, has_version: true });
+    }
+
+    /// Has the journal carry out an order.
+    fn apply(&mut self, order: scheduler::Effect) {
+        use scheduler::Effect as Do;
+        let orders = &self.orders;
+        let done = match order {
+            Do::Read { ticket, which, after, upto, most } => at_once(orders.read(ticket, which, (after, upto), most)),
+            Do::Declare { ticket, events } => {
+                let mut keys = self.keys.remove(&ticket).unwrap_or_default();
+                keys.retain(|(event, _)| events.contains(event));
+                at_once(orders.declare(ticket, self.plugin.digest().to_owned(), keys))
+            }
+            Do::Begin { event, of, lane } => at_once(orders.begin(At { event, of, lane })),
+            Do::Send { event, of, lane, run, pass } => {
+                let held = &self.known[&event];
+                let Some((_, Ok(Next::Send { calls, names }), asked)) = &held.answer else { return };
+                let written = |call: &Call| (call.clone(), self.plugin.api_version(&call.target).to_owned());
+                let calls = calls.iter().map(written).collect();
+                let names = (*names != held.claimed).then(|| names.clone());
+                at_once(orders.send(At { event, of, lane }, (run, pass), calls, names, asked.clone()))
+            }
+            Do::End { event, of, lane, run, pass } => {
+                let Some((_, Ok(Next::End(end)), asked)) = &self.known[&event].answer else { return };
+                at_once(orders.end(At { event, of, lane }, (run, pass), end.clone(), asked.clone()))
+            }
+            Do::Close { event, of, by } => {
+                let held = &self.known[&event];
+                let failed = held.answer.as_ref().and_then(|(_, next, _)| next.as_ref().err());
+                let failure = match by {
+                    Closer::Host => Failure::new(Blame::Host, "begins again for ever"),
+                    Closer::Run(_) => held.failure.as_ref().or(failed).cloned().unwrap(),
+                };
+                at_once(orders.close((event, of), by, failure, None))
+            }
+            Do::Drop { ticket, event } => at_once(orders.drop_run(ticket, event)),
+            other => panic!("no order to the journal: {other:?}"),
+        };
+        done.unwrap();
     }
 }
 
@@ -119,99 +201,150 @@ impl World {
         let Appended::Accepted(id) = at_once(self.host.journal.append(webhook.clone())).unwrap() else { return };
         let event = Event { id, webhook };
         self.say(|| format!("event {id}: {} {}", event.webhook.topic, event.webhook.payload));
-        let host = &mut self.host;
-        let key = check::key(&event.webhook, host.plugin.manifest(), || host.plugin.key(&event).result);
-        host.events.insert(id, event);
-        match key {
-            Key::Entity(entity) => {
-                for keyed in at_once(host.journal.key(TENANT, vec![(id, entity)])).unwrap() {
-                    host.join(keyed.lane.entity, &keyed.lane.from);
-                    host.lanes.push(keyed.event, keyed.lane.entity, keyed.after);
-                }
-            }
-            Key::Over(outcome, blame, reason) => {
-                let version = By::Key(host.plugin.digest().to_owned());
-                at_once(host.journal.close(id, version, outcome, blame, reason.clone())).unwrap();
-                host.ended.push(Ended { event: id, outcome, reason });
-            }
-        }
+        self.host.events.insert(id, event);
     }
 
-    /// Does all that can be done now.
+    /// Does all that can be done now, in an order that the seed chooses.
     pub fn pump(&mut self) {
         loop {
-            if let Some(event) = self.host.lanes.start() {
-                self.begin(event);
-            } else if let Ok(Answered { event, run, given_up, .. }) = self.host.feeds.replies.try_recv() {
-                assert_eq!(given_up, None);
-                // Of a run that was dropped otherwise.
-                if self.host.running.get(&event).is_some_and(|running| running.run == Some(run)) {
-                    self.begin(event);
-                }
-            } else if let Ok(due) = self.host.feeds.calls.try_recv() {
+            while let Ok(fact) = self.host.feeds.facts.try_recv() {
+                self.host.told.push_back(fact);
+            }
+            while let Ok(due) = self.host.feeds.calls.try_recv() {
                 assert_eq!(due.unknown_since, None);
                 let ms = [1, 20, 150, 700][self.random.usize(..4)];
                 let ms = if self.random.u8(..100) < self.troubles.slow { ms } else { 1 };
                 self.after(ms, Job::Attempt(Attempt { due, made: 0, is_again: false }));
-            } else {
-                while self.host.feeds.events.try_recv().is_ok() {}
+            }
+            let host = &mut self.host;
+            let waiting = [!host.pending.is_empty(), !host.told.is_empty(), !host.computed.is_empty()];
+            let waiting: Vec<usize> = (0..3).filter(|n| waiting[*n]).collect();
+            if waiting.is_empty() {
                 return;
             }
+            match waiting[self.random.usize(..waiting.len())] {
+                0 => {
+                    if let Some(order) = self.host.pending.pop_front() {
+                        self.host.apply(order);
+                    }
+                }
+                1 => {
+                    if let Some(fact) = self.host.told.pop_front() {
+                        self.take(fact);
+                    }
+                }
+                _ => {
+                    let at = self.random.usize(..self.host.computed.len());
+                    let input = self.host.computed.remove(at);
+                    self.step(input);
+                }
+            }
         }
     }
 
-    /// Asks the rules about an event that may run.
-    fn begin(&mut self, event: EventId) {
+    pub fn step(&mut self, input: Input) {
+        use scheduler::Effect as Do;
+        for effect in self.host.scheduler.step(input) {
+            match effect {
+                Do::Name { ticket, events } => self.host.name(ticket, &events),
+                Do::Ask { event, of, .. } => self.ask(event, of),
+                Do::Wake { what } => self.after(PAUSE_MS, Job::Told(Input::Woke { what })),
+                Do::WaitQuiet { ticket, .. } => self.after(QUIET_MS, Job::Told(Input::Quieted { ticket })),
+                Do::Restarted { event, why } => {
+                    self.host.restarts += 1;
+                    self.say(|| format!("event {event} begins again: {why}"));
+                }
+                Do::Drained { .. } | Do::RollBack { .. } | Do::Full { .. } => {}
+                order => self.host.pending.push_back(order),
+            }
+        }
+    }
+
+    /// Keeps what comes with a fact, and tells the scheduler.
+    fn take(&mut self, Fact { input, with, .. }: Fact) {
         let host = &mut self.host;
-        let Some(lane) = host.lanes.entity_of(event) else { return };
-        let begun = at_once(host.journal.begin(event, lane)).unwrap();
-        // Nothing is redacted here.
-        let Some(begun) = begun else { return };
-        host.running.entry(event).or_default().run = Some(begun.run);
-        let Some(replies) = begun.replies else { return };
-        let step = host.plugin.step(&begun.event, &begun.memory, &replies);
+        match (&input, with) {
+            (Input::Began { event, .. }, With::Begun(begun)) => {
+                let held = host.known.entry(*event).or_default();
+                if held.run.replace(begun.run) != Some(begun.run) {
+                    (held.claimed, held.passes) = (Names::default(), vec![]);
+                }
+                held.begun = Some(begun);
+            }
+            (Input::Began { event, .. } | Input::Sent { event, .. }, With::Failure(failure)) => {
+                host.known.entry(*event).or_default().failure = Some(failure);
+            }
+            (Input::Sent { event, is: Sending::Waits | Sending::Answered, .. }, _) => {
+                let held = host.known.entry(*event).or_default();
+                if let Some((_, Ok(Next::Send { calls, names }), _)) = held.answer.take() {
+                    held.claimed = names;
+                    held.passes.push(calls);
+                }
+            }
+            (Input::Sent { is: Sending::Joins(joined), .. }, _) => host.remember_joined(joined),
+            (Input::Declared { keyed, .. }, with) => {
+                keyed.iter().for_each(|keyed| host.remember_joined(&keyed.lane));
+                if let With::Ended(all) = with {
+                    all.into_iter().for_each(|over| self.over(over));
+                }
+            }
+            (Input::Ended { event, is, .. }, With::Ended(all)) => {
+                if let Ending::Over { joined: Some(joined), .. } = is {
+                    self.remember(*event, joined);
+                }
+                all.into_iter().for_each(|over| self.over(over));
+            }
+            _ => {}
+        }
+        self.step(input);
+    }
+
+    /// Asks the rules about an event.
+    fn ask(&mut self, event: EventId, of: Try) {
+        let host = &mut self.host;
+        let Some(begun) = host.known.get_mut(&event).and_then(|held| held.begun.take()) else { return };
+        let step = host.plugin.step(&begun.event, &begun.memory, &begun.replies);
         let next = step.result.and_then(|next| checked(next, host.plugin.manifest()));
-        let next = next.and_then(|next| check::not_for_ever(next, replies.len()));
+        let mut next = next.and_then(|next| check::not_for_ever(next, begun.replies.len()));
+        self.mutilate(&mut next);
         let names = next.as_ref().map(|next| next.names().clone()).unwrap_or_default();
-        let asked = Asked { names, ..Asked::default() };
-        match next {
-            Ok(Next::Send { calls, names }) => self.send_calls(event, begun.run, calls, names, asked),
-            Ok(Next::End(end)) => self.end(event, begun.run, end, asked),
-            Err(failure) => self.fail(event, begun.run, failure, asked),
-        }
+        let answer = match &next {
+            Ok(Next::Send { calls, .. }) => {
+                self.check_reads(event, calls);
+                Answer::Send { writes: calls.iter().any(|call| call.effect != Effect::Read) }
+            }
+            Ok(Next::End(_)) => Answer::End,
+            Err(_) => Answer::Fail,
+        };
+        let held = self.host.known.entry(event).or_default();
+        held.failure = None;
+        held.answer = Some((of, next, Asked { names, ..Asked::default() }));
+        self.host.computed.push(Input::Asked { event, of, next: answer });
     }
 
-    /// Claims the names that are new, and journals the calls if the event may still go on.
-    fn send_calls(&mut self, event: EventId, run: RunId, calls: Vec<Call>, mut names: Names, asked: Asked) {
-        self.check_reads(event, &calls);
-        let host = &mut self.host;
-        if calls.iter().any(|call| call.effect != Effect::Read) {
-            host.lanes.wrote(event);
-        }
-        if self.mutant == Mutant::NoClaims {
-            names = Names::default();
-        }
-        let known = &mut host.running.entry(event).or_default().known;
-        if *known != names {
-            *known = names.clone();
-            let Some(lane) = host.lanes.entity_of(event) else { return };
-            match at_once(host.journal.claim(TENANT, lane, names)).unwrap() {
-                Ok(joined) => host.join(joined.entity, &joined.from),
-                Err(two) => return self.fail(event, run, Failure::new(tandem::model::Blame::Plugin, two), asked),
+    /// Takes away what a mutant lacks.
+    fn mutilate(&mut self, next: &mut Result<Next, Failure>) {
+        match next {
+            Ok(Next::Send { names, .. }) if self.mutant == Mutant::NoClaims => *names = Names::default(),
+            Ok(Next::End(end)) => {
+                if self.mutant == Mutant::NoClaims {
+                    end.names = Names::default();
+                }
+                if let Some(memory) = end.memory.as_mut().filter(|_| self.mutant == Mutant::NoGuard) {
+                    let mut parts: Value = serde_json::from_str(memory).unwrap_or_default();
+                    if parts.as_object_mut().is_some_and(|parts| parts.remove("windows").is_some()) {
+                        self.host.windows_taken += 1;
+                        *memory = parts.to_string();
+                    }
+                }
             }
-            if !host.lanes.is_running(event) {
-                return self.say(|| format!("event {event} begins again"));
-            }
+            _ => {}
         }
-        host.running.entry(event).or_default().passes.push(calls.clone());
-        let written = |call: Call| (call.clone(), host.plugin.api_version(&call.target).to_owned());
-        let calls = calls.into_iter().map(written).collect();
-        at_once(host.journal.send(run, event, TENANT, calls, asked)).unwrap();
     }
 
     /// No write of a field to a side that the same event has not read, or made, before.
     fn check_reads(&mut self, event: EventId, calls: &[Call]) {
-        let passes = self.host.running.get(&event).map(|running| &running.passes[..]).unwrap_or_default();
+        let passes = self.host.known.get(&event).map(|held| &held.passes[..]).unwrap_or_default();
         let before: Vec<String> = passes.iter().flatten().map(Call::line).collect();
         let mut bad = vec![];
         for call in calls.iter().filter(|call| call.effect != Effect::Read) {
@@ -236,28 +369,16 @@ impl World {
         self.bad.append(&mut bad);
     }
 
-    fn end(&mut self, event: EventId, run: RunId, mut end: End, asked: Asked) {
-        let (mutant, host) = (self.mutant, &mut self.host);
-        if mutant == Mutant::NoClaims {
-            end.names = Names::default();
-        }
-        if let Some(memory) = end.memory.as_mut().filter(|_| mutant == Mutant::NoGuard) {
-            let mut parts: Value = serde_json::from_str(memory).unwrap_or_default();
-            if parts.as_object_mut().is_some_and(|parts| parts.remove("windows").is_some()) {
-                host.windows_taken += 1;
-                *memory = parts.to_string();
-            }
-        }
-        let Some(lane) = host.lanes.entity_of(event) else { return };
-        let (outcome, reason, memory) = (end.outcome, end.reason.clone(), end.memory.clone());
-        let joined = at_once(host.journal.end(run, event, lane, TENANT, end, asked)).unwrap().unwrap();
-        host.join(joined.entity, &joined.from);
-        if let Some(memory) = memory {
+    /// An event has ended by its rules' word, and may have left a memory.
+    fn remember(&mut self, event: EventId, joined: &Joined) {
+        self.host.remember_joined(joined);
+        let answer = self.host.known.get(&event).and_then(|held| held.answer.as_ref());
+        let Some((_, Ok(Next::End(end)), _)) = answer else { return };
+        if let Some(memory) = end.memory.clone() {
             let new = if memory.is_empty() { vec![] } else { vec![memory] };
-            host.remembered.insert(joined.entity, new);
+            self.host.remembered.insert(joined.entity, new);
         }
-        self.over(event, outcome, reason);
-        if mutant == Mutant::NoRead {
+        if self.mutant == Mutant::NoRead {
             let link = self.host.remembered.get(&joined.entity).and_then(|texts| texts.first());
             let link: Value = link.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             if let (Some(customer), Some(profile)) =
@@ -268,17 +389,14 @@ impl World {
         }
     }
 
-    fn fail(&mut self, event: EventId, run: RunId, failure: Failure, asked: Asked) {
-        let (outcome, blame, reason) = (Outcome::Failed, Some(failure.blame), failure.reason);
-        at_once(self.host.journal.asked(run, asked)).unwrap();
-        at_once(self.host.journal.close(event, By::Run(run), outcome, blame, reason.clone())).unwrap();
-        self.over(event, outcome, reason);
-    }
-
-    fn over(&mut self, event: EventId, outcome: Outcome, reason: String) {
+    fn over(&mut self, Over { event, outcome, .. }: Over) {
+        let held = self.host.known.remove(&event).unwrap_or_default();
+        let reason = match (held.answer, held.failure) {
+            (_, Some(failure)) | (Some((_, Err(failure), _)), None) => failure.reason,
+            (Some((_, Ok(Next::End(end)), _)), None) => end.reason,
+            _ => self.host.reasons.remove(&event).unwrap_or_default(),
+        };
         self.say(|| format!("event {event} is {}: {reason}", outcome.name()));
-        self.host.running.remove(&event);
-        self.host.lanes.finish(event);
         self.host.ended.push(Ended { event, outcome, reason });
     }
 }

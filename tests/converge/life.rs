@@ -138,6 +138,10 @@ pub struct Troubles {
     pub refused: u8,
     /// Calls that take longer than a moment.
     pub slow: u8,
+    /// Of a hundred moments: an event begins again by hand, a direction is held, the lanes are drained for a while.
+    pub restarted: u8,
+    pub held: u8,
+    pub drained: u8,
     /// Whether Shopify keeps protected customer data from webhooks.
     pub is_bare: bool,
 }
@@ -204,6 +208,7 @@ impl Life {
                 deeds.push(set(When::BeforeWrite(second, 100_000), second, field, named(second)));
             }
         }
+        let operators = u8::from(std::env::var_os("TANDEM_CALM").is_none());
         let troubles = Troubles {
             doubled: 15,
             late: 60,
@@ -211,6 +216,9 @@ impl Life {
             lost: 6,
             refused: 4,
             slow: 75,
+            restarted: operators,
+            held: operators,
+            drained: operators,
             is_bare: matches!(plot, Plot::Busy) && random.u8(..100) < 8,
         };
         Self { seed, settings, plot, deeds, troubles }

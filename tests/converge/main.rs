@@ -1,7 +1,8 @@
 //! Convergence: whatever people do on both sides, and whatever goes wrong on the way, both sides agree in the end. Lives
-//! of one seed each, through the real component, the real lanes, the real journal and the stand-ins.
+//! of one seed each, through the real component, the shipped scheduler, the real journal and the stand-ins.
 //!
-//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin.
+//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin; with `TANDEM_CALM` no operator restarts,
+//! holds or drains anything.
 
 mod check;
 mod host;

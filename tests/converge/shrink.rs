@@ -36,6 +36,9 @@ fn shorter(life: &Life) -> impl Iterator<Item = Life> {
         Troubles { lost: 0, ..t },
         Troubles { refused: 0, ..t },
         Troubles { slow: 0, ..t },
+        Troubles { restarted: 0, ..t },
+        Troubles { held: 0, ..t },
+        Troubles { drained: 0, ..t },
         Troubles { is_bare: false, ..t },
     ];
     let calmer = calmer.into_iter().filter(move |troubles| *troubles != t);

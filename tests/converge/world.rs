@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tandem::clock;
-use tandem::journal::Due;
+use tandem::journal::{Direction, Due, Mode};
 use tandem::model::{Answer, Call, Effect, Method, Reply, Request, Webhook};
 use tandem::retry::{self, Decision, Outcome};
 use tandem::rules::Plugin;
+use tandem::scheduler::Input;
 use tandem_standin::{Clock, Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions};
 
-use super::host::{Host, at_once};
+use super::host::{Host, TENANT, at_once};
 use super::life::{Deed, Life, Side, Troubles, What, When};
 use super::people::History;
 
@@ -22,7 +23,7 @@ pub const START: i64 = 1_790_000_000_000;
 const HOUR: i64 = 3_600_000;
 const RETRY_DELAYS_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
 /// How long after an attempt of unknown fate the rules are told so.
-const QUIET_MS: i64 = 5_000;
+pub const QUIET_MS: i64 = 5_000;
 /// Attempts of a call that may fail, so that none is ever given up.
 const FAILING_MAX: u32 = 3;
 /// Entries of the agenda after which a life is taken to have no end.
@@ -78,6 +79,10 @@ pub enum Job {
     Deliver(Webhook),
     Attempt(Attempt),
     Unknown(Attempt, String),
+    /// The scheduler is told, after a while.
+    Told(Input),
+    /// A direction that was held runs again.
+    Run(&'static str),
 }
 
 pub struct Attempt {
@@ -135,10 +140,13 @@ impl World {
         for _ in 0..TURNS_MAX {
             let Some(((at, _), job)) = self.agenda.pop_first() else { return true };
             self.now = self.now.max(at);
+            self.disturb();
             match job {
                 Job::Deed(what) => self.act(&what),
                 Job::Deliver(webhook) => self.deliver(webhook),
                 Job::Attempt(attempt) => self.attempt(attempt),
+                Job::Told(input) => self.step(input),
+                Job::Run(source) => self.direct(source, Mode::Run),
                 Job::Unknown(Attempt { due, .. }, why) => {
                     at_once(self.host.journal.reply(&due, None, Reply::Unknown(why))).unwrap();
                 }
@@ -146,6 +154,37 @@ impl World {
             self.pump();
         }
         false
+    }
+
+    /// What operators do: an event begins again by hand, a direction is held for some seconds, nothing may run for a while.
+    fn disturb(&mut self) {
+        if self.percent(self.troubles.restarted) {
+            let open = self.host.open_events();
+            if !open.is_empty() {
+                let event = open[self.random.usize(..open.len())];
+                self.step(Input::Restart { event });
+            }
+        }
+        if self.percent(self.troubles.held) {
+            let source = ["shopify", "omneo"][self.random.usize(..2)];
+            self.direct(source, Mode::Hold);
+            let ms = self.random.i64(1..4_000);
+            self.after(ms, Job::Run(source));
+        }
+        if self.percent(self.troubles.drained) {
+            self.count += 1;
+            let wish = self.count;
+            self.step(Input::Drain { wish });
+            let ms = self.random.i64(1..4_000);
+            self.after(ms, Job::Told(Input::Go { wish }));
+        }
+    }
+
+    fn direct(&mut self, source: &str, mode: Mode) {
+        self.say(|| format!("{source}: {mode:?}"));
+        let (tenant, by, why) = (TENANT.into(), "ops".into(), "a drill".into());
+        let direction = Direction { tenant, source: source.into(), mode, since: 0, by, why };
+        at_once(self.host.journal.direct(direction)).unwrap();
     }
 
     fn percent(&mut self, n: u8) -> bool {

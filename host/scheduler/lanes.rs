@@ -1,28 +1,28 @@
-//! Which event may run now: one at a time per entity, in order of arrival, after those it comes after.
+//! Which event may run now: one at a time per entity, by place, after those it comes after, and in no lane in which a
+//! write of a dropped run may still take effect.
 //!
 //! Pure: knows ids and order; neither journal nor rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::words::{Opened, Place, System, Ticket};
 use crate::model::{EntityId, EventId};
 
-/// The events of one tenant that are not over.
+/// The events of one tenant that are not over and have a lane.
 #[derive(Debug, Default)]
 pub struct Lanes {
     lanes: HashMap<EntityId, Lane>,
-    events: BTreeMap<EventId, Item>,
+    events: HashMap<EventId, Item>,
     /// Where the events of an entity are since it became part of another.
     moved: HashMap<EntityId, EntityId>,
     /// Events that may start as soon as somebody asks for one.
     ready: BTreeMap<Place, EventId>,
-    /// The place of the next event.
-    next: Place,
-    /// Who waits for which entity's earlier events.
+    /// What events come after that come after something, and who waits for which entity's earlier events.
+    after: HashMap<EventId, Box<[EntityId]>>,
     waiters: HashMap<EntityId, BTreeSet<EventId>>,
+    /// Which lanes may not go on, and until what is known.
+    blocks: BTreeMap<Ticket, EntityId>,
 }
-
-/// Where an event stands among all: in order of arrival, a dead letter that is retried behind those that are there.
-type Place = u64;
 
 /// The events of one entity.
 #[derive(Debug, Default)]
@@ -31,33 +31,49 @@ struct Lane {
     running: Option<(Place, EventId)>,
     /// The one of `waiting` that may start.
     ready: Option<Place>,
+    blocks: u32,
 }
 
+/// An event. Small: a million may wait here.
 #[derive(Debug)]
 struct Item {
     place: Place,
     entity: EntityId,
-    after: Vec<EntityId>,
+    source: System,
+    is_duty: bool,
+    has_asked: bool,
+    in_flight: bool,
     /// Whether it has asked for a write.
     wrote: bool,
-    restarts: u32,
+    restarts: u8,
+}
+
+impl Item {
+    fn opened(&self, event: EventId) -> Opened {
+        let Self { place, source, is_duty, has_asked, in_flight, .. } = *self;
+        Opened { event, place, source, is_duty, has_asked, in_flight }
+    }
 }
 
 impl Lanes {
     /// Adds an event. Its entity may be new, or be made of entities that were several until now: see [`Lanes::join`].
-    pub fn push(&mut self, event: EventId, entity: EntityId, after: Vec<EntityId>) {
+    pub fn push(&mut self, opened: Opened, entity: EntityId, after: &[EntityId]) {
+        let event = opened.event;
         // Told of twice, it would stand in two places.
         if self.events.contains_key(&event) {
             return;
         }
         let entity = self.entity(entity);
-        let after: Vec<_> = after.into_iter().map(|other| self.entity(other)).collect();
-        for other in &after {
-            self.waiters.entry(*other).or_default().insert(event);
+        if !after.is_empty() {
+            let after: Box<[_]> = after.iter().map(|other| self.entity(*other)).collect();
+            for other in &after {
+                self.waiters.entry(*other).or_default().insert(event);
+            }
+            self.after.insert(event, after);
         }
-        let place = self.next;
-        self.next += 1;
-        self.events.insert(event, Item { place, entity, after, wrote: false, restarts: 0 });
+        let Opened { place, source, is_duty, has_asked, in_flight, .. } = opened;
+        let item = Item { place, entity, source, is_duty, has_asked, in_flight, wrote: false, restarts: 0 };
+        self.events.insert(event, item);
         self.lanes.entry(entity).or_default().waiting.insert(place, event);
         self.consider(entity);
     }
@@ -72,14 +88,26 @@ impl Lanes {
         Some(event)
     }
 
-    pub fn is_running(&self, event: EventId) -> bool {
-        let entity = self.events.get(&event).map(|item| item.entity);
-        entity.and_then(|entity| self.lanes.get(&entity)).is_some_and(|lane| lane.is_running(event))
+    pub fn contains(&self, event: EventId) -> bool {
+        self.events.contains_key(&event)
+    }
+
+    /// How many events may start now.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// The entity that an event is about, as known by now.
     pub fn entity_of(&self, event: EventId) -> Option<EntityId> {
         self.events.get(&event).map(|item| item.entity)
+    }
+
+    pub fn place_of(&self, event: EventId) -> Option<Place> {
+        self.events.get(&event).map(|item| item.place)
+    }
+
+    pub fn restarts(&self, event: EventId) -> u8 {
+        self.events.get(&event).map_or(0, |item| item.restarts)
     }
 
     /// Notes that a running event asks for a write.
@@ -89,11 +117,40 @@ impl Lanes {
         }
     }
 
+    /// Notes whether the open run of an event has calls.
+    pub fn asked(&mut self, event: EventId, has_asked: bool) {
+        if let Some(item) = self.events.get_mut(&event) {
+            item.has_asked = has_asked;
+        }
+    }
+
+    /// Nothing goes on in the lane of an event before the ticket is given back.
+    pub fn block(&mut self, event: EventId, ticket: Ticket) {
+        let Some(entity) = self.entity_of(event) else { return };
+        self.blocks.insert(ticket, entity);
+        self.lanes.entry(entity).or_default().blocks += 1;
+        self.consider(entity);
+    }
+
+    pub fn unblock(&mut self, ticket: Ticket) {
+        let Some(entity) = self.blocks.remove(&ticket).map(|entity| self.entity(entity)) else { return };
+        if let Some(lane) = self.lanes.get_mut(&entity) {
+            lane.blocks = lane.blocks.saturating_sub(1);
+        }
+        self.consider(entity);
+    }
+
+    /// Whether an event may go on, as far as writes of dropped runs in its lane are concerned.
+    pub fn is_quiet(&self, event: EventId) -> bool {
+        let lane = self.entity_of(event).and_then(|entity| self.lanes.get(&entity));
+        lane.is_none_or(|lane| lane.blocks == 0)
+    }
+
     /// The event is over and leaves its lane.
     pub fn finish(&mut self, event: EventId) {
         let Some(item) = self.events.remove(&event) else { return };
         self.ready.remove(&item.place);
-        for other in item.after {
+        for other in self.after.remove(&event).unwrap_or_default() {
             if let Some(waiters) = self.waiters.get_mut(&other) {
                 waiters.remove(&event);
                 if waiters.is_empty() {
@@ -116,15 +173,23 @@ impl Lanes {
                 self.consider(entity);
             }
         }
-        self.moved.retain(|_, to| self.lanes.contains_key(to));
+        if !self.moved.is_empty() {
+            self.moved.retain(|_, to| self.lanes.contains_key(to));
+        }
     }
 
-    /// The event goes back to its place in the lane and begins again. Gives how often it has.
-    pub fn restart(&mut self, event: EventId) -> u32 {
-        let Some(item) = self.events.get_mut(&event) else { return 0 };
+    /// The event goes back to its place in the lane and begins again.
+    pub fn restart(&mut self, event: EventId) {
+        let Some(item) = self.events.get_mut(&event) else { return };
         item.wrote = false;
-        item.restarts += 1;
-        let (place, entity, restarts) = (item.place, item.entity, item.restarts);
+        item.restarts = item.restarts.saturating_add(1);
+        self.back(event);
+    }
+
+    /// The same, and it does not count: the event has not been asked about.
+    pub fn back(&mut self, event: EventId) {
+        let Some(item) = self.events.get(&event) else { return };
+        let (place, entity) = (item.place, item.entity);
         if let Some(lane) = self.lanes.get_mut(&entity) {
             if lane.is_running(event) {
                 lane.running = None;
@@ -132,22 +197,20 @@ impl Lanes {
             lane.waiting.insert(place, event);
         }
         self.consider(entity);
-        restarts
     }
 
-    /// Takes out every event that does not run, and gives them in the order they stood in.
-    pub fn take_waiting(&mut self) -> Vec<EventId> {
-        let mut waiting = self.in_order();
-        waiting.retain(|event| !self.is_running(*event));
-        waiting.iter().for_each(|event| self.finish(*event));
-        waiting
+    /// Takes out an event, and gives what is known of it.
+    pub fn take(&mut self, event: EventId) -> Option<Opened> {
+        let opened = self.events.get(&event)?.opened(event);
+        self.finish(event);
+        Some(opened)
     }
 
-    /// Every event, in the order they stand in.
-    pub fn in_order(&self) -> Vec<EventId> {
-        let mut events: Vec<_> = self.events.iter().map(|(event, item)| (item.place, *event)).collect();
-        events.sort_unstable();
-        events.into_iter().map(|(_, event)| event).collect()
+    /// Every event in order.
+    pub fn all(&self) -> Vec<Opened> {
+        let mut all: Vec<_> = self.events.iter().map(|(event, item)| item.opened(*event)).collect();
+        all.sort_unstable_by_key(|opened| opened.place);
+        all
     }
 
     /// Makes entities part of another. Of two that run, the one that has written nothing must begin again, or the later
@@ -166,8 +229,8 @@ impl Lanes {
             }
             if let Some(waiters) = self.waiters.remove(&other) {
                 for waiter in &waiters {
-                    if let Some(item) = self.events.get_mut(waiter) {
-                        item.after.iter_mut().filter(|after| **after == other).for_each(|after| *after = into);
+                    if let Some(all) = self.after.get_mut(waiter) {
+                        all.iter_mut().filter(|after| **after == other).for_each(|after| *after = into);
                     }
                 }
                 self.waiters.entry(into).or_default().extend(waiters);
@@ -183,6 +246,7 @@ impl Lanes {
             }
             let ours = self.lanes.entry(into).or_default();
             ours.waiting.extend(theirs.waiting);
+            ours.blocks += theirs.blocks;
             let running = ours.running;
             match (running, theirs.running) {
                 (Some(one), Some(two)) => {
@@ -205,10 +269,6 @@ impl Lanes {
     /// How many events are not over.
     pub fn len(&self) -> usize {
         self.events.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
     }
 
     fn loser(&self, one: (Place, EventId), two: (Place, EventId)) -> (Place, EventId) {
@@ -237,11 +297,14 @@ impl Lanes {
             return;
         }
         let Some((place, head)) = lane.waiting.first_key_value().map(|(place, event)| (*place, *event)) else {
-            self.lanes.remove(&entity);
+            if lane.blocks == 0 {
+                self.lanes.remove(&entity);
+            }
             return;
         };
-        let after = self.events.get(&head).map(|item| &item.after[..]).unwrap_or_default();
-        let free = after.iter().all(|other| self.is_over_before(*other, place, entity));
+        let is_quiet = lane.blocks == 0;
+        let after = self.after.get(&head).map(|after| &after[..]).unwrap_or_default();
+        let free = is_quiet && after.iter().all(|other| self.is_over_before(*other, place, entity));
         let ready = free.then_some(place);
         // An earlier event may have come back to the lane since another was found ready.
         let before = self.lanes.get_mut(&entity).and_then(|lane| std::mem::replace(&mut lane.ready, ready));
@@ -281,10 +344,21 @@ mod tests {
 
     fn lanes(events: &[(i64, EntityId)]) -> Lanes {
         let mut lanes = Lanes::default();
-        for (event, entity) in events {
-            lanes.push(EventId(*event), *entity, vec![]);
+        for (place, (event, entity)) in events.iter().enumerate() {
+            lanes.push(opened(*event, place as i64), *entity, &[]);
         }
         lanes
+    }
+
+    fn opened(event: i64, place: i64) -> Opened {
+        Opened {
+            event: EventId(event),
+            place: Place(place),
+            source: System::Shopify,
+            is_duty: false,
+            has_asked: false,
+            in_flight: false,
+        }
     }
 
     fn started(lanes: &mut Lanes) -> Vec<i64> {
@@ -310,8 +384,8 @@ mod tests {
     #[test]
     fn an_order_waits_only_for_what_came_before_it() {
         let mut lanes = lanes(&[(1, A)]);
-        lanes.push(EventId(2), B, vec![A]);
-        lanes.push(EventId(3), A, vec![]);
+        lanes.push(opened(2, 2), B, &[A]);
+        lanes.push(opened(3, 3), A, &[]);
         assert_eq!(started(&mut lanes), [1]);
         lanes.finish(EventId(1));
         assert_eq!(started(&mut lanes), [2, 3]);
@@ -329,6 +403,22 @@ mod tests {
         assert_eq!(started(&mut lanes), [1]);
         lanes.finish(EventId(1));
         assert_eq!(started(&mut lanes), [3]);
+    }
+
+    #[test]
+    fn a_lane_waits_until_what_was_dropped_in_it_is_quiet() {
+        let mut lanes = lanes(&[(1, A), (2, A), (3, B)]);
+        assert_eq!(started(&mut lanes), [1, 3]);
+        lanes.block(EventId(1), Ticket(7));
+        lanes.restart(EventId(1));
+        assert!(started(&mut lanes).is_empty());
+        // The block goes along when lanes become one, and outlives the event that it is about.
+        lanes.finish(EventId(3));
+        assert!(lanes.join(B, &[A]).is_empty());
+        lanes.finish(EventId(1));
+        assert!(started(&mut lanes).is_empty() && !lanes.is_quiet(EventId(2)));
+        lanes.unblock(Ticket(7));
+        assert_eq!(started(&mut lanes), [2]);
     }
 
     /// Random pushes, starts, ends, restarts and joins; prints the seed when an invariant breaks.
@@ -350,12 +440,14 @@ mod tests {
             match random.u32(..10) {
                 0..=3 if turn < 200 => {
                     let after = if random.bool() { vec![EntityId(random.i64(1..8))] } else { vec![] };
-                    lanes.push(EventId(next), EntityId(random.i64(1..8)), after);
+                    lanes.push(opened(next, next), EntityId(random.i64(1..8)), &after);
                     next += 1;
                 }
                 6 if turn % 7 == 0 => {
-                    for event in lanes.take_waiting() {
-                        lanes.push(event, EntityId(random.i64(1..8)), vec![]);
+                    let waiting = lanes.all().into_iter().filter(|opened| !running.contains(&opened.event));
+                    let waiting: Vec<_> = waiting.filter_map(|opened| lanes.take(opened.event)).collect();
+                    for opened in waiting {
+                        lanes.push(opened, EntityId(random.i64(1..8)), &[]);
                     }
                 }
                 4..=6 => {
@@ -391,7 +483,7 @@ mod tests {
                     }
                 }
             }
-            if turn > 200 && lanes.is_empty() {
+            if turn > 200 && lanes.len() == 0 {
                 break;
             }
             assert!(turn < 20_000, "events wait for ever: {lanes:?}");

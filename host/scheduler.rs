@@ -1,0 +1,535 @@
+//! One tenant's scheduler: which event is where, and what may happen next.
+//!
+//! Pure: it is told what has happened and says what is to be done. It knows neither clock nor journal nor rules; what
+//! events say and rules answer is kept by its driver (`mapping.rs`; `tests/converge` has one in virtual time).
+//!
+//! What it relies on: orders to the journal are applied in the order given, and their answers come back in that order.
+//! Each order names the lane that it expects its event in, and is refused where that is another one by then.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::model::{EntityId, EventId, RunId};
+
+mod aside;
+mod lanes;
+mod naming;
+mod trial;
+mod words;
+
+use lanes::Lanes;
+use trial::Trial;
+pub use words::{
+    Answer, Beginning, Closer, Effect, Ending, Input, Joined, Keyed, Opened, Order, Place, Sending, System, Ticket,
+    Try, Verdict, Which,
+};
+
+/// How much of a tenant's backlog is in memory; the rest stays on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Events that may start or wait for their key, before more are read.
+    pub ready_max: usize,
+    /// Events that are read at a time, and those that are asked for their keys at a time.
+    pub read_at_once_max: usize,
+    pub named_at_once_max: usize,
+    /// Events that are in memory with payload and replies, to be asked about.
+    pub loaded_max: usize,
+    /// Events that were read and wait for others, before reading stops.
+    pub passed_over_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { ready_max: 256, read_at_once_max: 64, named_at_once_max: 64, loaded_max: 64, passed_over_max: 1_000_000 }
+    }
+}
+
+/// Restarts of an event because another turned out to be about the same entity.
+const RESTARTS_MAX: u8 = 20;
+
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    limits: Limits,
+    lanes: Lanes,
+    /// Events that have begun here.
+    running: HashMap<EventId, Running>,
+    /// Events that are loaded, or about to be.
+    loaded: usize,
+    /// Those that are to be asked about once more, and those whose calls are to be written.
+    again: BTreeMap<Place, EventId>,
+    calling: BTreeMap<Place, EventId>,
+    unkeyed: BTreeMap<Place, Opened>,
+    naming: Option<Naming>,
+    /// Dropped runs whose writes may still take effect; `true` once the journal has said so.
+    dropped: BTreeMap<Ticket, (EventId, bool)>,
+    /// What is under way from before, and has not been begun again here: read as far as this place, or all.
+    left: BTreeSet<EventId>,
+    left_upto: Option<Place>,
+    /// All that is not over and has a place up to this one is here, or behind a cut.
+    horizon: Place,
+    /// There is nothing beyond the horizon.
+    is_all: bool,
+    reading: Option<Reading>,
+    /// It was said that too many wait for others.
+    is_full: bool,
+    held: BTreeSet<System>,
+    /// Of these sources nothing that has not begun is here from this place on.
+    cuts: BTreeMap<System, Place>,
+    /// Who waits until nothing runs, and whether they have been told.
+    drains: BTreeMap<u64, bool>,
+    is_rolling: bool,
+    /// No version is active, as far as is known.
+    is_without: bool,
+    activations: u64,
+    trial: Trial,
+    /// Numbers given so far.
+    count: u64,
+    out: Vec<Effect>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    of: Try,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// To be begun again.
+    Again,
+    Beginning,
+    Asking(RunId, u32),
+    /// The calls of its next pass are to be written when its lane is quiet.
+    Calling(RunId, u32),
+    Sending(RunId, u32),
+    Replies(RunId),
+    Ending(RunId, u32),
+    Closing(Closer),
+}
+
+/// Events that are asked for their keys.
+#[derive(Debug)]
+struct Naming {
+    ticket: Ticket,
+    events: BTreeMap<EventId, Opened>,
+    is_declaring: bool,
+    /// Other keys may hold by now.
+    is_stale: bool,
+    activations: u64,
+}
+
+#[derive(Debug)]
+struct Reading {
+    ticket: Ticket,
+    which: Which,
+    after: Place,
+    upto: Place,
+    /// Where those stood that were over before the answer, which comes when it is on disk, and may not know.
+    gone: BTreeSet<Place>,
+}
+
+impl Scheduler {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, left_upto: Some(Place(0)), ..Self::default() }
+    }
+
+    /// Takes what has happened, and gives what is to be done, in order.
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Arrived(opened) => self.arrived(opened),
+            Input::Read { ticket, opened, upto, is_all } => self.read(ticket, opened, upto, is_all),
+            Input::Named { ticket, has_version } => self.named(ticket, has_version),
+            Input::Declared { ticket, keyed, over, again } => self.declared(ticket, keyed, over, again),
+            Input::Began { event, of, is } => self.began(event, of, is),
+            Input::Asked { event, of, next } => self.asked(event, of, next),
+            Input::Sent { event, of, is } => self.sent(event, of, is),
+            Input::Ended { event, of, is } => self.ended(event, of, is),
+            Input::Dropped { ticket, in_flight } => self.settled(ticket, in_flight),
+            Input::Quiet { event } => self.quiet(event),
+            Input::Quieted { ticket } => self.settled(ticket, false),
+            Input::Replied { event, run } => {
+                if self.running.get(&event).is_some_and(|now| now.state == State::Replies(run)) {
+                    self.set(event, State::Again);
+                }
+            }
+            Input::Over { events } => events.into_iter().for_each(|event| self.cut_off(event)),
+            Input::RolledBack { again } => self.rolled_back(again),
+            Input::NotRolledBack => self.is_rolling = false,
+            Input::Directed { source, is_held } => self.directed(source, is_held),
+            Input::Activated => {
+                self.activations += 1;
+                self.is_without = false;
+            }
+            Input::Drain { wish } => drop(self.drains.insert(wish, false)),
+            Input::Go { wish } => self.go(wish),
+            Input::Restart { event } => self.restart_by_hand(event),
+            Input::Lost { event } => {
+                if self.running.contains_key(&event) {
+                    self.restart(event, "an answer was lost");
+                }
+            }
+            Input::Failed { what } => self.failed(what),
+            Input::Woke { what } => self.woke(what),
+        }
+        self.go_on();
+        std::mem::take(&mut self.out)
+    }
+
+    /// How many events are in memory.
+    pub fn len(&self) -> usize {
+        self.lanes.len() + self.unkeyed.len() + self.naming.as_ref().map_or(0, |naming| naming.events.len())
+    }
+
+    /// Whether nothing that it knows of is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.running.is_empty() && self.is_all && self.cuts.is_empty()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        Ticket(self.number())
+    }
+
+    fn is_now(&self, event: EventId, of: Try) -> bool {
+        self.running.get(&event).is_some_and(|now| now.of == of)
+    }
+
+    /// Whether an event is here. Its place tells it apart while it has no lane.
+    fn has(&self, opened: &Opened) -> bool {
+        self.lanes.contains(opened.event)
+            || self.unkeyed.contains_key(&opened.place)
+            || self.naming.as_ref().is_some_and(|naming| naming.events.contains_key(&opened.event))
+    }
+
+    fn arrived(&mut self, opened: Opened) {
+        if self.has(&opened) || !self.is_all {
+            return;
+        }
+        if self.soon() >= self.limits.ready_max {
+            // It is on disk, and is read when there is room.
+            self.is_all = false;
+            return;
+        }
+        self.horizon = self.horizon.max(opened.place);
+        self.admit(opened);
+    }
+
+    /// Changes the state of an event that runs, and does what goes with the new one.
+    fn set(&mut self, event: EventId, state: State) {
+        let is_loaded = |state: State| matches!(state, State::Beginning | State::Asking(..));
+        let of = match self.running.get(&event) {
+            Some(now) => now.of,
+            None => Try(self.number()),
+        };
+        let before = self.running.insert(event, Running { of, state });
+        self.left.remove(&event);
+        self.loaded -= usize::from(before.is_some_and(|before| is_loaded(before.state)));
+        self.loaded += usize::from(is_loaded(state));
+        let Some(lane) = self.lanes.entity_of(event) else { return };
+        let place = self.lanes.place_of(event).unwrap_or_default();
+        match state {
+            State::Again => drop(self.again.insert(place, event)),
+            State::Calling(..) => drop(self.calling.insert(place, event)),
+            State::Beginning => self.out.push(Effect::Begin { event, of, lane }),
+            State::Asking(run, _) => self.out.push(Effect::Ask { event, of, run }),
+            State::Sending(run, pass) => self.out.push(Effect::Send { event, of, lane, run, pass }),
+            State::Ending(run, pass) => self.out.push(Effect::End { event, of, lane, run, pass }),
+            State::Closing(by) => self.out.push(Effect::Close { event, of, by }),
+            State::Replies(_) => {}
+        }
+    }
+
+    /// What comes back of this beginning of an event is of no interest any more.
+    fn void(&mut self, event: EventId) {
+        let Some(before) = self.running.remove(&event) else { return };
+        self.loaded -= usize::from(matches!(before.state, State::Beginning | State::Asking(..)));
+        if let Some(place) = self.lanes.place_of(event) {
+            self.again.remove(&place);
+            self.calling.remove(&place);
+        }
+    }
+
+    /// The event is over, wherever it was.
+    fn finish(&mut self, event: EventId) {
+        self.void(event);
+        self.left.remove(&event);
+        let named = self.naming.as_mut().and_then(|naming| naming.events.remove(&event));
+        let unkeyed = || self.unkeyed.values().find(|opened| opened.event == event).copied();
+        let Some(opened) = self.lanes.take(event).or(named).or_else(unkeyed) else { return };
+        self.unkeyed.remove(&opened.place);
+        if let Some(reading) = &mut self.reading {
+            reading.gone.insert(opened.place);
+        }
+    }
+
+    /// The event is over, and calls of it may be under way.
+    fn cut_off(&mut self, event: EventId) {
+        if self.running.contains_key(&event) {
+            self.drop_run(event);
+        }
+        self.finish(event);
+    }
+
+    fn began(&mut self, event: EventId, of: Try, is: Beginning) {
+        if !self.is_now(event, of) {
+            return;
+        }
+        match is {
+            Beginning::Ask { run, passes } => {
+                self.lanes.asked(event, passes > 0);
+                self.set(event, State::Asking(run, passes));
+            }
+            Beginning::Waits { run } => self.set(event, State::Replies(run)),
+            Beginning::GivenUp { run } => self.set(event, State::Closing(Closer::Run(run))),
+            Beginning::Over => self.finish(event),
+            Beginning::Moved(to) => self.follow(event, to),
+            Beginning::NoVersion => {
+                self.is_without = true;
+                self.void(event);
+                self.lanes.back(event);
+            }
+            Beginning::InFlight => {
+                self.void(event);
+                self.wait_quiet(event);
+                self.lanes.back(event);
+            }
+        }
+    }
+
+    fn asked(&mut self, event: EventId, of: Try, next: Answer) {
+        let Some(Running { of: now, state: State::Asking(run, passes) }) = self.running.get(&event).copied() else {
+            return;
+        };
+        if now != of {
+            return;
+        }
+        match next {
+            Answer::Send { writes } => {
+                if writes {
+                    self.lanes.wrote(event);
+                }
+                self.set(event, State::Calling(run, passes));
+            }
+            Answer::End => self.set(event, State::Ending(run, passes)),
+            Answer::Fail => self.set(event, State::Closing(Closer::Run(run))),
+        }
+    }
+
+    fn sent(&mut self, event: EventId, of: Try, is: Sending) {
+        if let Sending::Joins(joined) = &is {
+            self.join(joined, None);
+        }
+        let Some(Running { of: now, state: State::Sending(run, pass) }) = self.running.get(&event).copied() else {
+            return;
+        };
+        if now != of {
+            return;
+        }
+        match is {
+            Sending::Waits => {
+                self.lanes.asked(event, true);
+                self.set(event, State::Replies(run));
+            }
+            // With its reply at once, or to find out what has become of it.
+            Sending::Answered | Sending::NotOpen => self.set(event, State::Again),
+            Sending::Moved(to) => self.follow(event, to),
+            // The other event may be the one that goes on; then this one has been restarted, and is not here.
+            Sending::Joins(_) => self.set(event, State::Calling(run, pass)),
+            Sending::Two => self.set(event, State::Closing(Closer::Run(run))),
+            Sending::Stale => self.restart(event, "what is remembered has changed"),
+        }
+    }
+
+    fn ended(&mut self, event: EventId, of: Try, is: Ending) {
+        match is {
+            // Whatever has been made of it meanwhile: it is over.
+            Ending::Over { joined, verdict } => {
+                if let Some(joined) = joined {
+                    self.join(&joined, Some(event));
+                }
+                match self.running.get(&event).map(|now| now.state) {
+                    Some(State::Ending(..)) => self.finish(event),
+                    // Closed for one call, while others of its pass may be under way.
+                    _ => self.cut_off(event),
+                }
+                self.judge(verdict);
+            }
+            _ if !self.is_now(event, of) => {}
+            Ending::NotOpen => self.set(event, State::Again),
+            Ending::Moved(to) => self.follow(event, to),
+            Ending::Stale => self.restart(event, "what is remembered has changed"),
+        }
+    }
+
+    /// Makes lanes one, and sends back what may not go on.
+    fn join(&mut self, joined: &Joined, over: Option<EventId>) {
+        for event in self.lanes.join(joined.entity, &joined.from) {
+            if over != Some(event) {
+                self.restart(event, "another event is about the same entity");
+            }
+        }
+    }
+
+    /// Begins an event again in the lane that it is in by now. Mostly its lanes were joined before.
+    fn follow(&mut self, event: EventId, to: EntityId) {
+        let from = self.lanes.entity_of(event).into_iter().collect();
+        self.join(&Joined { entity: to, from }, None);
+        if self.running.contains_key(&event) {
+            self.set(event, State::Again);
+        }
+    }
+
+    /// Drops the run of an event; nothing goes on in its lane until it is known that no write of it takes effect any more.
+    fn drop_run(&mut self, event: EventId) {
+        let ticket = self.ticket();
+        self.lanes.asked(event, false);
+        self.lanes.block(event, ticket);
+        self.dropped.insert(ticket, (event, false));
+        self.out.push(Effect::Drop { ticket, event });
+    }
+
+    /// The same, of a run that is dropped already.
+    fn wait_quiet(&mut self, event: EventId) {
+        let ticket = self.ticket();
+        self.lanes.asked(event, false);
+        self.lanes.block(event, ticket);
+        self.dropped.insert(ticket, (event, true));
+        self.out.push(Effect::WaitQuiet { ticket, event });
+    }
+
+    fn settled(&mut self, ticket: Ticket, in_flight: bool) {
+        if in_flight {
+            if let Some((event, is_known)) = self.dropped.get_mut(&ticket) {
+                *is_known = true;
+                self.out.push(Effect::WaitQuiet { ticket, event: *event });
+            }
+        } else if self.dropped.remove(&ticket).is_some() {
+            self.lanes.unblock(ticket);
+        }
+    }
+
+    fn quiet(&mut self, event: EventId) {
+        let of = self.dropped.iter().filter(|(_, dropped)| **dropped == (event, true));
+        for ticket in of.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
+            self.settled(ticket, false);
+        }
+    }
+
+    fn restart(&mut self, event: EventId, why: &'static str) {
+        self.void(event);
+        self.drop_run(event);
+        if self.lanes.restarts(event) >= RESTARTS_MAX {
+            self.set(event, State::Closing(Closer::Host));
+            return;
+        }
+        self.out.push(Effect::Restarted { event, why });
+        self.lanes.restart(event);
+    }
+
+    fn restart_by_hand(&mut self, event: EventId) {
+        match self.running.get(&event).map(|now| now.state) {
+            // It has not begun, or is as good as over: it takes the active version anyway.
+            None | Some(State::Ending(..) | State::Closing(_)) => {}
+            Some(_) => self.restart(event, "it was asked for"),
+        }
+    }
+
+    fn judge(&mut self, verdict: Option<Verdict>) {
+        let Some((version, failures)) = verdict.and_then(|verdict| self.trial.judge(verdict)) else { return };
+        if !self.is_rolling {
+            self.is_rolling = true;
+            self.out.push(Effect::RollBack { version, failures });
+        }
+    }
+
+    /// Whoever wanted nothing to run has done what it was wanted for, or has given up.
+    fn go(&mut self, wish: u64) {
+        if self.drains.remove(&wish).is_some() && self.drains.is_empty() {
+            self.unkey();
+        }
+    }
+
+    /// Nothing keeps events from beginning. A drain does when all that was under way is so again.
+    fn is_open(&self) -> bool {
+        (self.drains.is_empty() || self.is_behind()) && !self.is_rolling && !self.is_without
+    }
+
+    fn is_behind(&self) -> bool {
+        self.left_upto.is_some() || !self.left.is_empty() && !self.is_without
+    }
+
+    /// Does all that can be done now.
+    fn go_on(&mut self) {
+        if !self.is_rolling {
+            let quiet = self.calling.iter().filter(|(_, event)| self.lanes.is_quiet(**event));
+            for (place, event) in quiet.map(|(place, event)| (*place, *event)).collect::<Vec<_>>() {
+                self.calling.remove(&place);
+                if let Some(State::Calling(run, pass)) = self.running.get(&event).map(|now| now.state) {
+                    self.set(event, State::Sending(run, pass));
+                }
+            }
+            while self.loaded < self.limits.loaded_max
+                && let Some((_, event)) = self.again.pop_first()
+            {
+                self.set(event, State::Beginning);
+            }
+        }
+        if self.is_open() {
+            self.name();
+            while self.loaded < self.limits.loaded_max
+                && let Some(event) = self.lanes.start()
+            {
+                self.set(event, State::Beginning);
+            }
+        }
+        if self.is_open() || self.left_upto.is_some() {
+            self.read_on();
+        }
+        if !self.drains.is_empty() && !self.is_behind() && self.running.is_empty() && self.dropped.is_empty() {
+            for (wish, is_told) in &mut self.drains {
+                if !std::mem::replace(is_told, true) {
+                    self.out.push(Effect::Drained { wish: *wish });
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, what: Order) {
+        if !matches!(what, Order::Event(event, of) if !self.is_now(event, of)) {
+            self.out.push(Effect::Wake { what });
+        }
+    }
+
+    /// Gives an order again that failed.
+    fn woke(&mut self, what: Order) {
+        match what {
+            Order::Event(event, of) => {
+                let Some(now) = self.running.get(&event).filter(|now| now.of == of) else { return };
+                match now.state {
+                    // Its rules were not to be had.
+                    State::Asking(..) => {
+                        self.void(event);
+                        self.drop_run(event);
+                        self.lanes.back(event);
+                    }
+                    State::Beginning | State::Sending(..) | State::Ending(..) | State::Closing(_) => {
+                        self.set(event, now.state);
+                    }
+                    State::Again | State::Calling(..) | State::Replies(_) => {}
+                }
+            }
+            Order::Ticket(ticket) => {
+                if let Some((event, false)) = self.dropped.get(&ticket) {
+                    self.out.push(Effect::Drop { ticket, event: *event });
+                } else if self.reading.as_ref().is_some_and(|reading| reading.ticket == ticket) {
+                    self.reading = None;
+                } else if self.naming.as_ref().is_some_and(|naming| naming.ticket == ticket) {
+                    self.rename();
+                }
+            }
+        }
+    }
+}

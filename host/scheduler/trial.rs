@@ -1,0 +1,30 @@
+//! How the latest events on a version have ended, since it failed the first one. Pure.
+
+use super::words::Verdict;
+
+/// A bit for each of the latest 64 events.
+#[derive(Debug, Default)]
+pub struct Trial {
+    activation: i64,
+    /// The latest lowest, set where the version failed it.
+    failures: u64,
+}
+
+impl Trial {
+    /// Counts an event. Gives version and failures when these are too many.
+    pub fn judge(&mut self, verdict: Verdict) -> Option<(String, u32)> {
+        let Verdict { activation, failures_max, failed } = verdict;
+        let Some(version) = failed else {
+            if self.activation == activation {
+                self.failures <<= 1;
+            }
+            return None;
+        };
+        if self.activation != activation {
+            *self = Self { activation, failures: 0 };
+        }
+        self.failures = self.failures << 1 | 1;
+        let failures = self.failures.count_ones();
+        failures_max.is_some_and(|most| failures >= most).then_some((version, failures))
+    }
+}
