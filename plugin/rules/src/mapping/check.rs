@@ -4,7 +4,7 @@ use serde_json::Map;
 use tandem_sdk::{Problem, Value};
 
 use super::detail::{Detail, Of};
-use super::expression::Expression;
+use super::expression::{Expression, Wrong};
 use super::format::{self, Format};
 use super::place::{ATTRIBUTE, METAFIELD, OMNEO_KEYS, OmneoPlace, SHOPIFY_KEYS, ShopifyPlace, TAG};
 use super::{Entry, Mapping, Owner, TYPE, Way, defaults, doubled};
@@ -294,8 +294,10 @@ impl<'a> Keys<'a> {
     pub fn expression(&mut self) -> Option<Expression> {
         match Expression::new(&self.text("expression")?) {
             Ok(expression) => Some(expression),
-            Err(why) => {
-                self.wrong("expression", why, "see https://jmespath.org/specification.html");
+            // Behind the text's own place, the number of the character.
+            Err(Wrong { why, at }) => {
+                let place = format!("{}/{at}", self.place("expression"));
+                self.problems.push(problem(&place, why, "see https://jmespath.org/specification.html"));
                 None
             }
         }
@@ -475,7 +477,7 @@ mod tests {
             ),
             (
                 json!({"a": {"shopify": "note", "expression": "upper(x)"}}),
-                "/fields/a/expression: there is no function `upper` (character 6); see https://jmespath.org/specification.html",
+                "/fields/a/expression/0: there is no function `upper` (character 6); see https://jmespath.org/specification.html",
             ),
             (
                 json!({"a": {"omneo": "company", "shopify": "note"}, "b": {"omneo": "title", "shopify": "note"}}),

@@ -296,7 +296,7 @@ mod tests {
             (json!({"shopify": "order.note"}), "/fields/a: `omneo` is missing; write `omneo = \"transaction.meta.a\"`"),
             (
                 json!({"omneo": "transaction.meta.a", "expression": "nope(note)"}),
-                "/fields/a/expression: there is no function `nope` (character 5); see https://jmespath.org/specification.html",
+                "/fields/a/expression/0: there is no function `nope` (character 5); see https://jmespath.org/specification.html",
             ),
         ];
         for (line, expected) in cases {

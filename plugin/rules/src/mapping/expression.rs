@@ -43,6 +43,13 @@ const VARIADIC: [&str; 2] = ["merge", "not_null"];
 /// Longer ones are programs, not expressions; and the parser goes down once for each parenthesis.
 const CHARS_MAX: usize = 2_000;
 
+/// Why a text is no expression, and at which of its characters, from 0.
+#[derive(Debug, PartialEq)]
+pub struct Wrong {
+    pub why: String,
+    pub at: usize,
+}
+
 /// A checked expression.
 #[derive(Clone, Debug)]
 pub struct Expression(Rc<Parsed>);
@@ -69,12 +76,14 @@ pub enum Computed {
 impl Expression {
     /// Parses it, and finds what can never work: functions that there are not, and arguments that are of no use to one,
     /// whatever the document. The language itself would notice only when it runs.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, Wrong> {
         if text.chars().count() > CHARS_MAX {
-            return Err(format!("the expression has more than {CHARS_MAX} characters"));
+            return Err(Wrong { why: format!("the expression has more than {CHARS_MAX} characters"), at: CHARS_MAX });
         }
-        let ast = parse(text)
-            .map_err(|error| format!("not JMESPath: {} at character {}", reason(&error), error.offset + 1))?;
+        let ast = parse(text).map_err(|error| Wrong {
+            why: format!("not JMESPath: {} at character {}", reason(&error), error.offset + 1),
+            at: error.offset,
+        })?;
         check(&ast)?;
         let mut roots = vec![];
         find_roots(&ast, &mut roots);
@@ -176,22 +185,29 @@ fn reason(error: &jmespath::JmespathError) -> String {
     }
 }
 
-fn check(ast: &Ast) -> Result<(), String> {
+fn check(ast: &Ast) -> Result<(), Wrong> {
     match ast {
         Ast::Function { name, args, offset } => {
-            let at = *offset + 1;
+            // The library's offset is that of the bracket behind the name.
+            let (at, n) = (offset.saturating_sub(name.chars().count()), *offset + 1);
             let Some((_, takes, _)) = FUNCTIONS.iter().find(|(known, ..)| *known == name.as_str()) else {
-                return Err(format!("there is no function `{name}` (character {at})"));
+                return Err(Wrong { why: format!("there is no function `{name}` (character {n})"), at });
             };
             let is_variadic = VARIADIC.contains(&name.as_str());
             if args.len() < takes.len() || (args.len() > takes.len() && !is_variadic) {
-                return Err(format!("`{name}` takes {} arguments, not {} (character {at})", takes.len(), args.len()));
+                return Err(Wrong {
+                    why: format!("`{name}` takes {} arguments, not {} (character {n})", takes.len(), args.len()),
+                    at,
+                });
             }
-            for (n, arg) in args.iter().enumerate() {
-                let wanted = takes[n.min(takes.len() - 1)];
+            for (which, arg) in args.iter().enumerate() {
+                let wanted = takes[which.min(takes.len() - 1)];
                 if let Some(kind) = kind(arg).filter(|kind| !fits(wanted, kind, arg)) {
                     let (wanted, kind) = (words(wanted), words(&kind));
-                    return Err(format!("argument {} of `{name}` is {wanted}, never {kind} (character {at})", n + 1));
+                    return Err(Wrong {
+                        why: format!("argument {} of `{name}` is {wanted}, never {kind} (character {n})", which + 1),
+                        at,
+                    });
                 }
             }
             args.iter().try_for_each(check)
@@ -334,7 +350,7 @@ mod tests {
             ),
             ("merge({a: b}, 'x')", "argument 2 of `merge` is an object, never a text (character 6)"),
         ] {
-            assert_eq!(Expression::new(text).err().unwrap_or_default(), why, "{text}");
+            assert_eq!(Expression::new(text).err().map(|wrong| wrong.why).unwrap_or_default(), why, "{text}");
         }
     }
 
@@ -346,11 +362,11 @@ mod tests {
 
     #[test]
     fn what_cannot_run_is_found_at_once() {
-        let wrong = |text: &str| Expression::new(text).err().unwrap_or_default();
-        assert!(wrong("first_name |").starts_with("not JMESPath"), "{}", wrong("first_name |"));
-        assert_eq!(wrong("a || upper(first_name)"), "there is no function `upper` (character 11)");
-        assert_eq!(wrong("[{a: join(',')}]"), "`join` takes 2 arguments, not 1 (character 10)");
-        assert!(wrong(&"(".repeat(5_000)).contains("more than 2000 characters"));
-        assert!(!wrong(&"(".repeat(1_900)).is_empty());
+        let wrong = |text: &str| Expression::new(text).err().map(|wrong| (wrong.why, wrong.at)).unwrap_or_default();
+        assert!(wrong("first_name |").0.starts_with("not JMESPath"), "{:?}", wrong("first_name |"));
+        assert_eq!(wrong("a || upper(first_name)"), ("there is no function `upper` (character 11)".to_owned(), 5));
+        assert_eq!(wrong("[{a: join(',')}]"), ("`join` takes 2 arguments, not 1 (character 10)".to_owned(), 5));
+        assert!(wrong(&"(".repeat(5_000)).0.contains("more than 2000 characters"));
+        assert!(!wrong(&"(".repeat(1_900)).0.is_empty());
     }
 }
