@@ -15,7 +15,7 @@ use crate::config::{self, Peer, Quota, RulesFrom, Tenant, WebhookSecret};
 use crate::delivery::Delivery;
 use crate::journal::{Deed, Journal};
 use crate::mapping::Control;
-use crate::model::Millis;
+use crate::model::{self, Millis};
 use crate::tenants::{Taken, Tenants};
 use crate::vault::{Keys, Sealed};
 
@@ -166,9 +166,10 @@ impl Accounts {
         if self.0.keys.is_empty() {
             return Err(Refused::NoKey);
         }
-        let shop = wanted.shop.clone().ok_or_else(|| Refused::Unfit("`shop` is missing".into()))?;
+        let shop = wanted.shop.as_deref().ok_or_else(|| Refused::Unfit("`shop` is missing".into()))?;
+        let shop = model::shop(shop);
         let removed = self.0.journal.read(|reader| reader.removed_shop(name))?;
-        if let Some(other) = removed.filter(|other| !other.eq_ignore_ascii_case(&shop)) {
+        if let Some(other) = removed.filter(|other| model::shop(other) != shop) {
             return Err(Refused::Former { name: name.to_owned(), shop: other });
         }
         let [shopify, omneo] = secrets;
@@ -338,7 +339,7 @@ impl Account {
         }
         let address = |shop: &str| format!("https://{shop}");
         if let Some(shop) = &wanted.shop {
-            let shop = shop.to_ascii_lowercase();
+            let shop = model::shop(shop);
             // Or its people would be written into the shop of before.
             if self.shopify.url == address(&self.shop) {
                 self.shopify.url = address(&shop);
@@ -391,7 +392,8 @@ impl Account {
         };
         Ok(Tenant {
             name: name.to_owned(),
-            shop: self.shop.clone(),
+            // An older host kept it as it was written.
+            shop: model::shop(&self.shop),
             rules: RulesFrom::Deployed,
             shopify: side("shopify", &self.shopify)?,
             omneo: side("omneo", &self.omneo)?,

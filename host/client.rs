@@ -2,20 +2,30 @@
 //!
 //! The only module that sends. Knows HTTP; not which answers are good.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url, redirect};
+use tokio::sync::Semaphore;
 
+use crate::answer;
+use crate::clock;
 use crate::config::{Delivery, Peer, check_url};
 use crate::model::{self, Answer, Call, Request};
 use crate::retry::Outcome;
 
+mod addresses;
+
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// What answers that are being read may come to together, beyond the first so many bytes of each: so a few hostile targets cannot
+/// fill the memory, nor keep the small answers of others from being read.
+const LARGE_BYTES_MAX: usize = 256 << 20;
+const SMALL_BYTES: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers of an answer that rules are given.
 const HEADERS_KEPT: [&str; 4] = ["link", "location", "x-shopify-api-version", "x-request-id"];
@@ -27,6 +37,8 @@ pub struct Client {
     /// For the authorities in `allow`.
     allowed: reqwest::Client,
     allow: Vec<String>,
+    /// Bytes that large answers may have beyond what they have now.
+    large: Arc<Semaphore>,
 }
 
 impl Client {
@@ -52,6 +64,7 @@ impl Client {
             public: builder().dns_resolver(PublicOnly).https_only(true).build().context("building the HTTP client")?,
             allowed: builder().build().context("building the HTTP client")?,
             allow,
+            large: Arc::new(Semaphore::new(LARGE_BYTES_MAX)),
         })
     }
 
@@ -74,9 +87,43 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         match request.send().await {
-            Ok(response) => read(response).await,
+            Ok(response) => self.read(call, response).await,
             Err(error) if error.is_connect() || error.is_builder() => Outcome::NotSent(explain(&error)),
             Err(error) => Outcome::NoAnswer(explain(&error)),
+        }
+    }
+
+    async fn read(&self, call: &Call, mut response: reqwest::Response) -> Outcome {
+        let status = response.status().as_u16();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_after_ms = header("retry-after").and_then(|text| wait_ms(&text, header("date").as_deref()));
+        let encoding = header("content-encoding");
+        let headers = HEADERS_KEPT.iter().filter_map(|name| Some(((*name).to_owned(), header(name)?))).collect();
+        let mut body = vec![];
+        // Given back when the answer has been read.
+        let mut counted = vec![];
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                        return Outcome::NoAnswer(format!("the answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20));
+                    }
+                    if body.len() + chunk.len() > SMALL_BYTES {
+                        let bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+                        let Ok(permit) = self.large.try_acquire_many(bytes) else {
+                            return Outcome::NoAnswer("too many large answers are being read".into());
+                        };
+                        counted.push(permit);
+                    }
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                Err(error) => return Outcome::NoAnswer(explain(&error)),
+            }
+        }
+        match answer::text(call, status, encoding.as_deref(), body) {
+            Ok(body) => Outcome::Answered { answer: Answer { status, headers, body }, retry_after_ms },
+            Err(why) => Outcome::NoAnswer(why),
         }
     }
 
@@ -88,9 +135,9 @@ impl Client {
         }
         check_url(url.as_str(), &self.allow)?;
         let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        if literal.is_ok_and(|address| !is_public(address)) {
+        if let Some(special) = literal.ok().and_then(addresses::special) {
             return Err(format!(
-                "`{host}` is not a public address\nhint: allow it by name: `[network] allow = [\"{authority}\"]`"
+                "`{host}` is not a public address ({special})\nhint: allow it by name: `[network] allow = [\"{authority}\"]`"
             ));
         }
         Ok(&self.public)
@@ -156,31 +203,15 @@ fn headers(target: &str, token: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-async fn read(mut response: reqwest::Response) -> Outcome {
-    let status = response.status().as_u16();
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let retry_after_ms =
-        header("retry-after").and_then(|text| seconds(&text)).map(|seconds| seconds.saturating_mul(1000));
-    let headers = HEADERS_KEPT.iter().filter_map(|name| Some(((*name).to_owned(), header(name)?))).collect();
-    let mut body = vec![];
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
-                return Outcome::NoAnswer(format!("the answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(error) => return Outcome::NoAnswer(explain(&error)),
-        }
+/// `Retry-After`: seconds, which Shopify writes with a fraction (`2.0`), or a date. How far away a date is goes by the time that
+/// the answer itself names, since the two systems' clocks may differ.
+fn wait_ms(text: &str, date: Option<&str>) -> Option<u64> {
+    if let Ok(seconds) = text.trim().parse::<f64>() {
+        return (seconds >= 0.0).then(|| (seconds.ceil() as u64).saturating_mul(1000));
     }
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Outcome::Answered { answer: Answer { status, headers, body }, retry_after_ms }
-}
-
-/// `Retry-After` in seconds; Shopify writes them with a fraction (`2.0`). A date is not read: the schedule serves.
-fn seconds(text: &str) -> Option<u64> {
-    let seconds: f64 = text.trim().parse().ok()?;
-    (seconds.is_finite() && seconds >= 0.0).then(|| seconds.ceil() as u64)
+    let until = clock::parse_http(text)?;
+    let now = date.and_then(clock::parse_http).unwrap_or_else(clock::now);
+    u64::try_from(until.saturating_sub(now)).ok()
 }
 
 /// The innermost causes, without the address: it may hold what is no one's business.
@@ -204,57 +235,13 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let public: Vec<SocketAddr> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+            let public: Vec<SocketAddr> =
+                found.into_iter().filter(|address| addresses::special(address.ip()).is_none()).collect();
             if public.is_empty() {
                 return Err(format!("`{}` has no public address", name.as_str()).into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
-    }
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match embedded_v4(address) {
-            Some(inner) => is_public_v4(inner),
-            None => is_public_v6(address),
-        },
-    }
-}
-
-/// Outside the blocks that RFC 6890 and its registry reserve.
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (b == 18 || b == 19)))
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let first = address.segments()[0];
-    // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2002::/16 and 64:ff9b::/96 carry IPv4.
-    first & 0xe000 == 0x2000 && !(first == 0x2001 && address.segments()[1] == 0x0db8)
-}
-
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, .., y, z] = address.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match (a, b) {
-        (0x2002, _) => Some(v4(b, address.segments()[2])),
-        (0x0064, 0xff9b) => Some(v4(y, z)),
-        _ => address.to_ipv4_mapped(),
     }
 }
 
@@ -284,39 +271,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_public_addresses_are_public() {
-        let public = |text: &str| is_public(text.parse().unwrap());
-        for good in ["23.227.38.65", "2606:4700::1111", "64:ff9b::17e3:2641", "2002:17e3:2641::1"] {
-            assert!(public(good), "{good}");
-        }
-        let bad = [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "255.255.255.255",
-            "224.0.0.1",
-            "198.18.0.1",
-            "192.0.2.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::1",
-            "2001:db8::1",
-        ];
-        for bad in bad {
-            assert!(!public(bad), "{bad}");
-        }
-    }
-
     #[tokio::test]
     async fn nothing_goes_to_a_private_address_that_is_not_allowed_by_name() {
         let client = Client::new(1_000, vec!["127.0.0.1:1".into()]).unwrap();
@@ -327,8 +281,9 @@ mod tests {
             client.send(&peer, &call, "").await
         };
         for (url, why) in [
-            ("https://127.0.0.1:2", "is not a public address"),
-            ("https://[::1]:2", "is not a public address"),
+            ("https://127.0.0.1:2", "is not a public address (loopback)"),
+            ("https://[::1]:2", "is not a public address (loopback)"),
+            ("https://[2001::1]:2", "is not a public address (Teredo)"),
             ("http://shop.test", "is not https"),
         ] {
             let outcome = send(url).await;
@@ -342,10 +297,61 @@ mod tests {
         assert!(matches!(&outcome, Outcome::NotSent(said) if !said.contains("public")), "{outcome:?}");
     }
 
+    #[tokio::test]
+    async fn large_answers_share_what_there_is_and_small_ones_need_nothing_of_it() {
+        let mut client = Client::new(5_000, vec![]).unwrap();
+        client.large = Arc::new(Semaphore::new(SMALL_BYTES));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        client.allow.push(address.to_string());
+        tokio::spawn(async move {
+            for length in [SMALL_BYTES, SMALL_BYTES * 3, SMALL_BYTES / 2 * 3] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await.unwrap();
+                let body = format!("[{}]", " ".repeat(length - 2));
+                let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+                // A client that gives up closes.
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await;
+            }
+        });
+        let request = Request::Rest { method: model::Method::Get, path: "/x".into(), query: vec![], body: None };
+        let call = Call { target: "omneo".into(), request, effect: model::Effect::Read };
+        let peer =
+            Peer { url: format!("http://{address}"), token: "t".into(), webhook_secrets: vec![], per_minute: None };
+        for is_read in [true, false, true] {
+            let outcome = client.send(&peer, &call, "").await;
+            match outcome {
+                Outcome::Answered { .. } => assert!(is_read),
+                Outcome::NoAnswer(why) => assert!(!is_read && why == "too many large answers are being read", "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(client.large.available_permits(), SMALL_BYTES);
+    }
+
     #[test]
-    fn retry_after_may_have_a_fraction() {
-        assert_eq!(seconds("2.0"), Some(2));
-        assert_eq!(seconds("Wed, 21 Oct 2026 07:28:00 GMT"), None);
-        assert_eq!(seconds("-1"), None);
+    fn retry_after_is_seconds_or_a_date() {
+        let date = Some("Wed, 21 Oct 2026 07:28:00 GMT");
+        let table = [
+            ("2.0", Some(2_000)),
+            (" 7 ", Some(7_000)),
+            ("0.2", Some(1_000)),
+            ("0", Some(0)),
+            ("1e300", Some(u64::MAX)),
+            ("inf", Some(u64::MAX)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("-1", None),
+            ("NaN", None),
+            ("soon", None),
+            ("", None),
+            ("Wed, 21 Oct 2026 07:28:30 GMT", Some(30_000)),
+            ("Wed, 21 Oct 2026 07:27:30 GMT", None),
+            ("Thu, 21 Oct 9999 07:28:00 GMT", Some(251_603_539_200_000)),
+            ("Wed, 41 Oct 2026 07:28:30 GMT", None),
+        ];
+        for (text, wait) in table {
+            assert_eq!(wait_ms(text, date), wait, "{text}");
+        }
+        assert!(wait_ms("Thu, 21 Oct 9999 07:28:00 GMT", None).is_some());
     }
 }

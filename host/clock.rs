@@ -1,12 +1,33 @@
 //! Times as text and as numbers. `now` is the one place that asks what time it is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 
-use crate::model::Millis;
+use crate::model::{Millis, Tick};
+
+/// A clock that only goes forward, from the moment it was started. The time of day may jump; no rate and no wait may.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady(Instant);
+
+impl Steady {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn now(self) -> Tick {
+        Tick(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The time of day at a tick, as the time of day is now: for people only.
+    pub fn time_of_day(self, at: Tick) -> Millis {
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let here = self.now();
+        now().saturating_add(ms(at.since(here))).saturating_sub(ms(here.since(at)))
+    }
+}
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub fn now() -> Millis {
@@ -33,6 +54,12 @@ pub fn time_of_day(at: Millis) -> String {
 /// Reads RFC 3339.
 pub fn parse(text: &str) -> Option<Millis> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// Reads a date of HTTP: `Wed, 21 Oct 2026 07:28:00 GMT`.
+pub fn parse_http(text: &str) -> Option<Millis> {
+    let moment = OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?;
     i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
 }
 

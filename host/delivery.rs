@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
+use crate::budget::Cause;
 use crate::client::Client;
-use crate::clock;
 use crate::config;
 use crate::journal::{Due, Journal, Paused};
 use crate::model::{Blame, Failure, Reply};
@@ -23,7 +23,8 @@ use crate::tenants::Tenants;
 
 mod target;
 
-use target::{Allowed, Cause, Target};
+pub use target::Holding;
+use target::{Allowed, Target};
 
 /// Everything that attempts share.
 pub struct Delivery {
@@ -34,6 +35,8 @@ pub struct Delivery {
     /// Those that a call was ever for, or that were paused.
     targets: Mutex<HashMap<(String, String), Arc<Target>>>,
     stopping: watch::Receiver<bool>,
+    /// Attempts of an earlier host ended before.
+    began: Instant,
 }
 
 impl Delivery {
@@ -44,7 +47,7 @@ impl Delivery {
         tenants: Tenants,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { journal, client, settings, tenants, targets: Mutex::default(), stopping }
+        Self { journal, client, settings, tenants, targets: Mutex::default(), stopping, began: Instant::now() }
     }
 
     /// A side of a tenant; `None` if there is no such tenant, or not any more.
@@ -119,6 +122,15 @@ impl Delivery {
             .collect()
     }
 
+    /// The targets whose calls wait though nobody paused them, by tenant and name.
+    pub fn holding(&self) -> Vec<(String, String, Holding)> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let holding = targets
+            .iter()
+            .filter_map(|((tenant, name), target)| Some((tenant.clone(), name.clone(), target.holding()?)));
+        holding.collect()
+    }
+
     async fn deliver(self: Arc<Self>, due: Due) {
         let (event, run, call, side) = (due.event.0, due.run.0, due.id.0, &due.call.target);
         let span = tracing::info_span!("delivery", tenant = due.tenant, event, run, call, side);
@@ -146,10 +158,10 @@ impl Delivery {
         // Checked before the call was journalled; a target only vanishes with its tenant.
         let gone = || anyhow!("tenant `{}` has no target `{name}`", due.tenant);
         let target = self.target(&due.tenant, name).ok_or_else(gone)?;
-        if let Some(since) = due.unknown_since {
-            return self.tell_unknown(due, None, "the host stopped while it was under way", since).await;
+        if due.unknown_since.is_some() {
+            return self.tell_unknown(due, None, "the host stopped while it was under way", self.began).await;
         }
-        let mut attempts = due.attempts;
+        let (mut attempts, mut waits) = (due.attempts, 0);
         loop {
             let allowed = || {
                 // Of a tenant that is gone nothing is sent: that is seen below.
@@ -159,16 +171,15 @@ impl Delivery {
                 let concurrent_calls = usize::try_from(calls).unwrap_or(usize::MAX);
                 Allowed { per_minute: peer.and_then(|peer| peer.per_minute), concurrent_calls }
             };
-            let admission = target.admission(&due.call.request, allowed);
-            let Some(slot) = self.unless_stopped(admission).await else { return Ok(()) };
+            let admission = target.admission(&due.call, allowed);
+            let Some(permit) = self.unless_stopped(admission).await else { return Ok(()) };
             // As it is now: while the call waited, an operator may have changed it.
             let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
             let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
-            let began = clock::now();
-            let outcome = self.client.send(peer, &due.call, &due.api_version).await;
-            drop(slot);
-            let outcome = target.understand(outcome);
+            let began = Instant::now();
+            let outcome = permit.ended(self.client.send(peer, &due.call, &due.api_version).await);
+            let outcome = retry::patient(outcome, waits);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
             // Without an answer it may still take effect.
             let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
@@ -180,14 +191,18 @@ impl Delivery {
             self.count(name, &said, &decision);
             // A path may be personal data.
             let told = if said.starts_with("blocked") { "blocked" } else { &said };
-            tracing::info!(attempt = attempts, took_ms = clock::now() - began, "{told}");
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(attempt = attempts, took_ms, "{told}");
             match decision {
                 Decision::Reply(reply) => return self.journal.reply(due, Some((attempt, said)), reply).await,
                 Decision::Again { after_ms, counts } => {
                     attempts -= u32::from(counted && !counts);
+                    waits += u32::from(!counts);
                     let said = format!("{said}; again in {}", seconds(after_ms));
                     self.journal.attempted(due, attempt, said, is_settled).await?;
-                    if self.unless_stopped(sleep(Duration::from_millis(after_ms))).await.is_none() {
+                    // A target that only asked to wait has all its calls wait, this one among them.
+                    let time = Duration::from_millis(if counts { after_ms } else { 0 });
+                    if self.unless_stopped(target.pass_time(time)).await.is_none() {
                         return Ok(());
                     }
                 }
@@ -232,17 +247,17 @@ impl Delivery {
         }
     }
 
-    /// Waits until an attempt of unknown fate can no longer be under way anywhere, then says so to the rules.
+    /// Waits until an attempt of unknown fate can no longer be under way anywhere, then says so to the rules. The time
+    /// is that of a clock that only goes forward; an attempt of an earlier host began before this one did.
     async fn tell_unknown(
         &self,
         due: &Due,
         attempt: Option<(i64, String)>,
         why: &str,
-        since: i64,
+        began: Instant,
     ) -> anyhow::Result<()> {
-        let quiet_ms = i64::try_from(self.settings.settled_ms()).unwrap_or(i64::MAX);
-        let left = since.saturating_add(quiet_ms).saturating_sub(clock::now()).clamp(0, quiet_ms);
-        if self.unless_stopped(sleep(Duration::from_millis(left as u64))).await.is_none() {
+        let left = Duration::from_millis(self.settings.settled_ms()).saturating_sub(began.elapsed());
+        if self.unless_stopped(sleep(left)).await.is_none() {
             return Ok(());
         }
         self.journal.reply(due, attempt, Reply::Unknown(why.to_owned())).await

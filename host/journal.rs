@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::model::{
-    Blame, Call, CallId, Effect, Entity, EntityId, EventId, Failure, Millis, Outcome, Reply, RunId, Webhook, is_duty,
+    Blame, Call, CallId, Effect, Entity, EntityId, EventId, Failure, Millis, Outcome, Reply, RunId, is_duty,
 };
 use crate::scheduler::{Input, Keyed, Opened, Place, System};
 
@@ -114,6 +114,11 @@ pub enum Appended {
     Accepted(EventId),
     /// It had arrived before, as this event.
     Duplicate(EventId),
+    /// As an event of its own, though its sender's id is that of another one: the bodies differ.
+    Differs {
+        event: EventId,
+        from: EventId,
+    },
 }
 
 #[derive(Debug)]
@@ -348,39 +353,6 @@ fn reopen_last(tx: &Transaction, event: EventId) -> rusqlite::Result<Opened> {
     let place = next_place(tx)?;
     tx.prepare_cached("UPDATE events SET place = ? WHERE id = ?")?.execute([place.0, event.0])?;
     opened(tx, event, 0)
-}
-
-/// Gives what is told of an event that is new, too.
-fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(Appended, Option<Opened>)> {
-    let place = next_place(tx)?;
-    let inserted = tx
-        .prepare_cached(
-            "INSERT INTO events
-                 (tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload, place)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            webhook.tenant,
-            webhook.source,
-            webhook.topic,
-            webhook.delivery_id,
-            webhook.occurred_at,
-            webhook.received_at,
-            webhook.api_version,
-            webhook.payload,
-            place.0
-        ])?;
-    if inserted == 1 {
-        let (event, source) = (EventId(tx.last_insert_rowid()), System::named(&webhook.source));
-        let is_duty = is_duty(&webhook.source, &webhook.topic);
-        let opened = Opened { event, place, source, is_duty, has_asked: false, in_flight: false };
-        return Ok((Appended::Accepted(event), Some(opened)));
-    }
-    tx.query_row(
-        "SELECT id FROM events WHERE tenant = ? AND source = ? AND delivery_id = ?",
-        params![webhook.tenant, webhook.source, webhook.delivery_id],
-        |row| Ok((Appended::Duplicate(EventId(row.get(0)?)), None)),
-    )
 }
 
 fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusqlite::Result<Option<Keyed>> {

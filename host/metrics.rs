@@ -9,16 +9,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::prometheus_text;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-
-use crate::version;
 
 /// Tenants with series of their own: of counters those that came first, so that none of them ever goes back; of gauges those
 /// that need attention most.
@@ -28,48 +24,6 @@ const OTHERS: &str = "(others)";
 /// Upper ends of buckets: seconds of an ask, and units of fuel.
 const SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
 const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
-
-/// The labels of counters that are there from the start, so that a rate over them sees the first count too.
-pub const REFUSALS: [&str; 8] = [
-    "malformed",
-    "bad signature",
-    "unknown address",
-    "not a POST",
-    "too long",
-    "too many",
-    "tenant's journal full",
-    "journal",
-];
-const SWAPS: [&str; 4] = ["configured", "activated", "rolled back", "failing"];
-const TARGETS: [&str; 2] = ["shopify", "omneo"];
-/// How a call ends without an answer. A status is a label once it has come.
-const UNANSWERED: [&str; 2] = ["unknown", "given up"];
-
-/// In which words counters are given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    OpenMetrics,
-    /// The older text format of Prometheus, 0.0.4.
-    Classic,
-}
-
-impl Format {
-    /// What an `accept` header asks for. Classic only if it is asked for and OpenMetrics is not.
-    pub fn accepted(accept: &str) -> Self {
-        let names = |kind: &str| accept.split(',').any(|one| one.trim().starts_with(kind));
-        match names("text/plain") && !names("application/openmetrics-text") {
-            true => Self::Classic,
-            false => Self::OpenMetrics,
-        }
-    }
-
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Classic => prometheus_text::CONTENT_TYPE,
-        }
-    }
-}
 
 /// Counters since the start. Cloned, they are the same.
 #[derive(Clone)]
@@ -81,6 +35,9 @@ pub struct Metrics {
     retries: Family<Target, Counter>,
     throttles: Family<Target, Counter>,
     swaps: Family<Cause, Counter>,
+    connections: Family<Listener, Gauge>,
+    body_bytes: Family<Listener, Gauge>,
+    cut: Family<Cut, Counter>,
     ask_seconds: Histogram,
     ask_fuel: Histogram,
 }
@@ -119,6 +76,8 @@ pub struct TenantNow {
     pub oldest_ms: i64,
     pub dead_letters: u64,
     pub paused: Vec<String>,
+    /// Targets whose calls wait though nobody paused them, and why: `throttled`, `down`.
+    pub held: Vec<(String, &'static str)>,
     /// Directions that do not simply run, by their source, and whether they are held or dropped: `hold`, `drop`.
     pub directions: Vec<(String, &'static str)>,
 }
@@ -128,6 +87,24 @@ struct Stopped {
     tenant: String,
     source: String,
     mode: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HeldFor {
+    tenant: String,
+    target: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    listener: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cut {
+    listener: &'static str,
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -171,7 +148,7 @@ struct Side {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let metrics = Self {
+        Self {
             tenants: Arc::default(),
             refused: Family::default(),
             attempts: Family::default(),
@@ -179,23 +156,12 @@ impl Default for Metrics {
             retries: Family::default(),
             throttles: Family::default(),
             swaps: Family::default(),
+            connections: Family::default(),
+            body_bytes: Family::default(),
+            cut: Family::default(),
             ask_seconds: Histogram::new(SECONDS),
             ask_fuel: Histogram::new(FUEL),
-        };
-        for cause in REFUSALS {
-            drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
         }
-        for cause in SWAPS {
-            drop(metrics.swaps.get_or_create(&Cause { cause: cause.into() }));
-        }
-        for target in TARGETS {
-            drop(metrics.retries.get_or_create(&Target { target: target.into() }));
-            drop(metrics.throttles.get_or_create(&Target { target: target.into() }));
-            for outcome in UNANSWERED {
-                drop(metrics.calls.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }));
-            }
-        }
-        metrics
     }
 }
 
@@ -240,6 +206,21 @@ impl Metrics {
         self.swaps.get_or_create(&Cause { cause: cause.into() }).inc();
     }
 
+    /// So many connections of a listener more, or fewer.
+    pub fn connected(&self, listener: &'static str, more: i64) {
+        self.connections.get_or_create(&Listener { listener }).inc_by(more);
+    }
+
+    /// Bytes of bodies that a listener has received and not answered.
+    pub fn body_bytes(&self, listener: &'static str, bytes: usize) {
+        self.body_bytes.get_or_create(&Listener { listener }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A connection, or what came over it, that a listener cut off, and why.
+    pub fn cut(&self, listener: &'static str, cause: &'static str) {
+        self.cut.get_or_create(&Cut { listener, cause }).inc();
+    }
+
     pub fn asked(&self, seconds: f64, fuel: u64) {
         self.ask_seconds.observe(seconds);
         self.ask_fuel.observe(fuel as f64);
@@ -264,19 +245,9 @@ impl Metrics {
         }
     }
 
-    /// Everything, as text.
-    pub fn text(&self, now: &Now, format: Format) -> String {
+    /// Everything in the OpenMetrics text format.
+    pub fn text(&self, now: &Now) -> String {
         let mut registry = Registry::with_prefix("tandem");
-        let build = vec![("version", version::VERSION), ("commit", version::commit())];
-        match format {
-            Format::OpenMetrics => registry.register("build", "Which program this is", Info::new(build)),
-            // The older format has no such kind: a gauge that is 1 says the same.
-            Format::Classic => {
-                let family = Family::<Vec<(&str, &str)>, Gauge>::default();
-                family.get_or_create(&build).set(1);
-                registry.register("build_info", "Which program this is", family);
-            }
-        }
         self.register_counters(&mut registry);
         register_tenants(&mut registry, &now.tenants);
         let gauge = |value: u64| {
@@ -290,10 +261,7 @@ impl Metrics {
         registry.register_with_unit("journal", "Size of the journal", Unit::Bytes, gauge(now.journal_bytes));
         let mut text = String::new();
         // Writing to a text cannot fail.
-        let _ = match format {
-            Format::OpenMetrics => encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text)),
-            Format::Classic => prometheus_text::encode(&mut text, &registry),
-        };
+        let _ = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
         text
     }
 
@@ -316,6 +284,10 @@ impl Metrics {
         registry.register("retries", "Calls to be tried once more, by target", self.retries.clone());
         registry.register("throttles", "Times that a target asked for less", self.throttles.clone());
         registry.register("swaps", "Versions made current, by cause", self.swaps.clone());
+        registry.register("connections", "Connections that are open, by listener", self.connections.clone());
+        let bytes = self.body_bytes.clone();
+        registry.register_with_unit("body_in_flight", "Bodies received and not answered yet", Unit::Bytes, bytes);
+        registry.register("cut", "Connections and bodies that a listener cut off, by cause", self.cut.clone());
         let seconds = self.ask_seconds.clone();
         registry.register_with_unit("ask", "Time of an ask of the rules", Unit::Seconds, seconds);
         registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
@@ -327,10 +299,11 @@ fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
     let oldest = Family::<Of, Gauge<f64, AtomicU64>>::default();
     let dead = Family::<Of, Gauge>::default();
     let paused = Family::<Side, Gauge>::default();
+    let held = Family::<HeldFor, Gauge>::default();
     let stopped = Family::<Stopped, Gauge>::default();
     let is_idle = |tenant: &&TenantNow| {
-        let TenantNow { waiting, dead_letters, paused, directions, .. } = tenant;
-        *waiting == 0 && *dead_letters == 0 && paused.is_empty() && directions.is_empty()
+        let TenantNow { waiting, dead_letters, paused, held, directions, .. } = tenant;
+        *waiting == 0 && *dead_letters == 0 && paused.is_empty() && held.is_empty() && directions.is_empty()
     };
     let mut busy: Vec<_> = tenants.iter().filter(|tenant| !is_idle(tenant)).collect();
     busy.sort_by_key(|tenant| std::cmp::Reverse((tenant.oldest_ms, tenant.dead_letters)));
@@ -346,6 +319,9 @@ fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
         for target in &tenant.paused {
             paused.get_or_create(&Side { tenant: name.into(), target: target.clone() }).inc();
         }
+        for (target, cause) in &tenant.held {
+            held.get_or_create(&HeldFor { tenant: name.into(), target: target.clone(), cause }).inc();
+        }
         for (source, mode) in &tenant.directions {
             stopped.get_or_create(&Stopped { tenant: name.into(), source: source.clone(), mode }).inc();
         }
@@ -354,6 +330,7 @@ fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
     registry.register_with_unit("events_waiting_oldest", "Age of the oldest of them", Unit::Seconds, oldest);
     registry.register("dead_letters", "Events that a person should look at", dead);
     registry.register("target_paused", "Targets that take no calls now", paused);
+    registry.register("target_held", "Targets whose calls wait: it asked for that, or is down", held);
     registry.register("direction_stopped", "Directions whose events are held or dropped now", stopped);
 }
 
@@ -363,7 +340,8 @@ mod tests {
 
     fn waits(tenant: String, waiting: u64) -> TenantNow {
         let (paused, directions) = (vec!["omneo".into()], vec![("shopify".into(), "hold")]);
-        TenantNow { tenant, waiting, oldest_ms: 1500, dead_letters: 1, paused, directions }
+        let held = vec![("shopify".into(), "throttled")];
+        TenantNow { tenant, waiting, oldest_ms: 1500, dead_letters: 1, paused, held, directions }
     }
 
     #[test]
@@ -378,10 +356,13 @@ mod tests {
         metrics.retried("omneo");
         metrics.called("omneo", "given up");
         metrics.swapped("failing");
+        metrics.connected("admin", 2);
+        metrics.connected("admin", -1);
+        metrics.body_bytes("webhooks", 9);
+        metrics.cut("webhooks", "silent");
         metrics.asked(0.002, 70_000);
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
-        let text =
-            metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 }, Format::OpenMetrics);
+        let text = metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 });
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
             "tandem_webhooks_refused_total{cause=\"bad signature\"} 1",
@@ -397,6 +378,10 @@ mod tests {
             "tandem_events_waiting_oldest_seconds{tenant=\"acme\"} 1.5",
             "tandem_dead_letters{tenant=\"acme\"} 1",
             "tandem_target_paused{tenant=\"acme\",target=\"omneo\"} 1",
+            "tandem_target_held{tenant=\"acme\",target=\"shopify\",cause=\"throttled\"} 1",
+            "tandem_connections{listener=\"admin\"} 1",
+            "tandem_body_in_flight_bytes{listener=\"webhooks\"} 9",
+            "tandem_cut_total{listener=\"webhooks\",cause=\"silent\"} 1",
             "tandem_direction_stopped{tenant=\"acme\",source=\"shopify\",mode=\"hold\"} 1",
             "tandem_tenants 2",
             "tandem_versions_loaded 1",
@@ -419,7 +404,7 @@ mod tests {
             metrics.ended(&tenant, "done");
         }
         let tenants = names().map(|tenant| waits(tenant, 2)).collect();
-        let text = metrics.text(&Now { tenants, ..Now::default() }, Format::OpenMetrics);
+        let text = metrics.text(&Now { tenants, ..Now::default() });
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         for name in ["webhooks_accepted_total", "events_ended_total", "events_waiting", "dead_letters", "target_paused"]
         {
@@ -432,58 +417,6 @@ mod tests {
             "tandem_events_waiting_oldest_seconds{tenant=\"(others)\"} 1.5",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}");
-        }
-    }
-
-    #[test]
-    fn counters_are_there_before_they_count() {
-        let text = Metrics::default().text(&Now::default(), Format::OpenMetrics);
-        for line in [
-            "tandem_webhooks_refused_total{cause=\"bad signature\"} 0",
-            "tandem_swaps_total{cause=\"failing\"} 0",
-            "tandem_retries_total{target=\"omneo\"} 0",
-            "tandem_throttles_total{target=\"shopify\"} 0",
-            "tandem_calls_total{target=\"omneo\",outcome=\"given up\"} 0",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
-        }
-        let build = text.lines().find(|line| line.starts_with("tandem_build_info{")).unwrap();
-        assert!(build.contains(&format!("version=\"{}\"", version::VERSION)) && build.contains("commit="), "{build}");
-    }
-
-    #[test]
-    fn the_labels_that_are_there_from_the_start_are_those_that_are_used() {
-        for status in 400..600 {
-            let cause = crate::webhook::cause(axum::http::StatusCode::from_u16(status).unwrap());
-            assert!(REFUSALS.contains(&cause), "{cause}");
-        }
-        use crate::journal::Cause;
-        for cause in [Cause::Configured, Cause::Activated, Cause::RolledBack, Cause::Failing] {
-            assert!(SWAPS.contains(&cause.name()), "{}", cause.name());
-        }
-    }
-
-    #[test]
-    fn the_older_format_is_given_to_who_asks_for_it_alone() {
-        for (accept, format) in [
-            ("", Format::OpenMetrics),
-            ("*/*", Format::OpenMetrics),
-            ("text/plain", Format::Classic),
-            ("text/plain;version=0.0.4;q=0.5, */*;q=0.1", Format::Classic),
-            ("application/openmetrics-text;version=1.0.0, text/plain;version=0.0.4;q=0.3", Format::OpenMetrics),
-        ] {
-            assert_eq!(Format::accepted(accept), format, "{accept}");
-        }
-        let metrics = Metrics::default();
-        metrics.accepted("acme", "shopify");
-        let text = metrics.text(&Now::default(), Format::Classic);
-        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
-        for line in [
-            "# TYPE tandem_webhooks_accepted_total counter",
-            "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
-            "# TYPE tandem_build_info gauge",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
     }
 }

@@ -26,6 +26,21 @@ pub struct EntityId(pub i64);
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 
+/// Milliseconds by a clock that only goes forward, whatever is done to the time of day. Rates and waits go by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    pub fn plus(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// The milliseconds from an earlier tick to this one.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// A verified webhook, before it has a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
@@ -293,6 +308,14 @@ pub fn is_duty(source: &str, topic: &str) -> bool {
     source == "shopify" && TOPICS.contains(&topic)
 }
 
+/// A shop's domain in the one form in which shops are compared, however somebody writes it: `acme.myshopify.com` for
+/// `ACME.myshopify.com.` and `https://acme.myshopify.com/`.
+pub fn shop(text: &str) -> String {
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = lower.strip_prefix("https://").unwrap_or(&lower);
+    bare.trim_end_matches(['/', '.']).to_owned()
+}
+
 /// Whether a text is a name: three parts, none empty. The last may have further slashes in it.
 pub fn is_name(text: &str) -> bool {
     let mut parts = text.splitn(3, '/');
@@ -314,5 +337,28 @@ pub fn two_of_a_kind(own: &[String], theirs: &[String]) -> Option<String> {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shop_has_one_form() {
+        let forms = [
+            "acme.myshopify.com",
+            "ACME.MyShopify.com",
+            "acme.myshopify.com.",
+            " acme.myshopify.com ",
+            "https://acme.myshopify.com",
+            "HTTPS://Acme.myshopify.com./",
+        ];
+        for form in forms {
+            assert_eq!(shop(form), "acme.myshopify.com", "{form}");
+        }
+        for other in ["acme.myshopify.com.evil.example", "acme-myshopify.com", "", "http://acme.myshopify.com"] {
+            assert_ne!(shop(other), "acme.myshopify.com", "{other}");
+        }
     }
 }

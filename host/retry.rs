@@ -1,5 +1,6 @@
 //! What to do after an attempt. Pure: a table from outcomes to decisions; chance is an argument.
 
+use crate::budget::{Ended, HOLD_MS_MAX};
 use crate::model::{Answer, Effect, Reply};
 
 /// How an attempt ended, before anyone has decided what that means.
@@ -31,9 +32,6 @@ pub enum Decision {
     GiveUp(String),
 }
 
-/// Longest wait that a target may ask for: one hour. More is cut, as nothing is lost by asking again.
-const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
-
 /// Decides. `attempts` are those made, this one included; `delays_ms` is the schedule; `chance` is between 0 and 1.
 pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64], chance: f64) -> Decision {
     let again = |why: String, at_least_ms: u64| match delays_ms.get(attempts.saturating_sub(1) as usize) {
@@ -47,7 +45,7 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
         Outcome::NoAnswer(why) if effect == Effect::Once => Decision::Unknown(why),
         Outcome::NoAnswer(why) => again(why, 0),
         Outcome::Answered { answer, retry_after_ms } => {
-            let asked = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);
+            let asked = retry_after_ms.unwrap_or(0).min(HOLD_MS_MAX);
             match answer.status {
                 401 | 402 | 423 => Decision::Pause(describe(&answer)),
                 429 if asked > 0 => Decision::Again { after_ms: jittered(asked, chance), counts: false },
@@ -56,6 +54,38 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
                 500.. if effect == Effect::Once => Decision::Unknown(describe(&answer)),
                 500.. => again(describe(&answer), asked),
                 _ => Decision::Reply(Reply::Answer(answer)),
+            }
+        }
+    }
+}
+
+/// How often a target may ask one call to wait before that counts as an attempt.
+const WAITS_MAX: u32 = 100;
+
+/// The outcome, after `waits` times that the target asked this call to wait: it is not asked for ever.
+pub fn patient(outcome: Outcome, waits: u32) -> Outcome {
+    match outcome {
+        outcome if waits < WAITS_MAX => outcome,
+        // Nothing was done, so nobody has to wonder whether it was.
+        Outcome::Throttled { .. } => Outcome::NotSent(format!("throttled {waits} times")),
+        Outcome::Answered { answer, .. } if answer.status == 429 => Outcome::Answered { answer, retry_after_ms: None },
+        outcome => outcome,
+    }
+}
+
+/// What an attempt says of its target, for all the calls that wait for it.
+pub fn toll(outcome: &Outcome) -> Ended {
+    match outcome {
+        Outcome::Throttled { wait_ms } => Ended::Busy(*wait_ms, "answers THROTTLED".into()),
+        Outcome::NotSent(why) | Outcome::NoAnswer(why) => Ended::Failed(why.clone()),
+        Outcome::Blocked(_) => Ended::Unsent,
+        Outcome::Answered { answer, retry_after_ms } => {
+            // Without the body: it may be somebody's.
+            let why = format!("answers {}", answer.status);
+            match (answer.status, retry_after_ms.unwrap_or(0)) {
+                (429 | 500.., asked) if asked > 0 => Ended::Busy(asked, why),
+                (408 | 425 | 429 | 500.., _) => Ended::Failed(why),
+                _ => Ended::Answered,
             }
         }
     }
@@ -111,6 +141,39 @@ mod tests {
         for (outcome, effect, attempts, decision) in table {
             assert_eq!(decide(outcome.clone(), effect, attempts, &DELAYS, 0.0), decision, "{outcome:?} {effect:?}");
         }
+    }
+
+    #[test]
+    fn what_an_attempt_says_of_its_target() {
+        let busy = |ms, why: &str| Ended::Busy(ms, why.into());
+        let failed = |why: &str| Ended::Failed(why.into());
+        let table = [
+            (answered(200, None), Ended::Answered),
+            (answered(404, Some(9)), Ended::Answered),
+            (answered(401, None), Ended::Answered),
+            (answered(429, Some(30_000)), busy(30_000, "answers 429")),
+            (answered(503, Some(5_000)), busy(5_000, "answers 503")),
+            (answered(429, None), failed("answers 429")),
+            (answered(408, None), failed("answers 408")),
+            (answered(500, None), failed("answers 500")),
+            (Outcome::NoAnswer("timed out".into()), failed("timed out")),
+            (Outcome::NotSent("refused".into()), failed("refused")),
+            (Outcome::Throttled { wait_ms: 70 }, busy(70, "answers THROTTLED")),
+            (Outcome::Blocked("private".into()), Ended::Unsent),
+        ];
+        for (outcome, ended) in table {
+            assert_eq!(toll(&outcome), ended, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_asks_to_wait_for_ever() {
+        for outcome in [Outcome::Throttled { wait_ms: 70 }, answered(429, Some(70))] {
+            assert_eq!(patient(outcome.clone(), 99), outcome);
+            let decision = decide(patient(outcome, 100), Effect::Once, 1, &DELAYS, 0.0);
+            assert_eq!(decision, Decision::Again { after_ms: 1_000, counts: true });
+        }
+        assert_eq!(patient(answered(503, Some(5)), 100), answered(503, Some(5)));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
 use crate::journal::{Direction, Journal};
+use crate::listen::{self, Listen};
 use crate::mapping;
 use crate::registry::Registry;
 use crate::repair::Repair;
@@ -142,13 +143,12 @@ impl Server {
             stopping.clone(),
         ));
         let intake = Intake::new(journal.clone(), tenants.clone(), config.body_bytes_max);
-        let intake = intake.router();
+        let descriptors = listen::descriptors();
+        let limits = listen::Limits::of_webhooks(descriptors, config.body_bytes_max);
+        let webhooks = Listen { name: "webhooks", limits, metrics: journal.metrics().clone() };
         let mut listening = stopping.clone();
-        let intake = tokio::spawn(async move {
-            let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
-            // An error here is one of accepting, which the loop inside retries; there is no other.
-            let _ = axum::serve(listener, intake).with_graceful_shutdown(stopped).await;
-        });
+        let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
+        let intake = tokio::spawn(listen::serve(listener, intake.router(), webhooks, stopped));
         let (admin, operators) = match config.admin {
             Some(address) => {
                 let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -169,7 +169,7 @@ impl Server {
                     client: client.clone(),
                     public_url: config.public_url.clone(),
                 });
-                (Some(address), tokio::spawn(admin::serve(admin, listener, stopped)))
+                (Some(address), tokio::spawn(admin::serve(admin, listener, descriptors, stopped)))
             }
             None => (None, tokio::spawn(std::future::ready(()))),
         };

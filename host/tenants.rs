@@ -35,7 +35,7 @@ impl Tenants {
         self.known(|known| known.by_name.get(name).cloned())
     }
 
-    /// The tenant of a shop: `acme.myshopify.com`, in lower case.
+    /// The tenant of a shop: `acme.myshopify.com`, in the form that [`crate::model::shop`] gives.
     pub fn of_shop(&self, shop: &str) -> Option<Arc<Tenant>> {
         self.known(|known| known.by_shop.get(shop).cloned())
     }

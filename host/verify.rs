@@ -14,32 +14,37 @@ pub enum Refused {
     BadSignature,
 }
 
-/// Shopify's: base64 of the HMAC-SHA256 of the body, keyed with the app's client secret. Each secret given is valid,
-/// since for up to an hour after a rotation either may sign (Shopify's documentation on verifying deliveries).
-pub fn shopify<'a>(
-    secrets: impl Iterator<Item = &'a str>,
-    body: &[u8],
-    signature: Option<&str>,
-) -> Result<(), Refused> {
-    let signature = signature.ok_or(Refused::Unsigned)?;
-    let signature = BASE64.decode(signature).map_err(|_| Refused::BadSignature)?;
-    check(secrets, body, &signature)
-}
+/// A signature as it came. Without one that could be right nobody has to read a body.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signature([u8; 32]);
 
-/// Omneo's: lower-case hex of the HMAC-SHA256 of the body, keyed with the shared secret (Omneo's PHP client and starter
-/// app agree).
-pub fn omneo<'a>(secrets: impl Iterator<Item = &'a str>, body: &[u8], signature: Option<&str>) -> Result<(), Refused> {
-    let signature = signature.ok_or(Refused::Unsigned)?;
-    let signature = hex::decode(signature).map_err(|_| Refused::BadSignature)?;
-    check(secrets, body, &signature)
-}
+impl Signature {
+    /// Shopify's: base64 of the HMAC-SHA256 of the body, keyed with the app's client secret.
+    pub fn of_shopify(header: Option<&str>) -> Result<Self, Refused> {
+        let bytes = BASE64.decode(header.ok_or(Refused::Unsigned)?).map_err(|_| Refused::BadSignature)?;
+        Self::new(bytes)
+    }
 
-fn check<'a>(mut secrets: impl Iterator<Item = &'a str>, body: &[u8], signature: &[u8]) -> Result<(), Refused> {
-    let fits = secrets.any(|secret| {
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-            .is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
-    });
-    if fits { Ok(()) } else { Err(Refused::BadSignature) }
+    /// Omneo's: lower-case hex of the HMAC-SHA256 of the body, keyed with the shared secret (Omneo's PHP client and starter
+    /// app agree).
+    pub fn of_omneo(header: Option<&str>) -> Result<Self, Refused> {
+        let bytes = hex::decode(header.ok_or(Refused::Unsigned)?).map_err(|_| Refused::BadSignature)?;
+        Self::new(bytes)
+    }
+
+    fn new(bytes: Vec<u8>) -> Result<Self, Refused> {
+        bytes.try_into().map(Self).map_err(|_| Refused::BadSignature)
+    }
+
+    /// Whether it is of this body. Each secret given is valid, since for up to an hour after a rotation either may sign
+    /// (Shopify's documentation on verifying deliveries).
+    pub fn check<'a>(&self, mut secrets: impl Iterator<Item = &'a str>, body: &[u8]) -> Result<(), Refused> {
+        let fits = secrets.any(|secret| {
+            Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+                .is_ok_and(|mac| mac.chain_update(body).verify_slice(&self.0).is_ok())
+        });
+        if fits { Ok(()) } else { Err(Refused::BadSignature) }
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +55,14 @@ mod tests {
     const KEY: &str = "Jefe";
     const BODY: &[u8] = b"what do ya want for nothing?";
     const HEX: &str = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+
+    fn omneo<'a>(secrets: impl Iterator<Item = &'a str>, body: &[u8], header: Option<&str>) -> Result<(), Refused> {
+        Signature::of_omneo(header)?.check(secrets, body)
+    }
+
+    fn shopify<'a>(secrets: impl Iterator<Item = &'a str>, body: &[u8], header: Option<&str>) -> Result<(), Refused> {
+        Signature::of_shopify(header)?.check(secrets, body)
+    }
 
     #[test]
     fn a_known_signature_fits() {
@@ -66,6 +79,11 @@ mod tests {
         assert_eq!(omneo(secrets(), b"what do ya want for nothing!", Some(HEX)), Err(Refused::BadSignature));
         for bad in ["", "zz", &HEX[2..], &HEX.replace('5', "6")] {
             assert_eq!(omneo(secrets(), BODY, Some(bad)), Err(Refused::BadSignature));
+        }
+        // What cannot be one is known before there is a body.
+        for bad in ["", "zz", &HEX[2..], "bm8="] {
+            assert_eq!(Signature::of_omneo(Some(bad)), Err(Refused::BadSignature));
+            assert_eq!(Signature::of_shopify(Some(bad)), Err(Refused::BadSignature));
         }
         // Hex where base64 is due, and the other way round.
         assert_eq!(shopify(secrets(), BODY, Some(HEX)), Err(Refused::BadSignature));

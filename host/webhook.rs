@@ -4,24 +4,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
+use http_body_util::LengthLimitError;
 use tracing::{Instrument as _, Span, field};
 
 use crate::budget::Bucket;
-use crate::clock;
+use crate::clock::{self, Steady};
 use crate::compliance;
 use crate::config::{Quota, Tenant};
 use crate::journal::{Appended, Journal, Mode, Terms};
 use crate::metrics::Metrics;
-use crate::model::Webhook;
+use crate::model::{self, EventId, Webhook};
 use crate::tenants::Tenants;
-use crate::verify;
+use crate::verify::{self, Signature};
 
 /// Seconds' worth of webhooks that a tenant may send at once.
 const BURST_S: f64 = 10.0;
@@ -32,6 +34,8 @@ pub struct Intake {
     body_bytes_max: usize,
     /// What each tenant may send now, and the limit that this was made for.
     rates: Mutex<HashMap<String, (u64, Bucket)>>,
+    /// What rates go by.
+    clock: Steady,
 }
 
 /// An answer that is not 200, with a line for whoever reads the sender's log.
@@ -43,7 +47,7 @@ struct Said(&'static str);
 
 impl Intake {
     pub fn new(journal: Journal, tenants: Tenants, body_bytes_max: usize) -> Self {
-        Self { journal, tenants, body_bytes_max, rates: Mutex::default() }
+        Self { journal, tenants, body_bytes_max, rates: Mutex::default(), clock: Steady::start() }
     }
 
     /// The two addresses that webhooks are sent to.
@@ -63,16 +67,18 @@ impl Intake {
             .with_state(Arc::new(self))
     }
 
-    async fn body(&self, request: Request) -> Result<(HeaderMap, Bytes), Refused> {
-        let (parts, body) = request.into_parts();
+    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
         let too_large =
             || Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} bytes", self.body_bytes_max));
-        let length = value(&parts.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
+        let length = value(headers, "content-length").and_then(|text| text.parse::<usize>().ok());
         if length.is_some_and(|length| length > self.body_bytes_max) {
             return Err(too_large());
         }
-        let body = to_bytes(body, self.body_bytes_max).await.map_err(|_| too_large())?;
-        Ok((parts.headers, body))
+        to_bytes(body, self.body_bytes_max).await.map_err(|error| {
+            let is_length = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+            let partly = || Refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive whole".into());
+            if is_length { too_large() } else { partly() }
+        })
     }
 
     /// Why nothing is to be done about a webhook, if its direction is dropped. What the host does itself is done.
@@ -88,7 +94,7 @@ impl Intake {
     /// Takes one webhook off what a tenant may send; `Err` says in how many seconds to send it again.
     fn admit(&self, tenant: &str, per_second: u64) -> Result<(), u64> {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, rate) = (clock::now(), per_second as f64);
+        let (now, rate) = (self.clock.now(), per_second as f64);
         let full = || (per_second, Bucket::new(rate * BURST_S, rate, now));
         let known = rates.entry(tenant.to_owned()).or_insert_with(full);
         if known.0 != per_second {
@@ -118,14 +124,9 @@ impl Intake {
                 let said = format!("the {} bytes of this tenant's journal are used up", limits.journal_bytes_max);
                 Err(Refused(StatusCode::INSUFFICIENT_STORAGE, said))
             }
-            Ok(Some(Appended::Accepted(event))) => {
-                self.journal.metrics().accepted(&tenant, source);
-                if is_dropped {
-                    self.journal.metrics().ended(&tenant, "skipped");
-                }
-                let said = if is_dropped { "dropped" } else { "accepted" };
-                Span::current().record("event", event.0);
-                Ok((Extension(Said(said)), format!("{said} as event {event}\n")).into_response())
+            Ok(Some(Appended::Accepted(event))) => Ok(self.accepted(&tenant, source, event, is_dropped, None)),
+            Ok(Some(Appended::Differs { event, from })) => {
+                Ok(self.accepted(&tenant, source, event, is_dropped, Some(from)))
             }
             Ok(Some(Appended::Duplicate(event))) => {
                 Span::current().record("event", event.0);
@@ -137,6 +138,28 @@ impl Intake {
                 Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this cannot be stored now; send it again".into()))
             }
         }
+    }
+
+    /// `differs_from`: the event that came with the same id and another body.
+    fn accepted(
+        &self,
+        tenant: &str,
+        source: &str,
+        event: EventId,
+        is_dropped: bool,
+        differs_from: Option<EventId>,
+    ) -> Response {
+        self.journal.metrics().accepted(tenant, source);
+        if is_dropped {
+            self.journal.metrics().ended(tenant, "skipped");
+        }
+        let said = if is_dropped { "dropped" } else { "accepted" };
+        Span::current().record("event", event.0);
+        let differs = differs_from.map(|from| {
+            tracing::warn!("its webhook id is that of event {from}, whose body is another");
+            format!("; its webhook id is that of event {from}, whose body is another")
+        });
+        (Extension(Said(said)), format!("{said} as event {event}{}\n", differs.unwrap_or_default())).into_response()
     }
 }
 
@@ -159,13 +182,14 @@ async fn seen(metrics: Metrics, request: Request, next: Next) -> Response {
     response
 }
 
-/// What a status means here: one of [`crate::metrics::REFUSALS`].
-pub(crate) fn cause(status: StatusCode) -> &'static str {
+/// What a status means here.
+fn cause(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "malformed",
         StatusCode::UNAUTHORIZED => "bad signature",
         StatusCode::NOT_FOUND => "unknown address",
         StatusCode::METHOD_NOT_ALLOWED => "not a POST",
+        StatusCode::REQUEST_TIMEOUT => "not whole",
         StatusCode::PAYLOAD_TOO_LARGE => "too long",
         StatusCode::TOO_MANY_REQUESTS => "too many",
         StatusCode::INSUFFICIENT_STORAGE => "tenant's journal full",
@@ -174,12 +198,14 @@ pub(crate) fn cause(status: StatusCode) -> &'static str {
 }
 
 async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Refused> {
-    let (headers, body) = intake.body(request).await?;
-    let shop = value(&headers, "x-shopify-shop-domain").unwrap_or_default().to_ascii_lowercase();
-    let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown(&format!("shop `{shop}`")))?;
-    let received_at = clock::now();
-    verify::shopify(tenant.shopify.secrets_at(received_at), &body, value(&headers, "x-shopify-hmac-sha256"))
+    let (Parts { headers, .. }, body) = request.into_parts();
+    let shop = model::shop(value(&headers, "x-shopify-shop-domain").unwrap_or_default());
+    let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown("shop", &shop))?;
+    let signature = Signature::of_shopify(value(&headers, "x-shopify-hmac-sha256"))
         .map_err(|refused| unverified(&tenant, refused))?;
+    let body = intake.body(&headers, body).await?;
+    let received_at = clock::now();
+    signature.check(tenant.shopify.secrets_at(received_at), &body).map_err(|refused| unverified(&tenant, refused))?;
     let triggered = value(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
     intake
         .append(
@@ -187,7 +213,7 @@ async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<
                 tenant: tenant.name.clone(),
                 source: "shopify".into(),
                 topic: topic(value(&headers, "x-shopify-topic"))?,
-                delivery_id: value(&headers, "x-shopify-webhook-id").map(str::to_owned),
+                delivery_id: delivery_id(&headers),
                 occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
                 received_at,
                 api_version: value(&headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
@@ -203,11 +229,13 @@ async fn omneo(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (headers, body) = intake.body(request).await?;
-    let tenant = intake.tenants.get(&name).ok_or_else(|| unknown(&format!("tenant `{name}`")))?;
+    let (Parts { headers, .. }, body) = request.into_parts();
+    let tenant = intake.tenants.get(&name).ok_or_else(|| unknown("tenant", &name))?;
+    let signature =
+        Signature::of_omneo(value(&headers, "x-omneo-hmac-sha256")).map_err(|refused| unverified(&tenant, refused))?;
+    let body = intake.body(&headers, body).await?;
     let received_at = clock::now();
-    verify::omneo(tenant.omneo.secrets_at(received_at), &body, value(&headers, "x-omneo-hmac-sha256"))
-        .map_err(|refused| unverified(&tenant, refused))?;
+    signature.check(tenant.omneo.secrets_at(received_at), &body).map_err(|refused| unverified(&tenant, refused))?;
     intake
         .append(
             Webhook {
@@ -230,6 +258,12 @@ fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Shopify's id of a delivery. An empty one is none: all that came with it would be one webhook.
+fn delivery_id(headers: &HeaderMap) -> Option<String> {
+    let id = value(headers, "x-shopify-webhook-id")?.trim();
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
 fn topic(header: Option<&str>) -> Result<String, Refused> {
     match header {
         Some(topic) if !topic.is_empty() => Ok(topic.to_owned()),
@@ -245,10 +279,10 @@ fn text(body: &Bytes) -> Result<String, Refused> {
     }
 }
 
-fn unknown(what: &str) -> Refused {
-    // Quoted: anybody may send anything here.
-    tracing::warn!("{what:?} is not known");
-    Refused(StatusCode::NOT_FOUND, format!("{what} is not known here"))
+/// The sender is told what it sent. The log is not: anybody may send anything here, and a token by mistake.
+fn unknown(what: &'static str, name: &str) -> Refused {
+    tracing::warn!("the {what} is not known");
+    Refused(StatusCode::NOT_FOUND, format!("{what} `{name}` is not known here"))
 }
 
 fn unverified(tenant: &Tenant, refused: verify::Refused) -> Refused {

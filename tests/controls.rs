@@ -43,7 +43,7 @@ async fn say(journal: &Journal, source: &str, id: u64, nth: u64) -> EventId {
         payload: format!(r#"{{"id": {id}, "nth": {nth}}}"#),
     };
     match journal.append(webhook).await.unwrap() {
-        Appended::Accepted(event) | Appended::Duplicate(event) => event,
+        Appended::Accepted(event) | Appended::Duplicate(event) | Appended::Differs { event, .. } => event,
     }
 }
 

@@ -282,7 +282,7 @@ async fn flood(host: &Host, tenants: impl Iterator<Item = &str>, topic: &str) ->
         appends.spawn(async move { journal.append(webhook).await.unwrap() });
     }
     let event = |appended| match appended {
-        Appended::Accepted(event) | Appended::Duplicate(event) => event,
+        Appended::Accepted(event) | Appended::Duplicate(event) | Appended::Differs { event, .. } => event,
     };
     appends.join_all().await.into_iter().map(event).collect()
 }

@@ -119,8 +119,10 @@ async fn who_is_not_known_is_not_found() {
         from_shopify(&host, SECRET, &[("x-shopify-shop-domain", "")], BODY).await,
         answer(404, "shop `` is not known here\n")
     );
-    // Its case does not count.
-    assert_eq!(from_shopify(&host, SECRET, &[("x-shopify-shop-domain", "ACME.myshopify.com")], BODY).await.0, 200);
+    // Its case does not count, nor does the root of all names.
+    for form in ["ACME.myshopify.com", "acme.myshopify.com.", "Acme.MyShopify.Com."] {
+        assert_eq!(from_shopify(&host, SECRET, &[("x-shopify-shop-domain", form)], BODY).await.0, 200, "{form}");
+    }
     let signature = sign_omneo(SECRET, BODY.as_bytes());
     let headers = [("x-omneo-event", "profile.updated"), ("x-omneo-hmac-sha256", &*signature)];
     assert_eq!(
@@ -155,7 +157,11 @@ async fn a_long_body_is_refused_however_it_comes() {
     let said = format!("the body is longer than {BODY_BYTES_MAX} bytes\n");
     assert_eq!(from_shopify(&host, SECRET, &[], longest + "a").await, answer(413, &said));
     // By its own word only: nothing of the body is waited for.
-    let head = "POST /webhooks/shopify HTTP/1.1\r\nhost: tandem\r\nconnection: close\r\n";
+    let (shop, signature) = (shop(ACME), sign_shopify(SECRET, b""));
+    let head = format!(
+        "POST /webhooks/shopify HTTP/1.1\r\nhost: tandem\r\nconnection: close\r\nx-shopify-shop-domain: {shop}\r\n\
+         x-shopify-hmac-sha256: {signature}\r\n"
+    );
     let announced = raw(&host, format!("{head}content-length: 99999999999\r\n\r\n").as_bytes()).await;
     assert!(announced.starts_with("HTTP/1.1 413 ") && announced.ends_with(&said), "{announced}");
     // In chunks, which say nothing of the whole.
@@ -223,8 +229,8 @@ async fn a_delivery_of_shopify_counts_once_and_one_of_omneo_each_time() {
     assert_eq!(from_shopify(&host, SECRET, &[delivery], BODY).await, answer(200, ACCEPTED));
     let before = answer(200, "delivered before, as event 1\n");
     assert_eq!(from_shopify(&host, SECRET, &[delivery], BODY).await, before);
-    // Whatever else has changed since.
-    assert_eq!(from_shopify(&host, SECRET, &[delivery, ("x-shopify-topic", "endless")], "{}").await, before);
+    // Whatever headers have changed since.
+    assert_eq!(from_shopify(&host, SECRET, &[delivery, ("x-shopify-topic", "endless")], BODY).await, before);
     // Another tenant's delivery is another one.
     let zeta = ("x-shopify-shop-domain", "zeta.myshopify.com");
     assert_eq!(from_shopify(&host, SECRET, &[delivery, zeta], BODY).await, answer(200, "accepted as event 2\n"));
@@ -232,6 +238,38 @@ async fn a_delivery_of_shopify_counts_once_and_one_of_omneo_each_time() {
         assert_eq!(from_omneo(&host, SECRET, BODY).await, answer(200, &format!("accepted as event {n}\n")));
     }
     assert_eq!(events(&host).len(), 4);
+    // Another body is another webhook, whatever its sender calls it, and each of them counts once.
+    let said = "accepted as event 5; its webhook id is that of event 1, whose body is another\n";
+    assert_eq!(from_shopify(&host, SECRET, &[delivery], r#"{"id": 8}"#).await, answer(200, said));
+    let again = answer(200, "delivered before, as event 5\n");
+    assert_eq!(from_shopify(&host, SECRET, &[delivery], r#"{"id": 8}"#).await, again);
+    assert_eq!(from_shopify(&host, SECRET, &[delivery], BODY).await, before);
+    assert_eq!(host.over(EventId(5)).await.outcome.as_deref(), Some("done"));
+    // Of what is redacted nothing comes back.
+    rusqlite::Connection::open(&host.journal)
+        .unwrap()
+        .execute("UPDATE events SET payload = '', redacted_at = 1 WHERE id = 1", [])
+        .unwrap();
+    assert_eq!(from_shopify(&host, SECRET, &[delivery], BODY).await, before);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_id_of_a_delivery_is_none() {
+    let host = acme().await;
+    for n in 1..=3 {
+        let signature = sign_shopify(SECRET, BODY.as_bytes());
+        let request = format!(
+            "POST /webhooks/shopify HTTP/1.1\r\nhost: tandem\r\nconnection: close\r\ncontent-length: {}\r\n\
+             x-shopify-shop-domain: {}\r\nx-shopify-topic: good\r\nx-shopify-webhook-id: {}\r\n\
+             x-shopify-hmac-sha256: {signature}\r\n\r\n{BODY}",
+            BODY.len(),
+            shop(ACME),
+            " ".repeat(n)
+        );
+        let said = raw(&host, request.as_bytes()).await;
+        assert!(said.ends_with(&format!("accepted as event {n}\n")), "{said}");
+    }
     host.stop().await;
 }
 

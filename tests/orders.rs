@@ -60,7 +60,7 @@ impl Desk {
             payload: "{}".into(),
         };
         match self.journal.append(webhook).await.unwrap() {
-            Appended::Accepted(event) | Appended::Duplicate(event) => event,
+            Appended::Accepted(event) | Appended::Duplicate(event) | Appended::Differs { event, .. } => event,
         }
     }
 

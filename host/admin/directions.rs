@@ -1,12 +1,13 @@
 //! The verbs about directions, named by the system that their events come from: run, hold or drop. Knows no SQL and no lane.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::verbs::given;
-use super::{Admin, Body, Kind, Of, Path, Problem, TARGETS};
+use super::{Admin, Body, Of, Problem, TARGETS};
 use crate::clock;
 use crate::journal::{self, Mode};
 
@@ -53,7 +54,7 @@ pub(super) struct One {
 
 /// The two directions, and whether their events run, are held, or are dropped.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/directions", operation_id = "directions", params(("tenant" = String, Path)),
-    responses((status = 200, body = Vec<Direction>), (status = 404)))]
+    responses((status = 200, body = Vec<Direction>), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Direction>> {
     Ok(Json(directions(&admin, &tenant).await?))
 }
@@ -63,7 +64,7 @@ pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
 /// events are neither held nor dropped.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/directions/{source}", operation_id = "direct",
     params(("tenant" = String, Path), ("source" = String, Path)), request_body = DirectionWanted,
-    responses((status = 200, body = Direction), (status = 400), (status = 404), (status = 422)))]
+    responses((status = 200, body = Direction), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn set(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -73,7 +74,7 @@ pub(super) async fn set(
     if !TARGETS.contains(&source.as_str()) {
         let detail =
             format!("there is no direction `{source}`: there are `shopify` and `omneo`, where events come from");
-        return Err(Problem::new(Kind::NotFound, detail));
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     }
     let mode = match mode {
         DirectionMode::Run => Mode::Run,

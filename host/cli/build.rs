@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use crate::bake::{self, Baked, Refused};
-use crate::output::{note, noteln, out, outln};
 use crate::rules::{Manifest, Plugin, digest};
 use crate::{engine, files};
 
@@ -18,8 +17,8 @@ pub struct Arguments {
     /// the one that it was built of.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// Where to write the component; without this, the rules file is only checked.
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to write the component.
+    #[arg(short, long, required_unless_present = "explain")]
     output: Option<PathBuf>,
     /// Print every setting in force as a rules file, and of each whether it is the default.
     #[arg(long)]
@@ -46,7 +45,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Refused::Rules(mistakes) => anyhow!("{}", mistakes.trim_end()),
                 Refused::Other(error) => error.context(base_name.clone()),
             })?;
-            note!("{warnings}");
+            eprint!("{warnings}");
             (component, manifest, file, text)
         }
         None => {
@@ -60,11 +59,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => Plugin::load(&engine::checking_engine()?, &component).context(base_name)?.manifest().clone(),
     };
     if explain {
-        out!("{}", bake::explain(&file, &text, &manifest))?;
+        print!("{}", bake::explain(&file, &text, &manifest));
     }
-    let Some(output) = output else {
-        return if explain { Ok(()) } else { outln!("{file} is right; `-o FILE` writes the component") };
-    };
+    let Some(output) = output else { return Ok(()) };
     if !relink {
         keep_links(&output, &component, &manifest)?;
     }
@@ -72,9 +69,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let done = format!("{} {} bytes sha256:{}", output.display(), component.len(), digest(&component));
     // Standard output is for one kind of data.
     if explain {
-        noteln!("{done}")
+        eprintln!("{done}")
     } else {
-        outln!("{done}")?
+        println!("{done}")
     }
     Ok(())
 }

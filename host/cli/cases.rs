@@ -13,7 +13,6 @@ use super::operations::{CASES, REMOVE_CASES, REPLACE_CASES};
 use super::table::count;
 use super::wrong_command;
 use crate::admin;
-use crate::output::outln;
 use crate::paint::harmless;
 use crate::remote::{Body, Remote};
 use crate::sandbox::{self, Case};
@@ -43,29 +42,29 @@ pub async fn run(host: &Remote, verb: Cases) -> anyhow::Result<()> {
         Cases::List { tenant, json } => {
             let answer = host.ask(CASES, &[&tenant], &[], Body::Nothing).await?;
             if json {
-                outln!("{}", answer.text)?;
+                println!("{}", answer.text);
                 return Ok(());
             }
             let admin::Cases { cases } = answer.json()?;
             if cases.is_empty() {
-                outln!("no cases")?;
+                println!("no cases");
             }
             for name in cases.keys() {
-                outln!("{}", harmless(name))?;
+                println!("{}", harmless(name));
             }
         }
         Cases::Put { tenant, folder } => {
             let cases = read(&folder).map_err(wrong_command)?;
             let body = json!({ "cases": cases });
             host.ask(REPLACE_CASES, &[&tenant], &[], Body::Json(body)).await?;
-            outln!("{tenant} has {}, which every proof runs", count(cases.len(), "case"))?;
+            println!("{tenant} has {}, which every proof runs", count(cases.len(), "case"));
         }
         Cases::Remove { tenant, yes } => {
             let there: admin::Cases = host.ask(CASES, &[&tenant], &[], Body::Nothing).await?.json()?;
             let cases = count(there.cases.len(), "case");
             confirm(&format!("remove {cases} of {tenant}"), !there.cases.is_empty(), yes)?;
             host.ask(REMOVE_CASES, &[&tenant], &[], Body::Nothing).await?;
-            outln!("{tenant} has no cases; it had {cases}")?;
+            println!("{tenant} has no cases; it had {cases}");
         }
     }
     Ok(())

@@ -8,7 +8,6 @@ use super::Place;
 use crate::compliance;
 use crate::journal::Reader;
 use crate::model::EventId;
-use crate::output::{out, outln};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -26,11 +25,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let document = compliance::document(&Reader::open(&place.path()?)?, EventId(event))?;
     let text = format!("{document:#}\n");
     let Some(output) = output else {
-        out!("{text}")?;
+        print!("{text}");
         return Ok(());
     };
     std::fs::write(&output, text).with_context(|| format!("writing `{}`", output.display()))?;
     let events = document["events"].as_array().map_or(0, Vec::len);
-    outln!("{}: {events} events; delete it when it has been handed over", output.display())?;
+    println!("{}: {events} events; delete it when it has been handed over", output.display());
     Ok(())
 }

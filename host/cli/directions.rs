@@ -8,7 +8,6 @@ use super::operations::{DIRECT, DIRECTIONS};
 use super::table::{count, moment, table};
 use crate::admin::{Direction, DirectionMode};
 use crate::config;
-use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -24,29 +23,10 @@ pub struct Direct {
     why: String,
 }
 
-/// A direction that is to run again: there need not be more to say.
-#[derive(Args)]
-pub struct Run {
-    /// The tenant.
-    tenant: String,
-    /// The system that the events come from.
-    #[arg(value_parser = ["shopify", "omneo"])]
-    source: String,
-    /// Why: it is shown with the direction and in the audit trail.
-    #[arg(long, default_value = "it may run again")]
-    why: String,
-}
-
-impl From<Run> for Direct {
-    fn from(Run { tenant, source, why }: Run) -> Self {
-        Self { tenant, source, why }
-    }
-}
-
 pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(DIRECTIONS, &[&tenant], &[], Body::Nothing).await?;
     if json {
-        outln!("{}", answer.text)?;
+        println!("{}", answer.text);
         return Ok(());
     }
     let directions: Vec<Direction> = answer.json()?;
@@ -61,7 +41,7 @@ pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow:
         ]
     };
     let rows: Vec<_> = directions.iter().map(row).collect();
-    out!("{}", table(&["direction", "now", "waiting", "since", "by"], &rows, Paint::for_stdout(config::no_color())))?;
+    print!("{}", table(&["direction", "now", "waiting", "since", "by"], &rows, Paint::for_stdout(config::no_color())));
     Ok(())
 }
 
@@ -75,7 +55,7 @@ pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyho
     } else {
         ""
     };
-    outln!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode))?;
+    println!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode));
     Ok(())
 }
 

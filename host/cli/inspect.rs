@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::output::out;
 use crate::rules::Plugin;
 use crate::{bake, engine, inspect};
 
@@ -28,11 +27,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 path.display()
             );
         };
-        out!("{}", origin.rules)?;
+        print!("{}", origin.rules);
         return Ok(());
     }
     let plugin =
         Plugin::load(&engine::checking_engine()?, &bytes).with_context(|| format!("plugin `{}`", path.display()))?;
-    out!("{}", inspect::report(&plugin, origin.as_ref()))?;
+    print!("{}", inspect::report(&plugin, origin.as_ref()));
     Ok(())
 }

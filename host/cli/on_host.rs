@@ -8,74 +8,60 @@ use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Show whether a host is alive and can take webhooks in.
+    /// Say whether a host is alive and can take webhooks in.
     Status,
-    /// Watch tenants, rates, waiting events and failures, live.
-    ///
-    /// Keys: arrows select, `s` sorts, `/` filters, `?` shows all keys, `q` ends. Without a terminal one frame is printed
-    /// as text.
+    /// Watch tenants, rates, what waits and what fails. Keys: arrows, `s` sorts, `/` filters, `q` ends.
     Top,
-    /// Print a host's counters and gauges for Prometheus.
+    /// Print a host's counters and gauges, as Prometheus reads them.
     Metrics,
-    /// Print the OpenAPI document of the admin API.
+    /// Print the document that describes the admin API.
     Openapi,
-    /// List tenants with waiting events and dead letters.
+    /// List a host's tenants, with what waits and what is dead.
     Tenants(tenants::List),
-    /// Show, add, change or remove a tenant; replace credentials.
+    /// Show, add, change or remove a tenant, or give it other credentials.
     Tenant {
         #[command(subcommand)]
         verb: tenants::Tenant,
     },
     /// List a tenant's dead letters by cause.
     Dead(OfTenant),
-    /// Begin dead letters again: one, a topic, a cause, or all.
+    /// Take dead letters up again: one, those of a topic or a cause, or all.
     Retry(dead::Retry),
     /// Put dead letters away for good, with a reason.
     Discard(dead::Discard),
-    /// Make an event that is under way begin again.
-    ///
-    /// It begins again on the version that is active now.
+    /// Have an event that is under way begin again, on the version that is active now.
     Restart(dead::Restart),
-    /// Show whether a tenant's two systems take calls.
+    /// Say of each of a tenant's two systems whether it takes calls.
     Targets(OfTenant),
     /// Send a target no calls until it is resumed.
     Pause(targets::Pause),
-    /// Show whether a tenant's directions run, hold or drop.
+    /// Say of each of a tenant's two directions whether its events run, are held, or are dropped.
     Directions(OfTenant),
-    /// Let the events that come from one system run again.
-    ///
-    /// Held events begin in order of arrival.
-    Run(directions::Run),
-    /// Keep the events that come from one system for later.
-    ///
-    /// Events that have begun go on to their end; the other direction flows. `tandem run` lets held events begin.
+    /// Let the events that come from one system run again; what was held begins in order.
+    Run(directions::Direct),
+    /// Keep the events that come from one system until they are to run.
     Hold(directions::Direct),
-    /// Acknowledge the events that come from one system, only.
-    ///
-    /// They are recorded as skipped with the reason. Events that arrived before are not dropped.
+    /// Acknowledge the events that come from one system, and do nothing about them.
     Drop(directions::Direct),
     /// Show who did what.
     Audit(audit::Arguments),
-    /// Give a tenant a version, and prove it.
-    ///
-    /// The version is a component or a rules file. The proof replays recorded events; `--activate` makes the version
-    /// current if the proof lets it.
+    /// Give a tenant a version: a component, or a rules file; proved against what was recorded.
     Deploy(deploy::Deploy),
-    /// Replay recorded events through one of a tenant's versions.
+    /// Replay a tenant's recorded events through one of its versions on the host.
     Prove(deploy::Prove),
-    /// List, replace or remove the cases that every proof runs.
+    /// List, replace or remove the cases that every proof of a tenant's versions runs.
     Cases {
         #[command(subcommand)]
         verb: cases::Cases,
     },
-    /// Run a version beside the live one, sending nothing.
+    /// Run a version beside the live one on the events that come, sending nothing.
     Shadow {
         #[command(subcommand)]
         verb: shadow::Shadow,
     },
     /// Make a version current.
     Activate(deploy::Activate),
-    /// Return to the version before the active one.
+    /// Make the version current that was before the active one.
     Rollback(deploy::Rollback),
 }
 
@@ -95,7 +81,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
         Verb::Directions(arguments) => directions::list(&host, arguments).await,
-        Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments.into()).await,
+        Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments).await,
         Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,
         Verb::Drop(arguments) => directions::set(&host, DirectionMode::Drop, arguments).await,
         Verb::Audit(arguments) => audit::run(&host, arguments).await,

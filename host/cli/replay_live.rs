@@ -14,7 +14,6 @@ use crate::admin::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replay
 use crate::clock;
 use crate::config;
 use crate::model::Millis;
-use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Remote};
 use crate::replay::{self, Report};
@@ -76,24 +75,24 @@ pub async fn run(host: &Remote, tenant: &str, since: Option<Millis>, live: Live,
     if !send {
         let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body)).await?;
         if json {
-            outln!("{}", answer.text)?;
+            println!("{}", answer.text);
             return Ok(());
         }
         let Replayed { left_out, report, .. } = answer.json()?;
         let report: Report = serde_json::from_value(report.unwrap_or_default())?;
-        out!("{}", replay::text(&report, Paint::for_stdout(config::no_color())))?;
-        out!("{}", omitted(&left_out))?;
+        print!("{}", replay::text(&report, Paint::for_stdout(config::no_color())));
+        print!("{}", omitted(&left_out));
         return Ok(());
     }
     body["dry_run"] = json!(true);
     let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body.clone())).await?;
     let dry: Replayed = answer.json()?;
     if dry_run && json {
-        outln!("{}", answer.text)?;
+        println!("{}", answer.text);
         return Ok(());
     }
     if !json {
-        out!("{}", shown(&dry, Paint::for_stdout(config::no_color())))?;
+        print!("{}", shown(&dry, Paint::for_stdout(config::no_color())));
     }
     if dry_run {
         return Ok(());
@@ -107,11 +106,11 @@ pub async fn run(host: &Remote, tenant: &str, since: Option<Millis>, live: Live,
     body["confirm"] = json!(dry.confirm);
     let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body)).await?;
     if json {
-        outln!("{}", answer.text)?;
+        println!("{}", answer.text);
         return Ok(());
     }
     let Replayed { events: again, .. } = answer.json()?;
-    outln!("begin again: {}", events(&again))?;
+    println!("begin again: {}", events(&again));
     Ok(())
 }
 

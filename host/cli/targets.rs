@@ -5,9 +5,8 @@ use serde_json::json;
 use super::access::OfTenant;
 use super::operations::{PAUSE, TARGETS};
 use super::table::table;
-use crate::admin::Target;
+use crate::admin::{HeldCause, HeldTarget, Target};
 use crate::config;
-use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -25,18 +24,31 @@ pub struct Pause {
 pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(TARGETS, &[&tenant], &[], Body::Nothing).await?;
     if json {
-        outln!("{}", answer.text)?;
+        println!("{}", answer.text);
         return Ok(());
     }
     let targets: Vec<Target> = answer.json()?;
-    let state = |paused: Option<String>| paused.unwrap_or_else(|| "takes calls".into());
-    let rows: Vec<_> = targets.into_iter().map(|target| vec![target.target, state(target.paused)]).collect();
-    out!("{}", table(&["target", "now"], &rows, Paint::for_stdout(config::no_color())))?;
+    let rows: Vec<_> = targets.into_iter().map(|target| vec![target.target.clone(), state(&target)]).collect();
+    print!("{}", table(&["target", "now"], &rows, Paint::for_stdout(config::no_color())));
     Ok(())
+}
+
+/// Whether a target takes calls now, and if not, why and until when.
+pub fn state(Target { paused, held, .. }: &Target) -> String {
+    match (paused, held) {
+        (Some(why), _) => why.clone(),
+        (None, Some(HeldTarget { cause: HeldCause::Throttled, why, until, .. })) => {
+            format!("throttled until {until}: {why}")
+        }
+        (None, Some(HeldTarget { cause: HeldCause::Down, why, since, until })) => {
+            format!("down since {since}: {why}; the next call is sent at {until}")
+        }
+        (None, None) => "takes calls".into(),
+    }
 }
 
 pub async fn pause(host: &Remote, Pause { tenant, target, why }: Pause) -> anyhow::Result<()> {
     host.ask(PAUSE, &[&tenant, &target], &[], Body::Json(json!({ "why": why }))).await?;
-    outln!("{target} of {tenant} gets no calls until `tandem resume {tenant} {target}`")?;
+    println!("{target} of {tenant} gets no calls until `tandem resume {tenant} {target}`");
     Ok(())
 }

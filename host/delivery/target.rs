@@ -1,19 +1,18 @@
-//! One side of one tenant: how many calls it takes at a time, how much it takes now, and whether it takes any.
+//! One side of one tenant: how many calls it takes at a time, and the gate that says whether it takes any now.
 //!
 //! Knows what Shopify says of cost and throttling; not what becomes of a call.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
-use crate::budget::Bucket;
-use crate::clock;
-use crate::model::{Millis, Request};
-use crate::retry::Outcome;
+use crate::budget::{Ask, Cause, Change, Claim, Ended, Gate, Held, HeldBy, Pass, Wait};
+use crate::clock::Steady;
+use crate::model::{Call, Effect, Millis, Request};
+use crate::retry::{self, Outcome};
 
 /// Shopify's bucket before its first answer has told the real one: what development stores show.
 const SHOPIFY_BUCKET: (f64, f64) = (2000.0, 100.0);
@@ -24,8 +23,12 @@ const QUERY_COST: f64 = 10.0;
 pub struct Target {
     /// How many there are, and those that are free.
     slots: Mutex<(usize, Arc<Semaphore>)>,
-    budget: Mutex<Budget>,
-    paused: watch::Sender<BTreeMap<Cause, String>>,
+    gate: Mutex<Gate>,
+    clock: Steady,
+    /// Told whenever calls that wait may find the gate open.
+    changed: watch::Sender<()>,
+    /// Told when an operator has everything go on.
+    resumed: watch::Sender<()>,
 }
 
 /// What may be sent to it now.
@@ -35,77 +38,103 @@ pub struct Allowed {
     pub concurrent_calls: usize,
 }
 
-/// What a target takes no calls for. Several may stand at once, and each goes by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// An operator wants it so, or the app was uninstalled: what the journal holds.
-    Ordered,
-    /// It answers 401: until its credentials change.
-    Unauthorized,
-    /// It answers that the shop is frozen or locked, which other credentials do not change.
-    Locked,
+/// A call that may be sent now. Dropped before it has ended, nothing was sent.
+pub struct Permit {
+    target: Arc<Target>,
+    pass: Option<Pass>,
+    _slot: OwnedSemaphorePermit,
 }
 
-/// How much may be sent: by the tenant's rate, and by Shopify's bucket of cost.
-struct Budget {
-    /// What the rate was made for.
-    per_minute: Option<u32>,
-    rate: Option<Bucket>,
-    cost: Option<Bucket>,
+/// A target whose calls wait though nobody paused it, for people: times are those of the day.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    pub is_down: bool,
+    pub why: String,
+    pub since: Millis,
+    /// When the next call is sent.
+    pub until: Millis,
 }
 
 impl Target {
     pub fn new(name: &str) -> Self {
-        let cost = (name == "shopify").then(|| Bucket::new(SHOPIFY_BUCKET.0, SHOPIFY_BUCKET.1, clock::now()));
+        let clock = Steady::start();
+        let gate = Gate::new((name == "shopify").then_some(SHOPIFY_BUCKET), clock.now());
         Self {
             slots: Mutex::new((0, Arc::new(Semaphore::new(0)))),
-            budget: Mutex::new(Budget { per_minute: None, rate: None, cost }),
-            paused: watch::Sender::default(),
+            gate: Mutex::new(gate),
+            clock,
+            changed: watch::Sender::default(),
+            resumed: watch::Sender::default(),
         }
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pauses it for one more reason.
     pub fn pause(&self, cause: Cause, why: String) {
-        self.paused.send_modify(|causes| drop(causes.insert(cause, why)));
+        self.gate().pause(cause, why);
     }
 
     /// Takes a reason away; with the last one the target takes calls again.
     pub fn lift(&self, cause: Cause) {
-        self.paused.send_modify(|causes| drop(causes.remove(&cause)));
+        self.gate().lift(cause);
+        self.changed.send_replace(());
     }
 
-    /// Takes every reason away.
+    /// Takes every reason to wait away, and wakes who sleeps.
     pub fn resume(&self) {
-        self.paused.send_modify(BTreeMap::clear);
+        self.gate().resume();
+        self.changed.send_replace(());
+        self.resumed.send_replace(());
     }
 
-    /// Why it takes nothing now, if so.
+    /// Why it is paused, if so.
     pub fn why_paused(&self) -> Option<String> {
-        let causes = self.paused.borrow();
-        (!causes.is_empty()).then(|| causes.values().cloned().collect::<Vec<_>>().join("; "))
+        self.gate().why_paused()
     }
 
-    /// A slot to send in, once the target is not paused and has the budget.
-    /// `allowed` is asked each time, since an operator may change it.
-    pub async fn admission(&self, request: &Request, allowed: impl Fn() -> Allowed) -> OwnedSemaphorePermit {
-        loop {
-            let mut paused = self.paused.subscribe();
+    /// Why its calls wait, if they do and it is not paused.
+    pub fn holding(&self) -> Option<Holding> {
+        let Held { by, why, since, until } = self.gate().held(self.clock.now(), MUTATION_COST)?;
+        let at = |tick| self.clock.time_of_day(tick);
+        Some(Holding { is_down: by == HeldBy::Down, why, since: at(since), until: at(until) })
+    }
+
+    /// Waits so long, or until an operator has everything go on.
+    pub async fn pass_time(&self, time: Duration) {
+        let mut resumed = self.resumed.subscribe();
+        tokio::select! {
+            () = sleep(time) => {}
             // The sender lives as long as `self`.
-            let _ = paused.wait_for(BTreeMap::is_empty).await;
+            _ = resumed.changed() => {}
+        }
+    }
+
+    /// A slot to send in, once the gate lets the call through.
+    /// `allowed` is asked each time, since an operator may change it.
+    pub async fn admission(self: &Arc<Self>, call: &Call, allowed: impl Fn() -> Allowed) -> Permit {
+        let (cost, is_once) = (cost(&call.request), call.effect == Effect::Once);
+        loop {
+            let mut changed = self.changed.subscribe();
             let Allowed { per_minute, concurrent_calls } = allowed();
-            let taken = self.budget().take(request, per_minute, clock::now());
-            if let Err(ms) = taken {
-                sleep(Duration::from_millis(ms)).await;
-                continue;
-            }
             // Closed: there are more or fewer by now.
             let Ok(slot) = self.slots(concurrent_calls).acquire_owned().await else { continue };
-            if self.paused.borrow().is_empty() {
-                return slot;
+            let asked = self.gate().admit(Ask { cost, per_minute, is_once }, self.clock.now());
+            let wait = match asked {
+                Ok(pass) => return Permit { target: self.clone(), pass: Some(pass), _slot: slot },
+                Err(wait) => wait,
+            };
+            drop(slot);
+            let time = match wait {
+                Wait::Until(until) => Duration::from_millis(until.since(self.clock.now())),
+                // Whoever changes that says so.
+                Wait::Paused | Wait::Probed => Duration::MAX,
+            };
+            tokio::select! {
+                () = sleep(time) => {}
+                _ = changed.changed() => {}
             }
         }
     }
@@ -120,44 +149,47 @@ impl Target {
         slots.1.clone()
     }
 
-    /// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success.
-    pub fn understand(&self, outcome: Outcome) -> Outcome {
-        let Outcome::Answered { answer, .. } = &outcome else { return outcome };
-        // Only GraphQL answers have either; a look at the text spares the others a parse.
-        if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
-            return outcome;
+    /// Gives the milliseconds that it has asked to wait.
+    fn ended(&self, pass: Pass, how: Ended, claim: Option<Claim>) -> u64 {
+        let is_awaited = pass.is_try();
+        let (change, asked_ms) = self.gate().ended(pass, how, claim, self.clock.now());
+        match change {
+            Some(Change::Opened) => tracing::info!("takes calls again"),
+            Some(Change::Shut(HeldBy::Throttled)) => tracing::warn!(blame = "peer", "asks to wait: all its calls do"),
+            Some(Change::Shut(HeldBy::Down)) => {
+                tracing::warn!(blame = "peer", "is down: its calls wait, and one at a time is sent to try");
+            }
+            None => {}
         }
-        let Ok(said) = serde_json::from_str::<Said>(&answer.body) else { return outcome };
-        let cost = said.extensions.cost;
-        let status = cost.throttle_status;
-        if let (Some(status), Some(bucket)) = (&status, &mut self.budget().cost) {
-            bucket.correct(status.maximum_available, status.currently_available, status.restore_rate, clock::now());
+        if is_awaited {
+            self.changed.send_replace(());
         }
-        if said.errors.0.iter().any(|error| error.extensions.code == "THROTTLED") {
-            let lacking = status.map_or(1.0, |status| {
-                (cost.requested_query_cost - status.currently_available).max(0.0) / status.restore_rate.max(1.0)
-            });
-            // Never at once: an answer that names no cost would have this spin.
-            return Outcome::Throttled { wait_ms: ((lacking * 1000.0) as u64).max(250) };
-        }
-        outcome
+        asked_ms
     }
 }
 
-impl Budget {
-    /// Takes what a request costs, or says how many milliseconds to wait before asking again.
-    fn take(&mut self, request: &Request, per_minute: Option<u32>, now: Millis) -> Result<(), u64> {
-        if self.per_minute != per_minute {
-            self.per_minute = per_minute;
-            self.rate = per_minute.map(|calls| Bucket::per_minute(calls, now));
+impl Permit {
+    /// Gives the slot back, and has the gate learn from how the call ended. Where Shopify says in an answer of 200 that it did
+    /// nothing for want of budget, the outcome is [`Outcome::Throttled`].
+    pub fn ended(mut self, mut outcome: Outcome) -> Outcome {
+        let said = said(&outcome);
+        if said.is_some_and(|said| said.is_throttled) {
+            outcome = Outcome::Throttled { wait_ms: 0 };
         }
-        if let Some(bucket) = &mut self.cost {
-            bucket.take(cost(request), now)?;
+        let how = retry::toll(&outcome);
+        let asked_ms = self.pass.take().map_or(0, |pass| self.target.ended(pass, how, said.map(|said| said.claim)));
+        match outcome {
+            Outcome::Throttled { .. } => Outcome::Throttled { wait_ms: asked_ms },
+            outcome => outcome,
         }
-        if let Some(bucket) = &mut self.rate {
-            bucket.take(1.0, now)?;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.target.ended(pass, Ended::Unsent, None);
         }
-        Ok(())
     }
 }
 
@@ -169,88 +201,59 @@ fn cost(request: &Request) -> f64 {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// What Shopify says beside the data of an answer.
+#[derive(Clone, Copy)]
 struct Said {
-    errors: Errors,
-    extensions: Extensions,
+    claim: Claim,
+    is_throttled: bool,
 }
 
-/// The `errors` of an answer; a text there (as with HTTP's own errors) is no list of them.
-#[derive(Default)]
-struct Errors(Vec<SaidError>);
-
-impl<'de> Deserialize<'de> for Errors {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_value(value).unwrap_or_default()))
+/// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success. Whatever is not as it should be is
+/// as if it were not there.
+fn said(outcome: &Outcome) -> Option<Said> {
+    let Outcome::Answered { answer, .. } = outcome else { return None };
+    // Only GraphQL answers have either; a look at the text spares the others a parse.
+    if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
+        return None;
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SaidError {
-    extensions: ErrorExtensions,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ErrorExtensions {
-    code: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Extensions {
-    cost: Cost,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Cost {
-    requested_query_cost: f64,
-    throttle_status: Option<ThrottleStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ThrottleStatus {
-    maximum_available: f64,
-    currently_available: f64,
-    restore_rate: f64,
+    let body: Value = serde_json::from_str(&answer.body).ok()?;
+    let cost = &body["extensions"]["cost"];
+    let number = |value: &Value| value.as_f64();
+    let status = &cost["throttleStatus"];
+    let claim = Claim {
+        max: number(&status["maximumAvailable"]),
+        available: number(&status["currentlyAvailable"]),
+        per_second: number(&status["restoreRate"]),
+        cost: number(&cost["requestedQueryCost"]),
+    };
+    let mut errors = body["errors"].as_array().into_iter().flatten();
+    let is_throttled = errors.any(|error| error["extensions"]["code"] == "THROTTLED");
+    Some(Said { claim, is_throttled })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Answer;
 
-    #[test]
-    fn each_cause_of_a_pause_goes_by_itself() {
-        let target = Target::new("omneo");
-        target.pause(Cause::Unauthorized, "omneo answers 401".into());
-        target.pause(Cause::Ordered, "paused by ops: a migration".into());
-        assert_eq!(target.why_paused().as_deref(), Some("paused by ops: a migration; omneo answers 401"));
-        target.lift(Cause::Unauthorized);
-        target.lift(Cause::Unauthorized);
-        assert_eq!(target.why_paused().as_deref(), Some("paused by ops: a migration"));
-        target.lift(Cause::Ordered);
-        assert_eq!(target.why_paused(), None);
-        target.pause(Cause::Locked, "shopify answers 402".into());
-        target.lift(Cause::Unauthorized);
-        assert_eq!(target.why_paused().as_deref(), Some("shopify answers 402"));
-        target.resume();
-        assert_eq!(target.why_paused(), None);
+    fn call() -> Call {
+        let request = Request::Graphql { document: String::new(), variables: String::new() };
+        Call { target: "shopify".into(), request, effect: Effect::Read }
+    }
+
+    fn answered(body: &str) -> Outcome {
+        let answer = Answer { status: 200, headers: vec![], body: body.into() };
+        Outcome::Answered { answer, retry_after_ms: None }
     }
 
     #[tokio::test]
     async fn the_number_of_slots_changes_while_calls_wait() {
-        let target = Arc::new(Target::new("omneo"));
-        let request = Request::Graphql { document: String::new(), variables: String::new() };
+        let (target, call) = (Arc::new(Target::new("omneo")), call());
         let allowed = Arc::new(Mutex::new(1));
         let ask = || {
-            let (target, request, allowed) = (target.clone(), request.clone(), allowed.clone());
+            let (target, call, allowed) = (target.clone(), call.clone(), allowed.clone());
             let allowed = move || Allowed { per_minute: None, concurrent_calls: *allowed.lock().unwrap() };
-            Box::pin(async move { target.admission(&request, allowed).await })
+            Box::pin(async move { target.admission(&call, allowed).await })
         };
         let _first = ask().await;
         let mut second = ask();
@@ -260,6 +263,53 @@ mod tests {
         let _second = second.await;
         let mut fourth = ask();
         assert!(at_once(&mut fourth).await.is_none());
+    }
+
+    const ALLOWED: Allowed = Allowed { per_minute: None, concurrent_calls: 8 };
+
+    #[tokio::test]
+    async fn what_a_target_claims_is_understood_however_odd_and_resuming_wakes_who_waits() {
+        let throttled = r#""errors": [{"extensions": {"code": "THROTTLED"}}]"#;
+        let cost = |status: &str| {
+            format!(
+                r#"{{{throttled}, "extensions": {{"cost": {{"requestedQueryCost": 1e9, "throttleStatus": {status}}}}}}}"#
+            )
+        };
+        let odd = [
+            cost(r#"{"maximumAvailable": 0, "currentlyAvailable": -1e300, "restoreRate": 1e-300}"#),
+            cost(r#"{"maximumAvailable": null, "currentlyAvailable": "x", "restoreRate": [0]}"#),
+            cost("7"),
+            format!(r#"{{{throttled}, "extensions": []}}"#),
+        ];
+        for body in odd {
+            let target = Arc::new(Target::new("shopify"));
+            let permit = target.admission(&call(), || ALLOWED).await;
+            let outcome = permit.ended(answered(&body));
+            let Outcome::Throttled { wait_ms } = outcome else { panic!("{body}: {outcome:?}") };
+            assert!((1..=60_000).contains(&wait_ms), "{body}: {wait_ms}");
+            assert!(target.holding().is_some_and(|holding| !holding.is_down), "{body}");
+            let call = call();
+            let mut waits = Box::pin(target.admission(&call, || ALLOWED));
+            assert!(at_once(&mut waits).await.is_none(), "{body}");
+            target.resume();
+            assert!(at_once(&mut waits).await.is_some(), "{body}");
+            assert!(target.holding().is_none(), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_in_the_middle_leaves_its_try_to_the_next() {
+        let (target, call) = (Arc::new(Target::new("omneo")), call());
+        let busy = || {
+            let answer = Answer { status: 429, headers: vec![], body: String::new() };
+            Outcome::Answered { answer, retry_after_ms: Some(1) }
+        };
+        target.admission(&call, || ALLOWED).await.ended(busy());
+        let probe = target.admission(&call, || ALLOWED).await;
+        let mut next = Box::pin(target.admission(&call, || ALLOWED));
+        assert!(at_once(&mut next).await.is_none());
+        drop(probe);
+        assert!(at_once(&mut next).await.is_some());
     }
 
     /// What a future gives at once, if anything.

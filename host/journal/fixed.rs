@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
-use super::{Reader, append};
+use super::Reader;
+use super::intake::append;
 use crate::clock;
 use crate::model::Webhook;
 use crate::scheduler::Opened;

@@ -1,12 +1,13 @@
 //! How a webhook is taken in: to be run, or as one that is over already. Knows what it is refused for; not who sent it.
 
 use anyhow::Context;
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
+use sha2::{Digest as _, Sha256};
 
 use super::keep::bytes;
-use super::{Appended, Journal, append, finish};
-use crate::model::{Outcome, Webhook};
-use crate::scheduler::{Input, Opened};
+use super::{Appended, Journal, finish, next_place};
+use crate::model::{EventId, Outcome, Webhook, is_duty};
+use crate::scheduler::{Input, Opened, System};
 
 /// On which terms a webhook is taken in.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,7 @@ impl Journal {
                 return Ok(None);
             }
             let (appended, opened) = append(tx, &webhook)?;
-            if let (Appended::Accepted(event), Some(why)) = (appended, &terms.skipped) {
+            if let (Some(Opened { event, .. }), Some(why)) = (opened, &terms.skipped) {
                 finish(tx, event, Outcome::Skipped, None, why, None)?;
                 return Ok(Some((appended, None)));
             }
@@ -47,4 +48,60 @@ impl Journal {
         };
         Ok(self.writer.write(take, tell).await?.map(|(appended, _)| appended))
     }
+}
+
+/// Adds an event, unless it is there. A sender that gives one id to two bodies has sent two webhooks: the second is kept under
+/// the id with a digest of its body, so that it is kept once, too. Gives what is told of an event that is new.
+pub(super) fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(Appended, Option<Opened>)> {
+    let id = webhook.delivery_id.as_deref();
+    if let Some(opened) = insert(tx, webhook, id)? {
+        return Ok((Appended::Accepted(opened.event), Some(opened)));
+    }
+    // Of what is redacted the body is gone, and must not come back as an event of its own.
+    let (from, same) = tx
+        .prepare_cached(
+            "SELECT id, payload = ? OR redacted_at IS NOT NULL FROM events
+             WHERE tenant = ? AND source = ? AND delivery_id = ?",
+        )?
+        .query_row(params![webhook.payload, webhook.tenant, webhook.source, id], |row| {
+            Ok((EventId(row.get(0)?), row.get::<_, bool>(1)?))
+        })?;
+    if same {
+        return Ok((Appended::Duplicate(from), None));
+    }
+    let other = format!("{} {}", id.unwrap_or_default(), hex::encode(Sha256::digest(&webhook.payload)));
+    match insert(tx, webhook, Some(&other))? {
+        Some(opened) => Ok((Appended::Differs { event: opened.event, from }, Some(opened))),
+        None => tx.query_row(
+            "SELECT id FROM events WHERE tenant = ? AND source = ? AND delivery_id = ?",
+            params![webhook.tenant, webhook.source, other],
+            |row| Ok((Appended::Duplicate(EventId(row.get(0)?)), None)),
+        ),
+    }
+}
+
+/// `None`: an event of this sender has the id.
+fn insert(tx: &Transaction, webhook: &Webhook, delivery_id: Option<&str>) -> rusqlite::Result<Option<Opened>> {
+    let place = next_place(tx)?;
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO events
+                 (tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload, place)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            webhook.tenant,
+            webhook.source,
+            webhook.topic,
+            delivery_id,
+            webhook.occurred_at,
+            webhook.received_at,
+            webhook.api_version,
+            webhook.payload,
+            place.0
+        ])?;
+    let (event, source) = (EventId(tx.last_insert_rowid()), System::named(&webhook.source));
+    let is_duty = is_duty(&webhook.source, &webhook.topic);
+    let opened = Opened { event, place, source, is_duty, has_asked: false, in_flight: false };
+    Ok((inserted == 1).then_some(opened))
 }

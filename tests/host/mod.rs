@@ -108,6 +108,12 @@ impl Host {
         Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
     }
 
+    /// One that was started by a configuration within this folder.
+    pub fn of(server: Server, config: Config, omneo: Omneo, folder: TempDir) -> Self {
+        let (journal, client) = (config.journal.clone(), reqwest::Client::new());
+        Self { server, omneo, journal, config, client, _folder: folder }
+    }
+
     /// Stops the host, changes what there is to change on disk, and starts it again.
     pub async fn restart(self, change: impl FnOnce(&Path)) -> Self {
         self.server.stop().await.unwrap();

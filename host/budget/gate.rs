@@ -1,0 +1,509 @@
+//! What a target gets now: whether it is paused, whether it asked to wait, whether it is down, and what its budget allows.
+//!
+//! One state machine for all of it, so that every wait for a target has one bound and one name. Pure.
+//!
+//! A target that asked to wait, or failed [`FAILURES_MAX`] times in a row, is shut: its calls wait, whoever they are of, and
+//! none of them has an attempt counted. When the time is over one call is let through to try. If that is answered, all go on.
+
+use std::collections::BTreeMap;
+
+use super::{Bucket, Claim, WAIT_MS_MAX};
+use crate::model::Tick;
+
+/// Failures in a row after which a target counts as down.
+pub const FAILURES_MAX: u32 = 5;
+/// Between two tries at a target that is down: this at first, twice as long after each, and never longer than the other.
+pub const PROBE_MS: u64 = 1_000;
+pub const PROBE_MS_MAX: u64 = 60_000;
+/// Between two tries at a target that asks to wait, again and again: in the same way, whatever shorter time it names.
+const BUSY_MS: u64 = 250;
+/// Longest time that a target may ask to wait. It is asked again after that: nothing is lost by it.
+pub const HOLD_MS_MAX: u64 = 3_600_000;
+
+pub struct Gate {
+    paused: BTreeMap<Cause, String>,
+    door: Door,
+    /// Counts the calls that were let through to try.
+    tries: u64,
+    /// What the rate was made for.
+    per_minute: Option<u32>,
+    rate: Option<Bucket>,
+    /// The bucket of cost, and as it is before the target has said anything of it.
+    cost: Option<(Bucket, Bucket)>,
+    in_flight: f64,
+}
+
+/// What a target is paused for. Several may stand at once, and each goes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// An operator wants it so, or the app was uninstalled: what the journal holds.
+    Ordered,
+    /// It answers 401: until its credentials change.
+    Unauthorized,
+    /// It answers that the shop is frozen or locked, which other credentials do not change.
+    Locked,
+}
+
+enum Door {
+    Open { failures: u32 },
+    Shut(Shut),
+}
+
+struct Shut {
+    by: HeldBy,
+    why: String,
+    since: Tick,
+    until: Tick,
+    /// Tries in a row that changed nothing.
+    in_vain: u32,
+    /// The try that is under way.
+    probe: Option<u64>,
+}
+
+/// Why calls wait for a target that nobody paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// It asked to wait, or its budget is used up.
+    Throttled,
+    /// It does not answer as it should.
+    Down,
+}
+
+/// A target whose calls wait, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub by: HeldBy,
+    pub why: String,
+    pub since: Tick,
+    /// When the next call is let through. It is over already where no call has come since.
+    pub until: Tick,
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub cost: f64,
+    pub per_minute: Option<u32>,
+    /// It may not be sent twice, so it is the last to try a target that is down.
+    pub is_once: bool,
+}
+
+/// A call that was let through.
+#[derive(Debug, PartialEq)]
+#[must_use = "what is in flight is counted until it has ended"]
+pub struct Pass {
+    cost: f64,
+    probe: Option<u64>,
+}
+
+/// What a call waits for; any change of the gate is worth asking again.
+#[derive(Debug, PartialEq)]
+pub enum Wait {
+    Paused,
+    /// Another call is trying.
+    Probed,
+    Until(Tick),
+}
+
+/// How a call ended that was let through.
+#[derive(Debug, PartialEq)]
+pub enum Ended {
+    /// It was answered, whatever the answer.
+    Answered,
+    /// Refused connections, no answer, 5xx.
+    Failed(String),
+    /// The target asked to wait for so many milliseconds.
+    Busy(u64, String),
+    /// Nothing was sent after all.
+    Unsent,
+}
+
+/// What changed for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Shut(HeldBy),
+    Opened,
+}
+
+impl Pass {
+    /// Whether other calls wait for how this one ends.
+    pub fn is_try(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
+impl Gate {
+    /// `cost`: the largest sum and the points per second of a bucket of cost, if the target has one.
+    pub fn new(cost: Option<(f64, f64)>, now: Tick) -> Self {
+        let cost = cost.map(|(max, per_second)| Bucket::new(max, per_second, now));
+        Self {
+            paused: BTreeMap::new(),
+            door: Door::Open { failures: 0 },
+            tries: 0,
+            per_minute: None,
+            rate: None,
+            cost: cost.map(|bucket| (bucket.clone(), bucket)),
+            in_flight: 0.0,
+        }
+    }
+
+    /// Pauses it for one more reason.
+    pub fn pause(&mut self, cause: Cause, why: String) {
+        self.paused.insert(cause, why);
+    }
+
+    /// Takes a reason away; with the last one the target takes calls again.
+    pub fn lift(&mut self, cause: Cause) {
+        self.paused.remove(&cause);
+    }
+
+    /// Takes every reason to wait away, and forgets what was reckoned and claimed of the budget.
+    pub fn resume(&mut self) {
+        self.paused.clear();
+        self.door = Door::Open { failures: 0 };
+        self.per_minute = None;
+        if let Some((bucket, fresh)) = &mut self.cost {
+            *bucket = fresh.clone();
+        }
+    }
+
+    /// Why it is paused, if so.
+    pub fn why_paused(&self) -> Option<String> {
+        (!self.paused.is_empty()).then(|| self.paused.values().cloned().collect::<Vec<_>>().join("; "))
+    }
+
+    /// Lets a call through, or says what to wait for: never longer than [`WAIT_MS_MAX`] before asking again.
+    pub fn admit(&mut self, ask: Ask, now: Tick) -> Result<Pass, Wait> {
+        if !self.paused.is_empty() {
+            return Err(Wait::Paused);
+        }
+        if let Door::Shut(shut) = &self.door {
+            if shut.probe.is_some() {
+                return Err(Wait::Probed);
+            }
+            let last = if ask.is_once && shut.by == HeldBy::Down { probe_ms(shut.in_vain) } else { 0 };
+            let due = shut.until.plus(last);
+            if now < due {
+                return Err(Wait::Until(due.min(now.plus(WAIT_MS_MAX))));
+            }
+        }
+        self.spend(ask, now).map_err(|ms| Wait::Until(now.plus(ms)))?;
+        self.in_flight += ask.cost;
+        let mut pass = Pass { cost: ask.cost, probe: None };
+        if let Door::Shut(shut) = &mut self.door {
+            self.tries += 1;
+            shut.probe = Some(self.tries);
+            pass.probe = shut.probe;
+        }
+        Ok(pass)
+    }
+
+    /// Takes back what was let through, and learns from how it ended and from what the target claims. Gives the time that
+    /// the target has asked for, too, as far as it can be.
+    pub fn ended(&mut self, pass: Pass, how: Ended, claim: Option<Claim>, now: Tick) -> (Option<Change>, u64) {
+        self.in_flight = (self.in_flight - pass.cost).max(0.0);
+        let in_flight = self.in_flight;
+        let bucket = self.cost.as_mut().map(|(bucket, _)| bucket);
+        let lacking = bucket.zip(claim).map_or(0, |(bucket, claim)| bucket.correct(claim, in_flight, now).wait_ms());
+        let (how, asked) = match how {
+            Ended::Busy(ms, why) => (Ended::Busy(ms.max(lacking), why), hold_ms(ms.max(lacking), 0)),
+            how => (how, 0),
+        };
+        (self.learn(pass.probe, how, now), asked)
+    }
+
+    fn learn(&mut self, probe: Option<u64>, how: Ended, now: Tick) -> Option<Change> {
+        match &mut self.door {
+            Door::Open { failures } => {
+                match how {
+                    Ended::Answered => *failures = 0,
+                    Ended::Failed(_) => *failures += 1,
+                    Ended::Busy(..) | Ended::Unsent => {}
+                }
+                let down = *failures >= FAILURES_MAX;
+                let (by, why, ms) = match how {
+                    Ended::Failed(why) if down => (HeldBy::Down, why, probe_ms(0)),
+                    Ended::Busy(ms, why) => (HeldBy::Throttled, why, hold_ms(ms, 0)),
+                    _ => return None,
+                };
+                let shut = Shut { by, why, since: now, until: now.plus(ms), in_vain: 0, probe: None };
+                self.door = Door::Shut(shut);
+                Some(Change::Shut(by))
+            }
+            Door::Shut(shut) if probe.is_some() && probe == shut.probe => {
+                shut.probe = None;
+                let before = shut.by;
+                match how {
+                    Ended::Answered => {
+                        self.door = Door::Open { failures: 0 };
+                        return Some(Change::Opened);
+                    }
+                    Ended::Failed(why) => {
+                        shut.in_vain = shut.in_vain.saturating_add(1);
+                        (shut.by, shut.why, shut.until) = (HeldBy::Down, why, now.plus(probe_ms(shut.in_vain)));
+                    }
+                    Ended::Busy(ms, why) => {
+                        shut.in_vain = shut.in_vain.saturating_add(1);
+                        (shut.by, shut.why) = (HeldBy::Throttled, why);
+                        shut.until = now.plus(hold_ms(ms, shut.in_vain));
+                    }
+                    Ended::Unsent => {}
+                }
+                (shut.by != before).then_some(Change::Shut(shut.by))
+            }
+            // Let through before it was shut: only a longer wait is news.
+            Door::Shut(shut) => {
+                if let Ended::Busy(ms, _) = how {
+                    shut.until = shut.until.max(now.plus(hold_ms(ms, 0)));
+                }
+                None
+            }
+        }
+    }
+
+    /// Why calls wait, if they do and nobody paused it.
+    pub fn held(&mut self, now: Tick, usual_cost: f64) -> Option<Held> {
+        match &self.door {
+            Door::Shut(Shut { by, why, since, until, probe, .. }) => {
+                let is_over = *by == HeldBy::Throttled && *until <= now && probe.is_none();
+                (!is_over).then(|| Held { by: *by, why: why.clone(), since: *since, until: *until })
+            }
+            Door::Open { .. } => {
+                let cost = self.cost.as_mut().and_then(|(bucket, _)| bucket.wait(usual_cost, now).err());
+                let rate = self.rate.as_mut().and_then(|bucket| bucket.wait(1.0, now).err());
+                let until = now.plus(cost.max(rate)?);
+                Some(Held { by: HeldBy::Throttled, why: "its budget is used up".into(), since: now, until })
+            }
+        }
+    }
+
+    /// Takes what a call costs from both buckets or from none, or says how many milliseconds to wait.
+    fn spend(&mut self, ask: Ask, now: Tick) -> Result<(), u64> {
+        if self.per_minute != ask.per_minute {
+            self.per_minute = ask.per_minute;
+            self.rate = ask.per_minute.map(|calls| Bucket::per_minute(calls, now));
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.wait(1.0, now)?;
+        }
+        if let Some((bucket, _)) = &mut self.cost {
+            bucket.take(ask.cost, now)?;
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.take(1.0, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn probe_ms(in_vain: u32) -> u64 {
+    doubled(PROBE_MS, in_vain)
+}
+
+fn hold_ms(asked: u64, in_vain: u32) -> u64 {
+    asked.min(HOLD_MS_MAX).max(doubled(BUSY_MS, in_vain))
+}
+
+fn doubled(ms: u64, times: u32) -> u64 {
+    ms.saturating_mul(1 << times.min(20)).min(PROBE_MS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASK: Ask = Ask { cost: 10.0, per_minute: None, is_once: false };
+
+    fn gate() -> Gate {
+        Gate::new(None, Tick(0))
+    }
+
+    fn failed() -> Ended {
+        Ended::Failed("503".into())
+    }
+
+    fn busy(ms: u64) -> Ended {
+        Ended::Busy(ms, "429".into())
+    }
+
+    /// Lets a call through that ends so at once.
+    fn sent(gate: &mut Gate, how: Ended, now: u64) -> Option<Change> {
+        let pass = gate.admit(ASK, Tick(now)).unwrap();
+        gate.ended(pass, how, None, Tick(now)).0
+    }
+
+    fn waits(gate: &mut Gate, now: u64) -> Option<Wait> {
+        gate.admit(ASK, Tick(now)).err()
+    }
+
+    #[test]
+    fn each_cause_of_a_pause_goes_by_itself() {
+        let mut gate = gate();
+        gate.pause(Cause::Unauthorized, "omneo answers 401".into());
+        gate.pause(Cause::Ordered, "paused by ops: a migration".into());
+        assert_eq!(gate.why_paused().as_deref(), Some("paused by ops: a migration; omneo answers 401"));
+        gate.lift(Cause::Unauthorized);
+        gate.lift(Cause::Unauthorized);
+        assert_eq!(gate.why_paused().as_deref(), Some("paused by ops: a migration"));
+        gate.lift(Cause::Ordered);
+        assert_eq!(gate.why_paused(), None);
+        gate.pause(Cause::Locked, "shopify answers 402".into());
+        gate.lift(Cause::Unauthorized);
+        assert_eq!(gate.why_paused().as_deref(), Some("shopify answers 402"));
+        assert_eq!(waits(&mut gate, 0), Some(Wait::Paused));
+        gate.resume();
+        assert_eq!((gate.why_paused(), waits(&mut gate, 0)), (None, None));
+    }
+
+    #[test]
+    fn a_target_that_asks_to_wait_gets_nothing_and_then_one_call() {
+        let mut gate = gate();
+        let (one, other) = (gate.admit(ASK, Tick(0)).unwrap(), gate.admit(ASK, Tick(0)).unwrap());
+        assert_eq!(gate.ended(one, busy(30_000), None, Tick(5)).0, Some(Change::Shut(HeldBy::Throttled)));
+        // What was under way may say more; what it is answered opens nothing.
+        assert_eq!(gate.ended(other, Ended::Answered, None, Tick(6)).0, None);
+        assert_eq!(waits(&mut gate, 6), Some(Wait::Until(Tick(30_005))));
+        assert_eq!(waits(&mut gate, 30_004), Some(Wait::Until(Tick(30_005))));
+        let probe = gate.admit(ASK, Tick(30_005)).unwrap();
+        assert_eq!(waits(&mut gate, 30_006), Some(Wait::Probed));
+        assert_eq!(gate.ended(probe, Ended::Answered, None, Tick(30_007)).0, Some(Change::Opened));
+        assert_eq!(waits(&mut gate, 30_007), None);
+    }
+
+    #[test]
+    fn a_target_is_down_after_failures_in_a_row() {
+        let mut gate = gate();
+        for _ in 1..FAILURES_MAX {
+            assert_eq!(sent(&mut gate, failed(), 0), None);
+        }
+        sent(&mut gate, Ended::Answered, 0);
+        for _ in 1..FAILURES_MAX {
+            assert_eq!(sent(&mut gate, failed(), 0), None);
+        }
+        assert_eq!(sent(&mut gate, failed(), 0), Some(Change::Shut(HeldBy::Down)));
+        // Each try in vain doubles the time to the next, up to a minute.
+        let mut now = 0;
+        let mut gaps = vec![];
+        for _ in 0..9 {
+            let Some(Wait::Until(Tick(until))) = waits(&mut gate, now) else { panic!("open") };
+            gaps.push((until - now) / 1000);
+            now = until;
+            assert_eq!(sent(&mut gate, failed(), now), None);
+        }
+        assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(gate.held(Tick(now), 1.0).unwrap().by, HeldBy::Down);
+        now += PROBE_MS_MAX;
+        assert_eq!(sent(&mut gate, Ended::Answered, now), Some(Change::Opened));
+        assert_eq!(gate.held(Tick(now), 1.0), None);
+    }
+
+    #[test]
+    fn a_call_that_may_not_be_sent_twice_is_the_last_to_try() {
+        let mut gate = gate();
+        (0..FAILURES_MAX).for_each(|_| drop(sent(&mut gate, failed(), 0)));
+        let once = Ask { is_once: true, ..ASK };
+        assert_eq!(gate.admit(once, Tick(1_000)), Err(Wait::Until(Tick(2_000))));
+        assert!(gate.admit(once, Tick(2_000)).is_ok());
+    }
+
+    #[test]
+    fn a_try_that_was_not_made_is_for_the_next() {
+        let mut gate = gate();
+        sent(&mut gate, busy(1_000), 0);
+        let probe = gate.admit(ASK, Tick(1_000)).unwrap();
+        gate.ended(probe, Ended::Unsent, None, Tick(1_500));
+        assert_eq!(waits(&mut gate, 1_500), None);
+    }
+
+    #[test]
+    fn who_asks_to_wait_for_no_time_again_and_again_waits_longer() {
+        let mut gate = gate();
+        let (mut now, mut sends) = (0, 0);
+        while now < 3_600_000 {
+            sent(&mut gate, busy(0), now);
+            sends += 1;
+            let Some(Wait::Until(Tick(until))) = waits(&mut gate, now) else { panic!("open") };
+            now = until;
+        }
+        assert!(sends < 75, "{sends} in an hour");
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_an_hour_and_it_is_looked_at_again_each_minute() {
+        let mut gate = gate();
+        sent(&mut gate, busy(u64::MAX), 0);
+        assert_eq!(waits(&mut gate, 0), Some(Wait::Until(Tick(WAIT_MS_MAX))));
+        assert_eq!(waits(&mut gate, HOLD_MS_MAX - 1), Some(Wait::Until(Tick(HOLD_MS_MAX))));
+        assert_eq!(waits(&mut gate, HOLD_MS_MAX), None);
+    }
+
+    #[test]
+    fn resuming_forgets_everything_and_a_try_of_before_changes_nothing() {
+        let mut gate = Gate::new(Some((1000.0, 50.0)), Tick(0));
+        let pass = gate.admit(ASK, Tick(0)).unwrap();
+        let claim = Claim { available: Some(-1e300), per_second: Some(0.0), ..Claim::default() };
+        gate.ended(pass, busy(3_000_000), Some(claim), Tick(0));
+        gate.pause(Cause::Ordered, "ops".into());
+        assert_eq!(waits(&mut gate, 0), Some(Wait::Paused));
+        gate.resume();
+        let before = gate.admit(ASK, Tick(0)).unwrap();
+        gate.ended(before, busy(1_000), None, Tick(0));
+        let probe = gate.admit(ASK, Tick(1_000)).unwrap();
+        gate.resume();
+        sent(&mut gate, busy(9_000), 1_000);
+        assert_eq!(gate.ended(probe, Ended::Answered, None, Tick(1_100)).0, None);
+        assert_eq!(gate.held(Tick(1_100), 1.0).unwrap().until, Tick(10_000));
+    }
+
+    #[test]
+    fn the_rate_takes_nothing_where_the_cost_is_not_there() {
+        let mut gate = Gate::new(Some((100.0, 10.0)), Tick(0));
+        let ask = Ask { cost: 100.0, per_minute: Some(60), ..ASK };
+        assert!(gate.admit(ask, Tick(0)).is_ok());
+        assert_eq!(gate.admit(ask, Tick(1_000)), Err(Wait::Until(Tick(10_000))));
+        // One a second, and it is still there.
+        assert!(gate.admit(Ask { cost: 1.0, ..ask }, Tick(1_200)).is_ok());
+        assert_eq!(gate.held(Tick(1_200), 1.0).map(|held| held.until), Some(Tick(2_200)));
+    }
+
+    /// Whatever targets answer and claim and whenever: a call that asks again when it is told to is let through within the
+    /// longest hold, at most one call tries at a time, and nothing is in flight in the end.
+    #[test]
+    fn every_wait_ends() {
+        for seed in 0..1_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut gate = Gate::new((seed % 2 == 0).then_some((1000.0, 50.0)), Tick(0));
+            let (mut now, mut out) = (Tick(0), vec![]);
+            for _ in 0..200 {
+                now = now.plus(random.u64(0..2_000));
+                if !out.is_empty() && random.u8(0..3) > 0 {
+                    let pass = out.swap_remove(random.usize(0..out.len()));
+                    let how = match random.u8(0..6) {
+                        0 | 1 => Ended::Answered,
+                        2 | 3 => failed(),
+                        4 => busy([0, 1, 1_000, 86_400_000, u64::MAX][random.usize(0..5)]),
+                        _ => Ended::Unsent,
+                    };
+                    let number = [-1e300, 0.0, 1e-300, 1e9, f64::NAN, 500.0][random.usize(0..6)];
+                    let claim = Claim { available: Some(number), per_second: Some(number), ..Claim::default() };
+                    gate.ended(pass, how, random.bool().then_some(claim), now);
+                }
+                let ask = Ask { is_once: random.bool(), ..ASK };
+                match gate.admit(ask, now) {
+                    Ok(pass) => out.push(pass),
+                    Err(Wait::Until(until)) => assert!(until > now && until <= now.plus(WAIT_MS_MAX), "seed {seed}"),
+                    Err(Wait::Probed) => assert!(out.iter().any(|pass| pass.probe.is_some()), "seed {seed}"),
+                    Err(Wait::Paused) => panic!("seed {seed}: nobody paused it"),
+                }
+            }
+            out.into_iter().for_each(|pass| drop(gate.ended(pass, Ended::Unsent, None, now)));
+            assert!(gate.in_flight == 0.0, "seed {seed}: {} in flight", gate.in_flight);
+            let began = now;
+            while let Err(wait) = gate.admit(ASK, now) {
+                let Wait::Until(until) = wait else { panic!("seed {seed}: waits for {wait:?}") };
+                now = until;
+                assert!(now.since(began) <= HOLD_MS_MAX + WAIT_MS_MAX, "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who is connected, and who has been waiting longest for what its sender is to send. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::Tick;
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// No head of a request is there, and the answer before may still be read.
+    Waiting,
+    /// The body is on its way.
+    Sending,
+    /// The request is there, and not answered.
+    Working,
+}
+
+/// The connections of a listener, each with something to cut it off by.
+pub struct Visitors<T> {
+    next: u64,
+    known: BTreeMap<u64, (Phase, Tick, T)>,
+}
+
+impl<T> Default for Visitors<T> {
+    fn default() -> Self {
+        Self { next: 0, known: BTreeMap::new() }
+    }
+}
+
+impl<T> Visitors<T> {
+    /// Gives the number of a new one.
+    pub fn enter(&mut self, cut: T, now: Tick) -> u64 {
+        self.next += 1;
+        self.known.insert(self.next, (Phase::Waiting, now, cut));
+        self.next
+    }
+
+    pub fn leave(&mut self, number: u64) {
+        self.known.remove(&number);
+    }
+
+    pub fn set(&mut self, number: u64, phase: Phase, now: Tick) {
+        if let Some((was, since, _)) = self.known.get_mut(&number)
+            && *was != phase
+        {
+            (*was, *since) = (phase, now);
+        }
+    }
+
+    /// Takes out the one that has been waiting longest for a head, or if none does, for a body. `None`: all are worked for.
+    pub fn longest_waiting(&mut self) -> Option<T> {
+        let candidates = self.known.iter().filter(|(_, (phase, ..))| *phase != Phase::Working);
+        let number = *candidates.min_by_key(|(number, (phase, since, _))| (*phase, *since, **number))?.0;
+        self.known.remove(&number).map(|(.., cut)| cut)
+    }
+
+    /// Takes out the one whose body has been on its way longest. `None`: that is this one, or there is none.
+    pub fn longest_sending(&mut self, own: u64) -> Option<T> {
+        let candidates = self.known.iter().filter(|(_, (phase, ..))| *phase == Phase::Sending);
+        let number = *candidates.min_by_key(|(number, (_, since, _))| (*since, **number))?.0;
+        if number == own { None } else { self.known.remove(&number).map(|(.., cut)| cut) }
+    }
+
+    /// All that are not worked for.
+    pub fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.known.values().filter(|(phase, ..)| *phase != Phase::Working).map(|(.., cut)| cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_dawdles_gives_way_and_who_is_worked_for_does_not() {
+        let mut visitors = Visitors::default();
+        for name in ["a", "b", "c", "d", "e"] {
+            let number = visitors.enter(name, Tick(0));
+            assert_eq!(number, visitors.next);
+        }
+        visitors.set(1, Phase::Working, Tick(1));
+        visitors.set(2, Phase::Sending, Tick(3));
+        visitors.set(3, Phase::Sending, Tick(2));
+        // Idle again after an answer, so it has waited less than the last one.
+        visitors.set(4, Phase::Working, Tick(1));
+        visitors.set(4, Phase::Waiting, Tick(4));
+        assert_eq!(visitors.waiting().count(), 4);
+        assert_eq!(visitors.longest_sending(3), None);
+        assert_eq!(visitors.longest_waiting(), Some("e"));
+        assert_eq!(visitors.longest_waiting(), Some("d"));
+        assert_eq!(visitors.longest_sending(2), Some("c"));
+        // It has been sending all the time: saying so again changes nothing.
+        visitors.set(2, Phase::Sending, Tick(9));
+        assert_eq!(visitors.longest_waiting(), Some("b"));
+        assert_eq!(visitors.longest_waiting(), None);
+        visitors.leave(1);
+        assert!(visitors.known.is_empty());
+    }
+}
