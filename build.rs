@@ -1,4 +1,4 @@
-//! Builds the default component's core module for wasm, so that the binary can embed it. Nothing else happens here.
+//! Builds the default component's core module for wasm, so that the binary can embed it, and looks up the commit of a release.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,31 @@ fn main() {
     let module = target_dir.join(TARGET).join("guest").join("tandem_component.wasm");
     std::fs::copy(&module, out.join("component.wasm")).expect("the module was just built");
     println!("cargo::rustc-env=TANDEM_GUEST_TARGET_DIR={}", target_dir.display());
+    println!("cargo::rustc-env=TANDEM_COMMIT={}", commit(&root));
+}
+
+/// The commit of a release build: what `TANDEM_COMMIT` says, or git. Others would be built anew for each commit, so they do
+/// not ask git.
+fn commit(root: &Path) -> String {
+    println!("cargo::rerun-if-env-changed=TANDEM_COMMIT");
+    if let Some(given) = env::var("TANDEM_COMMIT").ok().filter(|given| !given.is_empty()) {
+        return given;
+    }
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return String::new();
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").current_dir(root).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    // Where the present commit is written down: what HEAD names, and its log, which every commit is added to.
+    for file in ["HEAD", "logs/HEAD"] {
+        if let Some(path) = git(&["rev-parse", "--path-format=absolute", "--git-path", file]) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default()
 }
 
 /// `target/guest`, found from `target/<profile>/build/<package>/out`.

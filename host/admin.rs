@@ -7,19 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tracing::{Instrument as _, Span, field};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use tracing::{Instrument as _, field};
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,19 +25,24 @@ use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
 use crate::listen::{self, Held, Listen};
-use crate::paint::unquoted;
+use crate::problem::{Kind, MEDIA_TYPE, Problem};
 use crate::registry::{COMPONENT_BYTES_MAX, Refused};
 use crate::repair::Repair;
 use crate::tenants::Tenants;
 
 mod cases;
 mod directions;
+mod document;
+mod extract;
 mod repair;
 mod setup;
 mod shadow;
 mod tenants;
 mod verbs;
 mod versions;
+
+use document::Document;
+use extract::{Body, Of, Path, Query, Side, Upload, Who};
 
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
@@ -76,51 +77,6 @@ pub struct Shared {
     pub public_url: Option<String>,
 }
 
-/// Who asks: the name of a token, and the one tenant that it is for, if it is not an operator's.
-struct Who {
-    name: String,
-    tenant: Option<String>,
-}
-
-/// Who asks about which tenant, from the path: one that the token may know of.
-struct Of {
-    who: Who,
-    tenant: String,
-}
-
-/// The same, and which of its two systems.
-struct Side {
-    who: Who,
-    tenant: String,
-    target: String,
-}
-
-/// What went wrong, as `application/problem+json` (RFC 9457).
-#[derive(Debug, Serialize, ToSchema)]
-struct Problem {
-    status: u16,
-    title: &'static str,
-    /// What is wrong, and what to do.
-    detail: String,
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Tandem's admin API", description = "For operators and tenants of a Tandem host. Times are RFC 3339."),
-    modifiers(&Security),
-    security(("token" = []))
-)]
-struct Document;
-
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    }
-}
-
 /// A new token. It is shown once; only [`hash`] of it is kept. An error: the system has no randomness to give.
 pub fn new_token() -> anyhow::Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
@@ -135,7 +91,7 @@ pub fn hash(token: &str) -> String {
 /// The OpenAPI document, as JSON.
 pub fn document() -> String {
     let (_, document) = verbs().split_for_parts();
-    document.to_pretty_json().expect("the document is JSON")
+    format!("{:#}", document::complete(&document))
 }
 
 impl Admin {
@@ -220,9 +176,9 @@ fn router(admin: Admin) -> Router {
     let (router, _) = verbs().split_for_parts();
     router
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method; see /v1/openapi.json")
+            Problem::new(Kind::NoMethod, "this address takes another method; see /v1/openapi.json")
         })
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /v1/openapi.json") })
+        .fallback(|| async { Problem::new(Kind::NoAddress, "there is nothing here; see /v1/openapi.json") })
         .layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX))
         .layer(axum::middleware::from_fn(seen))
         .with_state(admin)
@@ -259,99 +215,11 @@ impl Admin {
     }
 }
 
-impl Who {
-    fn is_operator(&self) -> Result<(), Problem> {
-        match self.tenant {
-            None => Ok(()),
-            Some(_) => Err(Problem::new(StatusCode::FORBIDDEN, "this takes an operator's token, not a tenant's")),
-        }
-    }
-}
-
-impl FromRequestParts<Admin> for Who {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
-            let detail = "a token is missing: send `Authorization: Bearer …`; `tandem token create` makes one";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
-        };
-        let hash = hash(token.trim());
-        match admin.read(move |reader| reader.token(&hash)).await? {
-            Some(token) => {
-                Span::current().record("by", &token.name);
-                Ok(Self { name: token.name, tenant: token.tenant })
-            }
-            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "this token is not known, or was revoked")),
-        }
-    }
-}
-
-impl FromRequestParts<Admin> for Of {
-    type Rejection = Problem;
-
-    /// To a token of another tenant it is not there, so that names do not leak.
-    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
-        let who = Who::from_request_parts(parts, admin).await?;
-        let tenant = part(parts, admin, "tenant").await?;
-        let may_know = who.tenant.as_ref().is_none_or(|own| *own == tenant);
-        match admin.0.tenants.get(&tenant).filter(|_| may_know) {
-            Some(_) => {
-                Span::current().record("tenant", &tenant);
-                Ok(Self { who, tenant })
-            }
-            None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`"))),
-        }
-    }
-}
-
-impl FromRequestParts<Admin> for Side {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
-        let Of { who, tenant } = Of::from_request_parts(parts, admin).await?;
-        let target = part(parts, admin, "target").await?;
-        if TARGETS.contains(&target.as_str()) {
-            return Ok(Self { who, tenant, target });
-        }
-        let detail = format!("there is no target `{target}`: there are `shopify` and `omneo`");
-        Err(Problem::new(StatusCode::NOT_FOUND, detail))
-    }
-}
-
-/// A body of JSON. What does not fit is said as a [`Problem`] like any other.
-struct Body<T>(T);
-
-impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
-        match axum::Json::from_request(request, admin).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejected) => Err(Problem::new(rejected.status(), unquoted(&rejected.body_text()))),
-        }
-    }
-}
-
-/// A part of the path, by its name there.
-async fn part(parts: &mut Parts, admin: &Admin, name: &str) -> Result<String, Problem> {
-    let path = RawPathParams::from_request_parts(parts, admin).await;
-    let path = path.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-    let value = path.iter().find(|(of, _)| *of == name).map(|(_, value)| value.to_owned());
-    value.ok_or_else(|| Problem::own(anyhow::anyhow!("the path has no `{name}`")))
-}
-
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or_default();
-        Self { status: status.as_u16(), title, detail: detail.into() }
-    }
-
-    /// One of our own. What exactly is for the log.
+    /// A failure of the host. The log has it; whoever asked only learns that it is there.
     fn own(error: anyhow::Error) -> Self {
         tracing::error!(stage = "admin", blame = "host", "{error:#}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the host could not do this; its log says why")
+        Self::new(Kind::Host, "the host could not do this; its log says why")
     }
 }
 
@@ -359,9 +227,9 @@ impl Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, refused.to_string()),
+            Refused::Unknown { .. } => Self::new(Kind::NotFound, refused.to_string()),
             Refused::Moved(_) | Refused::First(_) | Refused::None(_) | Refused::Busy(_) | Refused::Fixed(_) => {
-                Self::new(StatusCode::CONFLICT, refused.to_string())
+                Self::new(Kind::Conflict, refused.to_string())
             }
             Refused::Other(error) => Self::own(error),
         }
@@ -372,8 +240,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(self)).into_response();
-        let kind = header::HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }

@@ -214,6 +214,25 @@ mod tests {
         assert!(refused.contains("acme.toml:1:12"), "{refused}");
     }
 
+    #[tokio::test]
+    async fn a_mistake_in_an_expression_is_shown_at_its_character() {
+        let field =
+            |expression: &str| format!("[fields.hello]\nshopify = \"metafields.a.b\"\nexpression = {expression}\n");
+        for (expression, shown) in [
+            (
+                "\"join(' ', [upper(a)])\"",
+                "error: there is no function `upper` (character 17)\n --> acme.toml:3:26\n  |\n3 | expression = \"join(' ', [upper(a)])\"\n  |                          ^\n",
+            ),
+            ("'a || nope(b)'", " --> acme.toml:3:20\n"),
+            ("\"a ||\"", " --> acme.toml:3:19\n"),
+            // The file writes this text otherwise than it is: the key stands for it.
+            ("\"a || nope(\\\"b\\\")\"", " --> acme.toml:3:1\n"),
+        ] {
+            let refused = bake_default(&field(expression)).await.unwrap_err().to_string();
+            assert!(refused.contains(shown), "{expression}\n{refused}");
+        }
+    }
+
     #[test]
     fn what_is_not_wasm_is_refused() {
         assert!(encode(b"hello").unwrap_err().to_string().contains("not WebAssembly"));

@@ -3,15 +3,16 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 the command
 //! is wrong: its arguments, or a file that it names and that cannot be read or written.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Config, Tenant};
 use crate::files::Unusable;
+use crate::output::{self, noteln};
+use crate::version;
 
 mod access;
 mod audit;
@@ -24,6 +25,7 @@ mod demo;
 mod deploy;
 mod directions;
 mod events;
+mod help;
 mod inspect;
 mod new;
 mod on_host;
@@ -48,7 +50,7 @@ mod watch;
 
 /// Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component.
 #[derive(Parser)]
-#[command(name = "tandem", version, arg_required_else_help = true)]
+#[command(name = "tandem", version = version::TEXT, arg_required_else_help = true)]
 struct Arguments {
     #[command(flatten)]
     access: access::Access,
@@ -58,28 +60,45 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take webhooks in, run the rules, send the calls.
+    /// Run the host: take webhooks in, run the rules, send the calls.
+    ///
+    /// Ends cleanly on SIGTERM and Ctrl-C. `/health` and `/ready` of the admin listener say how it is.
     Serve(serve::Arguments),
-    /// Play a day in a shop against stand-ins for both systems, and check that they agree in the end.
+    /// Play a day in a shop against stand-ins for both systems.
+    ///
+    /// Shows each event and, in the end, both sides beside each other. Exit code 0 only if they agree.
     Demo(demo::Arguments),
-    /// Make on both sides what a tenant's rules need: metafield definitions, webhooks, the time zone. Again does nothing.
+    /// Make on both sides what a tenant's rules need.
+    ///
+    /// Makes the metafield definitions, a webhook for every topic, and the shop's time zone in the rules file. A second run
+    /// changes nothing. Exit code 1 if something is missing that cannot be made from here.
     Setup(setup::Arguments),
-    /// Freeze a rules file into a component.
+    /// Freeze a rules file into a component, or check it.
     Build(build::Arguments),
-    /// Begin a plugin of your own: rules around the default ones, with a case and a test.
+    /// Begin a plugin of your own, with a case and a test.
     New(new::Arguments),
-    /// Run cases, or one event, through rules: what they ask for, what that takes, and how it ends.
+    /// Run cases, or one event, through rules.
+    ///
+    /// Shows the calls, how the event ends, and fuel, memory, output and log beside the limits of production.
     Test(test::Arguments),
-    /// Turn a journalled event into a case, with invented values in place of personal ones.
+    /// Turn a recorded event into a case with invented values.
+    ///
+    /// The same name, address, e-mail, phone number or id becomes the same invented value everywhere in the case.
     Record(record::Arguments),
-    /// Show what a component is: its world, imports, manifest and limits.
+    /// Show what a component is: world, imports, manifest, limits.
     Inspect(inspect::Arguments),
-    /// Run a tenant's recorded events through a candidate version, and compare with what was really sent; on a host, through
-    /// the live one, and send that.
+    /// Run recorded events through another version, and compare.
+    ///
+    /// With a candidate: reads the journal, sends nothing, and shows each call that would differ from what was sent.
+    /// Without one, on a host: compares with the live version, and `--send` sends what it asks for.
     Replay(replay::Arguments),
-    /// Write what is held on the person of a `customers/data_request` event, as JSON.
+    /// Write what is held on a person who asked for it, as JSON.
+    ///
+    /// The event is a `customers/data_request`. The journal is read at this moment.
     DataRequest(data_request::Arguments),
-    /// Let a target take calls again, on a host whatever paused it, or in a journal for the next start.
+    /// Send a paused target calls again.
+    ///
+    /// At once on a host; in a journal, from the next start of `tandem serve`.
     Resume(resume::Arguments),
     /// Make, list and revoke tokens of the admin API.
     Token {
@@ -88,12 +107,14 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// List a tenant's versions: which is active, how it came to that, and what a roll back goes to.
+    /// List a tenant's versions, and which is active since when.
+    ///
+    /// Also shows how each became active, and what a roll back returns to.
     Versions(versions::Versions),
     /// Compile what is on standard input, for a host, within limits.
     #[command(hide = true)]
     Compile(compile::Arguments),
-    /// List journalled events, or show one with its payload, calls, attempts and replies.
+    /// List events, or show one with its calls and replies.
     Events(events::Arguments),
     #[command(flatten)]
     OnHost(on_host::Verb),
@@ -102,32 +123,41 @@ enum Command {
 /// Where the journal is.
 #[derive(clap::Args)]
 struct Place {
-    /// The journal; without it, the one of the configuration.
-    #[arg(long, global = true)]
+    /// The journal; without this, what `TANDEM_JOURNAL` names, or the one of the configuration.
+    #[arg(long, value_name = "FILE", global = true)]
     journal: Option<PathBuf>,
-    /// The configuration that names the journal.
-    #[arg(long, global = true, default_value = "tandem.toml", conflicts_with = "journal")]
-    config: PathBuf,
+    /// The configuration that names the journal; without this, what `TANDEM_CONFIG` names, or `tandem.toml`.
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "journal")]
+    config: Option<PathBuf>,
 }
 
 impl Place {
     fn path(self) -> anyhow::Result<PathBuf> {
-        match self.journal {
+        match self.journal() {
             Some(journal) => Ok(journal),
-            None => config::journal_path(&self.config),
+            None => config::journal_path(&self.configuration()),
         }
+    }
+
+    /// The journal, if one is named itself. A flag goes before the environment.
+    fn journal(&self) -> Option<PathBuf> {
+        let named = || config::path("TANDEM_JOURNAL").filter(|_| self.config.is_none());
+        self.journal.clone().or_else(named)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        configuration(self.config.clone())
     }
 }
 
+pub use help::{command, groups};
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::from_arg_matches(&help::command().get_matches()).unwrap_or_else(|error| error.exit());
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has seen enough: `tandem test … | head`.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|why| why.kind() == io::ErrorKind::BrokenPipe) => {
-            ExitCode::FAILURE
-        }
+        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::CLOSED),
         Err(error) => {
             print_error(&error);
             ExitCode::from(if error.is::<Unusable>() || error.is::<WrongCommand>() { 2 } else { 1 })
@@ -147,7 +177,7 @@ fn wrong_command(error: anyhow::Error) -> anyhow::Error {
 fn print_error(error: &anyhow::Error) {
     let text = format!("{error:#}");
     // Several problems come ready to print.
-    if text.starts_with("error: ") { eprintln!("{text}") } else { eprintln!("error: {text}") }
+    if text.starts_with("error: ") { noteln!("{text}") } else { noteln!("error: {text}") }
 }
 
 fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
@@ -176,6 +206,11 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Events(arguments) => runtime()?.block_on(events::run(arguments, &access)),
         Command::OnHost(verb) => runtime()?.block_on(on_host::run(verb, &access)),
     }
+}
+
+/// The configuration that a flag names, or the environment, or that is there by itself.
+fn configuration(named: Option<PathBuf>) -> PathBuf {
+    named.or_else(|| config::path("TANDEM_CONFIG")).unwrap_or_else(|| "tandem.toml".into())
 }
 
 fn known_tenant<'a>(config: &'a Config, tenant: &str, path: &Path) -> anyhow::Result<&'a Tenant> {

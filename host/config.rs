@@ -9,8 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::de::DeTable;
+use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::excerpt::{self, Mistake};
 use crate::files::Unusable;
 use crate::model::Millis;
 use crate::paint::unquoted;
@@ -20,12 +24,14 @@ mod added;
 mod check;
 mod file;
 mod quota;
+mod shape;
 
 pub use added::added;
 
 use check::Check;
 use file::{File, default_journal};
 pub use quota::{KEEP_DAYS_MIN, Quota};
+pub use shape::paths;
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -114,16 +120,17 @@ pub struct WebhookSecret {
     pub ends_at: Option<Millis>,
 }
 
-/// What is wrong with a configuration, each with the lines it concerns and the fix.
+/// All that is wrong with a configuration, each mistake in its line with the fix, ready to print. No text of the file that
+/// could be a secret is in it.
 #[derive(Debug)]
-pub struct Problems(pub Vec<String>);
+pub struct Problems(String);
 
 /// Reads a configuration file; paths in it are below its folder.
 pub fn load(path: &Path) -> anyhow::Result<Config> {
     let text = read(path, "`--config FILE` names another")?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let parsed = parse(&path.display().to_string(), &text, folder, |name| std::env::var(name).ok());
-    parsed.map_err(|problems| problems.all())
+    parsed.map_err(anyhow::Error::msg)
 }
 
 fn read(path: &Path, hint: &'static str) -> anyhow::Result<String> {
@@ -139,8 +146,7 @@ pub fn journal_path(path: &Path) -> anyhow::Result<PathBuf> {
         journal: PathBuf,
     }
     let text = read(path, "`--journal FILE` names the journal itself, `--config FILE` another configuration")?;
-    let only: Only =
-        toml::from_str(&text).map_err(|error| anyhow::anyhow!(not_toml(&path.display().to_string(), &text, &error)))?;
+    let only: Only = part(path, &text)?;
     Ok(path.parent().unwrap_or(Path::new("")).join(only.journal))
 }
 
@@ -157,16 +163,50 @@ pub fn rules_of(path: &Path, tenant: &str) -> anyhow::Result<Option<PathBuf>> {
         component: Option<PathBuf>,
     }
     let text = read(path, "`--rules FILE` names the rules, `--config FILE` another configuration")?;
-    let mut only: Only =
-        toml::from_str(&text).map_err(|error| anyhow::anyhow!(not_toml(&path.display().to_string(), &text, &error)))?;
+    let mut only: Only = part(path, &text)?;
     let rules = only.tenants.remove(tenant).and_then(|tenant| tenant.rules.or(tenant.component));
     Ok(rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)))
 }
 
-/// What is logged, from `TANDEM_LOG`; by default what operators want to see.
-pub fn log_filter() -> tracing_subscriber::EnvFilter {
-    let filter = std::env::var("TANDEM_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"))
+/// How the log is written.
+#[derive(Debug)]
+pub struct Log {
+    /// What is logged.
+    pub filter: EnvFilter,
+    /// Each line an object of JSON, and not a text for people.
+    pub is_json: bool,
+}
+
+/// From `TANDEM_LOG` and `TANDEM_LOG_FORMAT`; by default what operators want to see, as text.
+pub fn log() -> anyhow::Result<Log> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    log_of(set("TANDEM_LOG"), set("TANDEM_LOG_FORMAT"))
+}
+
+fn log_of(filter: Option<String>, format: Option<String>) -> anyhow::Result<Log> {
+    let filter = filter.unwrap_or_else(|| "info".into());
+    // A word that is no level is read as the name of a module, of which there is none.
+    let is_level =
+        |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str());
+    let stray = filter.split(',').map(str::trim).find(|part| !part.contains(['=', '[']) && !is_level(part));
+    let parsed = match stray {
+        Some(word) => Err(format!("`{word}` is no level")),
+        None => EnvFilter::try_new(&filter).map_err(|error| error.to_string()),
+    };
+    let hint = "write a level, `info`, or levels of parts: `tandem=debug,info`";
+    let filter = parsed
+        .map_err(|why| anyhow::anyhow!("`TANDEM_LOG={filter}` says nothing of what to log: {why}\nhint: {hint}"))?;
+    let is_json = match format.as_deref() {
+        None | Some("text") => false,
+        Some("json") => true,
+        Some(other) => anyhow::bail!("`TANDEM_LOG_FORMAT={other}` is no format of a log\nhint: write `text` or `json`"),
+    };
+    Ok(Log { filter, is_json })
+}
+
+/// A path that the environment names: `TANDEM_CONFIG`, `TANDEM_JOURNAL`, `TANDEM_TOKEN_FILE`.
+pub fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The host that commands are for and the token to show it, if the environment names them: `TANDEM_HOST`, `TANDEM_TOKEN`.
@@ -197,8 +237,8 @@ pub fn parse(
     folder: &Path,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
-    let file: File = toml::from_str(text).map_err(|error| Problems(vec![not_toml(name, text, &error)]))?;
-    let mut check = Check { name, text, folder, variable: &variable, problems: vec![] };
+    let file: File = typed(name, text, shape::CONFIGURATION)?;
+    let mut check = Check { text, folder, variable: &variable, problems: vec![] };
     let body_bytes_max = check.body_bytes_max(file.body_bytes_max.as_ref());
     let delivery = check.delivery(&file.delivery);
     let listen = check.listen(&file.listen);
@@ -228,14 +268,39 @@ pub fn parse(
             relink: vec![],
         })
     } else {
-        Err(Problems(check.problems))
+        Err(Problems::of(name, text, check.problems))
     }
 }
 
-fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |place| place.start.min(text.len()));
-    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-    format!("{name}:{line}: {}", unquoted(error.message()).replace('\n', ", "))
+/// The file, if every key in it is known and holds what it may hold.
+fn typed<T: DeserializeOwned>(name: &str, text: &str, keys: &[shape::Key]) -> Result<T, Problems> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut mistakes = excerpt::of_toml(text, table.get_ref(), &errors);
+    // In a file that is no TOML something may only seem to be missing.
+    if mistakes.is_empty() {
+        shape::wrong(keys, table.get_ref(), 0..0, "", &mut mistakes);
+    }
+    if !mistakes.is_empty() {
+        return Err(Problems::of(name, text, mistakes));
+    }
+    toml::from_str(text).map_err(|error| {
+        let message = unquoted(error.message()).replace('\n', ", ");
+        Problems::of(name, text, vec![Mistake { place: error.span().unwrap_or(0..0), message, fix: String::new() }])
+    })
+}
+
+/// A part of the file that can be read although the rest of it is wrong, if it is TOML at all.
+fn part<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
+    let not_toml = |error: toml::de::Error| {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut mistakes = excerpt::of_toml(text, table.get_ref(), &errors);
+        if mistakes.is_empty() {
+            let message = unquoted(error.message()).replace('\n', ", ");
+            mistakes.push(Mistake { place: error.span().unwrap_or(0..0), message, fix: String::new() });
+        }
+        anyhow::Error::msg(Problems::of(&path.display().to_string(), text, mistakes))
+    };
+    toml::from_str(text).map_err(not_toml)
 }
 
 /// Whether a tenant may be called so.
@@ -302,16 +367,18 @@ pub fn check_public_url(url: &str) -> Result<(), String> {
 }
 
 impl Problems {
-    /// All of them, ready to print.
-    fn all(&self) -> anyhow::Error {
-        let shown: Vec<_> = self.0.iter().map(|problem| format!("error: {}", problem.trim_end())).collect();
-        anyhow::Error::msg(shown.join("\n\n"))
+    /// Each in its line, with what could be a secret made unreadable.
+    fn of(name: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let broken: Vec<_> = errors.iter().filter_map(|error| Some(error.span()?.start.min(text.len()))).collect();
+        let masked = shape::masked(text, table.get_ref(), &broken);
+        Self(excerpt::show("error", name, &masked, mistakes, 0).trim_end().to_owned())
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0.join("\n\n"))
+        f.write_str(&self.0)
     }
 }
 
@@ -367,25 +434,74 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             "{GOOD}[tenants.zeta]\nshop = \"acme.myshopify.com.\"\nrules = \"a\"\ncomponent = \"b\"\nshopify = {{ token = \"t\", webhook_secrets = [\"a\"] }}\nomneo = {{ url = \"https://o\", token = \"t\", webhook_secrets = [\"c\"] }}\n[delivery]\ntimeout_ms = 9000\nquiet_ms = 10\n"
         );
         let problems = read(&text).unwrap_err();
-        assert_eq!(
-            problems,
-            "tandem.toml:15: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 14: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms\n\n\
-             tandem.toml:9: `rules` contradicts `component` in line 10: a tenant has one of them\nhint: remove one\n\n\
-             tandem.toml:8: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 3\nhint: a shop belongs to one tenant"
-        );
+        for shown in [
+            "error: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 3\n --> tandem.toml:8:8\n  |\n8 | shop = \"******************\"\n  |        ^^^^^^^^^^^^^^^^^^^^\nhint: a shop belongs to one tenant\n",
+            "error: `rules` contradicts `component` in line 10: a tenant has one of them\n --> tandem.toml:9:9\n",
+            "error: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 14: a read after it could overtake the write it asks about\n  --> tandem.toml:15:12\n   |\n15 | quiet_ms = 10\n   |            ^^\nhint: make quiet_ms at least as long as timeout_ms",
+        ] {
+            assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
+        }
+        assert_eq!(problems.matches("error: ").count(), 3);
+    }
+
+    #[test]
+    fn a_log_that_nobody_can_mean_is_refused() {
+        let log = |filter: &str, format: &str| {
+            let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            log_of(given(filter), given(format)).map(|log| log.is_json).map_err(|error| error.to_string())
+        };
+        for (filter, format, is_json) in [
+            ("", "", false),
+            ("debug", "text", false),
+            ("tandem=debug,info", "json", true),
+            ("tandem[delivery]=trace", "", false),
+        ] {
+            assert_eq!(log(filter, format), Ok(is_json), "{filter} {format}");
+        }
+        for (filter, format) in [("loud", ""), ("tandem=loud", ""), ("info,verbose", ""), ("info", "xml")] {
+            let why = log(filter, format).unwrap_err();
+            assert!(why.contains("\nhint: write "), "{why}");
+        }
     }
 
     #[test]
     fn plain_http_needs_its_name() {
         let text = GOOD.replace("https://api.acme.getomneo.com", "http://10.0.0.1:81");
-        assert!(read(&text).unwrap_err().contains("tandem.toml:6: `http://10.0.0.1:81/api/v3` is not https\nhint: use https, or allow this address by name: `[network] allow = [\"10.0.0.1:81\"]`"));
+        assert!(
+            read(&text)
+                .unwrap_err()
+                .contains("hint: use https, or allow this address by name: `[network] allow = [\"10.0.0.1:81\"]`")
+        );
         assert!(read(&format!("network = {{ allow = [\"10.0.0.1:81\"] }}\n{text}")).is_ok());
     }
 
     #[test]
-    fn an_unknown_key_is_named() {
-        assert!(read("lisen = \"127.0.0.1:1\"").unwrap_err().contains("unknown field `lisen`"));
+    fn every_mistake_is_shown_in_its_line_and_no_secret_with_it() {
+        let text = GOOD
+            .replace("webhook_secrets = [\"a\"", "webhok_secrets = [\"hush-hush\"")
+            .replace("token = \"t\"", "token = 7")
+            + "colour = 3\n[delivery]\ntimeout_ms = \"soon\"\n";
+        let problems = read(&text).unwrap_err();
+        for shown in [
+            "error: unknown key `tenants.acme.shopify.webhok_secrets`\n --> tandem.toml:5:33\n",
+            "hint: did you mean `webhook_secrets`?",
+            "error: `tenants.acme.shopify.webhook_secrets` is missing\n --> tandem.toml:5:1\n",
+            "error: `tenants.acme.omneo.token` is not a text\n",
+            "error: unknown key `tenants.acme.colour`\n --> tandem.toml:7:1\n",
+            "error: `delivery.timeout_ms` is not a number that is not negative\n",
+        ] {
+            assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
+        }
+        assert!(!problems.contains("hush"), "{problems}");
         assert!(read(&GOOD.replace("TOKEN", "NOPE")).unwrap_err().contains("`NOPE` is not set"));
+    }
+
+    #[test]
+    fn no_secret_is_shown_of_a_file_that_is_no_toml() {
+        for token in ["\"hush", "hush", "'hush", "\"\"\"\nhush", "[ hush"] {
+            let problems = read(&GOOD.replace("\"env:TOKEN\"", token)).unwrap_err();
+            assert!(problems.starts_with("error: ") && !problems.contains("hush"), "{problems}");
+        }
     }
 
     #[test]
@@ -395,15 +511,22 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
         let all = read(&format!("{GOOD}[delivery]\nconcurrent_calls = 3\n[tenants.acme.limits]\nkeep_days = 7\n"));
         let expected = Quota { concurrent_calls: 3, keep_days: 7, ..Quota::default() };
         assert_eq!(all.unwrap().tenants[0].limits, expected);
-        assert_eq!(
-            limits("events_per_second = 0\nkeep_days = 4000\njournal_bytes_max = 18_000_000_000_000\nconcurrent_calls = 0\nkeep_hours = 3")
-                .unwrap_err(),
-            "tandem.toml:11: `concurrent_calls = 0` is too little: nothing would be sent\nhint: use 1 or more\n\n\
-             tandem.toml:8: `events_per_second = 0` is too little: nothing would be taken in\nhint: use 1 or more\n\n\
-             tandem.toml:10: `journal_bytes_max = 18000000000000` is too much: a journal is one file, and nobody backs up as much\nhint: use 17592186044416 at most\n\n\
-             tandem.toml:9: `keep_days = 4000` is too much: personal data is not kept for longer than ten years\nhint: use 3650 at most\n\n\
-             tandem.toml:12: there is no limit `keep_hours`\nhint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`"
+        let problems = limits("events_per_second = 0\nkeep_days = 4000\njournal_bytes_max = 18_000_000_000_000\nconcurrent_calls = 0\nkeep_hours = 3")
+            .unwrap_err();
+        for shown in [
+            "error: `events_per_second = 0` is too little: nothing would be taken in\n --> tandem.toml:8:21\n  |\n8 | events_per_second = 0\n  |                     ^\nhint: use 1 or more\n",
+            "error: `keep_days = 4000` is too much: personal data is not kept for longer than ten years\n --> tandem.toml:9:",
+            "error: `journal_bytes_max = 18000000000000` is too much: a journal is one file, and nobody backs up as much\n",
+            "error: `concurrent_calls = 0` is too little: nothing would be sent\n  --> tandem.toml:11:",
+            "error: there is no limit `keep_hours`\n  --> tandem.toml:12:",
+            "hint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`",
+        ] {
+            assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
+        }
+        assert!(
+            limits("keep_days = -1")
+                .unwrap_err()
+                .contains("`tenants.acme.limits.keep_days` is not a number that is not")
         );
-        assert!(limits("keep_days = -1").unwrap_err().starts_with("tandem.toml:8: "));
     }
 }

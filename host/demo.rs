@@ -12,6 +12,7 @@ use crate::config;
 use crate::events;
 use crate::journal::{EventRow, Filter};
 use crate::model::EventId;
+use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::playground::{self, Playground};
 use crate::serve::stop_signal;
@@ -28,21 +29,21 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
     let journal = folder.path().join("demo.db");
     let (shopify, omneo) = (ShopifyOptions::default(), OmneoOptions::default());
     let playground = Playground::start(plugin, &journal, shopify, omneo).await?;
-    println!("{}", paint.bold("A day in a shop"));
-    println!(
+    outln!("{}", paint.bold("A day in a shop"))?;
+    outln!(
         "host http://{}, Shopify {}, Omneo {}",
         playground.server.address,
         playground.shopify.url(),
         playground.omneo.url()
-    );
+    )?;
     let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
     day.play().await?;
     let differences = agree::differences(&day.playground);
-    println!("\n{}\n", paint.bold("In the end"));
-    print!("{}", agree::side_by_side(&day.playground, paint));
+    outln!("\n{}\n", paint.bold("In the end"))?;
+    out!("{}", agree::side_by_side(&day.playground, paint))?;
     let verdict = day.verdict(&differences);
     if keep {
-        println!("\nstill running: `tandem events --journal {}` shows the events; Ctrl-C ends it", journal.display());
+        outln!("\nstill running: `tandem events --journal {}` shows the events; Ctrl-C ends it", journal.display())?;
         stop_signal().await?;
     }
     day.playground.stop().await?;
@@ -62,19 +63,19 @@ impl Day {
         let (shopify, omneo) = (self.playground.shopify.clone(), self.playground.omneo.clone());
         let edited = |result: Result<(), Vec<String>>| result.map_err(|errors| anyhow::anyhow!(errors.join(", ")));
 
-        self.heading("Ada signs up in the shop");
+        self.heading("Ada signs up in the shop")?;
         let ada = shopify
             .create_customer(json!({"first_name": "Ada", "last_name": "McDonald", "email": "ada@lovelace.dev"}))
             .map_err(|errors| anyhow::anyhow!(errors.join(", ")))?;
         self.settle().await?;
 
-        self.heading("She adds her phone, subscribes to the newsletter, and staff tag her");
+        self.heading("She adds her phone, subscribes to the newsletter, and staff tag her")?;
         edited(shopify.update_customer(ada, json!({"phone": "+61400000001"})))?;
         edited(shopify.set_email_consent(ada, "subscribed", None))?;
         edited(shopify.add_tags(ada, &["vip", "internal"]))?;
         self.settle().await?;
 
-        self.heading("She orders: not paid yet, then paid; one delivery comes twice");
+        self.heading("She orders: not paid yet, then paid; one delivery comes twice")?;
         shopify.send_order("orders/create", order(1001, ada, "pending"));
         self.settle().await?;
         shopify.outbox().set_duplicates_percent(100);
@@ -82,7 +83,7 @@ impl Day {
         self.settle().await?;
         shopify.outbox().set_duplicates_percent(0);
 
-        self.heading("A guest orders and pays; another order is paid and then cancelled");
+        self.heading("A guest orders and pays; another order is paid and then cancelled")?;
         shopify.send_order("orders/paid", guest_order(1002));
         shopify.send_order("orders/paid", order(1003, ada, "paid"));
         self.settle().await?;
@@ -92,11 +93,11 @@ impl Day {
         shopify.send_order("orders/cancelled", cancelled);
         self.settle().await?;
 
-        self.heading("A product changes");
+        self.heading("A product changes")?;
         shopify.send_product("products/update", product());
         self.settle().await?;
 
-        self.heading("In Omneo: Ada reaches gold and is renamed, and Grace joins in a store");
+        self.heading("In Omneo: Ada reaches gold and is renamed, and Grace joins in a store")?;
         let profile = self.profile_of(ada)?;
         let omneo_edit = |result: Result<(), Value>| result.map_err(|errors| anyhow::anyhow!("{errors}"));
         omneo_edit(omneo.set_tags(&profile, &["vip", "gold"]))?;
@@ -109,19 +110,19 @@ impl Day {
             .map_err(|errors| anyhow::anyhow!("{errors}"))?;
         self.settle().await?;
 
-        self.heading("Omneo is out of order for a while, and Ada changes her address meanwhile");
+        self.heading("Omneo is out of order for a while, and Ada changes her address meanwhile")?;
         omneo.faults().add(Rule::any().times(4), Fault::Status(503));
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         edited(shopify.update_customer(ada, json!({"email": "ada@analytical.dev", "first_name": "Augusta Ada"})))?;
         self.settle().await?;
 
-        self.heading("Something arrives that no rule is about");
+        self.heading("Something arrives that no rule is about")?;
         shopify.send("carts/update", json!({"id": "c1-7a2165f9"}));
         self.settle().await
     }
 
-    fn heading(&self, text: &str) {
-        println!("\n{}", self.paint.bold(text));
+    fn heading(&self, text: &str) -> anyhow::Result<()> {
+        outln!("\n{}", self.paint.bold(text))
     }
 
     /// Waits until everything is over, and prints the events since the last time.
@@ -129,7 +130,7 @@ impl Day {
         self.playground.settle().await?;
         let filter = Filter { after: Some(self.shown), limit: usize::MAX, ..Filter::default() };
         for event in self.playground.server.journal.read(|reader| reader.events(&filter))? {
-            println!("{}", events::line(&(&event).into(), self.paint));
+            outln!("{}", events::line(&(&event).into(), self.paint))?;
             self.note(&event);
         }
         Ok(())
@@ -155,11 +156,11 @@ impl Day {
         let events = self.playground.events()?.len();
         let calls = self.playground.shopify.requests().len() + self.playground.omneo.requests().len();
         if differences.is_empty() && self.dead_letters.is_empty() {
-            println!("\n{} {events} events, {calls} requests", self.paint.green("Both sides agree."));
+            outln!("\n{} {events} events, {calls} requests", self.paint.green("Both sides agree."))?;
             return Ok(());
         }
         for problem in differences.iter().chain(&self.dead_letters) {
-            println!("{} {problem}", self.paint.red("✗"));
+            outln!("{} {problem}", self.paint.red("✗"))?;
         }
         bail!("the two sides do not agree in the end")
     }

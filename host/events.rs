@@ -12,21 +12,39 @@ pub use view::{Attempt, Call, Event, EventInFull, Run};
 
 /// Characters of a JSON text that are shown before it is cut.
 const TEXT_CHARS_MAX: usize = 2_000;
+/// Characters that a list leaves for the name of a tenant; a longer one moves its line.
+const TENANT_CHARS: usize = 10;
+
+/// What stands above a list of events. Times are in UTC, as the journal keeps them.
+pub fn head(paint: Paint) -> String {
+    let columns = format!(
+        "{:>5} {:<19} {:<TENANT_CHARS$} {:<26} {:<24} {:<8} {:<7} {}",
+        "event", "received (UTC)", "tenant", "topic", "about", "outcome", "calls", "reason"
+    );
+    format!("{}\n", paint.dim(columns))
+}
 
 /// A line an event, in order of arrival.
 pub fn list(events: &[Event], paint: Paint) -> String {
-    let mut text = String::new();
-    for event in events {
-        let _ = writeln!(text, "{}", line(event, paint));
-    }
     if events.is_empty() {
-        text.push_str("no events\n");
+        return "no events\n".to_owned();
     }
-    text
+    let lines = events.iter().map(|event| format!("{}\n", dated(event, paint)));
+    head(paint) + &lines.collect::<String>()
+}
+
+/// A line of a list that may span days.
+pub fn dated(event: &Event, paint: Paint) -> String {
+    let moment = |at: Millis| format!("{} {}", clock::date(at), clock::time_of_day(at));
+    with_time(event, &at(&event.received_at, moment), TENANT_CHARS, paint)
 }
 
 /// `    7 09:41:03 acme  customers/update  shopify/customer/7064  done  2 calls  to Omneo: first name`
 pub fn line(event: &Event, paint: Paint) -> String {
+    with_time(event, &at(&event.received_at, clock::time_of_day), 0, paint)
+}
+
+fn with_time(event: &Event, time: &str, width: usize, paint: Paint) -> String {
     let outcome = event.outcome.as_deref();
     let calls = match event.calls {
         0 => "       ".to_owned(),
@@ -34,9 +52,9 @@ pub fn line(event: &Event, paint: Paint) -> String {
         n => format!("{n:>2} calls"),
     };
     format!(
-        "{:>5} {} {} {:<26} {} {} {} {}",
+        "{:>5} {} {:<width$} {:<26} {} {} {} {}",
         event.id,
-        paint.dim(at(&event.received_at, clock::time_of_day)),
+        paint.dim(time),
         harmless(&event.tenant),
         harmless(&event.topic),
         paint.dim(format!("{:<24}", short(event.names.first().map_or("", String::as_str)))),

@@ -9,12 +9,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::prometheus_text;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::version;
 
 /// Tenants with series of their own: of counters those that came first, so that none of them ever goes back; of gauges those
 /// that need attention most.
@@ -24,6 +28,48 @@ const OTHERS: &str = "(others)";
 /// Upper ends of buckets: seconds of an ask, and units of fuel.
 const SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
 const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+
+/// The labels of counters that are there from the start, so that a rate over them sees the first count too.
+pub const REFUSALS: [&str; 8] = [
+    "malformed",
+    "bad signature",
+    "unknown address",
+    "not a POST",
+    "too long",
+    "too many",
+    "tenant's journal full",
+    "journal",
+];
+const SWAPS: [&str; 4] = ["configured", "activated", "rolled back", "failing"];
+const TARGETS: [&str; 2] = ["shopify", "omneo"];
+/// How a call ends without an answer. A status is a label once it has come.
+const UNANSWERED: [&str; 2] = ["unknown", "given up"];
+
+/// In which words counters are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    OpenMetrics,
+    /// The older text format of Prometheus, 0.0.4.
+    Classic,
+}
+
+impl Format {
+    /// What an `accept` header asks for. Classic only if it is asked for and OpenMetrics is not.
+    pub fn accepted(accept: &str) -> Self {
+        let names = |kind: &str| accept.split(',').any(|one| one.trim().starts_with(kind));
+        match names("text/plain") && !names("application/openmetrics-text") {
+            true => Self::Classic,
+            false => Self::OpenMetrics,
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => prometheus_text::CONTENT_TYPE,
+        }
+    }
+}
 
 /// Counters since the start. Cloned, they are the same.
 #[derive(Clone)]
@@ -148,7 +194,7 @@ struct Side {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self {
+        let metrics = Self {
             tenants: Arc::default(),
             refused: Family::default(),
             attempts: Family::default(),
@@ -161,7 +207,21 @@ impl Default for Metrics {
             cut: Family::default(),
             ask_seconds: Histogram::new(SECONDS),
             ask_fuel: Histogram::new(FUEL),
+        };
+        for cause in REFUSALS {
+            drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
         }
+        for cause in SWAPS {
+            drop(metrics.swaps.get_or_create(&Cause { cause: cause.into() }));
+        }
+        for target in TARGETS {
+            drop(metrics.retries.get_or_create(&Target { target: target.into() }));
+            drop(metrics.throttles.get_or_create(&Target { target: target.into() }));
+            for outcome in UNANSWERED {
+                drop(metrics.calls.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }));
+            }
+        }
+        metrics
     }
 }
 
@@ -245,9 +305,19 @@ impl Metrics {
         }
     }
 
-    /// Everything in the OpenMetrics text format.
-    pub fn text(&self, now: &Now) -> String {
+    /// Everything, as text.
+    pub fn text(&self, now: &Now, format: Format) -> String {
         let mut registry = Registry::with_prefix("tandem");
+        let build = vec![("version", version::VERSION), ("commit", version::commit())];
+        match format {
+            Format::OpenMetrics => registry.register("build", "Which program this is", Info::new(build)),
+            // The older format has no such kind: a gauge that is 1 says the same.
+            Format::Classic => {
+                let family = Family::<Vec<(&str, &str)>, Gauge>::default();
+                family.get_or_create(&build).set(1);
+                registry.register("build_info", "Which program this is", family);
+            }
+        }
         self.register_counters(&mut registry);
         register_tenants(&mut registry, &now.tenants);
         let gauge = |value: u64| {
@@ -261,7 +331,10 @@ impl Metrics {
         registry.register_with_unit("journal", "Size of the journal", Unit::Bytes, gauge(now.journal_bytes));
         let mut text = String::new();
         // Writing to a text cannot fail.
-        let _ = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
+        let _ = match format {
+            Format::OpenMetrics => encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text)),
+            Format::Classic => prometheus_text::encode(&mut text, &registry),
+        };
         text
     }
 
@@ -362,7 +435,8 @@ mod tests {
         metrics.cut("webhooks", "silent");
         metrics.asked(0.002, 70_000);
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
-        let text = metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 });
+        let text =
+            metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 }, Format::OpenMetrics);
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
             "tandem_webhooks_refused_total{cause=\"bad signature\"} 1",
@@ -404,7 +478,7 @@ mod tests {
             metrics.ended(&tenant, "done");
         }
         let tenants = names().map(|tenant| waits(tenant, 2)).collect();
-        let text = metrics.text(&Now { tenants, ..Now::default() });
+        let text = metrics.text(&Now { tenants, ..Now::default() }, Format::OpenMetrics);
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         for name in ["webhooks_accepted_total", "events_ended_total", "events_waiting", "dead_letters", "target_paused"]
         {
@@ -417,6 +491,58 @@ mod tests {
             "tandem_events_waiting_oldest_seconds{tenant=\"(others)\"} 1.5",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn counters_are_there_before_they_count() {
+        let text = Metrics::default().text(&Now::default(), Format::OpenMetrics);
+        for line in [
+            "tandem_webhooks_refused_total{cause=\"bad signature\"} 0",
+            "tandem_swaps_total{cause=\"failing\"} 0",
+            "tandem_retries_total{target=\"omneo\"} 0",
+            "tandem_throttles_total{target=\"shopify\"} 0",
+            "tandem_calls_total{target=\"omneo\",outcome=\"given up\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        let build = text.lines().find(|line| line.starts_with("tandem_build_info{")).unwrap();
+        assert!(build.contains(&format!("version=\"{}\"", version::VERSION)) && build.contains("commit="), "{build}");
+    }
+
+    #[test]
+    fn the_labels_that_are_there_from_the_start_are_those_that_are_used() {
+        for status in 400..600 {
+            let cause = crate::webhook::cause(axum::http::StatusCode::from_u16(status).unwrap());
+            assert!(REFUSALS.contains(&cause), "{cause}");
+        }
+        use crate::journal::Cause;
+        for cause in [Cause::Configured, Cause::Activated, Cause::RolledBack, Cause::Failing] {
+            assert!(SWAPS.contains(&cause.name()), "{}", cause.name());
+        }
+    }
+
+    #[test]
+    fn the_older_format_is_given_to_who_asks_for_it_alone() {
+        for (accept, format) in [
+            ("", Format::OpenMetrics),
+            ("*/*", Format::OpenMetrics),
+            ("text/plain", Format::Classic),
+            ("text/plain;version=0.0.4;q=0.5, */*;q=0.1", Format::Classic),
+            ("application/openmetrics-text;version=1.0.0, text/plain;version=0.0.4;q=0.3", Format::OpenMetrics),
+        ] {
+            assert_eq!(Format::accepted(accept), format, "{accept}");
+        }
+        let metrics = Metrics::default();
+        metrics.accepted("acme", "shopify");
+        let text = metrics.text(&Now::default(), Format::Classic);
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+        for line in [
+            "# TYPE tandem_webhooks_accepted_total counter",
+            "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
+            "# TYPE tandem_build_info gauge",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
     }
 }

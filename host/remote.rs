@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, SERVER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::paint::harmless;
+use crate::problem::{Kind, MEDIA_TYPE, Problem};
 
 /// Longest answer that is read: an event may hold many payloads.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -52,11 +52,6 @@ pub struct Answer {
     pub text: String,
     /// What the host says it is: `tandem/0.1.0`.
     server: String,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    detail: String,
 }
 
 impl Remote {
@@ -115,7 +110,7 @@ impl Remote {
         if status.is_success() {
             return Ok(Answer { text, server });
         }
-        let problem = kind.starts_with("application/problem+json");
+        let problem = kind.starts_with(MEDIA_TYPE);
         let problem = problem.then(|| serde_json::from_str::<Problem>(&text).ok()).flatten();
         Err(self.refused(operation, status, problem, &text, &server))
     }
@@ -198,25 +193,23 @@ impl Remote {
         let Operation { method, path, .. } = operation;
         let other = || other_version(server);
         let detail = harmless(problem.as_ref().map_or(text.trim(), |problem| &problem.detail));
-        match status {
-            StatusCode::UNAUTHORIZED if self.token.is_none() => anyhow!(
+        // Whoever stands between may answer without a problem; then the status says as much.
+        let kind = problem.as_ref().map(|problem| problem.kind);
+        match kind.unwrap_or_else(|| Kind::of_status(status.as_u16())) {
+            Kind::NoToken | Kind::UnknownToken if self.token.is_none() => anyhow!(
                 "`{address}` wants a token\nhint: put it into `TANDEM_TOKEN`, or into a file that `--token-file` names; `tandem token create NAME`, beside the journal, makes one"
             ),
-            StatusCode::UNAUTHORIZED => anyhow!(
+            Kind::NoToken | Kind::UnknownToken => anyhow!(
                 "`{address}` does not take this token: it is not known there, or was revoked\nhint: `tandem token list`, beside the journal, shows those in force"
             ),
-            StatusCode::FORBIDDEN => anyhow!("{detail}\nhint: `TANDEM_TOKEN` or `--token-file` gives another token"),
-            StatusCode::NOT_FOUND if detail.starts_with("there is nothing here") => {
+            Kind::OperatorsOnly => anyhow!("{detail}\nhint: `TANDEM_TOKEN` or `--token-file` gives another token"),
+            Kind::NoAddress | Kind::NoMethod => {
                 anyhow!("`{address}` does not know `{method} {path}`\nhint: {}", other())
             }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                anyhow!("`{address}` does not know `{method} {path}`\nhint: {}", other())
-            }
-            StatusCode::NOT_FOUND if detail.starts_with("there is no tenant") => {
+            Kind::NoTenant if problem.is_some() => {
                 anyhow!("{detail}, or the token is not for it\nhint: `tandem tenants` lists those that it is for")
             }
-            StatusCode::PAYLOAD_TOO_LARGE => anyhow!("the file is longer than `{address}` takes\nhint: {detail}"),
-            // What is refused by the framework and not by a verb: a body that is not as this host knows it.
+            Kind::TooLong => anyhow!("the file is longer than `{address}` takes\nhint: {detail}"),
             _ if problem.is_none() && status.is_client_error() => {
                 anyhow!("`{address}` answers {}: {detail}\nhint: {}", status.as_u16(), other())
             }

@@ -182,8 +182,8 @@ async fn seen(metrics: Metrics, request: Request, next: Next) -> Response {
     response
 }
 
-/// What a status means here.
-fn cause(status: StatusCode) -> &'static str {
+/// What a status means here: one of [`crate::metrics::REFUSALS`].
+pub(crate) fn cause(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "malformed",
         StatusCode::UNAUTHORIZED => "bad signature",

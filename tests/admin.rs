@@ -238,6 +238,160 @@ async fn the_document_is_served_and_names_every_verb_once() {
     desk.host.stop().await;
 }
 
+/// Operations of the document, each with its method and path.
+fn operations(document: &Value) -> Vec<(String, Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let named = |(path, verbs): (&String, &Value)| -> Vec<(String, Value)> {
+        let verbs = verbs.as_object().unwrap().iter();
+        verbs.map(|(method, verb)| (format!("{} {path}", method.to_uppercase()), verb.clone())).collect()
+    };
+    paths.flat_map(named).collect()
+}
+
+#[test]
+fn the_document_is_whole() {
+    let document: Value = serde_json::from_str(&tandem::admin::document()).unwrap();
+    // Every reference leads somewhere, and every schema is one.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = vec![];
+    references(&document, &mut found);
+    for reference in found {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(jsonschema::meta::is_valid(schema), "the schema {name} is none: {schema}");
+    }
+    for (operation, verb) in operations(&document) {
+        let path = operation.split(' ').nth(1).unwrap();
+        let in_path: Vec<_> = path.split(['{', '}']).skip(1).step_by(2).collect();
+        let parameters = verb["parameters"].as_array().cloned().unwrap_or_default();
+        for name in in_path {
+            let is_there =
+                parameters.iter().any(|one| one["name"] == name && one["in"] == "path" && one["required"] == true);
+            assert!(is_there, "{operation} does not describe `{name}`");
+        }
+        let responses = verb["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{operation}");
+        for (status, response) in responses {
+            let description = response["description"].as_str().unwrap_or_default();
+            assert!(!description.is_empty(), "{operation} says nothing of {status}");
+            let kinds: Vec<_> = response["content"].as_object().into_iter().flat_map(|kinds| kinds.keys()).collect();
+            assert_eq!(
+                kinds == ["application/problem+json"],
+                !status.starts_with('2'),
+                "{operation} {status}: {kinds:?}"
+            );
+        }
+        let has_body = verb["requestBody"]["content"]["application/json"].is_object();
+        for status in ["400", "413", "415", "422"] {
+            assert!(!has_body || responses.contains_key(status), "{operation} does not tell of {status}");
+        }
+        let is_open = ["/health", "/ready", "/v1/openapi.json"].contains(&path);
+        assert_eq!(responses.contains_key("401"), !is_open, "{operation}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_request_are_in_the_document() {
+    let document: Value = serde_json::from_str(&tandem::admin::document()).unwrap();
+    for (schema, property, limit, value) in [
+        ("PauseWanted", "why", "maxLength", 500),
+        ("DiscardWanted", "why", "minLength", 1),
+        ("SecretWanted", "overlap_hours", "maximum", 2160),
+        ("ActivationWanted", "rollback_on_failures", "maximum", 64),
+        ("Quota", "keep_days", "minimum", 7),
+        ("Cases", "cases", "maxProperties", 500),
+        ("ReplayWanted", "events", "maxItems", 10_000),
+    ] {
+        assert_eq!(
+            document["components"]["schemas"][schema]["properties"][property][limit], value,
+            "{schema}.{property}"
+        );
+    }
+    let (_, events) = operations(&document).into_iter().find(|(name, _)| name.ends_with("{tenant}/events")).unwrap();
+    let limit = events["parameters"].as_array().unwrap().iter().find(|parameter| parameter["name"] == "limit").unwrap();
+    assert_eq!(limit["schema"]["maximum"], 1000);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_a_problem_of_its_type() {
+    let desk = Desk::open().await;
+    let operator = desk.token("ops", None).await;
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let retry = "/v1/tenants/acme/dead-letters/retry";
+    let pause = "/v1/tenants/acme/targets/omneo/pause";
+    for (method, path, kind, body, status, problem) in [
+        (&get, "/v1/tenants/acme/events?limit=many", "", "", 400, "bad-request"),
+        (&get, "/v1/tenants/acme/events/seventeen", "", "", 400, "bad-request"),
+        (&get, "/v1/events/seventeen", "", "", 400, "bad-request"),
+        (&get, "/v1/audit?limit=-1", "", "", 400, "bad-request"),
+        (&get, "/v1/tenants/acme/events?limt=3", "", "", 400, "bad-request"),
+        (&post, retry, "application/json", "{", 400, "bad-request"),
+        (&post, retry, "text/plain", "{}", 415, "media-type"),
+        (&post, retry, "", "{}", 415, "media-type"),
+        (&post, retry, "application/json", "{\"evnt\": 1}", 422, "unfit"),
+        (&post, pause, "application/json", "{\"why\": 7}", 422, "unfit"),
+        (&post, pause, "application/json", "{\"why\": \"\"}", 400, "bad-request"),
+        (&put, "/v1/tenants/acme/cases", "application/json", "[]", 422, "unfit"),
+        (&post, "/v1/tenants/acme/versions", "application/toml", "\u{0}", 422, "unfit"),
+        (&get, "/v1/tenants/nobody", "", "", 404, "no-tenant"),
+        (&get, "/v1/nothing", "", "", 404, "no-address"),
+        (&get, "/v1/tenants/acme/events/999", "", "", 404, "not-found"),
+    ] {
+        let url = format!("http://{}{path}", desk.host.server.admin.unwrap());
+        let mut request = desk.client.request(method.clone(), url).bearer_auth(&operator).body(body);
+        if !kind.is_empty() {
+            request = request.header("content-type", kind);
+        }
+        let answer = request.send().await.unwrap();
+        let (found, kind) = (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap().to_owned());
+        let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!((found, kind.as_str()), (status, "application/problem+json"), "{path} {body}: {said}");
+        let expected = json!(format!("urn:tandem:problem:{problem}"));
+        assert_eq!((&said["type"], &said["status"]), (&expected, &json!(status)), "{path} {body}: {said}");
+        desk.check(method, path, status, &kind, &said);
+    }
+    let long = vec![b' '; 17 << 20];
+    let url = format!("http://{}{retry}", desk.host.server.admin.unwrap());
+    let request = desk.client.post(url).bearer_auth(&operator).header("content-type", "application/json");
+    let answer = request.body(long).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(said["type"], "urn:tandem:problem:too-long");
+    let anybody =
+        desk.client.get(format!("http://{}/v1/tenants", desk.host.server.admin.unwrap())).send().await.unwrap();
+    assert_eq!((anybody.status().as_u16(), anybody.headers()["www-authenticate"].to_str().unwrap()), (401, "Bearer"));
+    desk.host.stop().await;
+}
+
+#[tokio::test]
+async fn prometheus_is_answered_in_the_format_that_it_asks_for() {
+    let desk = Desk::open().await;
+    let operator = desk.token("ops", None).await;
+    let url = format!("http://{}/metrics", desk.host.server.admin.unwrap());
+    for (accept, kind, last) in [
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8", None),
+        ("*/*", "application/openmetrics-text; version=1.0.0; charset=utf-8", Some("# EOF")),
+    ] {
+        let answer = desk.client.get(&url).bearer_auth(&operator).header("accept", accept).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], kind);
+        let text = answer.text().await.unwrap();
+        assert_eq!(text.lines().last().filter(|line| line.starts_with("# EOF")), last, "{accept}");
+        assert!(text.lines().any(|line| line.starts_with("tandem_build_info{")), "{text}");
+    }
+    desk.host.stop().await;
+}
+
 #[tokio::test]
 async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     let desk = Desk::open().await;

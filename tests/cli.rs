@@ -95,12 +95,13 @@ fn component() -> &'static [u8] {
 fn without_arguments_it_says_what_there_is() {
     let said = Folder::new().tandem("");
     assert_eq!((said.status, &*said.stdout), (2, ""));
-    let (about, rest) = said.stderr.split_once("\n\nUsage: tandem [OPTIONS] <COMMAND>\n\nCommands:\n").unwrap();
+    let (about, rest) = said.stderr.split_once("\n\nUsage: tandem [OPTIONS] <COMMAND>\n\nWrite rules:\n").unwrap();
     assert_eq!(about, "Keeps Shopify and Omneo CX in step, with each tenant's rules in a WebAssembly component");
-    let commands: Vec<_> = rest.lines().map_while(|line| line.split_whitespace().next()).collect();
-    for command in ["serve", "demo", "build", "inspect", "events"] {
+    let commands: Vec<_> = rest.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    for command in ["serve", "demo", "build", "inspect", "events", "deploy", "hold", "--host"] {
         assert!(commands.contains(&command), "{commands:?}");
     }
+    assert!(rest.contains("\n\nRun a host:\n") && rest.contains("\n\nOptions:\n"), "{rest}");
 }
 
 #[test]
@@ -117,8 +118,8 @@ fn wrong_arguments_are_named() {
     assert_eq!(
         folder.tandem("build"),
         wrong_arguments(
-            "error: the following required arguments were not provided:\n  --output <OUTPUT>\n  <RULES>\n\n\
-             Usage: tandem build --output <OUTPUT> <RULES>\n\n\
+            "error: the following required arguments were not provided:\n  <RULES>\n\n\
+             Usage: tandem build <RULES>\n\n\
              For more information, try '--help'.\n"
         )
     );
@@ -133,7 +134,7 @@ fn wrong_arguments_are_named() {
 
 #[test]
 fn it_knows_its_version() {
-    assert_eq!(Folder::new().tandem("--version"), prints(concat!("tandem ", env!("CARGO_PKG_VERSION"), "\n")));
+    assert_eq!(Folder::new().tandem("--version"), prints(&format!("tandem {}\n", tandem::version::TEXT)));
 }
 
 #[test]
@@ -168,28 +169,35 @@ rules = "acme.toml"
 shopify = { token = "t", webhook_secrets = ["s"] }
 omneo = { url = "https://api.zeta.getomneo.com/api/v3", token = "t", webhook_secrets = ["o"] }
 "#;
+    let said = Folder::new().with("tandem.toml", config).tandem("serve");
+    let shown: Vec<_> = said
+        .stderr
+        .lines()
+        .filter(|line| ["error: ", " --> ", "  -->"].iter().any(|head| line.starts_with(head)))
+        .collect();
     assert_eq!(
-        Folder::new().with("tandem.toml", config).tandem("serve"),
-        fails(
-            "error: tandem.toml:4: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 3: a read after it could overtake the write it asks about
-hint: make quiet_ms at least as long as timeout_ms
-
-error: tandem.toml:7: `rules` contradicts `component` in line 8: a tenant has one of them
-hint: remove one
-
-error: tandem.toml:9: the environment variable `TANDEM_NO_SUCH_VARIABLE` is not set
-hint: set it, or write the secret itself
-
-error: tandem.toml:10: `http://api.acme.getomneo.com/api/v3` is not https
-hint: use https, or allow this address by name: `[network] allow = [\"api.acme.getomneo.com:80\"]`
-
-error: tandem.toml:10: no webhook of omneo could be verified
-hint: give `webhook_secrets` at least one secret
-
-error: tandem.toml:12: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 6
-hint: a shop belongs to one tenant
-"
-        )
+        shown,
+        [
+            "error: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 3: a read after it could overtake the write it asks about",
+            " --> tandem.toml:4:12",
+            "error: `rules` contradicts `component` in line 8: a tenant has one of them",
+            " --> tandem.toml:7:9",
+            "error: the environment variable `TANDEM_NO_SUCH_VARIABLE` is not set",
+            " --> tandem.toml:9:21",
+            "error: `http://api.acme.getomneo.com/api/v3` is not https",
+            "  --> tandem.toml:10:17",
+            "error: no webhook of omneo could be verified",
+            "  --> tandem.toml:10:86",
+            "error: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 6",
+            "  --> tandem.toml:12:8",
+        ]
+    );
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""));
+    assert!(
+        said.stderr
+            .contains("\n4 | quiet_ms = 10\n  |            ^^\nhint: make quiet_ms at least as long as timeout_ms\n"),
+        "{}",
+        said.stderr
     );
 }
 
@@ -217,7 +225,7 @@ fn set_up_says_what_it_lacks_before_it_asks_anybody() {
     assert_eq!(
         Folder::new().with("tandem.toml", &public).tandem("serve"),
         fails(
-            "error: tandem.toml:1: `public_url = \"tandem\"` is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`\n"
+            "error: `public_url = \"tandem\"` is no address that Shopify sends webhooks to\n --> tandem.toml:1:14\n  |\n1 | public_url = \"******\"\n  |              ^^^^^^^^\nhint: write where a proxy with TLS listens: `https://tandem.example.org`\n"
         )
     );
 }
@@ -227,12 +235,14 @@ fn an_unknown_key_of_the_configuration_is_named() {
     assert_eq!(
         Folder::new().with("tandem.toml", "\nlisen = \"127.0.0.1:0\"\n").tandem("serve"),
         fails(
-            "error: tandem.toml:2: unknown field `lisen`, expected one of `listen`, `journal`, `body_bytes_max`, `public_url`, `network`, `admin`, `secrets`, `delivery`, `tenants`\n"
+            "error: unknown key `lisen`\n --> tandem.toml:2:1\n  |\n2 | lisen = \"***********\"\n  | ^^^^^\nhint: did you mean `listen`?\n"
         )
     );
     assert_eq!(
         Folder::new().with("tandem.toml", "listen = [").tandem("serve"),
-        fails("error: tandem.toml:1: unclosed array, expected `]`\n")
+        fails(
+            "error: unclosed array, expected `]`\n --> tandem.toml:1:10\n  |\n1 | listen = [\n  |          ^\nhint: write `]`, where it ends\n"
+        )
     );
 }
 
@@ -362,13 +372,26 @@ fn a_journal_that_is_not_there_is_named() {
 async fn events_are_listed_and_shown_in_plain_text() {
     let folder = Folder::new();
     journal(&folder).await;
-    let waiting = "    1 03:04:06 acme customers/update                                    waiting          \n";
-    let failed = "    2 03:04:06 acme orders/paid                                         failed           the rules panicked\u{fffd}[31m\n";
-    assert_eq!(folder.tandem("events --journal tandem.db"), prints(&format!("{waiting}{failed}")));
-    for filter in ["--outcome dead", "--outcome failed", "--topic orders/paid", "--limit 1"] {
-        assert_eq!(folder.tandem(&format!("events --journal tandem.db {filter}")), prints(failed), "{filter}");
+    let head =
+        "event received (UTC)      tenant, topic              about                    outcome     calls reason\n";
+    let waiting =
+        "    1 2026-01-02 03:04:06 acme customers/update                                    waiting          \n";
+    let failed = "    2 2026-01-02 03:04:06 acme orders/paid                                         failed           the rules panicked\u{fffd}[31m\n";
+    assert_eq!(folder.tandem("events --journal tandem.db"), prints(&format!("{head}{waiting}{failed}")));
+    let failed = format!("{head}{failed}");
+    for filter in ["--outcome dead", "--outcome failed", "--topic orders/paid"] {
+        assert_eq!(folder.tandem(&format!("events --journal tandem.db {filter}")), prints(&failed), "{filter}");
     }
-    assert_eq!(folder.tandem("events --journal tandem.db --outcome waiting"), prints(waiting));
+    let page = folder.tandem("events --journal tandem.db --limit 1");
+    let more = "the newest 1 are shown: `--before 2` shows the page before, `--limit` more of them\n";
+    assert_eq!(page, Said { stderr: more.into(), ..prints(&failed) });
+    let waiting = format!("{head}{waiting}");
+    for filter in ["--outcome waiting", "--before 2", "--until 2026-01-02T03:04:06.002Z"] {
+        assert_eq!(folder.tandem(&format!("events --journal tandem.db {filter}")), prints(&waiting), "{filter}");
+    }
+    for filter in ["--since 2026-01-03", "--about customer/1"] {
+        assert_eq!(folder.tandem(&format!("events --journal tandem.db {filter}")), prints("no events\n"), "{filter}");
+    }
     assert_eq!(folder.tandem("events --journal tandem.db --tenant zeta"), prints("no events\n"));
     let said = folder.tandem("events 2 --journal tandem.db");
     assert_eq!((said.status, &*said.stderr), (0, ""));

@@ -351,11 +351,16 @@ async fn a_version_is_deployed_proved_activated_and_rolled_back() {
     let bad = desk.file("bad.wasm", &component("traps = true\n").await);
     let said = desk.acme(&format!("deploy acme {bad} --activate")).await;
     assert!(said.status == 1 && said.stdout.contains("is new\n") && said.stdout.contains("1  failed"), "{said:?}");
-    assert!(said.stderr.contains("is kept, and not active: 1 of 1 events fail that did not\nhint: "), "{said:?}");
+    assert!(
+        said.stderr.contains("is kept, and not active: 1 of 1 recorded events speak against it\nhint: "),
+        "{said:?}"
+    );
 
     let said = desk.acme(&format!("deploy acme {good} --require none --activate")).await;
     let (first, second) = said.stdout.split_once('\n').unwrap();
     assert!(first.ends_with("is new") && second.starts_with("acme runs "), "{said:?}");
+    let noted = desk.acme(&format!("deploy acme {good} --require none --note winter")).await;
+    assert!(noted.status == 0 && desk.acme("versions acme").await.stdout.contains("  winter\n"), "{noted:?}");
     let event = desk.sent("acme", "say", 2).await;
     let active = desk.host.row(event).version.unwrap();
     let listed = desk.acme("versions acme").await;
@@ -489,7 +494,7 @@ async fn what_is_no_host_or_another_version_is_told_apart() {
     assert!(moved.starts_with(to), "{moved}");
     let proxy = asked("502 x\r\nserver: nginx", "bad gateway").await;
     assert!(proxy.starts_with("error: `[HOST]` answers 502, and not as the admin API"), "{proxy}");
-    let nothing = r#"{"detail": "there is nothing here; see /v1/openapi.json"}"#;
+    let nothing = r#"{"type": "urn:tandem:problem:no-address", "detail": "whatever it says"}"#;
     let unknown = asked(&format!("404 x\r\n{PROBLEM}"), nothing).await;
     assert_eq!(unknown, format!("error: `[HOST]` does not know `GET /v1/tenants`\n{version}"));
     let other = asked(&format!("200 x\r\n{OTHER}"), r#"[{"name": "a"}]"#).await;
@@ -516,4 +521,59 @@ async fn nothing_is_sent_that_should_not_be() {
         .fails(2, "`--host` contradicts `--journal`: either asks, or reads\nhint: leave one of them out");
     // There is no way to give the token where others of the machine could read it.
     assert_eq!(tandem("", "", &["--token", "tandem_00", "tenants"]).await.status, 2);
+}
+
+/// A command whose reader has gone away: standard output is a pipe that nobody reads.
+fn unread(address: &str, token: &str, arguments: &str, folder: &std::path::Path) -> (i32, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(arguments.split(' ')).current_dir(folder).env("TANDEM_HOST", address).env("TANDEM_TOKEN", token);
+    let child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_nobody_reads_ends_without_a_word() {
+    let desk = Desk::open().await;
+    desk.sent("acme", "broken", 1).await;
+    let component = desk.file("acme.wasm", host::hostile_component());
+    let journal = desk.host.journal.display().to_string();
+    let on_journal = format!("--journal {journal}");
+    let table = [
+        "status".to_owned(),
+        "tenants".to_owned(),
+        "tenants --json".to_owned(),
+        "tenant show acme".to_owned(),
+        "events --tenant acme".to_owned(),
+        "events 1".to_owned(),
+        format!("events {on_journal}"),
+        "dead acme".to_owned(),
+        "retry acme 1 --dry-run".to_owned(),
+        "targets acme".to_owned(),
+        "pause acme omneo --why a-test".to_owned(),
+        "resume acme omneo".to_owned(),
+        "directions acme".to_owned(),
+        "run acme shopify --why a-test".to_owned(),
+        "versions acme".to_owned(),
+        "cases list acme".to_owned(),
+        "audit".to_owned(),
+        "metrics".to_owned(),
+        "openapi".to_owned(),
+        "top".to_owned(),
+        format!("token list {on_journal}"),
+        format!("token create one {on_journal}"),
+        format!("inspect {component}"),
+        format!("build --base {component} --explain"),
+        "new a-plugin --lang js".to_owned(),
+    ];
+    for line in table {
+        let (address, operator, folder) = (desk.address.clone(), desk.operator.clone(), desk.folder.path().to_owned());
+        // What asks no host must not be told of one.
+        let ran = line.clone();
+        let ran = tokio::task::spawn_blocking(move || unread(&address, &operator, &ran, &folder)).await.unwrap();
+        assert_eq!(ran, (141, String::new()), "tandem {line}");
+    }
+    desk.host.stop().await;
 }

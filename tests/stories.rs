@@ -481,3 +481,56 @@ mod interleavings {
         town.stop().await;
     }
 }
+
+/// Ann gives an address up, Bob signs up with it and buys: nothing of his reaches her profile, and once it is free he has
+/// one of his own, with what he bought before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_over_an_address_takes_over_nobodys_profile() {
+    let town = Town::new().await;
+    let (ann, anns) = town.ada().await;
+    // Ann's new address is another member's in Omneo, so that her profile keeps the old one.
+    let other =
+        json!({"email": "taken@lovelace.dev", "first_name": "Mary", "last_name": "Sue", "profile_type": "incomplete"});
+    town.playground.omneo.create_profile(other).unwrap();
+    town.playground.shopify.update_customer(ann, json!({"email": "taken@lovelace.dev"})).unwrap();
+    town.settle().await;
+    assert_eq!(town.profile(&anns)["email"], json!("ada@lovelace.dev"));
+    town.clock.advance(60_000);
+
+    let fields = json!({"first_name": "Bob", "last_name": "Byron", "email": "ada@lovelace.dev"});
+    let bob = town.playground.shopify.create_customer(fields).unwrap();
+    town.settle().await;
+    town.playground.shopify.send_order("orders/paid", order(5026, Some(bob), "paid"));
+    town.settle().await;
+    let sales = town.playground.omneo.transactions();
+    assert_eq!((sales.len(), &sales[0]["profile_id"]), (1, &Value::Null), "{sales:?}");
+    let of_ann = |town: &Town| {
+        let profile = town.profile(&anns);
+        let identities: Vec<_> =
+            profile["identities"].as_array().unwrap().iter().map(|one| one["identifier"].clone()).collect();
+        (profile["first_name"].clone(), identities)
+    };
+    assert_eq!(of_ann(&town), (json!("Ada"), vec![json!(ann.to_string())]));
+    let letters = town.dead_letters();
+    let said = format!("the customer's e-mail belongs to profile {anns}, which is customer {ann}'s");
+    assert_eq!(letters, [said]);
+
+    // Ann's profile frees the address; Bob's next event is about no order.
+    town.clock.advance(60_000);
+    town.playground.omneo.update_profile(&anns, json!({"email": "ann@lovelace.dev"})).unwrap();
+    town.settle().await;
+    town.clock.advance(60_000);
+    town.playground.shopify.update_customer(bob, json!({"first_name": "Robert"})).unwrap();
+    town.settle().await;
+    let sale = &town.playground.omneo.transactions()[0];
+    let bobs = sale["profile_id"].as_str().expect("the sale is somebody's").to_owned();
+    assert_eq!(town.profile(&bobs)["email"], json!("ada@lovelace.dev"));
+    assert_eq!(town.profile(&bobs)["identities"][0]["identifier"], json!(bob.to_string()));
+    assert_eq!(of_ann(&town), (json!("Ada"), vec![json!(ann.to_string())]));
+    // The order's own next event has nothing to put right.
+    let transactions = town.playground.omneo.transactions().len();
+    town.playground.shopify.send_order("orders/fulfilled", order(5026, Some(bob), "paid"));
+    town.settle().await;
+    assert_eq!((town.playground.omneo.transactions().len(), town.dead_letters().len()), (transactions, 1));
+    town.stop().await;
+}

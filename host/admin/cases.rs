@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::verbs::record;
-use super::{Admin, Body, Of, Problem};
+use super::{Admin, Body, Kind, Of, Problem};
 use crate::sandbox::{Case, RULES};
 
 /// Cases of a tenant, and bytes of all their files. A case of the usual kind has a few thousand.
-const CASES_MAX: usize = 500;
+pub(super) const CASES_MAX: usize = 500;
 const BYTES_MAX: usize = 4 << 20;
 /// Rules files that cases bring along, each counted once: every proof freezes each of them into the candidate.
 const RULES_FILES_MAX: usize = 10;
@@ -27,7 +27,7 @@ pub struct Cases {
 
 /// The tenant's cases.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/cases", params(("tenant" = String, Path)),
-    responses((status = 200, body = Cases), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Cases), (status = 404)))]
 pub(super) async fn list_cases(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Result<Json<Cases>, Problem> {
     let cases = admin.read(move |reader| reader.cases(&tenant)).await?;
     Ok(Json(Cases { cases }))
@@ -35,13 +35,13 @@ pub(super) async fn list_cases(State(admin): State<Admin>, Of { tenant, .. }: Of
 
 /// Takes these cases in place of all that the tenant has. Every proof runs them from now on.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/cases", params(("tenant" = String, Path)), request_body = Cases,
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem), (status = 413), (status = 422, body = Problem)))]
+    responses((status = 204), (status = 404), (status = 413), (status = 422)))]
 pub(super) async fn replace_cases(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
     Body(Cases { cases }): Body<Cases>,
 ) -> Result<StatusCode, Problem> {
-    check(&cases).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    check(&cases).map_err(|why| Problem::new(Kind::Unfit, why))?;
     let count = cases.len();
     admin.0.journal.keep_cases(&tenant, cases).await.map_err(Problem::own)?;
     record(&admin, &who, &tenant, format!("replaced its cases by {count}")).await
@@ -49,7 +49,7 @@ pub(super) async fn replace_cases(
 
 /// Removes all cases of the tenant.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/cases", params(("tenant" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404)))]
 pub(super) async fn remove_cases(State(admin): State<Admin>, Of { who, tenant }: Of) -> Result<StatusCode, Problem> {
     admin.0.journal.keep_cases(&tenant, BTreeMap::new()).await.map_err(Problem::own)?;
     record(&admin, &who, &tenant, "removed its cases".into()).await

@@ -1,13 +1,12 @@
 //! The verbs about directions, named by the system that their events come from: run, hold or drop. Knows no SQL and no lane.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::verbs::given;
-use super::{Admin, Body, Of, Problem, TARGETS};
+use super::{Admin, Body, Kind, Of, Path, Problem, TARGETS};
 use crate::clock;
 use crate::journal::{self, Mode};
 
@@ -54,7 +53,7 @@ pub(super) struct One {
 
 /// The two directions, and whether their events run, are held, or are dropped.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/directions", operation_id = "directions", params(("tenant" = String, Path)),
-    responses((status = 200, body = Vec<Direction>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<Direction>), (status = 404)))]
 pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Direction>> {
     Ok(Json(directions(&admin, &tenant).await?))
 }
@@ -64,7 +63,7 @@ pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
 /// events are neither held nor dropped.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/directions/{source}", operation_id = "direct",
     params(("tenant" = String, Path), ("source" = String, Path)), request_body = DirectionWanted,
-    responses((status = 200, body = Direction), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Direction), (status = 400), (status = 404), (status = 422)))]
 pub(super) async fn set(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -74,7 +73,7 @@ pub(super) async fn set(
     if !TARGETS.contains(&source.as_str()) {
         let detail =
             format!("there is no direction `{source}`: there are `shopify` and `omneo`, where events come from");
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        return Err(Problem::new(Kind::NotFound, detail));
     }
     let mode = match mode {
         DirectionMode::Run => Mode::Run,

@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Admin, Body, Of, Problem};
-use crate::clock;
+use super::verbs::time;
+use super::{Admin, Body, Kind, Of, Problem};
 use crate::journal::{Chosen, Wanted};
 use crate::model::{Effect, EventId};
 use crate::repair::{Preview, Refused};
@@ -110,8 +109,8 @@ pub struct PreviewedCall {
 /// that. What is not over, redacted, or done by the host itself is left out. What may not be sent twice and was answered is
 /// not sent again.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/replay", params(("tenant" = String, Path)), request_body = ReplayWanted,
-    responses((status = 200, body = Replayed), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Replayed), (status = 400),
+        (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn replay(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -128,7 +127,7 @@ pub(super) async fn replay(
         }
         (false, _) => {
             let detail = "`dry_run` and `confirm` go with `\"send\": true`: comparing sends nothing";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+            return Err(Problem::new(Kind::BadRequest, detail));
         }
         (true, true) => {
             let (chosen, preview) = repair.preview(&tenant, wanted).await?;
@@ -141,14 +140,8 @@ pub(super) async fn replay(
 }
 
 fn wanted(asked: ReplayWanted) -> Result<Wanted, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let since = match asked.since {
-        Some(since) => match clock::parse(&since) {
-            Some(since) => Some(since),
-            None => return Err(bad(format!("`{since}` is not a time; write it as `2026-01-02T03:04:05Z`"))),
-        },
-        None => None,
-    };
+    let bad = |detail: String| Problem::new(Kind::BadRequest, detail);
+    let since = asked.since.map(|since| time(&since)).transpose()?;
     if let Some(outcome) = asked.outcome.as_ref().filter(|outcome| !OUTCOMES.contains(&outcome.as_str())) {
         return Err(bad(format!(
             "there is no outcome `{outcome}`: there are {}",
@@ -198,8 +191,8 @@ fn previewed(preview: Preview) -> ReplayPreview {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match refused {
-            Refused::TooMany | Refused::Nothing(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refused::NoVersion | Refused::Unconfirmed | Refused::Moved => StatusCode::CONFLICT,
+            Refused::TooMany | Refused::Nothing(_) => Kind::Unfit,
+            Refused::NoVersion | Refused::Unconfirmed | Refused::Moved => Kind::Conflict,
             Refused::Other(error) => return Self::own(error),
         };
         Self::new(status, refused.to_string())

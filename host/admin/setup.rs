@@ -1,19 +1,24 @@
 //! The verb that makes on both sides what a tenant's active rules need, as `tandem setup` does. Knows no step.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::verbs::record;
-use super::{Admin, Body, Of, Problem};
+use super::{Admin, Body, Kind, Of, Problem};
 use crate::config;
 use crate::setup::{self, Setup, Zone};
 
+/// How long an activation waits for both sides to say what is there.
+const LOOKED_FOR_MAX: Duration = Duration::from_secs(5);
+
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct SetUpWanted {
     /// Only say what would be done.
     #[serde(default)]
     dry_run: bool,
@@ -33,15 +38,15 @@ pub struct Step {
 
 /// Looks at what the active rules need on both sides, and makes it: metafield definitions, and a webhook for every topic. What
 /// is there already is left alone.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/setup", params(("tenant" = String, Path)), request_body = Wish,
-    responses((status = 200, body = Vec<Step>), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/setup", params(("tenant" = String, Path)), request_body = SetUpWanted,
+    responses((status = 200, body = Vec<Step>), (status = 400),
+        (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn set_up(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Wish { dry_run, address }): Body<Wish>,
+    Body(SetUpWanted { dry_run, address }): Body<SetUpWanted>,
 ) -> Result<Json<Vec<Step>>, Problem> {
-    let unfit = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+    let unfit = |detail: String| Problem::new(Kind::Unfit, detail);
     if let Some(address) = &address {
         config::check_public_url(address).map_err(|why| unfit(format!("`address` {why}")))?;
     }
@@ -50,10 +55,10 @@ pub(super) async fn set_up(
     })?;
     let (registry, name) = (admin.0.versions.registry.clone(), tenant.clone());
     let manifest = admin.read(move |_| registry.manifest(&name)).await?.ok_or_else(|| {
-        Problem::new(StatusCode::CONFLICT, format!("tenant `{tenant}` has no active version\nhint: activate one first"))
+        Problem::new(Kind::Conflict, format!("tenant `{tenant}` has no active version\nhint: activate one first"))
     })?;
     let known = admin.0.tenants.get(&tenant);
-    let known = known.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`")))?;
+    let known = known.ok_or_else(|| Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`")))?;
     let setup = Setup {
         client: &admin.0.client,
         tenant: &known,
@@ -63,18 +68,35 @@ pub(super) async fn set_up(
     };
     let mut steps = vec![];
     for step in setup::plan(&setup).await {
-        let setup::Step { side, state, what, hint, .. } = if dry_run { step } else { setup::apply(&setup, step).await };
-        let state = match state {
-            setup::State::There => "there",
-            setup::State::Create => "create",
-            setup::State::Change => "change",
-            setup::State::Missing => "missing",
-            setup::State::Note => "note",
-        };
-        steps.push(Step { side: side.to_owned(), state: state.to_owned(), what, hint });
+        steps.push(shown(if dry_run { step } else { setup::apply(&setup, step).await }));
     }
     if !dry_run {
         record(&admin, &who, &tenant, format!("set up both sides for {address}")).await?;
     }
     Ok(Json(steps))
+}
+
+/// What the active rules of a tenant need on both sides and is not there. Nothing, where a side does not say in time.
+pub(super) async fn lacks(admin: &Admin, tenant: &str) -> Vec<Step> {
+    let (registry, name) = (admin.0.versions.registry.clone(), tenant.to_owned());
+    let manifest = admin.read(move |_| registry.manifest(&name)).await;
+    let (Ok(Some(manifest)), Some(known)) = (manifest, admin.0.tenants.get(tenant)) else { return vec![] };
+    let address = admin.0.public_url.as_deref().map(|address| address.trim_end_matches('/'));
+    let zone = Zone::of_component(&manifest);
+    let setup = Setup { client: &admin.0.client, tenant: &known, manifest: &manifest, zone, address };
+    let steps = timeout(LOOKED_FOR_MAX, setup::plan(&setup)).await.unwrap_or_default();
+    let lacks =
+        |step: &setup::Step| matches!(step.state, setup::State::Create | setup::State::Change | setup::State::Missing);
+    steps.into_iter().filter(lacks).map(shown).collect()
+}
+
+fn shown(setup::Step { side, state, what, hint, .. }: setup::Step) -> Step {
+    let state = match state {
+        setup::State::There => "there",
+        setup::State::Create => "create",
+        setup::State::Change => "change",
+        setup::State::Missing => "missing",
+        setup::State::Note => "note",
+    };
+    Step { side: side.to_owned(), state: state.to_owned(), what, hint }
 }

@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 
 use super::verbs::record;
 use super::versions::known;
-use super::{Admin, Body, Of, Problem};
+use super::{Admin, Body, Kind, Of, Problem};
 use crate::clock;
 use crate::shadow::Refused;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct ShadowWanted {
     /// The digest of a version that is not active, or its first digits.
     version: String,
     /// It ends after so many events; without it, when its version is activated or somebody ends it.
@@ -38,16 +38,16 @@ pub struct Shadow {
 
 /// Has a version follow the events that come from now on, beside the live one: each that is over is run through it with
 /// what was recorded, and nothing is sent. It takes the place of the shadow that was.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/shadow", params(("tenant" = String, Path)), request_body = Wanted,
-    responses((status = 200, body = Shadow), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/shadow", params(("tenant" = String, Path)), request_body = ShadowWanted,
+    responses((status = 200, body = Shadow), (status = 400), (status = 404),
+        (status = 409), (status = 422)))]
 pub(super) async fn begin_shadow(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Wanted { version, events }): Body<Wanted>,
+    Body(ShadowWanted { version, events }): Body<ShadowWanted>,
 ) -> Result<Json<Shadow>, Problem> {
     if events == Some(0) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "a shadow of no events shows nothing"));
+        return Err(Problem::new(Kind::BadRequest, "a shadow of no events shows nothing"));
     }
     let digest = known(&admin, &tenant, &version).await?;
     admin.0.versions.shadows.begin(&tenant, &digest, events).await?;
@@ -57,18 +57,18 @@ pub(super) async fn begin_shadow(
 
 /// The tenant's shadow, or the last one that it had, and what it has found.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/shadow", params(("tenant" = String, Path)),
-    responses((status = 200, body = Shadow), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Shadow), (status = 404)))]
 pub(super) async fn show_shadow(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Result<Json<Shadow>, Problem> {
     shadow(&admin, &tenant).await
 }
 
 /// Ends the tenant's shadow; what it has found stays.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/shadow", params(("tenant" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404)))]
 pub(super) async fn end_shadow(State(admin): State<Admin>, Of { who, tenant }: Of) -> Result<StatusCode, Problem> {
     let why = format!("{} ended it", who.name);
     if !admin.0.journal.end_shadow(&tenant, &why).await.map_err(Problem::own)? {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("no shadow of tenant `{tenant}` runs")));
+        return Err(Problem::new(Kind::NotFound, format!("no shadow of tenant `{tenant}` runs")));
     }
     record(&admin, &who, &tenant, "ended its shadow".into()).await
 }
@@ -76,7 +76,7 @@ pub(super) async fn end_shadow(State(admin): State<Admin>, Of { who, tenant }: O
 async fn shadow(admin: &Admin, tenant: &str) -> Result<Json<Shadow>, Problem> {
     let of = tenant.to_owned();
     let Some((shadow, report)) = admin.read(move |reader| reader.shadow(&of)).await? else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no shadow, and had none")));
+        return Err(Problem::new(Kind::NotFound, format!("tenant `{tenant}` has no shadow, and had none")));
     };
     let (ended_at, ended) = shadow.ended.unzip();
     Ok(Json(Shadow {
@@ -94,7 +94,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Active(_) | Refused::Running(_) | Refused::TooMany => {
-                Self::new(StatusCode::CONFLICT, refused.to_string())
+                Self::new(Kind::Conflict, refused.to_string())
             }
             Refused::Other(error) => Self::own(error),
         }

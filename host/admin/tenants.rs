@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Admin, Body, Of, Problem, Side, Who};
+use super::{Admin, Body, Kind, Of, Path, Problem, Side, Who};
 use crate::accounts::{self, Refused, Secrets, Wanted, WantedSide};
 use crate::clock;
 use crate::config::Quota;
@@ -18,7 +18,7 @@ const HOUR_MS: Millis = 3_600_000;
 /// How long the webhook secrets before a new one stay in force, if nobody says: as long as Shopify may sign with either
 /// after a rotation is an hour; a day leaves time for both systems to be changed by hand.
 const OVERLAP_HOURS: u32 = 24;
-const OVERLAP_HOURS_MAX: u32 = 24 * 90;
+pub(super) const OVERLAP_HOURS_MAX: u32 = 24 * 90;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -59,13 +59,13 @@ pub struct WebhookSecret {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct New {
+pub(super) struct NewTenant {
     /// Letters, digits, `-` and `_`: it is part of the address that Omneo sends webhooks to.
     tenant: String,
     /// `acme.myshopify.com`.
     shop: String,
-    shopify: NewSide,
-    omneo: NewSide,
+    shopify: NewTenantSide,
+    omneo: NewTenantSide,
     /// What is absent is as usual.
     #[serde(default)]
     #[schema(value_type = Quota)]
@@ -74,7 +74,7 @@ pub(super) struct New {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewSide {
+pub(super) struct NewTenantSide {
     /// Omneo's is like `https://api.acme.getomneo.com/api/v3`; Shopify's is that of the shop, if absent.
     url: Option<String>,
     token: String,
@@ -86,12 +86,12 @@ pub(super) struct NewSide {
 /// What is absent stays as it is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
+pub(super) struct TenantChange {
     shop: Option<String>,
     #[serde(default)]
-    shopify: ChangeSide,
+    shopify: TenantChangeSide,
     #[serde(default)]
-    omneo: ChangeSide,
+    omneo: TenantChangeSide,
     #[serde(default)]
     #[schema(value_type = Quota)]
     limits: BTreeMap<String, u64>,
@@ -99,7 +99,7 @@ pub(super) struct Change {
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChangeSide {
+pub(super) struct TenantChangeSide {
     url: Option<String>,
     /// Calls a minute; 0: as many as the other side takes.
     per_minute: Option<u32>,
@@ -107,13 +107,13 @@ pub(super) struct ChangeSide {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewToken {
+pub(super) struct TokenWanted {
     token: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewSecret {
+pub(super) struct SecretWanted {
     secret: String,
     /// How long the ones before it stay in force; 24 if absent, 2160 at most.
     overlap_hours: Option<u32>,
@@ -127,16 +127,16 @@ pub(super) struct One {
 
 /// Adds a tenant. Its webhooks are taken in at once; its events wait until a version is activated. Takes an operator's
 /// token, and a key in the host's configuration that its secrets are sealed with.
-#[utoipa::path(post, path = "/v1/tenants", request_body = New,
-    responses((status = 201, body = Account), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tenants", request_body = NewTenant,
+    responses((status = 201, body = Account), (status = 403),
+        (status = 409), (status = 422)))]
 pub(super) async fn add(
     State(admin): State<Admin>,
     who: Who,
-    Body(New { tenant, shop, shopify, omneo, limits }): Body<New>,
+    Body(NewTenant { tenant, shop, shopify, omneo, limits }): Body<NewTenant>,
 ) -> Result<(StatusCode, Json<Account>), Problem> {
     who.is_operator()?;
-    let side = |side: &NewSide| WantedSide { url: side.url.clone(), per_minute: side.per_minute };
+    let side = |side: &NewTenantSide| WantedSide { url: side.url.clone(), per_minute: side.per_minute };
     let wanted = Wanted { shop: Some(shop), shopify: side(&shopify), omneo: side(&omneo), limits };
     let secrets = [shopify, omneo].map(|side| Secrets { token: side.token, webhook_secrets: side.webhook_secrets });
     let account = admin.0.accounts.add(&tenant, wanted, secrets, &who.name).await?;
@@ -145,7 +145,7 @@ pub(super) async fn add(
 
 /// What is known of a tenant, without its secrets.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)),
-    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Account), (status = 404)))]
 pub(super) async fn show(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Account> {
     let (accounts, name) = (admin.0.accounts.clone(), tenant.clone());
     let kept = admin.read(move |_| accounts.show(&name)).await?;
@@ -153,16 +153,16 @@ pub(super) async fn show(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
 }
 
 /// Changes shop, addresses, rates or limits. Calls that wait go by them, too. Takes an operator's token.
-#[utoipa::path(patch, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)), request_body = Change,
-    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)), request_body = TenantChange,
+    responses((status = 200, body = Account), (status = 403),
+        (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn change(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Change { shop, shopify, omneo, limits }): Body<Change>,
+    Body(TenantChange { shop, shopify, omneo, limits }): Body<TenantChange>,
 ) -> Answer<Account> {
     who.is_operator()?;
-    let side = |side: ChangeSide| WantedSide { url: side.url, per_minute: side.per_minute };
+    let side = |side: TenantChangeSide| WantedSide { url: side.url, per_minute: side.per_minute };
     let wanted = Wanted { shop, shopify: side(shopify), omneo: side(omneo), limits };
     let account = admin.0.accounts.change(&tenant, wanted, &who.name).await?;
     Ok(Json(shown(&admin, tenant, Some(account)).await?))
@@ -172,8 +172,8 @@ pub(super) async fn change(
 /// tokens, and discards what is not over. The journal keeps the rest for as long as for other tenants; so its name is for its
 /// own shop from now on. Takes an operator's token.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", params(("tenant" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem)))]
+    responses((status = 204), (status = 403), (status = 404),
+        (status = 409)))]
 pub(super) async fn remove(State(admin): State<Admin>, Of { who, tenant }: Of) -> Result<StatusCode, Problem> {
     who.is_operator()?;
     admin.0.accounts.remove(&tenant, &who.name).await?;
@@ -182,13 +182,13 @@ pub(super) async fn remove(State(admin): State<Admin>, Of { who, tenant }: Of) -
 
 /// Gives a side other credentials. Calls that wait since the old ones were refused are sent.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/targets/{target}/token",
-    params(("tenant" = String, Path), ("target" = String, Path)), request_body = NewToken,
-    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)))]
+    params(("tenant" = String, Path), ("target" = String, Path)), request_body = TokenWanted,
+    responses((status = 200, body = Account), (status = 404),
+        (status = 409), (status = 422)))]
 pub(super) async fn set_token(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
-    Body(NewToken { token }): Body<NewToken>,
+    Body(TokenWanted { token }): Body<TokenWanted>,
 ) -> Answer<Account> {
     let account = admin.0.accounts.set_token(&tenant, &target, &token, &who.name).await?;
     Ok(Json(shown(&admin, tenant, Some(account)).await?))
@@ -196,13 +196,13 @@ pub(super) async fn set_token(
 
 /// Adds a webhook secret. The ones before it stay in force for a while, so that no webhook is refused during the change.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/webhook-secrets",
-    params(("tenant" = String, Path), ("target" = String, Path)), request_body = NewSecret,
-    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)))]
+    params(("tenant" = String, Path), ("target" = String, Path)), request_body = SecretWanted,
+    responses((status = 200, body = Account), (status = 404),
+        (status = 409), (status = 422)))]
 pub(super) async fn add_webhook_secret(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
-    Body(NewSecret { secret, overlap_hours }): Body<NewSecret>,
+    Body(SecretWanted { secret, overlap_hours }): Body<SecretWanted>,
 ) -> Answer<Account> {
     let hours = overlap_hours.unwrap_or(OVERLAP_HOURS).min(OVERLAP_HOURS_MAX);
     let overlap = Millis::from(hours) * HOUR_MS;
@@ -213,8 +213,8 @@ pub(super) async fn add_webhook_secret(
 /// Ends a webhook secret at once.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/targets/{target}/webhook-secrets/{id}",
     params(("tenant" = String, Path), ("target" = String, Path), ("id" = String, Path)),
-    responses((status = 200, body = Account), (status = 401, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem)))]
+    responses((status = 200, body = Account), (status = 404),
+        (status = 409)))]
 pub(super) async fn end_webhook_secret(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
@@ -226,7 +226,7 @@ pub(super) async fn end_webhook_secret(
 
 async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -> Result<Account, Problem> {
     let Some(known) = admin.0.tenants.get(&tenant) else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no tenant `{tenant}`")));
+        return Err(Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`")));
     };
     let of = tenant.clone();
     let (active, journal_bytes) = admin.read(move |reader| Ok((reader.active(&of)?, reader.bytes_of(&of)?))).await?;
@@ -270,11 +270,11 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match refused {
             Refused::Configured(_) | Refused::Exists(_) | Refused::Former { .. } | Refused::ShopTaken(_) => {
-                StatusCode::CONFLICT
+                Kind::Conflict
             }
-            Refused::NoKey | Refused::LastSecret => StatusCode::CONFLICT,
-            Refused::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refused::NoSecret(_) => StatusCode::NOT_FOUND,
+            Refused::NoKey | Refused::LastSecret => Kind::Conflict,
+            Refused::Unfit(_) => Kind::Unfit,
+            Refused::NoSecret(_) => Kind::NotFound,
             Refused::Other(error) => return Self::own(error),
         };
         Self::new(status, refused.to_string())

@@ -3,28 +3,28 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Admin, Body, Of, Problem, Side, TARGETS, Who};
+use super::{Admin, Body, Kind, Of, Path, Problem, Query, Side, TARGETS, Who};
 use crate::clock;
 use crate::delivery::Holding;
 use crate::events::{Event, EventInFull};
 use crate::journal::{self, Deed, Filter, Which};
-use crate::metrics::{Counted, Now, TenantNow};
-use crate::model::EventId;
+use crate::metrics::{Counted, Format, Now, TenantNow};
+use crate::model::{EventId, Millis};
 
 /// How long a try to write counts, and how long it may take.
 const TRIED_FOR: Duration = Duration::from_secs(1);
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
 /// Events and deeds of one answer.
-const LISTED_MAX: usize = 1_000;
+pub(super) const LISTED_MAX: usize = 1_000;
 const LISTED: usize = 50;
 /// Characters of a reason that somebody gives.
-const WHY_CHARS_MAX: usize = 500;
+pub(super) const WHY_CHARS_MAX: usize = 500;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -64,17 +64,27 @@ pub(super) struct One {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Events {
     /// `waiting`, `done`, `skipped`, `refused`, `invalid`, `failed`, `discarded`, or `dead` for what a person should look at.
     outcome: Option<String>,
     topic: Option<String>,
-    /// Only events after this one.
+    /// Only events with a higher number.
     after: Option<i64>,
+    /// Only events with a lower number: the page before.
+    before: Option<i64>,
+    /// Only events received then or later; RFC 3339.
+    since: Option<String>,
+    /// Only events received before then; RFC 3339.
+    until: Option<String>,
+    /// Only events about whoever has this name: `customer/706405506`, `order/4501`, `profile/2b1c…`.
+    about: Option<String>,
     /// The newest so many; 50 if absent, 1000 at most.
     limit: Option<usize>,
 }
 
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Deeds {
     /// The newest so many; 50 if absent, 1000 at most.
     limit: Option<usize>,
@@ -83,7 +93,7 @@ pub(super) struct Deeds {
 /// Which dead letters are meant. Nothing: all of the tenant.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct RetryWanted {
     event: Option<i64>,
     topic: Option<String>,
     /// As the list of dead letters has it.
@@ -95,7 +105,7 @@ pub(super) struct Wanted {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Unwanted {
+pub(super) struct DiscardWanted {
     event: Option<i64>,
     topic: Option<String>,
     /// As the list of dead letters has it.
@@ -154,7 +164,7 @@ impl HeldCause {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pause {
+pub(super) struct PauseWanted {
     /// Why: it is shown with the target and in the audit trail.
     why: String,
 }
@@ -175,7 +185,7 @@ pub(super) async fn health() -> &'static str {
 }
 
 /// The host can take webhooks in durably: it has just written something, and that is on disk.
-#[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503, body = Problem)))]
+#[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503)))]
 pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Problem> {
     let mut tried = admin.1.lock().await;
     // Whoever asks often is told what came of the last try: it takes an `fsync`, and needs no token.
@@ -193,23 +203,27 @@ pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Pr
         Ok(()) => Ok("ready\n"),
         Err(why) => {
             let detail = format!("webhooks cannot be stored now: {why}");
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+            Err(Problem::new(Kind::NotReady, detail))
         }
     }
 }
 
-/// Counters and gauges for Prometheus, in the OpenMetrics text format. Takes an operator's token.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text"), (status = 401, body = Problem), (status = 403, body = Problem)))]
+/// Counters and gauges for Prometheus: in the OpenMetrics text format, or in the older one with `accept: text/plain`. Takes an
+/// operator's token.
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, content((String = "application/openmetrics-text"), (String = "text/plain"))), (status = 403)))]
 pub(super) async fn metrics(
     State(admin): State<Admin>,
     who: Who,
+    headers: HeaderMap,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
     who.is_operator()?;
     let registry = &admin.0.versions.registry;
     let (versions_loaded, code_bytes) = (registry.loaded_count(), registry.loaded_bytes());
     let now = Now { tenants: now(&admin).await?, journal_bytes: admin.0.journal.bytes(), versions_loaded, code_bytes };
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], admin.0.journal.metrics().text(&now)))
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::accepted(accept);
+    Ok(([(header::CONTENT_TYPE, format.media_type())], admin.0.journal.metrics().text(&now, format)))
 }
 
 /// This document.
@@ -220,7 +234,7 @@ pub(super) async fn openapi() -> ([(header::HeaderName, &'static str); 1], Strin
 }
 
 /// The tenants that the token is for, with what waits and what is dead.
-#[utoipa::path(get, path = "/v1/tenants", responses((status = 200, body = Vec<Tenant>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/v1/tenants", responses((status = 200, body = Vec<Tenant>)))]
 pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<Tenant>> {
     let mut tenants = now(&admin).await?;
     tenants.retain(|now| who.tenant.as_ref().is_none_or(|own| *own == now.tenant));
@@ -240,22 +254,31 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
 
 /// Events of a tenant, the newest last.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events", params(("tenant" = String, Path), Events),
-    responses((status = 200, body = Vec<Event>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<Event>), (status = 404)))]
 pub(super) async fn events(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
     Query(wanted): Query<Events>,
 ) -> Answer<Vec<Event>> {
-    let Events { outcome, topic, after, limit } = wanted;
-    let limit = limit.unwrap_or(LISTED).min(LISTED_MAX);
-    let filter = Filter { tenant: Some(tenant), outcome, topic, after: after.map(EventId), limit };
+    let Events { outcome, topic, after, before, since, until, about, limit } = wanted;
+    let filter = Filter {
+        tenant: Some(tenant),
+        outcome,
+        topic,
+        after: after.map(EventId),
+        before: before.map(EventId),
+        since: since.map(|since| time(&since)).transpose()?,
+        until: until.map(|until| time(&until)).transpose()?,
+        about,
+        limit: limit.unwrap_or(LISTED).min(LISTED_MAX),
+    };
     let rows = admin.read(move |reader| reader.events(&filter)).await?;
     Ok(Json(rows.iter().map(Event::from).collect()))
 }
 
 /// One event with its payload, and every run with its calls, attempts and replies.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events/{id}", params(("tenant" = String, Path), ("id" = i64, Path)),
-    responses((status = 200, body = EventInFull), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = EventInFull), (status = 404)))]
 pub(super) async fn event(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
@@ -264,13 +287,13 @@ pub(super) async fn event(
     let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
     match shown.filter(|(row, _)| row.event.webhook.tenant == tenant) {
         Some((row, runs)) => Ok(Json(EventInFull::of(row, runs))),
-        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}"))),
+        None => Err(Problem::new(Kind::NotFound, format!("tenant `{tenant}` has no event {id}"))),
     }
 }
 
 /// The same, whosever event it is of the tenants that the token is for: numbers are the host's.
 #[utoipa::path(get, path = "/v1/events/{id}", params(("id" = i64, Path)),
-    responses((status = 200, body = EventInFull), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = EventInFull), (status = 404)))]
 pub(super) async fn any_event(
     State(admin): State<Admin>,
     who: Who,
@@ -280,14 +303,14 @@ pub(super) async fn any_event(
     let is_own = |tenant: &String| who.tenant.as_ref().is_none_or(|own| own == tenant);
     match shown.filter(|(row, _)| is_own(&row.event.webhook.tenant)) {
         Some((row, runs)) => Ok(Json(EventInFull::of(row, runs))),
-        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no event {id}"))),
+        None => Err(Problem::new(Kind::NotFound, format!("there is no event {id}"))),
     }
 }
 
 /// Has an event that is under way begin again, on the version that is active now. What it was told so far does not count,
 /// and calls that may not be repeated are not sent a second time.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/events/{id}/restart", params(("tenant" = String, Path), ("id" = i64, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 404), (status = 409)))]
 pub(super) async fn restart(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -295,15 +318,15 @@ pub(super) async fn restart(
 ) -> Result<StatusCode, Problem> {
     let shown = admin.read(move |reader| reader.show(EventId(id))).await?;
     let Some((row, runs)) = shown.filter(|(row, _)| row.event.webhook.tenant == tenant) else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("tenant `{tenant}` has no event {id}")));
+        return Err(Problem::new(Kind::NotFound, format!("tenant `{tenant}` has no event {id}")));
     };
     if let Some(outcome) = row.outcome {
-        return Err(Problem::new(StatusCode::CONFLICT, format!("event {id} is over: {outcome}")));
+        return Err(Problem::new(Kind::Conflict, format!("event {id} is over: {outcome}")));
     }
     if !runs.iter().any(|run| run.state == "open") {
         let detail =
             format!("event {id} has not begun: it waits for its turn, and takes the version that is active then");
-        return Err(Problem::new(StatusCode::CONFLICT, detail));
+        return Err(Problem::new(Kind::Conflict, detail));
     }
     admin.0.versions.restart(&tenant, EventId(id)).map_err(Problem::own)?;
     record(&admin, &who, &tenant, format!("had event {id} begin again")).await
@@ -311,7 +334,7 @@ pub(super) async fn restart(
 
 /// What a person should look at, by cause, the most numerous first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/dead-letters", params(("tenant" = String, Path)),
-    responses((status = 200, body = Vec<DeadLetters>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<DeadLetters>), (status = 404)))]
 pub(super) async fn dead_letters(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<DeadLetters>> {
     let causes = admin.read(move |reader| reader.dead_letters(&tenant)).await?;
     let dead = |cause: journal::DeadLetters| DeadLetters {
@@ -327,12 +350,12 @@ pub(super) async fn dead_letters(State(admin): State<Admin>, Of { tenant, .. }: 
 }
 
 /// Takes dead letters up again, each as a new run at the end of its lane.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/retry", params(("tenant" = String, Path)), request_body = Wanted,
-    responses((status = 200, body = Settled), (status = 401, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/retry", params(("tenant" = String, Path)), request_body = RetryWanted,
+    responses((status = 200, body = Settled), (status = 404)))]
 pub(super) async fn retry(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Wanted { event, topic, cause, dry_run }): Body<Wanted>,
+    Body(RetryWanted { event, topic, cause, dry_run }): Body<RetryWanted>,
 ) -> Answer<Settled> {
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
@@ -343,12 +366,12 @@ pub(super) async fn retry(
 }
 
 /// Puts dead letters away for good, with a reason. They stay in the journal.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/discard", params(("tenant" = String, Path)), request_body = Unwanted,
-    responses((status = 200, body = Settled), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/dead-letters/discard", params(("tenant" = String, Path)), request_body = DiscardWanted,
+    responses((status = 200, body = Settled), (status = 400), (status = 404)))]
 pub(super) async fn discard(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Unwanted { event, topic, cause, why, dry_run }): Body<Unwanted>,
+    Body(DiscardWanted { event, topic, cause, why, dry_run }): Body<DiscardWanted>,
 ) -> Answer<Settled> {
     let which = Which { event: event.map(EventId), topic, cause };
     if dry_run {
@@ -361,7 +384,7 @@ pub(super) async fn discard(
 
 /// The two systems, and whether they take calls now.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/targets", params(("tenant" = String, Path)),
-    responses((status = 200, body = Vec<Target>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<Target>), (status = 404)))]
 pub(super) async fn targets(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Target>> {
     let (paused, held) = (admin.0.delivery.paused(), admin.0.delivery.holding());
     let why = |name: &str| paused.iter().find(|(of, target, _)| *of == tenant && target == name);
@@ -379,12 +402,12 @@ pub(super) async fn targets(State(admin): State<Admin>, Of { tenant, .. }: Of) -
 
 /// Sends a target no calls until it is resumed, whatever restarts there are. Calls wait in the journal.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/pause", params(("tenant" = String, Path), ("target" = String, Path)),
-    request_body = Pause,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    request_body = PauseWanted,
+    responses((status = 204), (status = 400), (status = 404)))]
 pub(super) async fn pause(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
-    Body(Pause { why }): Body<Pause>,
+    Body(PauseWanted { why }): Body<PauseWanted>,
 ) -> Result<StatusCode, Problem> {
     let why = given(&why)?;
     let journal = &admin.0.journal;
@@ -395,7 +418,7 @@ pub(super) async fn pause(
 /// Lets a target take calls again, whatever paused or held it: what was reckoned of its budget is forgotten, and calls that
 /// wait for a further attempt are sent now.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/targets/{target}/resume", params(("tenant" = String, Path), ("target" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404)))]
 pub(super) async fn resume(
     State(admin): State<Admin>,
     Side { who, tenant, target }: Side,
@@ -405,7 +428,7 @@ pub(super) async fn resume(
 }
 
 /// What was done by whom, the newest first: to one tenant with its token, to all with an operator's.
-#[utoipa::path(get, path = "/v1/audit", params(Deeds), responses((status = 200, body = Vec<Done>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/v1/audit", params(Deeds), responses((status = 200, body = Vec<Done>)))]
 pub(super) async fn audit(State(admin): State<Admin>, who: Who, Query(wanted): Query<Deeds>) -> Answer<Vec<Done>> {
     let limit = wanted.limit.unwrap_or(LISTED).min(LISTED_MAX);
     let deeds = admin.read(move |reader| reader.audit(who.tenant.as_deref(), limit)).await?;
@@ -452,7 +475,7 @@ async fn settled(admin: &Admin, tenant: &str, which: Which, events: Vec<EventId>
         let detail = format!(
             "tenant `{tenant}` has no dead letter of this topic and cause\nhint: take them as the list of dead letters has them"
         );
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        return Err(Problem::new(Kind::NotFound, detail));
     };
     let shown = admin.read(move |reader| reader.show(event)).await?;
     let detail = match shown.filter(|(row, _)| row.event.webhook.tenant == tenant) {
@@ -467,16 +490,27 @@ async fn settled(admin: &Admin, tenant: &str, which: Which, events: Vec<EventId>
             ),
         },
     };
-    Err(Problem::new(StatusCode::NOT_FOUND, detail))
+    Err(Problem::new(Kind::NotFound, detail))
+}
+
+/// A time that a request gives.
+pub(super) fn time(text: &str) -> Result<Millis, Problem> {
+    let why = || format!("`{text}` is not a time; write it as `2026-01-02T03:04:05Z`");
+    clock::parse(text).ok_or_else(|| Problem::new(Kind::BadRequest, why()))
 }
 
 pub(super) fn given(why: &str) -> Result<&str, Problem> {
-    let why = why.trim();
-    if why.is_empty() || why.chars().count() > WHY_CHARS_MAX || why.contains(char::is_control) {
-        let detail = format!("`why` is a line of 1 to {WHY_CHARS_MAX} characters: others will want to know");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    line("why", why)
+}
+
+/// A line that a request gives for people, by the name that it has there.
+pub(super) fn line<'a>(name: &str, text: &'a str) -> Result<&'a str, Problem> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > WHY_CHARS_MAX || text.contains(char::is_control) {
+        let detail = format!("`{name}` is a line of 1 to {WHY_CHARS_MAX} characters: others will want to know");
+        return Err(Problem::new(Kind::BadRequest, detail));
     }
-    Ok(why)
+    Ok(text)
 }
 
 pub(super) async fn record(admin: &Admin, who: &Who, tenant: &str, what: String) -> Result<StatusCode, Problem> {

@@ -1,16 +1,16 @@
 //! The verbs about versions: deploy, prove, activate, roll back. Knows no SQL and no lane.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::verbs::record;
-use super::{Admin, Body, Of, Problem, to_its_end};
+use super::setup::{Step, lacks};
+use super::verbs::{line, record, time};
+use super::{Admin, Body, Kind, Of, Path, Problem, Query, Upload, to_its_end};
 use crate::clock;
 use crate::deploy::Unproved;
 use crate::journal::{Activated, ActivationRow, Range};
@@ -21,7 +21,7 @@ use crate::replay::{self, Report, Require};
 /// Events that a version is proved by, if nobody says how many.
 const PROOF_EVENTS: u64 = 10_000;
 /// The latest events that a version is judged by.
-const TRIAL_EVENTS: u32 = u64::BITS;
+pub(super) const TRIAL_EVENTS: u32 = u64::BITS;
 /// Activations of one answer.
 const ACTIVATIONS_MAX: usize = 20;
 /// What a rules file is sent as; anything else is a component.
@@ -36,6 +36,8 @@ pub struct Version {
     /// What it says it is called.
     pub name: String,
     pub deployed_at: Option<String>,
+    /// What somebody said of it when it was deployed.
+    pub note: Option<String>,
     pub is_active: bool,
     /// Whether the tenant did not have it before this deploy.
     pub is_new: Option<bool>,
@@ -49,9 +51,16 @@ pub(super) struct One {
     digest: String,
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    /// What to say of the version: a line of 1 to 500 characters, shown wherever versions are listed.
+    note: Option<String>,
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Proof {
+pub(super) struct ProofWanted {
     /// The newest so many events; 10000 if this and `since` are absent.
     last: Option<u64>,
     /// Or those received since: RFC 3339.
@@ -77,7 +86,7 @@ pub(super) enum Required {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct ActivationWanted {
     /// What its proof must say; `none` proves nothing. Otherwise no case of the tenant may fail.
     #[serde(default)]
     require: Required,
@@ -99,7 +108,7 @@ pub(super) struct Wish {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Back {
+pub(super) struct RollBackWanted {
     /// The digest that must be active now, and is left.
     expected: Option<String>,
     /// Whether to wait until nothing runs.
@@ -116,11 +125,15 @@ pub struct Swapped {
     pub relinked: usize,
     /// Events that begin again on it.
     pub again: usize,
+    /// What its rules need on both sides and is not there, as far as both sides said so in time: webhooks, metafield
+    /// definitions, scopes.
+    #[serde(default)]
+    pub lacks: Vec<Step>,
 }
 
 /// The versions of a tenant, in the order they were deployed.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/versions", params(("tenant" = String, Path)),
-    responses((status = 200, body = Vec<Version>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<Version>), (status = 404)))]
 pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Version>> {
     let (rows, active) = admin.read(move |reader| Ok((reader.versions(&tenant)?, reader.active(&tenant)?))).await?;
     let active = active.map(|active| active.digest);
@@ -129,6 +142,7 @@ pub(super) async fn list(State(admin): State<Admin>, Of { tenant, .. }: Of) -> A
         Version {
             name: manifest["name"].as_str().unwrap_or_default().to_owned(),
             deployed_at: Some(clock::rfc3339(row.deployed_at)),
+            note: row.note,
             is_active: active.as_ref() == Some(&row.digest),
             is_new: None,
             warnings: None,
@@ -156,7 +170,7 @@ pub struct Activation {
 
 /// Which version was made current when and why, and what a roll back goes to.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/activations", params(("tenant" = String, Path)),
-    responses((status = 200, body = Activations), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Activations), (status = 404)))]
 pub(super) async fn activations(State(admin): State<Admin>, Of { tenant, .. }: Of) -> Answer<Activations> {
     let (active, rows) =
         admin.read(move |reader| Ok((reader.active(&tenant)?, reader.activations(&tenant, ACTIVATIONS_MAX)?))).await?;
@@ -168,16 +182,18 @@ pub(super) async fn activations(State(admin): State<Admin>, Of { tenant, .. }: O
 
 /// Keeps a component, or a rules file (`application/toml`) frozen into the default rules. Nothing runs on it yet. With a
 /// header `x-sha256` it must have that digest.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/versions", params(("tenant" = String, Path)),
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/versions", params(("tenant" = String, Path), Said),
     request_body(content = String, content_type = "application/wasm"),
-    responses((status = 200, body = Version), (status = 401, body = Problem), (status = 404, body = Problem), (status = 413),
-        (status = 422, body = Problem)))]
+    responses((status = 200, body = Version), (status = 404), (status = 413),
+        (status = 422)))]
 pub(super) async fn deploy(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
+    Query(Said { note }): Query<Said>,
     headers: HeaderMap,
-    body: Bytes,
+    Upload(body): Upload,
 ) -> Answer<Version> {
+    let note = note.as_deref().map(|note| line("note", note)).transpose()?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let versions = &admin.0.versions;
     let deployed = if text(header::CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with(TOML)) {
@@ -187,14 +203,19 @@ pub(super) async fn deploy(
         versions.deploy(&tenant, &body, text("x-sha256")).await
     };
     let Deployed { digest, manifest, warnings, is_new } = deployed.map_err(|error| unfit(format!("{error:#}")))?;
-    record(&admin, &who, &tenant, format!("deployed {digest}")).await?;
+    if let Some(note) = note {
+        admin.0.journal.note(&tenant, &digest, note).await.map_err(Problem::own)?;
+    }
+    let said = note.map(|note| format!(": {note}")).unwrap_or_default();
+    record(&admin, &who, &tenant, format!("deployed {digest}{said}")).await?;
     let (is_new, warnings) = (Some(is_new), Some(warnings).filter(|warnings| !warnings.is_empty()));
-    Ok(Json(Version { digest, name: manifest.name, deployed_at: None, is_active: false, is_new, warnings }))
+    let note = note.map(str::to_owned);
+    Ok(Json(Version { digest, name: manifest.name, deployed_at: None, note, is_active: false, is_new, warnings }))
 }
 
 /// What the latest proof of a version has found; with `accept: text/plain` as a text for people.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/versions/{digest}/proof", params(("tenant" = String, Path), ("digest" = String, Path)),
-    responses((status = 200, content((Value = "application/json"), (String = "text/plain"))), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, content((Value = "application/json"), (String = "text/plain"))), (status = 404)))]
 pub(super) async fn report(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
@@ -215,13 +236,13 @@ pub(super) async fn report(
 /// Runs the tenant's recorded events and its cases through a version, sends nothing, and keeps the report with it. Whoever
 /// closes the connection gives it up.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/versions/{digest}/proof", params(("tenant" = String, Path), ("digest" = String, Path)),
-    request_body = Proof,
-    responses((status = 200, body = Value), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    request_body = ProofWanted,
+    responses((status = 200, body = Value), (status = 400), (status = 404), (status = 409)))]
 pub(super) async fn prove(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
     Path(One { digest }): Path<One>,
-    Body(Proof { last, since }): Body<Proof>,
+    Body(ProofWanted { last, since }): Body<ProofWanted>,
 ) -> Answer<Value> {
     let range = range(last, since)?;
     let digest = known(&admin, &tenant, &digest).await?;
@@ -231,7 +252,7 @@ pub(super) async fn prove(
 
 /// How far the proof of a version is.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/versions/{digest}/progress", params(("tenant" = String, Path), ("digest" = String, Path)),
-    responses((status = 200, body = Progress), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Progress), (status = 404)))]
 pub(super) async fn progress(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
@@ -248,13 +269,13 @@ pub(super) async fn progress(
 /// Makes a version current between two events, if its proof lets it. Where an event would be in another lane, nothing runs
 /// at that moment.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/versions/{digest}/activate", params(("tenant" = String, Path), ("digest" = String, Path)),
-    request_body = Wish,
-    responses((status = 200, body = Swapped), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    request_body = ActivationWanted,
+    responses((status = 200, body = Swapped), (status = 400), (status = 404), (status = 409)))]
 pub(super) async fn activate(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
     Path(One { digest }): Path<One>,
-    Body(wish): Body<Wish>,
+    Body(wish): Body<ActivationWanted>,
 ) -> Answer<Swapped> {
     let digest = known(&admin, &tenant, &digest).await?;
     let require = match wish.require {
@@ -266,7 +287,7 @@ pub(super) async fn activate(
     if wish.rollback_on_failures.is_some_and(|most| !(1..=TRIAL_EVENTS).contains(&most)) {
         let detail =
             format!("`rollback_on_failures` is 1 to {TRIAL_EVENTS}: so many of the latest {TRIAL_EVENTS} events");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        return Err(Problem::new(Kind::BadRequest, detail));
     }
     // From here on: whoever activates another one while the proof runs has decided without knowing of this one.
     let of = tenant.clone();
@@ -289,7 +310,7 @@ pub(super) async fn activate(
                 against.join(" and "),
                 short = crate::rules::short(&digest)
             );
-            return Err(Problem::new(StatusCode::CONFLICT, detail));
+            return Err(Problem::new(Kind::Conflict, detail));
         }
         drain |= report.key_differs > 0;
     }
@@ -303,18 +324,19 @@ pub(super) async fn activate(
         };
         let activated = admin.0.versions.activate(how, drain).await?;
         record(&admin, &who, &tenant, format!("activated {digest}")).await?;
-        Ok(Json(swapped(activated)))
+        let lacks = lacks(&admin, &tenant).await;
+        Ok(Json(Swapped { lacks, ..swapped(activated) }))
     })
     .await?
 }
 
 /// Makes the version current that was before the active one.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/roll-back", params(("tenant" = String, Path)), request_body = Back,
-    responses((status = 200, body = Swapped), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/roll-back", params(("tenant" = String, Path)), request_body = RollBackWanted,
+    responses((status = 200, body = Swapped), (status = 404), (status = 409)))]
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(Back { expected, drain }): Body<Back>,
+    Body(RollBackWanted { expected, drain }): Body<RollBackWanted>,
 ) -> Answer<Swapped> {
     let activated = admin.0.versions.roll_back(&tenant, expected.as_deref(), drain).await?;
     record(&admin, &who, &tenant, format!("rolled back to {}", activated.digest)).await?;
@@ -341,13 +363,10 @@ async fn kept(admin: &Admin, tenant: &str, digest: &str) -> Result<Option<Report
 }
 
 fn range(last: Option<u64>, since: Option<String>) -> Result<Range, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let bad = |detail: String| Problem::new(Kind::BadRequest, detail);
     match (last, since) {
         (Some(_), Some(_)) => Err(bad("`last` and `since` exclude each other".into())),
-        (_, Some(since)) => match clock::parse(&since) {
-            Some(since) => Ok(Range::Since(since)),
-            None => Err(bad(format!("`{since}` is not a time; write it as `2026-01-02T03:04:05Z`"))),
-        },
+        (_, Some(since)) => Ok(Range::Since(time(&since)?)),
         (last, None) => Ok(Range::Last(last.unwrap_or(PROOF_EVENTS))),
     }
 }
@@ -355,7 +374,7 @@ fn range(last: Option<u64>, since: Option<String>) -> Result<Range, Problem> {
 impl From<Unproved> for Problem {
     fn from(unproved: Unproved) -> Self {
         match unproved {
-            Unproved::UnderWay(_) => Self::new(StatusCode::CONFLICT, unproved.to_string()),
+            Unproved::UnderWay(_) => Self::new(Kind::Conflict, unproved.to_string()),
             Unproved::Other(error) => Self::own(error),
         }
     }
@@ -367,16 +386,17 @@ fn swapped(activated: Activated) -> Swapped {
         replaced: activated.replaced,
         relinked: activated.relinked,
         again: activated.again.len(),
+        lacks: vec![],
     }
 }
 
 fn unfit(detail: String) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    Problem::new(Kind::Unfit, detail)
 }
 
 fn unknown(tenant: &str, digest: &str, what: &str) -> Problem {
     let detail = format!(
         "tenant `{tenant}` has {what}: `{digest}`\nhint: `tandem versions {tenant}` lists its versions; 6 digits and more name one"
     );
-    Problem::new(StatusCode::NOT_FOUND, detail)
+    Problem::new(Kind::NotFound, detail)
 }

@@ -1,12 +1,13 @@
 //! Which host a command is for, and whether whoever typed it means it. Knows no verb.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 
 use super::{Place, operations, wrong_command};
 use crate::admin::Tenant;
+use crate::output::note;
 use crate::remote::{Body, Remote};
 use crate::{config, files};
 
@@ -14,10 +15,10 @@ use crate::{config, files};
 #[derive(clap::Args)]
 #[command(next_help_heading = "A running host")]
 pub struct Access {
-    /// Ask this host, by the address of its admin API; without it, the one in `TANDEM_HOST`.
+    /// Ask this host, by the address of its admin API; without this, what `TANDEM_HOST` names.
     #[arg(long, value_name = "URL", global = true)]
     host: Option<String>,
-    /// Take the token for it from this file; without it, from `TANDEM_TOKEN`.
+    /// Take the token from this file; without this, from `TANDEM_TOKEN`, or the file that `TANDEM_TOKEN_FILE` names.
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
 }
@@ -37,9 +38,10 @@ impl Access {
     pub fn host(&self) -> anyhow::Result<Option<Remote>> {
         let (host, token) = config::host_and_token();
         let Some(host) = self.host.clone().or(host) else { return Ok(None) };
-        let token = match &self.token_file {
+        let file = config::path("TANDEM_TOKEN_FILE").filter(|_| token.is_none());
+        let token = match self.token_file.clone().or(file) {
             Some(path) => {
-                let text = String::from_utf8(files::read(path, "the token")?);
+                let text = String::from_utf8(files::read(&path, "the token")?);
                 let text = text.with_context(|| format!("the token in `{}` is not text", path.display()));
                 Some(text.map_err(wrong_command)?.trim().to_owned())
             }
@@ -111,8 +113,7 @@ pub fn confirm(what: &str, is_much: bool, yes: bool) -> anyhow::Result<()> {
             ))),
         };
     }
-    eprint!("this would {what}. Go on? [y/N] ");
-    std::io::stderr().flush()?;
+    note!("this would {what}. Go on? [y/N] ");
     let mut said = String::new();
     std::io::stdin().lock().read_line(&mut said).context("reading the answer")?;
     if ["y", "yes"].contains(&said.trim().to_ascii_lowercase().as_str()) {

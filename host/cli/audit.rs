@@ -4,6 +4,7 @@ use super::operations::AUDIT;
 use super::table::{moment, table};
 use crate::admin::Done;
 use crate::config;
+use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -20,12 +21,12 @@ pub struct Arguments {
 pub async fn run(host: &Remote, Arguments { limit, json }: Arguments) -> anyhow::Result<()> {
     let answer = host.ask(AUDIT, &[], &[("limit", limit.to_string())], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let deeds: Vec<Done> = answer.json()?;
     let row = |done: Done| vec![moment(&done.at), done.by, done.tenant.unwrap_or_default(), done.what];
     let rows: Vec<_> = deeds.into_iter().map(row).collect();
-    print!("{}", table(&["at", "by", "tenant", "what"], &rows, Paint::for_stdout(config::no_color())));
+    out!("{}", table(&["at", "by", "tenant", "what"], &rows, Paint::for_stdout(config::no_color())))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use crate::bake::{self, Baked, Refused};
+use crate::output::{note, noteln, out, outln};
 use crate::rules::{Manifest, Plugin, digest};
 use crate::{engine, files};
 
@@ -17,8 +18,8 @@ pub struct Arguments {
     /// the one that it was built of.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// Where to write the component.
-    #[arg(short, long, required_unless_present = "explain")]
+    /// Where to write the component; without this, the rules file is only checked.
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print every setting in force as a rules file, and of each whether it is the default.
     #[arg(long)]
@@ -45,7 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Refused::Rules(mistakes) => anyhow!("{}", mistakes.trim_end()),
                 Refused::Other(error) => error.context(base_name.clone()),
             })?;
-            eprint!("{warnings}");
+            note!("{warnings}");
             (component, manifest, file, text)
         }
         None => {
@@ -59,9 +60,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => Plugin::load(&engine::checking_engine()?, &component).context(base_name)?.manifest().clone(),
     };
     if explain {
-        print!("{}", bake::explain(&file, &text, &manifest));
+        out!("{}", bake::explain(&file, &text, &manifest))?;
     }
-    let Some(output) = output else { return Ok(()) };
+    let Some(output) = output else {
+        return if explain { Ok(()) } else { outln!("{file} is right; `-o FILE` writes the component") };
+    };
     if !relink {
         keep_links(&output, &component, &manifest)?;
     }
@@ -69,9 +72,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let done = format!("{} {} bytes sha256:{}", output.display(), component.len(), digest(&component));
     // Standard output is for one kind of data.
     if explain {
-        eprintln!("{done}")
+        noteln!("{done}")
     } else {
-        println!("{done}")
+        outln!("{done}")?
     }
     Ok(())
 }

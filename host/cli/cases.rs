@@ -13,6 +13,7 @@ use super::operations::{CASES, REMOVE_CASES, REPLACE_CASES};
 use super::table::count;
 use super::wrong_command;
 use crate::admin;
+use crate::output::outln;
 use crate::paint::harmless;
 use crate::remote::{Body, Remote};
 use crate::sandbox::{self, Case};
@@ -42,29 +43,29 @@ pub async fn run(host: &Remote, verb: Cases) -> anyhow::Result<()> {
         Cases::List { tenant, json } => {
             let answer = host.ask(CASES, &[&tenant], &[], Body::Nothing).await?;
             if json {
-                println!("{}", answer.text);
+                outln!("{}", answer.text)?;
                 return Ok(());
             }
             let admin::Cases { cases } = answer.json()?;
             if cases.is_empty() {
-                println!("no cases");
+                outln!("no cases")?;
             }
             for name in cases.keys() {
-                println!("{}", harmless(name));
+                outln!("{}", harmless(name))?;
             }
         }
         Cases::Put { tenant, folder } => {
             let cases = read(&folder).map_err(wrong_command)?;
             let body = json!({ "cases": cases });
             host.ask(REPLACE_CASES, &[&tenant], &[], Body::Json(body)).await?;
-            println!("{tenant} has {}, which every proof runs", count(cases.len(), "case"));
+            outln!("{tenant} has {}, which every proof runs", count(cases.len(), "case"))?;
         }
         Cases::Remove { tenant, yes } => {
             let there: admin::Cases = host.ask(CASES, &[&tenant], &[], Body::Nothing).await?.json()?;
             let cases = count(there.cases.len(), "case");
             confirm(&format!("remove {cases} of {tenant}"), !there.cases.is_empty(), yes)?;
             host.ask(REMOVE_CASES, &[&tenant], &[], Body::Nothing).await?;
-            println!("{tenant} has no cases; it had {cases}");
+            outln!("{tenant} has no cases; it had {cases}")?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use super::Place;
 use crate::compliance;
 use crate::journal::Reader;
 use crate::model::EventId;
+use crate::output::{out, outln};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,11 +26,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let document = compliance::document(&Reader::open(&place.path()?)?, EventId(event))?;
     let text = format!("{document:#}\n");
     let Some(output) = output else {
-        print!("{text}");
+        out!("{text}")?;
         return Ok(());
     };
     std::fs::write(&output, text).with_context(|| format!("writing `{}`", output.display()))?;
     let events = document["events"].as_array().map_or(0, Vec::len);
-    println!("{}: {events} events; delete it when it has been handed over", output.display());
+    outln!("{}: {events} events; delete it when it has been handed over", output.display())?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::operations::{DEAD_LETTERS, DISCARD, RESTART, RETRY};
 use super::table::{count, events, moment};
 use crate::admin::{DeadLetters, Settled};
 use crate::config;
+use crate::output::outln;
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Operation, Remote};
 
@@ -72,29 +73,29 @@ struct Filter {
 pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(DEAD_LETTERS, &[&tenant], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let causes: Vec<DeadLetters> = answer.json()?;
     let paint = Paint::for_stdout(config::no_color());
     if causes.is_empty() {
-        println!("no dead letters");
+        outln!("no dead letters")?;
     }
     for (n, dead) in causes.iter().enumerate() {
         let blame = dead.blame.as_deref().map(|blame| format!(" by the {blame}'s fault")).unwrap_or_default();
         let head = format!("{} of {}", count(dead.count, "dead letter"), harmless(&dead.topic));
         let tail = format!("{}{blame}, last {}", dead.outcome, moment(&dead.last_ended_at));
-        println!("{}{}, {}", if n > 0 { "\n" } else { "" }, paint.bold(head), harmless(&tail));
-        println!("  {}", harmless(&dead.cause));
+        outln!("{}{}, {}", if n > 0 { "\n" } else { "" }, paint.bold(head), harmless(&tail))?;
+        outln!("  {}", harmless(&dead.cause))?;
         let told = if dead.count > dead.events.len() { "the first of them: " } else { "" };
-        println!("  {}", paint.dim(format!("{told}{}", events(&dead.events))));
+        outln!("  {}", paint.dim(format!("{told}{}", events(&dead.events))))?;
     }
     Ok(())
 }
 
 pub async fn restart(host: &Remote, Restart { tenant, event }: Restart) -> anyhow::Result<()> {
     host.ask(RESTART, &[&tenant, &event.to_string()], &[], Body::Nothing).await?;
-    println!("event {event} begins again");
+    outln!("event {event} begins again")?;
     Ok(())
 }
 
@@ -125,7 +126,7 @@ async fn settle(host: &Remote, operation: Operation, which: Which, mut body: Val
     }
     let answer = ask(dry_run).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let Settled { events: settled } = answer.json()?;
@@ -134,6 +135,6 @@ async fn settle(host: &Remote, operation: Operation, which: Which, mut body: Val
         (false, true) => "taken up again".to_owned(),
         (false, false) => "put away".to_owned(),
     };
-    println!("{done}: {}", events(&settled));
+    outln!("{done}: {}", events(&settled))?;
     Ok(())
 }

@@ -10,9 +10,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::operations::{ACTIVATE, DEPLOY, PROGRESS, PROOF, PROVE, ROLL_BACK};
 use super::replay::{bar, since, verdict};
-use crate::admin::{Progress, Swapped, Version};
+use crate::admin::{Progress, Step, Swapped, Version};
 use crate::clock;
 use crate::model::Millis;
+use crate::output::{note, noteln, out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Answer, Body, Operation, Remote};
 use crate::replay::{self, Report, Require};
@@ -28,6 +29,9 @@ pub struct Deploy {
     tenant: String,
     /// A component, or a rules file, which the host freezes into the default rules.
     file: PathBuf,
+    /// Say this of the version wherever versions are listed.
+    #[arg(long)]
+    note: Option<String>,
     /// Make it current if its proof lets it.
     #[arg(long)]
     activate: bool,
@@ -118,7 +122,7 @@ struct How {
 }
 
 pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
-    let Deploy { tenant, file, activate, proof, how, json } = arguments;
+    let Deploy { tenant, file, note, activate, proof, how, json } = arguments;
     let is_rules = file.extension().is_some_and(|extension| extension == "toml");
     let body = if is_rules {
         Body::File { kind: "application/toml", sha256: None, bytes: bake::read_rules(&file)?.into_bytes() }
@@ -126,29 +130,42 @@ pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
         let bytes = bake::read_component(&file)?;
         Body::File { kind: "application/wasm", sha256: Some(hex::encode(Sha256::digest(&bytes))), bytes }
     };
-    let answer = host.ask(DEPLOY, &[&tenant], &[], body).await?;
+    let said: Vec<_> = note.into_iter().map(|note| ("note", note)).collect();
+    let answer = host.ask(DEPLOY, &[&tenant], &said, body).await?;
     let version: Version = answer.json()?;
     say(json, &answer, || {
         let there = if version.is_new == Some(false) { "was there before" } else { "is new" };
-        println!("version {} ({}) {there}", short(&version.digest), harmless(&version.name));
-        eprint!("{}", harmless(version.warnings.as_deref().unwrap_or_default()));
-    });
-    if activate && proof.require == Require::None {
-        return make_current(host, &tenant, &version.digest, proof, how, json).await;
+        outln!("version {} ({}) {there}", short(&version.digest), harmless(&version.name))?;
+        note!("{}", harmless(version.warnings.as_deref().unwrap_or_default()));
+        Ok(())
+    })?;
+    if activate {
+        // The activation proves the version; a proof before it would be the same work twice.
+        let proves = proof.require != Require::None;
+        let made = make_current(host, &tenant, &version.digest, proof, how).await;
+        let is_told = proves && (made.is_ok() || version.is_new == Some(true));
+        if is_told && let Ok(answer) = host.ask(PROOF, &[&tenant, &version.digest], &[], Body::Nothing).await {
+            let report = answer.json()?;
+            say(json, &answer, || told(&report))?;
+        }
+        let kept = || format!("version {} is kept, and not active", short(&version.digest));
+        return swapped(&tenant, &made.map_err(|error| error.context(kept()))?, json);
     }
     let (answer, report) = replayed(host, &tenant, &version.digest, &proof).await?;
-    say(json, &answer, || print!("\n{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
+    say(json, &answer, || told(&report))?;
     if let Err(error) = verdict(&report, proof.require) {
         let kept = format!("version {} is kept, and not active", short(&version.digest));
         return Err(error.context(kept));
     }
-    if activate {
-        return make_current(host, &tenant, &version.digest, proof, how, json).await;
-    }
     if version.is_new == Some(true) {
-        eprintln!("nothing runs on it yet: `tandem activate {tenant} {}`", short(&version.digest));
+        noteln!("nothing runs on it yet: `tandem activate {tenant} {}`", short(&version.digest));
     }
     Ok(())
+}
+
+/// A report as people read it.
+fn told(report: &Report) -> anyhow::Result<()> {
+    out!("\n{}", replay::text(report, Paint::for_stdout(config::no_color())))
 }
 
 pub async fn prove(host: &Remote, arguments: Prove) -> anyhow::Result<()> {
@@ -160,13 +177,13 @@ pub async fn prove(host: &Remote, arguments: Prove) -> anyhow::Result<()> {
     } else {
         replayed(host, &tenant, &version, &proof).await?
     };
-    say(json, &answer, || print!("{}", replay::text(&report, Paint::for_stdout(config::no_color()))));
+    say(json, &answer, || out!("{}", replay::text(&report, Paint::for_stdout(config::no_color()))))?;
     verdict(&report, proof.require)
 }
 
 pub async fn activate(host: &Remote, arguments: Activate) -> anyhow::Result<()> {
     let Activate { tenant, version, proof, how, json } = arguments;
-    make_current(host, &tenant, &version, proof, how, json).await
+    swapped(&tenant, &make_current(host, &tenant, &version, proof, how).await?, json)
 }
 
 pub async fn rollback(host: &Remote, arguments: Rollback) -> anyhow::Result<()> {
@@ -224,8 +241,7 @@ async fn make_current(
     version: &str,
     proof: Proof,
     How { expected, drain, rollback_on_failures, relink }: How,
-    json: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Answer> {
     let require = match proof.require {
         Require::Identical => "identical",
         Require::NoFailures => "no-failures",
@@ -236,32 +252,36 @@ async fn make_current(
         "require": require, "last": last, "since": since, "expected": whole(expected)?, "drain": drain,
         "rollback_on_failures": rollback_on_failures, "relink": relink,
     });
-    let answer = watched(host, ACTIVATE, [tenant, version], body).await?;
-    swapped(tenant, &answer, json)
+    watched(host, ACTIVATE, [tenant, version], body).await
 }
 
 fn swapped(tenant: &str, answer: &Answer, json: bool) -> anyhow::Result<()> {
-    let Swapped { active, replaced, relinked, again } = answer.json()?;
+    let Swapped { active, replaced, relinked, again, lacks } = answer.json()?;
     say(json, answer, || {
         let before = replaced.as_deref().map(|digest| format!(", in place of {}", short(digest))).unwrap_or_default();
-        println!("{tenant} runs {}{before}", short(&active));
+        outln!("{tenant} runs {}{before}", short(&active))?;
         if relinked > 0 {
-            println!("{relinked} people are linked anew");
+            outln!("{relinked} people are linked anew")?;
         }
         if again > 0 {
-            println!("{again} events begin again on it");
+            outln!("{again} events begin again on it")?;
         }
-    });
-    Ok(())
+        if !lacks.is_empty() {
+            noteln!("it lacks on both sides, until `tandem tenant setup {tenant}` makes it:");
+        }
+        for Step { side, what, hint, .. } in &lacks {
+            noteln!("  {:<8} {}", harmless(side), harmless(what));
+            if let Some(hint) = hint {
+                noteln!("  hint: {}", harmless(hint));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The host's answer as it is, or what people read.
-fn say(json: bool, answer: &Answer, tell: impl FnOnce()) {
-    if json {
-        println!("{}", answer.text.trim_end());
-    } else {
-        tell();
-    }
+fn say(json: bool, answer: &Answer, tell: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    if json { outln!("{}", answer.text.trim_end()) } else { tell() }
 }
 
 /// A digest that is compared as a whole.

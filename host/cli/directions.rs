@@ -8,6 +8,7 @@ use super::operations::{DIRECT, DIRECTIONS};
 use super::table::{count, moment, table};
 use crate::admin::{Direction, DirectionMode};
 use crate::config;
+use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -23,10 +24,29 @@ pub struct Direct {
     why: String,
 }
 
+/// A direction that is to run again: there need not be more to say.
+#[derive(Args)]
+pub struct Run {
+    /// The tenant.
+    tenant: String,
+    /// The system that the events come from.
+    #[arg(value_parser = ["shopify", "omneo"])]
+    source: String,
+    /// Why: it is shown with the direction and in the audit trail.
+    #[arg(long, default_value = "it may run again")]
+    why: String,
+}
+
+impl From<Run> for Direct {
+    fn from(Run { tenant, source, why }: Run) -> Self {
+        Self { tenant, source, why }
+    }
+}
+
 pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(DIRECTIONS, &[&tenant], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let directions: Vec<Direction> = answer.json()?;
@@ -41,7 +61,7 @@ pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow:
         ]
     };
     let rows: Vec<_> = directions.iter().map(row).collect();
-    print!("{}", table(&["direction", "now", "waiting", "since", "by"], &rows, Paint::for_stdout(config::no_color())));
+    out!("{}", table(&["direction", "now", "waiting", "since", "by"], &rows, Paint::for_stdout(config::no_color())))?;
     Ok(())
 }
 
@@ -55,7 +75,7 @@ pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyho
     } else {
         ""
     };
-    println!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode));
+    outln!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode))?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
+use crate::output::out;
 use crate::rules::Plugin;
 use crate::{bake, engine, inspect};
 
@@ -27,11 +28,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 path.display()
             );
         };
-        print!("{}", origin.rules);
+        out!("{}", origin.rules)?;
         return Ok(());
     }
     let plugin =
         Plugin::load(&engine::checking_engine()?, &bytes).with_context(|| format!("plugin `{}`", path.display()))?;
-    print!("{}", inspect::report(&plugin, origin.as_ref()));
+    out!("{}", inspect::report(&plugin, origin.as_ref()))?;
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! `tandem new`: writes a plugin to begin with, out of `plugin/scaffold`. Knows where its files go; not what they say.
+use crate::output::outln;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     for (file, text) in files {
         write(&Path::new(&name).join(file), &fill_in(text, &name, sdk.as_ref()))?;
     }
-    println!("{name}: {} files; {name}/README.md says what to type next", files.len());
+    outln!("{name}: {} files; {name}/README.md says what to type next", files.len())?;
     Ok(())
 }
 

@@ -8,60 +8,74 @@ use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Say whether a host is alive and can take webhooks in.
+    /// Show whether a host is alive and can take webhooks in.
     Status,
-    /// Watch tenants, rates, what waits and what fails. Keys: arrows, `s` sorts, `/` filters, `q` ends.
+    /// Watch tenants, rates, waiting events and failures, live.
+    ///
+    /// Keys: arrows select, `s` sorts, `/` filters, `?` shows all keys, `q` ends. Without a terminal one frame is printed
+    /// as text.
     Top,
-    /// Print a host's counters and gauges, as Prometheus reads them.
+    /// Print a host's counters and gauges for Prometheus.
     Metrics,
-    /// Print the document that describes the admin API.
+    /// Print the OpenAPI document of the admin API.
     Openapi,
-    /// List a host's tenants, with what waits and what is dead.
+    /// List tenants with waiting events and dead letters.
     Tenants(tenants::List),
-    /// Show, add, change or remove a tenant, or give it other credentials.
+    /// Show, add, change or remove a tenant; replace credentials.
     Tenant {
         #[command(subcommand)]
         verb: tenants::Tenant,
     },
     /// List a tenant's dead letters by cause.
     Dead(OfTenant),
-    /// Take dead letters up again: one, those of a topic or a cause, or all.
+    /// Begin dead letters again: one, a topic, a cause, or all.
     Retry(dead::Retry),
     /// Put dead letters away for good, with a reason.
     Discard(dead::Discard),
-    /// Have an event that is under way begin again, on the version that is active now.
+    /// Make an event that is under way begin again.
+    ///
+    /// It begins again on the version that is active now.
     Restart(dead::Restart),
-    /// Say of each of a tenant's two systems whether it takes calls.
+    /// Show whether a tenant's two systems take calls.
     Targets(OfTenant),
     /// Send a target no calls until it is resumed.
     Pause(targets::Pause),
-    /// Say of each of a tenant's two directions whether its events run, are held, or are dropped.
+    /// Show whether a tenant's directions run, hold or drop.
     Directions(OfTenant),
-    /// Let the events that come from one system run again; what was held begins in order.
-    Run(directions::Direct),
-    /// Keep the events that come from one system until they are to run.
+    /// Let the events that come from one system run again.
+    ///
+    /// Held events begin in order of arrival.
+    Run(directions::Run),
+    /// Keep the events that come from one system for later.
+    ///
+    /// Events that have begun go on to their end; the other direction flows. `tandem run` lets held events begin.
     Hold(directions::Direct),
-    /// Acknowledge the events that come from one system, and do nothing about them.
+    /// Acknowledge the events that come from one system, only.
+    ///
+    /// They are recorded as skipped with the reason. Events that arrived before are not dropped.
     Drop(directions::Direct),
     /// Show who did what.
     Audit(audit::Arguments),
-    /// Give a tenant a version: a component, or a rules file; proved against what was recorded.
+    /// Give a tenant a version, and prove it.
+    ///
+    /// The version is a component or a rules file. The proof replays recorded events; `--activate` makes the version
+    /// current if the proof lets it.
     Deploy(deploy::Deploy),
-    /// Replay a tenant's recorded events through one of its versions on the host.
+    /// Replay recorded events through one of a tenant's versions.
     Prove(deploy::Prove),
-    /// List, replace or remove the cases that every proof of a tenant's versions runs.
+    /// List, replace or remove the cases that every proof runs.
     Cases {
         #[command(subcommand)]
         verb: cases::Cases,
     },
-    /// Run a version beside the live one on the events that come, sending nothing.
+    /// Run a version beside the live one, sending nothing.
     Shadow {
         #[command(subcommand)]
         verb: shadow::Shadow,
     },
     /// Make a version current.
     Activate(deploy::Activate),
-    /// Make the version current that was before the active one.
+    /// Return to the version before the active one.
     Rollback(deploy::Rollback),
 }
 
@@ -81,7 +95,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
         Verb::Directions(arguments) => directions::list(&host, arguments).await,
-        Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments).await,
+        Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments.into()).await,
         Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,
         Verb::Drop(arguments) => directions::set(&host, DirectionMode::Drop, arguments).await,
         Verb::Audit(arguments) => audit::run(&host, arguments).await,

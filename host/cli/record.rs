@@ -8,6 +8,7 @@ use super::{Place, test, wrong_command};
 use crate::config;
 use crate::journal::Reader;
 use crate::model::EventId;
+use crate::output::{note, outln};
 use crate::record::record;
 
 #[derive(clap::Args)]
@@ -33,7 +34,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { event, output, name, rules, base, place } = arguments;
     let id = EventId(event);
-    let config = place.journal.is_none().then(|| place.config.clone());
+    let config = place.journal().is_none().then(|| place.configuration());
     let reader = place.path().and_then(|path| Reader::open(&path)).map_err(wrong_command)?;
     let rules = match rules {
         Some(rules) => rules,
@@ -43,9 +44,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let recorded = record(&reader, bench.usual(), id)?;
     let name = name.unwrap_or_else(|| format!("event-{id}"));
     let folder = recorded.write(&output, &name).map_err(wrong_command)?;
-    println!("{}", folder.display());
+    outln!("{}", folder.display())?;
     let Some(difference) = recorded.difference else { return Ok(()) };
-    eprint!("{difference}");
+    note!("{difference}");
     let version = match &recorded.other_version {
         Some(version) => format!("give the rules that it ran with: their digest begins with {}", &version[..version.len().min(12)]),
         None => "invented values may mean something else to these rules, or the host ended the event: read the difference, and correct the case".into(),

@@ -11,6 +11,7 @@ use super::replay_live::{self, Live};
 use super::{Place, runtime, wrong_command};
 use crate::journal::{Range, Reader};
 use crate::model::Millis;
+use crate::output::{noteln, out, outln};
 use crate::paint::Paint;
 use crate::replay::{self, Replay, Report, Require};
 use crate::rules::Plugin;
@@ -79,9 +80,9 @@ pub fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
         bail!("there are no events of `{tenant}` in `{}`\nhint: {hint}", path.display());
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print!("{}", replay::text(&report, Paint::for_stdout(config::no_color())));
+        out!("{}", replay::text(&report, Paint::for_stdout(config::no_color())))?;
     }
     verdict(&report, require)
 }
@@ -93,7 +94,7 @@ pub(super) fn verdict(report: &Report, require: Require) -> anyhow::Result<()> {
         bail!("{cases} of the tenant's cases fail\nhint: correct the rules, or put other cases: `tandem cases put`");
     }
     if report.compared() == 0 {
-        eprintln!("note: no event could be compared, so this proves nothing");
+        noteln!("note: no event could be compared, so this proves nothing");
     }
     let against = report.against(require);
     match require {

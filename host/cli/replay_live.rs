@@ -14,6 +14,7 @@ use crate::admin::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replay
 use crate::clock;
 use crate::config;
 use crate::model::Millis;
+use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Remote};
 use crate::replay::{self, Report};
@@ -75,24 +76,24 @@ pub async fn run(host: &Remote, tenant: &str, since: Option<Millis>, live: Live,
     if !send {
         let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body)).await?;
         if json {
-            println!("{}", answer.text);
+            outln!("{}", answer.text)?;
             return Ok(());
         }
         let Replayed { left_out, report, .. } = answer.json()?;
         let report: Report = serde_json::from_value(report.unwrap_or_default())?;
-        print!("{}", replay::text(&report, Paint::for_stdout(config::no_color())));
-        print!("{}", omitted(&left_out));
+        out!("{}", replay::text(&report, Paint::for_stdout(config::no_color())))?;
+        out!("{}", omitted(&left_out))?;
         return Ok(());
     }
     body["dry_run"] = json!(true);
     let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body.clone())).await?;
     let dry: Replayed = answer.json()?;
     if dry_run && json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     if !json {
-        print!("{}", shown(&dry, Paint::for_stdout(config::no_color())));
+        out!("{}", shown(&dry, Paint::for_stdout(config::no_color())))?;
     }
     if dry_run {
         return Ok(());
@@ -106,11 +107,11 @@ pub async fn run(host: &Remote, tenant: &str, since: Option<Millis>, live: Live,
     body["confirm"] = json!(dry.confirm);
     let answer = host.ask(REPLAY, &[tenant], &[], Body::Json(body)).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let Replayed { events: again, .. } = answer.json()?;
-    println!("begin again: {}", events(&again));
+    outln!("begin again: {}", events(&again))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::Place;
 use super::access::Access;
 use super::operations::RESUME;
 use crate::journal::{Journal, Reader};
+use crate::output::outln;
 use crate::remote::Body;
 
 #[derive(clap::Args)]
@@ -22,7 +23,7 @@ pub async fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
     let Arguments { tenant, target, place } = arguments;
     if let Some(host) = host {
         host.ask(RESUME, &[&tenant, &target], &[], Body::Nothing).await?;
-        println!("{target} of {tenant} takes calls");
+        outln!("{target} of {tenant} takes calls")?;
         return Ok(());
     }
     let path = place.path()?;
@@ -37,6 +38,6 @@ pub async fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
     if !resumed? {
         bail!("{target} of `{tenant}` is not paused in `{}`", path.display());
     }
-    println!("{target} of {tenant} takes calls again from the next start of `tandem serve`");
+    outln!("{target} of {tenant} takes calls again from the next start of `tandem serve`")?;
     Ok(())
 }

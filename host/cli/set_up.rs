@@ -7,6 +7,7 @@ use serde_json::json;
 use super::operations::SET_UP;
 use crate::admin::Step;
 use crate::config;
+use crate::output::outln;
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Remote};
 
@@ -29,7 +30,7 @@ pub async fn run(host: &Remote, SetUp { tenant, dry_run, address, json }: SetUp)
     let answer = host.ask(SET_UP, &[&tenant], &[], Body::Json(body)).await?;
     let steps: Vec<Step> = answer.json()?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
     } else {
         let paint = Paint::for_stdout(config::no_color());
         for Step { side, state, what, hint } in &steps {
@@ -43,9 +44,9 @@ pub async fn run(host: &Remote, SetUp { tenant, dry_run, address, json }: SetUp)
                 ("missing", _) => (paint.red("!"), ""),
                 _ => (paint.dim("i"), ""),
             };
-            println!("{sign} {:<8} {}{word}", harmless(side), harmless(what));
+            outln!("{sign} {:<8} {}{word}", harmless(side), harmless(what))?;
             if let Some(hint) = hint {
-                println!("  hint: {}", harmless(hint));
+                outln!("  hint: {}", harmless(hint))?;
             }
         }
     }

@@ -7,6 +7,7 @@ use anyhow::bail;
 use super::known_tenant;
 use crate::client::Client;
 use crate::config;
+use crate::output::out;
 use crate::paint::Paint;
 use crate::setup::{self, Setup, State};
 
@@ -20,13 +21,14 @@ pub struct Arguments {
     /// Where webhooks reach this host from outside; without it, `public_url` of the configuration.
     #[arg(long)]
     address: Option<String>,
-    /// The configuration.
-    #[arg(long, default_value = "tandem.toml")]
-    config: PathBuf,
+    /// The configuration; without this, what `TANDEM_CONFIG` names, or `tandem.toml`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { tenant, dry_run, address, config: path } = arguments;
+    let path = super::configuration(path);
     let config = config::load(&path)?;
     let tenant = known_tenant(&config, &tenant, &path)?;
     if let Some(address) = &address
@@ -49,7 +51,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for step in setup::plan(&setup).await {
         let step = if dry_run { step } else { setup::apply(&setup, step).await };
         missing += usize::from(step.state == State::Missing);
-        print!("{}", setup::line(&step, dry_run, paint));
+        out!("{}", setup::line(&step, dry_run, paint))?;
     }
     if missing > 0 {
         bail!(

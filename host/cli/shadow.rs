@@ -7,6 +7,7 @@ use super::operations::{BEGIN_SHADOW, END_SHADOW, SHADOW};
 use super::table::moment;
 use crate::admin;
 use crate::config;
+use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Remote};
 use crate::replay::{self, Report};
@@ -46,24 +47,24 @@ pub async fn run(host: &Remote, verb: Shadow) -> anyhow::Result<()> {
         Shadow::Show { tenant, json } => (host.ask(SHADOW, &[&tenant], &[], Body::Nothing).await?, json),
         Shadow::End { tenant } => {
             host.ask(END_SHADOW, &[&tenant], &[], Body::Nothing).await?;
-            println!("the shadow of {tenant} has ended: `tandem shadow show {tenant}` says what it found");
+            outln!("the shadow of {tenant} has ended: `tandem shadow show {tenant}` says what it found")?;
             return Ok(());
         }
     };
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let admin::Shadow { version, since, running, ended_at, ended, events, report } = answer.json()?;
     let until = events.map(|events| format!(", for {events} events")).unwrap_or_default();
-    println!("shadow {} since {}{until}", short(&version), moment(&since));
+    outln!("shadow {} since {}{until}", short(&version), moment(&since))?;
     if !running {
         let at = ended_at.as_deref().map(moment).unwrap_or_default();
-        println!("ended {at}: {}", harmless(ended.as_deref().unwrap_or_default()));
+        outln!("ended {at}: {}", harmless(ended.as_deref().unwrap_or_default()))?;
     }
     // Not every shadow has seen an event.
     if let Ok(report) = serde_json::from_value::<Report>(report) {
-        print!("\n{}", replay::text(&report, Paint::for_stdout(config::no_color())));
+        out!("\n{}", replay::text(&report, Paint::for_stdout(config::no_color())))?;
     }
     Ok(())
 }

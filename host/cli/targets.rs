@@ -7,6 +7,7 @@ use super::operations::{PAUSE, TARGETS};
 use super::table::table;
 use crate::admin::{HeldCause, HeldTarget, Target};
 use crate::config;
+use crate::output::{out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -24,12 +25,12 @@ pub struct Pause {
 pub async fn list(host: &Remote, OfTenant { tenant, json }: OfTenant) -> anyhow::Result<()> {
     let answer = host.ask(TARGETS, &[&tenant], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let targets: Vec<Target> = answer.json()?;
     let rows: Vec<_> = targets.into_iter().map(|target| vec![target.target.clone(), state(&target)]).collect();
-    print!("{}", table(&["target", "now"], &rows, Paint::for_stdout(config::no_color())));
+    out!("{}", table(&["target", "now"], &rows, Paint::for_stdout(config::no_color())))?;
     Ok(())
 }
 
@@ -49,6 +50,6 @@ pub fn state(Target { paused, held, .. }: &Target) -> String {
 
 pub async fn pause(host: &Remote, Pause { tenant, target, why }: Pause) -> anyhow::Result<()> {
     host.ask(PAUSE, &[&tenant, &target], &[], Body::Json(json!({ "why": why }))).await?;
-    println!("{target} of {tenant} gets no calls until `tandem resume {tenant} {target}`");
+    outln!("{target} of {tenant} gets no calls until `tandem resume {tenant} {target}`")?;
     Ok(())
 }

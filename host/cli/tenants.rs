@@ -19,6 +19,7 @@ use super::wrong_command;
 use crate::admin::{self, Account, AccountSide, Target};
 use crate::config::{self, Quota};
 use crate::files;
+use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Answer, Body, Remote};
 use crate::rules::short;
@@ -123,12 +124,12 @@ pub struct Change {
 pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
     let answer = host.ask(TENANTS, &[], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let tenants: Vec<admin::Tenant> = answer.json()?;
     if tenants.is_empty() {
-        println!("no tenants");
+        outln!("no tenants")?;
         return Ok(());
     }
     let row = |tenant: &admin::Tenant| {
@@ -142,7 +143,7 @@ pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
     };
     let rows: Vec<_> = tenants.iter().map(row).collect();
     let head = ["tenant", "waiting", "oldest", "dead letters", "stopped"];
-    print!("{}", table(&head, &rows, Paint::for_stdout(config::no_color())));
+    out!("{}", table(&head, &rows, Paint::for_stdout(config::no_color())))?;
     Ok(())
 }
 
@@ -159,7 +160,7 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             let mut body = config::added(&file)?;
             body["tenant"] = json!(tenant);
             host.ask(ADD_TENANT, &[], &[], Body::Json(body)).await?;
-            println!("tenant {tenant} is added; its events wait for rules: `tandem deploy {tenant} FILE --activate`");
+            outln!("tenant {tenant} is added; its events wait for rules: `tandem deploy {tenant} FILE --activate`")?;
             Ok(())
         }
         Tenant::Change(Change { tenant, changes }) => {
@@ -172,9 +173,9 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
             confirm(&format!("remove tenant {tenant}, the shop {}", account.shop), true, yes)?;
             host.ask(REMOVE_TENANT, &[&tenant], &[], Body::Nothing).await?;
-            println!(
+            outln!(
                 "tenant {tenant} is removed; what was not over is discarded, its tokens are revoked, and its name stays its shop's"
-            );
+            )?;
             Ok(())
         }
         Tenant::Token { tenant, target, file } => {
@@ -194,22 +195,22 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
 async fn show(host: &Remote, name: &str, json: bool) -> anyhow::Result<()> {
     let answer = host.ask(TENANT, &[name], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     changed(&answer)?;
     let targets: Vec<Target> = host.ask(TARGETS, &[name], &[], Body::Nothing).await?.json()?;
     let tenants: Vec<admin::Tenant> = host.ask(TENANTS, &[], &[], Body::Nothing).await?.json()?;
     let paint = Paint::for_stdout(config::no_color());
-    println!();
+    outln!("")?;
     if let Some(now) = tenants.iter().find(|tenant| tenant.tenant == name) {
         let oldest = age(now.oldest_s);
         let oldest = if oldest.is_empty() { oldest } else { format!(", the oldest for {oldest}") };
-        field("waiting", &format!("{}{oldest}", now.waiting), paint);
-        field("dead letters", &now.dead_letters.to_string(), paint);
+        field("waiting", &format!("{}{oldest}", now.waiting), paint)?;
+        field("dead letters", &now.dead_letters.to_string(), paint)?;
     }
     for target in &targets {
-        field(&target.target, &state(target), paint);
+        field(&target.target, &state(target), paint)?;
     }
     Ok(())
 }
@@ -219,35 +220,35 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
     let Account { tenant, shop, managed_by, added_at, active, shopify, omneo, limits, journal_bytes } =
         answer.json()?;
     let paint = Paint::for_stdout(config::no_color());
-    field("tenant", &tenant, paint);
-    field("shop", &shop, paint);
+    field("tenant", &tenant, paint)?;
+    field("shop", &shop, paint)?;
     let added = added_at.as_deref().map(|at| format!(", added {}", moment(at))).unwrap_or_default();
-    field("kept by", &format!("{managed_by}{added}"), paint);
-    field("version", active.as_deref().map_or("none: its events wait", short), paint);
+    field("kept by", &format!("{managed_by}{added}"), paint)?;
+    field("version", active.as_deref().map_or("none: its events wait", short), paint)?;
     for (name, AccountSide { url, per_minute, token_added_at, webhook_secrets }) in
         [("shopify", shopify), ("omneo", omneo)]
     {
         let rate = per_minute.map(|calls| format!(", {calls} calls a minute")).unwrap_or_default();
         let token = token_added_at.as_deref().map(|at| format!(", token of {}", moment(at))).unwrap_or_default();
-        field(name, &format!("{url}{rate}{token}"), paint);
+        field(name, &format!("{url}{rate}{token}"), paint)?;
         for secret in webhook_secrets {
             let ends = secret.ends_at.as_deref().map(|at| format!(", until {}", moment(at))).unwrap_or_default();
-            field("", &format!("webhook secret {} of {}{ends}", secret.id, moment(&secret.added_at)), paint);
+            field("", &format!("webhook secret {} of {}{ends}", secret.id, moment(&secret.added_at)), paint)?;
         }
     }
     let Quota { events_per_second, concurrent_calls, journal_bytes_max, keep_days } = limits;
-    field("webhooks", &format!("{events_per_second} a second at most"), paint);
-    field("calls", &format!("{concurrent_calls} at a time to each side at most"), paint);
+    field("webhooks", &format!("{events_per_second} a second at most"), paint)?;
+    field("calls", &format!("{concurrent_calls} at a time to each side at most"), paint)?;
     field(
         "journal",
         &format!("{} of {} MiB, kept for {keep_days} days", journal_bytes >> 20, journal_bytes_max >> 20),
         paint,
-    );
+    )?;
     Ok(())
 }
 
-fn field(name: &str, value: &str, paint: Paint) {
-    println!("{} {}", paint.dim(format!("{name:<12}")), harmless(value));
+fn field(name: &str, value: &str, paint: Paint) -> anyhow::Result<()> {
+    outln!("{} {}", paint.dim(format!("{name:<12}")), harmless(value))
 }
 
 impl Changes {

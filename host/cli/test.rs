@@ -1,7 +1,7 @@
 //! `tandem test`: runs case folders, or one event, through rules and shows what came of it. Knows no other command.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -9,6 +9,7 @@ use clap::ArgGroup;
 
 use super::watch::Watch;
 use super::wrong_command;
+use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
 use crate::rules::Manifest;
 use crate::sandbox::{self, Bench, Case, Moment, Report, Rules, Schema, Source};
@@ -64,9 +65,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         if let Err(error) = cases(&arguments, dir).await {
             super::print_error(&error);
         }
-        eprintln!("waiting for a change; ctrl-c ends this");
+        noteln!("waiting for a change; ctrl-c ends this");
         let changed = watch.change()?;
-        eprintln!("\n{} has changed", changed.display());
+        noteln!("\n{} has changed", changed.display());
     }
 }
 
@@ -76,7 +77,6 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
     let schema = arguments.schema.as_deref().map(Schema::read).transpose().map_err(wrong_command)?;
     let mut bench = bench(&arguments.rules, arguments.base.as_deref()).await?;
     let paint = Paint::for_stdout(config::no_color());
-    let mut out = std::io::stdout();
     let mut reports = vec![];
     for case in cases {
         let plugin = bench.plugin(&case).await?;
@@ -88,19 +88,19 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
         }
         if !arguments.json {
             if arguments.trace {
-                writeln!(out, "{}", sandbox::trace(&case, &report, paint))?;
+                outln!("{}", sandbox::trace(&case, &report, paint))?;
             }
-            write!(out, "{}", report.show(&case.name, paint))?;
+            out!("{}", report.show(&case.name, paint))?;
             if blessed {
-                writeln!(out, "     {}", paint.yellow("written down; read the difference"))?;
+                outln!("     {}", paint.yellow("written down; read the difference"))?;
             }
         }
         reports.push((case, report));
     }
     let (summary, failed) = sandbox::summary(&reports, paint);
     match arguments.json {
-        true => writeln!(out, "{:#}", sandbox::json(bench.usual(), &reports))?,
-        false => write!(out, "{summary}")?,
+        true => outln!("{:#}", sandbox::json(bench.usual(), &reports))?,
+        false => out!("{summary}")?,
     }
     if failed > 0 {
         bail!("{failed} of {} cases failed", reports.len());
@@ -169,14 +169,13 @@ async fn one_event(arguments: &Arguments) -> anyhow::Result<()> {
     let paint = Paint::for_stdout(config::no_color());
     let reports = [(case, report)];
     let [(case, report)] = &reports;
-    let mut out = std::io::stdout();
     if arguments.json {
-        writeln!(out, "{:#}", sandbox::json(bench.usual(), &reports))?;
+        outln!("{:#}", sandbox::json(bench.usual(), &reports))?;
     } else if arguments.trace {
-        write!(out, "{}", sandbox::trace(case, report, paint))?;
+        out!("{}", sandbox::trace(case, report, paint))?;
     } else {
-        write!(out, "{}", report.actual)?;
-        eprint!("{}", notes(report));
+        out!("{}", report.actual)?;
+        note!("{}", notes(report));
     }
     match report.wrong() {
         Some(_) => bail!("the rules failed, or asked for what would be refused"),

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use crate::journal::{Journal, Reader};
+use crate::output::{noteln, outln};
 use crate::{admin, clock, config};
 
 #[derive(Subcommand)]
@@ -34,7 +35,7 @@ pub async fn run(command: Token, path: &Path) -> anyhow::Result<()> {
                 Some(at) => format!("revoked {}", clock::rfc3339(at)),
                 None => "in force".to_owned(),
             };
-            println!("{:<20} {of:<24} created {}  {state}", token.name, clock::rfc3339(token.created_at));
+            outln!("{:<20} {of:<24} created {}  {state}", token.name, clock::rfc3339(token.created_at))?;
         }
         return Ok(());
     }
@@ -61,14 +62,14 @@ async fn change(journal: &Journal, command: Token) -> anyhow::Result<()> {
             if !journal.add_token(&name, tenant.as_deref(), &admin::hash(&token)).await? {
                 bail!("there is a token `{name}` in force\nhint: `tandem token revoke {name}`, or use another name");
             }
-            println!("{token}");
-            eprintln!("this is shown once; give it to whoever asks, as `Authorization: Bearer …`");
+            outln!("{token}")?;
+            noteln!("this is shown once; give it to whoever asks, as `Authorization: Bearer …`");
         }
         Token::Revoke { name } => {
             if !journal.revoke_token(&name).await? {
                 bail!("there is no token `{name}` in force\nhint: `tandem token list` shows them");
             }
-            println!("token {name} is revoked");
+            outln!("token {name} is revoked")?;
         }
         Token::List => {}
     }

@@ -16,6 +16,7 @@ use super::operations::{EVENTS, TENANTS};
 use crate::admin::Tenant;
 use crate::clock;
 use crate::events::Event;
+use crate::output::out;
 use crate::remote::{Body, Remote};
 
 mod draw;
@@ -40,7 +41,7 @@ pub async fn run(host: Remote) -> anyhow::Result<()> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         let tenants = host.ask(TENANTS, &[], &[], Body::Nothing).await?.json()?;
         state.take(tenants, None, clock::now());
-        print!("{}", plain(&state));
+        out!("{}", plain(&state))?;
         return Ok(());
     }
     let terminal = ratatui::try_init().context("taking the terminal")?;

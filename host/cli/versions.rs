@@ -14,6 +14,7 @@ use crate::admin::{Activations, Version};
 use crate::clock;
 use crate::config;
 use crate::journal::{ActivationRow, Active, Reader, VersionRow};
+use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Body, Remote};
 use crate::rules::{Manifest, short};
@@ -48,30 +49,30 @@ pub async fn run(arguments: Versions, access: &Access) -> anyhow::Result<()> {
         );
     }
     let paint = Paint::for_stdout(config::no_color());
-    print!("{}", list(&versions, &activations, reader.active(&tenant)?.as_ref(), paint));
+    out!("{}", list(&versions, &activations, reader.active(&tenant)?.as_ref(), paint))?;
     Ok(())
 }
 
 async fn ask(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
     let answer = host.ask(VERSIONS, &[tenant], &[], Body::Nothing).await?;
     if json {
-        println!("{}", answer.text);
+        outln!("{}", answer.text)?;
         return Ok(());
     }
     let versions: Vec<Version> = answer.json()?;
     let paint = Paint::for_stdout(config::no_color());
     if versions.is_empty() {
-        println!("no versions");
+        outln!("no versions")?;
         return Ok(());
     }
-    for Version { digest, name, deployed_at, is_active, .. } in &versions {
+    for Version { digest, name, deployed_at, note, is_active, .. } in &versions {
         let deployed = deployed_at.as_deref().map(table::moment).unwrap_or_default();
-        println!("{}", line(digest, name, &deployed, *is_active, paint));
+        outln!("{}{}", line(digest, name, &deployed, *is_active, paint), said(note.as_deref()))?;
     }
     let answer = host.ask(ACTIVATIONS, &[tenant], &[], Body::Nothing).await?;
     let Activations { back, activations } = answer.json()?;
     let rows = activations.iter().map(|row| (row.digest.as_str(), table::moment(&row.at), row.cause.as_str()));
-    print!("{}", history(rows, back.as_deref(), paint));
+    out!("{}", history(rows, back.as_deref(), paint))?;
     Ok(())
 }
 
@@ -83,14 +84,20 @@ fn line(digest: &str, name: &str, deployed: &str, is_active: bool, paint: Paint)
     if is_active { paint.bold(line) } else { line }
 }
 
+/// What somebody said of a version, behind its line.
+fn said(note: Option<&str>) -> String {
+    note.map(|note| format!("  {}", harmless(note))).unwrap_or_default()
+}
+
 /// Each version with a star at the active one; then how it came to that.
 fn list(versions: &[VersionRow], activations: &[ActivationRow], active: Option<&Active>, paint: Paint) -> String {
     let mut text = String::new();
     let is_active = |digest: &str| active.is_some_and(|active| active.digest == digest);
-    for VersionRow { digest, manifest, deployed_at } in versions {
+    for VersionRow { digest, manifest, deployed_at, note } in versions {
         let name = serde_json::from_str::<Manifest>(manifest)
             .map_or_else(|_| String::new(), |manifest| format!("{} {}", manifest.name, manifest.version));
-        let _ = writeln!(text, "{}", line(digest, &name, &moment(*deployed_at), is_active(digest), paint));
+        let line = line(digest, &name, &moment(*deployed_at), is_active(digest), paint);
+        let _ = writeln!(text, "{line}{}", said(note.as_deref()));
     }
     let activations = activations.iter().map(|row| (row.digest.as_str(), moment(row.at), row.cause.as_str()));
     text + &history(activations, active.and_then(|active| active.back.as_deref()), paint)

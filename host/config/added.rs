@@ -9,28 +9,27 @@ use toml::Spanned;
 
 use super::check::Check;
 use super::file::{PeerFile, TenantFile};
-use super::{Problems, not_toml};
+use super::{Problems, shape};
 
 /// Reads such a file. What comes of it is as the admin API takes it, with every secret in it.
 pub fn added(path: &Path) -> anyhow::Result<Value> {
     let text = super::read(path, "name a file with the tenant's table: `shop`, `[shopify]`, `[omneo]`")?;
     let (name, folder) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));
-    parse(&name, &text, folder, |name| std::env::var(name).ok()).map_err(|problems| problems.all())
+    parse(&name, &text, folder, |name| std::env::var(name).ok()).map_err(anyhow::Error::msg)
 }
 
 fn parse(name: &str, text: &str, folder: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Value, Problems> {
-    let file: TenantFile = toml::from_str(text).map_err(|error| Problems(vec![not_toml(name, text, &error)]))?;
-    let mut check = Check { name, text, folder, variable: &variable, problems: vec![] };
+    let file: TenantFile = super::typed(name, text, shape::TENANT)?;
+    let mut check = Check { text, folder, variable: &variable, problems: vec![] };
     for rules in [&file.rules, &file.component].into_iter().flatten() {
-        let at = check.at(rules);
         let tenant = "`tandem deploy TENANT FILE` gives it rules afterwards";
-        check.problem(format!("{at}: a tenant is added without rules\nhint: leave them out; {tenant}"));
+        check.problem(rules.span(), format!("a tenant is added without rules\nhint: leave them out; {tenant}"));
     }
     let (shopify, omneo) = (side(&mut check, &file.shopify), side(&mut check, &file.omneo));
     let limits: BTreeMap<_, _> = file.limits.iter().map(|(name, given)| (name, given.get_ref())).collect();
     match check.problems.is_empty() {
         true => Ok(json!({ "shop": file.shop.get_ref(), "shopify": shopify, "omneo": omneo, "limits": limits })),
-        false => Err(Problems(check.problems)),
+        false => Err(Problems::of(name, text, check.problems)),
     }
 }
 
@@ -61,8 +60,8 @@ mod tests {
         let added = read(GOOD).unwrap();
         assert_eq!((&added["shopify"]["token"], &added["omneo"]["per_minute"]), (&json!("sesame"), &json!(9)));
         let rules = read(&format!("{GOOD}rules = \"a.toml\"\n")).unwrap_err();
-        assert!(rules.starts_with("acme.toml:4: a tenant is added without rules\nhint: "), "{rules}");
+        assert!(rules.starts_with("error: a tenant is added without rules\n --> acme.toml:4:9\n"), "{rules}");
         let missing = read(&GOOD.replace("env:T", "env:NO")).unwrap_err();
-        assert!(missing.starts_with("acme.toml:2: the environment variable `NO` is not set"), "{missing}");
+        assert!(missing.starts_with("error: the environment variable `NO` is not set\n --> acme.toml:2:"), "{missing}");
     }
 }

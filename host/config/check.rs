@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
@@ -9,6 +10,7 @@ use toml::Spanned;
 use super::file::{DeliveryFile, PeerFile, TenantFile};
 use super::{Delivery, Peer, Quota, RulesFrom, Tenant, check_name, check_public_url, check_url};
 use crate::engine::Limits;
+use crate::excerpt::{Mistake, line_of};
 use crate::model;
 use crate::vault::Keys;
 
@@ -22,35 +24,35 @@ const RETRY_DELAYS_MS: [u64; 13] = [
 ];
 
 pub struct Check<'a> {
-    pub name: &'a str,
     pub text: &'a str,
     /// What paths are below.
     pub folder: &'a Path,
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    pub problems: Vec<String>,
+    pub problems: Vec<Mistake>,
 }
 
 impl Check<'_> {
     pub fn line<T>(&self, of: &Spanned<T>) -> usize {
-        self.text[..of.span().start.min(self.text.len())].matches('\n').count() + 1
+        line_of(self.text, of.span().start)
     }
 
-    pub fn at<T>(&self, of: &Spanned<T>) -> String {
-        format!("{}:{}", self.name, self.line(of))
-    }
-
-    pub fn problem(&mut self, message: String) {
-        self.problems.push(message);
+    /// What is wrong at a place; behind `hint:`, the fix.
+    pub fn problem(&mut self, place: Range<usize>, text: String) {
+        let (message, fix) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+        self.problems.push(Mistake { place, message: message.to_owned(), fix: fix.to_owned() });
     }
 
     pub fn listen(&mut self, listen: &Spanned<String>) -> Option<SocketAddr> {
         let address = listen.get_ref().parse().ok();
         if address.is_none() {
-            let at = self.at(listen);
-            self.problem(format!(
-                "{at}: `listen = \"{}\"` is not an address\nhint: write `listen = \"127.0.0.1:8080\"`",
-                listen.get_ref()
-            ));
+            let place = listen.span();
+            self.problem(
+                place,
+                format!(
+                    "`listen = \"{}\"` is not an address\nhint: write `listen = \"127.0.0.1:8080\"`",
+                    listen.get_ref()
+                ),
+            );
         }
         address
     }
@@ -58,8 +60,8 @@ impl Check<'_> {
     pub fn public_url(&mut self, given: Option<&Spanned<String>>) -> Option<String> {
         let given = given?;
         if let Err(why) = check_public_url(given.get_ref()) {
-            let at = self.at(given);
-            self.problem(format!("{at}: `public_url = \"{}\"` {why}", given.get_ref()));
+            let place = given.span();
+            self.problem(place, format!("`public_url = \"{}\"` {why}", given.get_ref()));
         }
         Some(given.get_ref().trim_end_matches('/').to_owned())
     }
@@ -68,8 +70,8 @@ impl Check<'_> {
         let Some(given) = given else { return Keys::default() };
         let texts: Vec<_> = given.get_ref().iter().filter_map(|text| self.secret(text, given)).collect();
         Keys::parse(&texts).unwrap_or_else(|why| {
-            let at = self.at(given);
-            self.problem(format!("{at}: {why}"));
+            let place = given.span();
+            self.problem(place, why);
             Keys::default()
         })
     }
@@ -77,12 +79,15 @@ impl Check<'_> {
     pub fn body_bytes_max(&mut self, given: Option<&Spanned<usize>>) -> usize {
         let Some(given) = given else { return BODY_BYTES_MAX };
         if *given.get_ref() > Limits::input_bytes_max() {
-            let at = self.at(given);
-            self.problem(format!(
-                "{at}: `body_bytes_max = {}` is more than the rules' memory can hold\nhint: use {} at most",
-                given.get_ref(),
-                Limits::input_bytes_max()
-            ));
+            let place = given.span();
+            self.problem(
+                place,
+                format!(
+                    "`body_bytes_max = {}` is more than the rules' memory can hold\nhint: use {} at most",
+                    given.get_ref(),
+                    Limits::input_bytes_max()
+                ),
+            );
         }
         *given.get_ref()
     }
@@ -97,9 +102,9 @@ impl Check<'_> {
                 Some(timeout) => format!("`timeout_ms = {timeout_ms}` in line {}", self.line(timeout)),
                 None => format!("the default `timeout_ms = {timeout_ms}`"),
             };
-            let at = self.at(quiet);
-            self.problem(format!(
-                "{at}: `quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
+            let place = quiet.span();
+            self.problem(place, format!(
+                "`quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
             ));
         }
         let retry_delays_ms = file.retry_delays_ms.clone().unwrap_or_else(|| RETRY_DELAYS_MS.to_vec());
@@ -113,12 +118,12 @@ impl Check<'_> {
         given: impl IntoIterator<Item = (&'a str, &'a Spanned<u64>)>,
     ) -> Quota {
         for (name, given) in given {
-            let at = self.at(given);
             if !limits.set(name, *given.get_ref()) {
                 let names: Vec<_> = Quota::names().map(|name| format!("`{name}`")).collect();
-                self.problem(format!("{at}: there is no limit `{name}`\nhint: there are {}", names.join(", ")));
+                let names = names.join(", ");
+                self.problem(given.span(), format!("there is no limit `{name}`\nhint: there are {names}"));
             } else if let Some((_, why)) = limits.problems().into_iter().find(|(of, _)| *of == name) {
-                self.problem(format!("{at}: {why}"));
+                self.problem(given.span(), why);
             }
         }
         limits
@@ -128,21 +133,24 @@ impl Check<'_> {
     pub fn tenant(&mut self, name: &str, file: &TenantFile, limits: Quota, allow: &[String]) -> Option<Tenant> {
         let folder = self.folder;
         if let Err(why) = check_name(name) {
-            self.problem(format!("{}: {why}", self.name));
+            self.problem(file.shop.span(), why);
         }
         let rules = match (&file.rules, &file.component) {
             (Some(rules), None) => Some(RulesFrom::File(folder.join(rules.get_ref()))),
             (None, Some(component)) => Some(RulesFrom::Component(folder.join(component.get_ref()))),
             (None, None) => {
-                let at = self.at(&file.shop);
-                self.problem(format!("{at}: tenant `{name}` has no rules\nhint: add `rules = \"{name}.toml\"` or `component = \"{name}.wasm\"`"));
+                let place = file.shop.span();
+                self.problem(place, format!("tenant `{name}` has no rules\nhint: add `rules = \"{name}.toml\"` or `component = \"{name}.wasm\"`"));
                 None
             }
             (Some(rules), Some(component)) => {
-                let (at, other) = (self.at(rules), self.line(component));
-                self.problem(format!(
-                    "{at}: `rules` contradicts `component` in line {other}: a tenant has one of them\nhint: remove one"
-                ));
+                let (place, other) = (rules.span(), self.line(component));
+                self.problem(
+                    place,
+                    format!(
+                        "`rules` contradicts `component` in line {other}: a tenant has one of them\nhint: remove one"
+                    ),
+                );
                 None
             }
         };
@@ -165,9 +173,9 @@ impl Check<'_> {
             (Some(url), _) => url.get_ref().trim_end_matches('/').to_owned(),
             (None, Some(default)) => default,
             (None, None) => {
-                let at = self.at(&file.token);
-                self.problem(format!(
-                    "{at}: `tenants.{tenant}.{side}` has no `url`\nhint: add `url = \"https://api.{tenant}.getomneo.com/api/v3\"`"
+                let place = file.token.span();
+                self.problem(place, format!(
+                    "`tenants.{tenant}.{side}` has no `url`\nhint: add `url = \"https://api.{tenant}.getomneo.com/api/v3\"`"
                 ));
                 return None;
             }
@@ -175,8 +183,8 @@ impl Check<'_> {
         if let Some(given) = &file.url
             && let Err(why) = check_url(&url, allow)
         {
-            let at = self.at(given);
-            self.problem(format!("{at}: {why}"));
+            let place = given.span();
+            self.problem(place, why);
         }
         let token = self.secret(file.token.get_ref(), &file.token)?;
         let secrets: Vec<_> = file
@@ -187,10 +195,11 @@ impl Check<'_> {
             .map(|secret| secret.as_str().into())
             .collect();
         if file.webhook_secrets.get_ref().is_empty() {
-            let at = self.at(&file.webhook_secrets);
-            self.problem(format!(
-                "{at}: no webhook of {side} could be verified\nhint: give `webhook_secrets` at least one secret"
-            ));
+            let place = file.webhook_secrets.span();
+            self.problem(
+                place,
+                format!("no webhook of {side} could be verified\nhint: give `webhook_secrets` at least one secret"),
+            );
         }
         Some(Peer { url, token, webhook_secrets: secrets, per_minute: file.per_minute })
     }
@@ -210,8 +219,8 @@ impl Check<'_> {
         };
         let value = value.filter(|value| !value.is_empty());
         if value.is_none() {
-            let at = self.at(at);
-            self.problem(format!("{at}: {what}\nhint: set it, or write the secret itself"));
+            let place = at.span();
+            self.problem(place, format!("{what}\nhint: set it, or write the secret itself"));
         }
         value
     }
@@ -222,9 +231,9 @@ impl Check<'_> {
         for (name, tenant) in tenants {
             let shop = model::shop(tenant.shop.get_ref());
             if let Some((other, place)) = seen.insert(shop.clone(), (name, &tenant.shop)) {
-                let (at, line) = (self.at(&tenant.shop), self.line(place));
-                self.problem(format!(
-                    "{at}: tenant `{name}` has the shop `{shop}`, which tenant `{other}` has in line {line}\nhint: a shop belongs to one tenant"
+                let (place, line) = (tenant.shop.span(), self.line(place));
+                self.problem(place, format!(
+                    "tenant `{name}` has the shop `{shop}`, which tenant `{other}` has in line {line}\nhint: a shop belongs to one tenant"
                 ));
             }
         }

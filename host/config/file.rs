@@ -1,4 +1,4 @@
-//! The configuration as it is written. Knows no meaning.
+//! The configuration as it is written. Knows no meaning; [`super::shape`] finds keys that are not there.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use serde::Deserialize;
 use toml::Spanned;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct File {
     #[serde(default = "default_listen")]
     pub listen: Spanned<String>,
@@ -28,14 +27,13 @@ pub struct File {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Network {
     #[serde(default)]
     pub allow: Vec<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct AdminFile {
     pub listen: Spanned<String>,
 }
@@ -47,14 +45,12 @@ impl Default for AdminFile {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SecretsFile {
     /// The newest first.
     pub keys: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DeliveryFile {
     pub timeout_ms: Option<Spanned<u64>>,
     pub retry_delays_ms: Option<Vec<u64>>,
@@ -63,7 +59,6 @@ pub struct DeliveryFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TenantFile {
     pub shop: Spanned<String>,
     pub rules: Option<Spanned<PathBuf>>,
@@ -75,7 +70,6 @@ pub struct TenantFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PeerFile {
     pub url: Option<Spanned<String>>,
     pub token: Spanned<String>,

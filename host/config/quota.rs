@@ -79,6 +79,11 @@ impl Quota {
         BOUNDS.iter().map(|bound| bound.name)
     }
 
+    /// Each limit with the least and the most that it may be.
+    pub fn bounds() -> impl Iterator<Item = (&'static str, u64, u64)> {
+        BOUNDS.iter().map(|bound| (bound.name, bound.least, bound.most))
+    }
+
     /// Sets a limit by its name. `false`: there is none of that name.
     pub fn set(&mut self, name: &str, value: u64) -> bool {
         let place = match name {

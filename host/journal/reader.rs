@@ -20,8 +20,15 @@ pub struct Filter {
     /// `waiting`, `done`, `skipped`, `refused`, `invalid`, `failed`, or `dead` for the last three.
     pub outcome: Option<String>,
     pub topic: Option<String>,
-    /// Only later ones.
+    /// Only those with a higher number.
     pub after: Option<EventId>,
+    /// Only those with a lower number.
+    pub before: Option<EventId>,
+    /// Only those received then or later, and before then.
+    pub since: Option<Millis>,
+    pub until: Option<Millis>,
+    /// Only those about whoever has this name, with or without the system that it is of: `customer/706405506`.
+    pub about: Option<String>,
     /// The newest so many.
     pub limit: usize,
 }
@@ -156,12 +163,20 @@ impl Reader {
              WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR topic = ?2) AND id > ?3
                AND (?4 IS NULL OR outcome = ?4 OR (?4 = 'waiting' AND outcome IS NULL)
                     OR (?4 = 'dead' AND outcome IN ('refused', 'invalid', 'failed')))
+               AND (?6 IS NULL OR id < ?6) AND (?7 IS NULL OR received_at >= ?7) AND (?8 IS NULL OR received_at < ?8)
+               AND (?9 IS NULL OR EXISTS (
+                    SELECT 1 FROM json_each(events.entity, '$.names') AS one
+                    WHERE one.value IN (?9, 'shopify/' || ?9, 'omneo/' || ?9) OR one.value IN (
+                         SELECT name FROM names WHERE entity IN (
+                              SELECT entity FROM names
+                              WHERE tenant = events.tenant AND name IN (?9, 'shopify/' || ?9, 'omneo/' || ?9)))))
              ORDER BY id DESC LIMIT ?5"
         ))?;
-        let after = filter.after.map_or(0, |event| event.0);
-        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows =
-            statement.query_map(params![filter.tenant, filter.topic, after, filter.outcome, limit], event_row)?;
+        let Filter { tenant, outcome, topic, after, before, since, until, about, limit } = filter;
+        let (after, before) = (after.map_or(0, |event| event.0), before.map(|event| event.0));
+        let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![tenant, topic, after, outcome, limit, before, since, until, about], event_row)?;
         let mut rows: Vec<EventRow> = rows.collect::<Result<_, _>>()?;
         rows.reverse();
         Ok(rows)

@@ -233,6 +233,14 @@ CREATE TABLE IF NOT EXISTS versions (
   PRIMARY KEY (tenant, digest)
 ) STRICT, WITHOUT ROWID;
 
+-- What somebody said of a version when it was deployed, the latest only.
+CREATE TABLE IF NOT EXISTS notes (
+  tenant TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  note TEXT NOT NULL,
+  PRIMARY KEY (tenant, digest)
+) STRICT, WITHOUT ROWID;
+
 -- Every activation there was. A version may be one that was never deployed: tests start a host with rules in memory.
 CREATE TABLE IF NOT EXISTS activations (
   id INTEGER PRIMARY KEY,

@@ -88,6 +88,8 @@ pub struct VersionRow {
     /// As JSON.
     pub manifest: String,
     pub deployed_at: Millis,
+    /// What somebody said of it when it was deployed.
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +141,18 @@ impl Journal {
             Ok(new == 1)
         };
         self.writer.write(deploy, |_| ()).await
+    }
+
+    /// Keeps what somebody says of a version, in place of what was said before.
+    pub async fn note(&self, tenant: &str, digest: &str, note: &str) -> anyhow::Result<()> {
+        let row = [tenant.to_owned(), digest.to_owned(), note.to_owned()];
+        let keep = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO notes (tenant, digest, note) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET note = excluded.note",
+                params![row[0], row[1], row[2]],
+            )
+        };
+        self.writer.write(keep, |_| ()).await.map(drop)
     }
 
     /// Makes a version current, if the one that is expected is current now.
@@ -263,11 +277,12 @@ impl Reader {
     /// The versions of a tenant, in the order they were deployed.
     pub fn versions(&self, tenant: &str) -> anyhow::Result<Vec<VersionRow>> {
         let mut statement = self.connection.prepare(
-            "SELECT digest, manifest, deployed_at FROM versions JOIN components USING (digest)
-             WHERE tenant = ? ORDER BY deployed_at, digest",
+            "SELECT digest, manifest, deployed_at, note FROM versions JOIN components USING (digest)
+             LEFT JOIN notes USING (tenant, digest) WHERE tenant = ? ORDER BY deployed_at, digest",
         )?;
         let rows = statement.query_map([tenant], |row| {
-            Ok(VersionRow { digest: row.get(0)?, manifest: row.get(1)?, deployed_at: row.get(2)? })
+            let (digest, manifest) = (row.get(0)?, row.get(1)?);
+            Ok(VersionRow { digest, manifest, deployed_at: row.get(2)?, note: row.get(3)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

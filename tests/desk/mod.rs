@@ -50,13 +50,15 @@ impl Desk {
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
+        let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let text = answer.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        self.check(&method, path, status, &body);
+        self.check(&method, path, status, kind.as_deref().unwrap_or_default(), &body);
         (status, body)
     }
 
-    fn check(&self, method: &Method, path: &str, status: u16, body: &Value) {
+    /// The status, the media type and the body are as the document says.
+    pub fn check(&self, method: &Method, path: &str, status: u16, kind: &str, body: &Value) {
         let path = path.split('?').next().unwrap();
         let fits = |template: &str| {
             let (one, other): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
@@ -75,7 +77,9 @@ impl Desk {
         let answer = &operation["responses"][status.to_string()];
         assert!(!answer.is_null(), "{method} {template} answers {status}, which is not in the document: {body}");
         let Some(content) = answer["content"].as_object() else { return };
-        let mut schema = content.values().next().unwrap()["schema"].clone();
+        let kind = kind.split(';').next().unwrap();
+        assert!(content.contains_key(kind), "{method} {template} answers {status} as `{kind}`: {body}");
+        let mut schema = content[kind]["schema"].clone();
         schema["components"] = self.document["components"].clone();
         let validator = jsonschema::validator_for(&schema).unwrap();
         let wrong: Vec<_> = validator.iter_errors(body).map(|error| error.to_string()).collect();

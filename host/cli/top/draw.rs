@@ -1,4 +1,4 @@
-//! Draws what `tandem top` knows, at 80 columns and more. Pure: a state into a buffer.
+//! Draws what `tandem top` knows: less of it where there are few columns. Pure: a state into a buffer.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -19,6 +19,20 @@ use crate::paint::harmless;
 pub const LINES_ABOVE: u16 = 3;
 const LINES_BELOW: u16 = 2 + FAILURES as u16 + 1;
 
+/// Below this many columns only what says that something is wrong is shown; from that many on there is room for all.
+const NARROW: u16 = 64;
+const WIDE: u16 = 120;
+
+const KEYS: [(&str, &str); 7] = [
+    ("up, down", "select a tenant: its latest dead letters are below"),
+    ("page up, page down", "ten tenants at once"),
+    ("home, end", "the first or the last tenant"),
+    ("s", "sort by attention, waiting, dead letters, rate, name"),
+    ("/", "filter by name; enter keeps the filter, esc clears it"),
+    ("?", "this list"),
+    ("q, ctrl-c", "quit"),
+];
+
 /// Lines for all tenants at once.
 pub fn height(state: &State) -> u16 {
     let tenants = u16::try_from(state.shown().len()).unwrap_or(u16::MAX);
@@ -34,11 +48,23 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Constraint::Length(1),
     ])
     .areas(area);
-    head(state).render(top, buffer);
+    head(state, area.width).render(top, buffer);
     trouble(state).render(said, buffer);
-    table(state, tenants, buffer);
-    Paragraph::new(failed(state)).render(failures, buffer);
-    help(state).render(keys, buffer);
+    if state.is_helping {
+        Paragraph::new(all_keys(area.width)).render(tenants, buffer);
+    } else {
+        table(state, tenants, buffer);
+    }
+    Paragraph::new(failed(state, area.width)).render(failures, buffer);
+    help(state, area.width).render(keys, buffer);
+}
+
+fn all_keys(width: u16) -> Vec<Line<'static>> {
+    let name = if width < NARROW { 10 } else { 20 };
+    let line = |(keys, what): (&'static str, &'static str)| {
+        Line::from(vec![Span::styled(format!("{keys:<name$} "), bold()), Span::raw(what)])
+    };
+    KEYS.into_iter().map(line).collect()
 }
 
 fn bold() -> Style {
@@ -49,19 +75,27 @@ fn dim() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-fn head(state: &State) -> Line<'_> {
+/// As much of what is known of the whole host as there is room for, the most telling first.
+fn head(state: &State, width: u16) -> Line<'_> {
     let rows = state.all();
-    let sum = |of: fn(&Row) -> f64| rows.iter().map(of).sum::<f64>();
+    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
     let rate = |of: fn(&(f64, f64)) -> f64| rows.iter().filter_map(|row| row.rates.as_ref().map(of)).sum::<f64>();
     let at = state.asked_at.map_or("never".to_owned(), clock::time_of_day);
-    let mut parts = vec![Span::styled("tandem top", bold()), Span::raw(format!("  {at}"))];
-    let tenants = format!("  {} tenant{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
-    parts.push(Span::raw(tenants));
+    let tenants = format!("{} tenant{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    let mut parts = vec![at, tenants];
     if rows.iter().any(|row| row.rates.is_some()) {
-        parts.push(Span::raw(format!("  in {}/s  out {}/s", speed(rate(|r| r.0)), speed(rate(|r| r.1)))));
+        parts.push(format!("in {}/s  out {}/s", speed(rate(|r| r.0)), speed(rate(|r| r.1))));
     }
-    parts.push(Span::raw(format!("  waiting {}  {}", sum(|row| row.now.waiting as f64), state.address)));
-    Line::from(parts)
+    parts.push(format!("waiting {}", sum(|row| row.now.waiting)));
+    parts.push(state.address.clone());
+    let mut text = String::new();
+    for part in parts {
+        let is_room = "tandem top".len() + text.chars().count() + 2 + part.chars().count() <= usize::from(width);
+        if is_room {
+            text.push_str(&format!("  {part}"));
+        }
+    }
+    Line::from(vec![Span::styled("tandem top", bold()), Span::raw(text)])
 }
 
 /// What is wrong, without what to do about it: there is one line.
@@ -76,66 +110,87 @@ fn trouble(state: &State) -> Line<'_> {
     }
 }
 
-fn table(state: &State, area: Rect, buffer: &mut Buffer) {
+/// The columns that there is room for.
+fn columns(width: u16) -> Vec<(&'static str, Constraint)> {
+    if width < NARROW {
+        return vec![
+            ("tenant", Constraint::Fill(1)),
+            ("waiting", Constraint::Length(7)),
+            ("dead", Constraint::Length(5)),
+            ("stopped", Constraint::Length(12)),
+        ];
+    }
+    let stopped = if width < WIDE { Constraint::Length(15) } else { Constraint::Fill(2) };
+    let tenant = if width < WIDE { Constraint::Min(20) } else { Constraint::Fill(1) };
+    vec![
+        ("tenant", tenant),
+        ("in/s", Constraint::Length(7)),
+        ("out/s", Constraint::Length(7)),
+        ("waiting", Constraint::Length(8)),
+        ("oldest", Constraint::Length(7)),
+        ("dead", Constraint::Length(6)),
+        ("stopped", stopped),
+    ]
+}
+
+fn cell(column: &str, row: &Row) -> Cell<'static> {
     let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
-    let columns = ["tenant", "in/s", "out/s", "waiting", "oldest", "dead", "stopped"];
-    let head = columns.iter().enumerate().map(|(n, name)| match n {
-        0 | 6 => Cell::from(*name),
-        _ => right((*name).to_owned()),
+    let now = &row.now;
+    let rate = |of: fn((f64, f64)) -> f64| row.rates.map_or("-".to_owned(), |rates| speed(of(rates)));
+    match column {
+        "tenant" => Cell::from(harmless(&now.tenant)),
+        "in/s" => right(rate(|rates| rates.0)),
+        "out/s" => right(rate(|rates| rates.1)),
+        "waiting" => right(now.waiting.to_string()),
+        "oldest" => right(age(now.oldest_s)),
+        "dead" => right(now.dead_letters.to_string()),
+        _ => Cell::from(stopped(now)),
+    }
+}
+
+fn table(state: &State, area: Rect, buffer: &mut Buffer) {
+    let columns = columns(area.width);
+    let head = columns.iter().map(|(name, _)| match *name {
+        "tenant" | "stopped" => Cell::from(*name),
+        name => Cell::from(Line::from(name).alignment(Alignment::Right)),
     });
     let row = |row: &&Row| {
         let now = &row.now;
-        let (accepted, ended) = match row.rates {
-            Some((accepted, ended)) => (speed(accepted), speed(ended)),
-            None => ("-".to_owned(), "-".to_owned()),
-        };
         let style = match now {
             _ if !now.paused.is_empty() || !now.directions.is_empty() => Style::new().fg(Color::Red),
             _ if now.dead_letters > 0 || now.oldest_s >= 60.0 => Style::new().fg(Color::Yellow),
             _ => Style::new(),
         };
-        let cells = [
-            Cell::from(harmless(&now.tenant)),
-            right(accepted),
-            right(ended),
-            right(now.waiting.to_string()),
-            right(age(now.oldest_s)),
-            right(now.dead_letters.to_string()),
-            Cell::from(stopped(now)),
-        ];
-        TableRow::new(cells).style(style)
+        TableRow::new(columns.iter().map(|(name, _)| cell(name, row))).style(style)
     };
     let shown = state.shown();
-    let widths = [
-        Constraint::Min(20),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(8),
-        Constraint::Length(7),
-        Constraint::Length(6),
-        Constraint::Length(15),
-    ];
-    let table = Table::new(shown.iter().map(row), widths)
+    let table = Table::new(shown.iter().map(row), columns.iter().map(|(_, width)| *width))
         .header(TableRow::new(head).style(bold()))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     StatefulWidget::render(table, area, buffer, &mut TableState::new().with_selected(state.position()));
 }
 
-fn failed(state: &State) -> Vec<Line<'_>> {
+fn failed(state: &State, width: u16) -> Vec<Line<'_>> {
     let Some((tenant, failures)) = &state.failures else { return vec![] };
     let title = match failures.len() {
         0 => format!("no dead letters of {}", harmless(tenant)),
         _ => format!("latest dead letters of {}", harmless(tenant)),
     };
     let mut lines = vec![Line::default(), Line::styled(title, bold())];
-    lines.extend(failures.iter().rev().take(FAILURES).map(failure));
+    lines.extend(failures.iter().rev().take(FAILURES).map(|event| failure(event, width)));
     lines
 }
 
-fn failure(event: &Event) -> Line<'_> {
+fn failure(event: &Event, width: u16) -> Line<'_> {
     let at = event.ended_at.as_deref().and_then(clock::parse).map(clock::time_of_day).unwrap_or_default();
     let reason = harmless(event.reason.as_deref().unwrap_or_default()).replace(['\n', '\t'], " ");
     let outcome = event.outcome.as_deref().unwrap_or_default();
+    if width < NARROW {
+        return Line::from(vec![
+            Span::raw(format!("{} {} ", event.id, harmless(&event.topic))),
+            Span::styled(reason, Style::new().fg(Color::Red)),
+        ]);
+    }
     Line::from(vec![
         Span::raw(format!("{:>7} ", event.id)),
         Span::styled(at, dim()),
@@ -145,7 +200,7 @@ fn failure(event: &Event) -> Line<'_> {
     ])
 }
 
-fn help(state: &State) -> Line<'_> {
+fn help(state: &State, width: u16) -> Line<'_> {
     if state.is_typing {
         return Line::from(vec![Span::styled("filter: ", bold()), Span::raw(format!("{}_", harmless(&state.filter)))]);
     }
@@ -153,7 +208,11 @@ fn help(state: &State) -> Line<'_> {
         "" => "/ filter".to_owned(),
         filter => format!("/ filter: {} (esc clears it)", harmless(filter)),
     };
-    Line::styled(format!("q quit   arrows select   s sort: {}   {filter}", state.sort.name()), dim())
+    let text = match width < NARROW {
+        true => format!("q quit  ? keys  {filter}"),
+        false => format!("q quit   ? keys   arrows select   s sort: {}   {filter}", state.sort.name()),
+    };
+    Line::styled(text, dim())
 }
 
 /// A rate: `0`, `0.4`, `12`, `3.1k`.
@@ -227,7 +286,7 @@ mod tests {
         state.key(KeyCode::Char('s'));
         state.key(KeyCode::Char('s'));
         let expected = "\
-tandem top  01:02:03  3 tenants  in 1.3/s  out 0/s  waiting 12346  http://127.0.
+tandem top  01:02:03  3 tenants  in 1.3/s  out 0/s  waiting 12346
 
 tenant                      in/s   out/s  waiting  oldest   dead stopped
 shut                           0       0        1     5 s     41 omneo paused, s
@@ -248,10 +307,43 @@ calm                           0       0        0              0
                 "",
                 "",
                 "",
-                "q quit   arrows select   s sort: dead letters   / filter",
+                "q quit   ? keys   arrows select   s sort: dead letters   / filter",
             ],
             "{shown}"
         );
+    }
+
+    #[test]
+    fn forty_columns_show_what_is_wrong_and_two_hundred_show_all_of_it() {
+        let state = busy();
+        let narrow = frame(&state, 40, 24);
+        for line in [
+            "tandem top  01:02:03  3 tenants",
+            "tenant        waiting  dead stopped",
+            "shut                1    41 omneo paused",
+            "18 orders/paid a long \u{fffd}reason that doe",
+            "q quit  ? keys  / filter",
+        ] {
+            assert!(narrow.lines().any(|shown| shown.starts_with(line)), "{line}\n{narrow}");
+        }
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40));
+        let wide = frame(&state, 200, 24);
+        assert!(wide.contains("waiting 12346  http://127.0.0.1:8081\n"), "{wide}");
+        assert!(wide.contains("omneo paused, shopify paused\n"), "{wide}");
+        assert!(wide.contains("a long \u{fffd}reason that does not fit into what is left of one line\n"), "{wide}");
+    }
+
+    #[test]
+    fn a_question_mark_shows_the_keys_until_the_next_key() {
+        let mut state = busy();
+        state.key(KeyCode::Char('?'));
+        for width in [40, 80, 200] {
+            let shown = frame(&state, width, 24);
+            assert!(shown.contains("\nup, down ") && shown.contains("\nq, ctrl-c "), "{shown}");
+        }
+        state.key(KeyCode::Char('s'));
+        let shown = frame(&state, 80, 24);
+        assert!(shown.contains("\nshut ") && shown.contains("sort: attention"), "{shown}");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct State {
     pub filter: String,
     /// Whether keys go into the filter.
     pub is_typing: bool,
+    /// Whether the keys are shown in place of the tenants.
+    pub is_helping: bool,
     /// Why the host said nothing the last time.
     pub trouble: Option<String>,
     /// When it last said something.
@@ -87,6 +89,7 @@ impl State {
             sort: Sort::Attention,
             filter: String::new(),
             is_typing: false,
+            is_helping: false,
             trouble: None,
             asked_at: None,
             counted: None,
@@ -152,6 +155,10 @@ impl State {
     }
 
     pub fn key(&mut self, key: KeyCode) -> Then {
+        // The first key after the list of keys only puts it away.
+        if std::mem::take(&mut self.is_helping) && key != KeyCode::Char('q') {
+            return Then::GoOn;
+        }
         match key {
             KeyCode::Esc => {
                 self.filter.clear();
@@ -163,6 +170,7 @@ impl State {
             KeyCode::Char('q') => return Then::End,
             KeyCode::Char('s') => self.sort = self.sort.next(),
             KeyCode::Char('/') => self.is_typing = true,
+            KeyCode::Char('?') => self.is_helping = true,
             KeyCode::Up => self.step(|at, _| at.saturating_sub(1)),
             KeyCode::Down => self.step(|at, _| at + 1),
             KeyCode::PageUp => self.step(|at, _| at.saturating_sub(PAGE)),

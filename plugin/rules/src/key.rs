@@ -142,6 +142,11 @@ fn is_uuid(text: &str) -> bool {
     parts == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
 
+/// The external id of the transaction that a refund becomes.
+pub fn return_id(order_id: &str, refund: &str) -> String {
+    format!("{order_id}-R{refund}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

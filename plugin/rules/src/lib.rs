@@ -160,8 +160,8 @@ impl Rules for DefaultRules {
     }
 
     fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let (settings, given) = Settings::configure(rules)?;
-        Ok((Self { settings, given }, vec![]))
+        let (settings, given, doubts) = Settings::configure(rules)?;
+        Ok((Self { settings, given }, doubts))
     }
 
     fn key(&self, event: &Event) -> Result<Entity, String> {

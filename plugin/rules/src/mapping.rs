@@ -3,10 +3,12 @@
 
 mod check;
 mod detail;
+mod doubled;
 mod expression;
 mod format;
 mod phone;
 mod place;
+mod roots;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,9 +18,11 @@ use tandem_sdk::{Value, json};
 
 pub use check::{problems, read};
 pub use detail::{Detail, Of, add};
+pub use expression::Computed;
 pub use format::{Format, is_e164};
 pub use phone::is_known as is_known_country;
 pub use place::{OmneoPlace, ShopifyPlace};
+pub use roots::{doubts, is_known as is_known_key};
 
 use place::{OMNEO_KEYS, SHOPIFY_KEYS};
 

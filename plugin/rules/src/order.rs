@@ -196,7 +196,9 @@ impl Job<'_> {
             what.extend(wrong);
             return Err(refused(what.join("; ")));
         }
-        self.memory.state = state;
+        // While a customer has no profile, each event of the order looks for it, also one that says nothing new.
+        let is_settled = self.memory.profile.is_some() || profile::customer_id(&self.order).is_none();
+        self.memory.state = if is_settled { state } else { String::new() };
         if what.is_empty() {
             what.push("nothing of the order that Omneo keeps has changed".to_owned());
             return Ok(skipped(what.into_iter().chain(notes).collect::<Vec<_>>().join("; ")));

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod born;
+mod buyer;
+mod claims;
 mod comms;
 mod consent;
 mod deleted;
@@ -36,6 +38,8 @@ use put::Asked;
 use run::Run;
 use who::Met;
 use write::{Merged, Pair, customer_is_gone, profile_is_gone};
+
+pub use buyer::{Buyer, of_guest};
 
 pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
@@ -79,6 +83,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     };
     let clock = run.memory.clock.merged;
     if over.is_empty()
+        && !run.memory.waits
         && let Some(reason) = news.is_old(&mut run)
     {
         let end = skipped(reason);
@@ -161,7 +166,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     if about_address && addresses::omneo_as_seen(&run, id).await? {
         run.addresses_due = false;
     }
-    if over.is_empty() && !run.addresses_due && is_echo(&run, &profile) {
+    if over.is_empty() && !run.addresses_due && !run.memory.waits && is_echo(&run, &profile) {
         let what = if about_address { "addresses are as they were" } else { "profile is as it was" };
         let end = skipped(format!("echo: the {what} last seen"));
         return Ok(if was_gone { end.remember(run.memory.write()) } else { end });
@@ -175,7 +180,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     match customer {
         Some(customer) => in_step(run, Met { customer, profile }, &over, &Asked { owners, ..asked }).await,
         None if settings.people.recreate_deleted => {
-            run.cx.retire(customer_name(link.customer));
+            run.retire(customer_name(link.customer));
             run.memory = memory::Memory::default();
             profile.customers.retain(|customer| *customer != link.customer);
             let met = who::of_profile(&mut run, profile).await?;
@@ -246,7 +251,14 @@ async fn without_protected_data(mut run: Run<'_>, id: u64, body: &Snapshot, name
 }
 
 async fn first_contact_of_customer(mut run: Run<'_>, id: u64) -> Ending {
-    let met = who::of_customer(&mut run, id).await?;
+    let met = match who::of_customer(&mut run, id).await {
+        Ok(met) => met,
+        Err(end) if end.memory.is_none() => {
+            run.memory.waits = true;
+            return Err(end.remember(run.memory.write()));
+        }
+        Err(end) => return Err(end),
+    };
     run.addresses_due |= met.profile.has_addresses;
     in_step(run, met, &RunOver::new(), &Asked::default()).await
 }
@@ -257,7 +269,7 @@ async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending 
     if now.is_none_or(|now| now == profile) && !(run.settings.people.recreate_deleted && run.to_omneo) {
         return Err(profile_is_gone(&mut run, profile));
     }
-    run.cx.retire(profile_name(profile));
+    run.retire(profile_name(profile));
     run.memory = memory::Memory::default();
     let met = who::of_customer(&mut run, customer).await?;
     in_step(run, met, &RunOver::new(), &Asked::default()).await
@@ -277,6 +289,7 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
         && !is_held(&memory.consent.email)
         && !is_held(&memory.consent.sms)
         && !run.addresses_due
+        && !memory.waits
         && extras.are_as_seen(run)
 }
 
@@ -328,7 +341,8 @@ async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Re
     tags::sync(run, &customer, &mut profile).await?;
     consent::sync(run, &customer, &profile).await?;
     who::link_back(run, &customer, &profile).await?;
-    addresses::sync(run, customer.id, &profile.id).await
+    addresses::sync(run, customer.id, &profile.id).await?;
+    claims::claim(run, customer.id, &profile.id).await
 }
 
 /// The clock moves to what was merged and never back.
@@ -341,7 +355,11 @@ fn is_echo(run: &Run, profile: &Profile) -> bool {
     let memory = &run.memory;
     let tags = profile.tags.as_deref().map(tags::mark);
     let comms = profile.comms.as_ref().filter(|_| run.settings.sync.consent).map(consent::mark);
-    memory.knows_all(Side::Omneo, &profile.snapshot.fields)
+    let fields = &profile.snapshot.fields;
+    let is_said =
+        |(field, why): (&fields::Field, &String)| memory.held.get(field.name()).is_some_and(|held| held.why == *why);
+    memory.knows_all(Side::Omneo, fields)
+        && fields.failed().iter().all(is_said)
         && (tags.is_none() || tags == memory.tags.omneo)
         && (comms.is_none() || comms == memory.consent.omneo)
 }

@@ -13,8 +13,11 @@ pub fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> 
 
 /// The known word that was probably meant.
 pub fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = among.map(|known| (strsim::damerau_levenshtein(text, known), known));
-    scored.min().filter(|(distance, known)| *distance <= 2.max(known.len() / 3)).map(|(_, known)| known)
+    let most = |known: &str| 2.max(known.len() / 3);
+    // As many as one is longer than the other have to go anyhow: so a text of any length costs nothing.
+    let may_be = among.filter(|known| text.chars().count().abs_diff(known.chars().count()) <= most(known));
+    let scored = may_be.map(|known| (strsim::damerau_levenshtein(text, known), known));
+    scored.min().filter(|(distance, known)| *distance <= most(known)).map(|(_, known)| known)
 }
 
 pub fn quoted(texts: &[&str]) -> String {

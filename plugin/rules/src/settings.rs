@@ -3,11 +3,14 @@
 //! One table says it all: `configure` checks a rules file against it, the manifest lists it, and the typed
 //! [`Settings`] are read from it.
 
-use serde_json::Map;
+mod doubts;
+mod keys;
+mod zones;
+
 use tandem_sdk::{Problem, Value, json};
 
 use crate::mapping::{self, Mapping, Owner};
-use crate::problems::{brief, escaped, nearest, problem, quoted};
+use crate::problems::{brief, nearest, problem, quoted};
 
 /// The settings in force.
 #[derive(Clone, Debug)]
@@ -210,8 +213,11 @@ enum MayBe {
     Texts,
     /// A country whose national phone numbers are known.
     Country,
-    /// `Area/City`, or `UTC`.
     Timezone,
+    /// Some of these.
+    SomeOf(&'static [&'static str]),
+    /// Tags that can go to Omneo.
+    Tags,
     OneOf(&'static [&'static str]),
 }
 
@@ -225,9 +231,8 @@ const NEVER_REACHED: [(&str, &str); 6] = [
     ("unfulfilled", "bodies show an unfulfilled order as null: use `pending`"),
 ];
 
-/// Tables that an author may expect, and where that stands here.
-const ELSEWHERE: [(&str, &str); 1] =
-    [("owners", "write `owner = \"…\"` into `[fields.NAME]`, and into `[addresses]` for addresses")];
+/// Types of profiles that Omneo knows (its documentation), but for `deleted`: nothing of such a profile goes anywhere.
+const PROFILE_TYPES: [&str; 6] = ["temporary", "dependant", "incomplete", "pending", "system", "active"];
 
 const KNOWN: &[Known] = &[
     known("/timezone", MayBe::Timezone, || Value::Null),
@@ -241,17 +246,17 @@ const KNOWN: &[Known] = &[
     known("/sync/products", MayBe::Switch, || json!(true)),
     known("/sync/locations", MayBe::Switch, || json!(true)),
     known("/addresses/owner", MayBe::OneOf(&["latest", "omneo", "shopify"]), || json!("latest")),
-    known("/tags/whitelist", MayBe::Texts, || json!([])),
+    known("/tags/whitelist", MayBe::Tags, || json!([])),
     known("/tags/prefix", MayBe::Text, || json!("cx-")),
     known("/tags/mirror_whitelisted", MayBe::Switch, || json!(false)),
-    known("/people/profile_types", MayBe::Texts, || json!(["active"])),
+    known("/people/profile_types", MayBe::SomeOf(&PROFILE_TYPES), || json!(["active"])),
     known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
     known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
     known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
     known("/people/default_country", MayBe::Country, || Value::Null),
     known("/people/on_customer_delete", MayBe::OneOf(&["unlink", "delete", "ignore"]), || json!("unlink")),
     known("/people/on_profile_delete", MayBe::OneOf(&["unlink", "clean"]), || json!("unlink")),
-    known("/people/on_merge", MayBe::OneOf(&["link", "merge", "ask"]), || json!("link")),
+    known("/people/on_merge", MayBe::OneOf(&["merge", "link", "ask"]), || json!("merge")),
     known("/people/on_profile_merge", MayBe::OneOf(&["note", "merge"]), || json!("note")),
     known("/people/on_redact", MayBe::OneOf(&["ignore", "purge"]), || json!("ignore")),
     known("/consent/opt_in_level", MayBe::OneOf(&["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"]), || {
@@ -291,14 +296,16 @@ impl Default for Settings {
 
 impl Settings {
     /// Checks a rules file, given as JSON, against the table; every mistake is named.
-    pub fn configure(rules: &str) -> Result<(Self, Value), Vec<Problem>> {
+    ///
+    /// What is not wrong but hardly meant comes beside the settings.
+    pub fn configure(rules: &str) -> Result<(Self, Value, Vec<Problem>), Vec<Problem>> {
         let rules: Value = match serde_json::from_str(rules) {
             Ok(rules @ Value::Object(_)) => rules,
             Ok(_) => return Err(vec![problem("", "the rules are not a table", "write `key = value` lines")]),
             Err(error) => return Err(vec![problem("", format!("not JSON: {error}"), "pass a JSON object")]),
         };
         let mut problems = vec![];
-        check_keys(&rules, "", &mut problems);
+        keys::check(&rules, "", &mut problems);
         for known in KNOWN {
             if let Some(value) = rules.pointer(known.at) {
                 problems.extend(known.may_be.check(known.at, value));
@@ -313,7 +320,13 @@ impl Settings {
                 "add `timezone = \"Area/City\"`, the shop's time zone, or switch orders off: `sync.orders = false`",
             ));
         }
-        if problems.is_empty() { Ok((Self::read(&rules), rules)) } else { Err(problems) }
+        problems.extend(doubts::tags(&rules));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let settings = Self::read(&rules);
+        let doubts = doubts::all(&settings);
+        Ok((settings, rules, doubts))
     }
 
     /// Every setting with its value in force: JSON pointer, JSON, and whether a change cuts links.
@@ -449,10 +462,15 @@ impl MayBe {
             (Self::Text, Value::String(text)) if !text.trim().is_empty() => None,
             (Self::Text, _) => expected("a text that is not empty"),
             (Self::Texts, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
-            (Self::Texts, _) => expected("a list of texts"),
+            (Self::Tags, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
+            (Self::Texts | Self::Tags, _) => expected("a list of texts"),
+            (Self::SomeOf(allowed), Value::Array(texts)) => {
+                texts.iter().find_map(|text| MayBe::OneOf(allowed).check(at, text))
+            }
+            (Self::SomeOf(_), _) => expected("a list of texts"),
             (Self::Country, Value::String(country)) if mapping::is_known_country(country) => None,
             (Self::Country, _) => expected("the two capital letters of a country whose phone numbers are known"),
-            (Self::Timezone, Value::String(zone)) if is_timezone(zone) => None,
+            (Self::Timezone, Value::String(zone)) => zones::check(at, zone),
             (Self::Timezone, _) => expected("the IANA name of a time zone"),
             (Self::OneOf(allowed), Value::String(text)) if allowed.contains(&text.as_str()) => None,
             (Self::OneOf(allowed), Value::String(text)) => {
@@ -475,56 +493,13 @@ impl MayBe {
         match self {
             Self::Switch => format!("write `{key} = true` or `{key} = false`"),
             Self::Text => format!("write `{key} = \"…\"`"),
-            Self::Texts => format!("write `{key} = [\"…\", \"…\"]`"),
+            Self::Texts | Self::Tags => format!("write `{key} = [\"…\", \"…\"]`"),
+            Self::SomeOf(allowed) => format!("write `{key} = [\"…\"]` with some of {}", quoted(allowed)),
             Self::Timezone => format!("write `{key} = \"Australia/Melbourne\"`"),
             Self::Country => format!("write `{key} = \"AU\"`, or leave it out"),
             Self::OneOf(allowed) => format!("use one of {}", quoted(allowed)),
         }
     }
-}
-
-fn check_keys(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
-    let empty = Map::new();
-    for (key, value) in rules.as_object().unwrap_or(&empty) {
-        let place = format!("{at}/{}", escaped(key));
-        if place == FIELDS || KNOWN.iter().any(|known| known.at == place) {
-            continue;
-        }
-        let inside = format!("{place}/");
-        if KNOWN.iter().any(|known| known.at.starts_with(&inside)) {
-            if value.is_object() {
-                check_keys(value, &place, problems);
-            } else {
-                problems.push(problem(
-                    &place,
-                    format!("`{key}` is a table"),
-                    format!("write `[{key}]` and its keys below it"),
-                ));
-            }
-            continue;
-        }
-        // The keys that may stand here, and where else this key would be at home.
-        let tables = (at.is_empty()).then_some("fields").into_iter();
-        let here = KNOWN.iter().filter_map(|known| known.at.strip_prefix(at)?.strip_prefix('/')?.split('/').next());
-        let elsewhere = KNOWN.iter().find(|known| known.at.rsplit('/').next() == Some(key.as_str()));
-        let moved = ELSEWHERE.iter().find(|(name, _)| at.is_empty() && name == key);
-        let fix = match (nearest(key, here.chain(tables)), elsewhere) {
-            _ if let Some((_, fix)) = moved => (*fix).to_owned(),
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(known)) => format!("did you mean `{}`?", known.at[1..].replace('/', ".")),
-            (None, None) => "remove it".to_owned(),
-        };
-        problems.push(problem(&place, format!("unknown key `{key}`"), fix));
-    }
-}
-
-/// `UTC`, or words of letters, digits, `_`, `+` and `-` joined by `/`.
-fn is_timezone(zone: &str) -> bool {
-    let word = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_alphabetic())
-            && word.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
-    };
-    zone == "UTC" || (zone.contains('/') && zone.split('/').all(word))
 }
 
 #[cfg(test)]
@@ -567,7 +542,7 @@ mod tests {
                 "/orders/transaction_status: `refunded` is not one of \"pending\", \"authorized\", \"partially_paid\", \"paid\", \"partial\", \"fulfilled\"; a refunded order has been paid: use `paid`",
                 "/tags/prefix: expected a text that is not empty, found `3`; write `prefix = \"…\"`",
                 "/tags/whitelst: unknown key `whitelst`; did you mean `whitelist`?",
-                "/timezone: expected the IANA name of a time zone, found `\"Melbourne\"`; write `timezone = \"Australia/Melbourne\"`",
+                "/timezone: there is no time zone `Melbourne`; did you mean \"Australia/Melbourne\"?",
             ]
         );
     }

@@ -239,3 +239,55 @@ fn lost_memory_writes_nothing() {
     world.host.forget();
     is_at_rest(&mut world);
 }
+
+#[test]
+fn a_number_at_fault_keeps_no_address_back() {
+    let (mut world, id, profile) = met(json!({}));
+    world.omneo.faults = vec![("phone", "The phone is invalid.")];
+    world.shopify.faults = vec![("phone", "Phone is invalid")];
+    let mut with_phone = street("Perth");
+    with_phone["phone"] = json!("12");
+    world.edit(|world| world.shopify.address(id, None, &with_phone));
+    assert!(world.rest());
+    let rows = &world.omneo.profiles[&profile].addresses;
+    assert_eq!((rows.len(), rows[0].get("phone")), (1, None));
+    assert!(
+        world.reasons().join("\n").contains("its phone was left out: Omneo says of `phone`"),
+        "{:?}",
+        world.reasons()
+    );
+    let mut with_phone = row("Sydney");
+    with_phone["phone"] = json!("12");
+    world.edit(|world| world.omneo.address(&profile, None, &with_phone));
+    assert!(world.rest());
+    let all = &world.shopify.customers[&id].addresses;
+    assert_eq!((all.len(), all[1].get("phone")), (2, None));
+    assert!(world.reasons().join("\n").contains("its phone was left out: Shopify says `Phone is invalid`"));
+    is_at_rest(&mut world);
+}
+
+/// Both directions: a part that was there and is null now is cleared; a part that is not mapped over is not.
+#[test]
+fn a_part_that_is_emptied_is_emptied_on_the_other_side() {
+    let (mut world, id, profile) = met(json!({}));
+    let mut full = street("Perth");
+    (full["company"], full["address2"]) = (json!("Engines"), json!("Unit 2"));
+    let address = world.edit(|world| world.shopify.address(id, None, &full)).unwrap();
+    assert!(world.rest());
+    let of = |world: &World, key: &str| world.omneo.profiles[&profile].addresses[0][key].clone();
+    assert_eq!((of(&world, "company"), of(&world, "address_line_2")), (json!("Engines"), json!("Unit 2")));
+    let number = address["id"].as_u64();
+    world.edit(|world| world.shopify.address(id, number, &json!({ "company": null })));
+    assert!(world.rest());
+    assert_eq!(
+        (of(&world, "company"), of(&world, "address_line_2")),
+        (Value::Null, json!("Unit 2")),
+        "{:?}",
+        world.reasons()
+    );
+    let row = of(&world, "id");
+    world.edit(|world| world.omneo.address(&profile, Some(row), &json!({ "address_line_2": null })));
+    assert!(world.rest());
+    assert_eq!(world.shopify.customers[&id].addresses[0]["address2"], Value::Null, "{:?}", world.reasons());
+    is_at_rest(&mut world);
+}

@@ -92,8 +92,8 @@ fn without_any_memory_a_merge_comes_to_the_same() {
 }
 
 #[test]
-fn two_profiles_of_merged_customers_both_stay_by_default() {
-    let (mut world, [kept, gone], [own, theirs]) = two(json!({}));
+fn two_profiles_of_merged_customers_both_stay_where_that_is_set() {
+    let (mut world, [kept, gone], [own, theirs]) = two(json!({ "people": { "on_merge": "link" } }));
     world.held_back = vec!["customers/delete"];
     world.edit(|world| world.shopify.merge(kept, gone));
     assert!(world.rest());
@@ -111,8 +111,8 @@ fn two_profiles_of_merged_customers_both_stay_by_default() {
 }
 
 #[test]
-fn two_profiles_are_merged_for_good_only_when_told() {
-    let (mut world, [kept, gone], [own, theirs]) = two(json!({ "people": { "on_merge": "merge" } }));
+fn two_profiles_of_merged_customers_become_one() {
+    let (mut world, [kept, gone], [own, theirs]) = two(json!({}));
     world.held_back = vec!["customers/delete"];
     world.edit(|world| world.shopify.merge(kept, gone));
     assert!(world.rest());

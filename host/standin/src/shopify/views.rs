@@ -40,13 +40,18 @@ pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
     let addresses: Vec<_> = customer.addresses.iter().map(address).collect();
     let default = customer.addresses.iter().find(|address| Some(address.id) == customer.default_address);
     let metafields: Vec<_> = customer.metafields.iter().map(|field| metafield(store, field)).collect();
-    let orders = store.orders.values().filter(|order| order["customer"]["id"].as_u64() == Some(customer.id)).count();
+    let orders: Vec<_> = store
+        .orders
+        .values()
+        .filter(|order| order["customer"]["id"].as_u64() == Some(customer.id))
+        .map(order_id)
+        .collect();
     json!({
         "__typename": "Customer",
         "addresses": addresses,
         "addressesV2": list(addresses.clone()),
         "amountSpent": { "amount": "0.0", "currencyCode": store.facts.currency },
-        "canDelete": orders == 0,
+        "canDelete": orders.is_empty(),
         "createdAt": clock::utc(customer.created_ms),
         "defaultAddress": default.map(address),
         "defaultEmailAddress": customer.email.as_ref().map(|address| json!({
@@ -76,7 +81,8 @@ pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
         "metafield": { PICK: metafields },
         "metafields": list(metafields.clone()),
         "note": customer.note,
-        "numberOfOrders": orders.to_string(),
+        "numberOfOrders": orders.len().to_string(),
+        "orders": list(orders),
         "phone": customer.phone,
         "smsMarketingConsent": customer.phone.as_ref().map(|_| json!({
             "consentCollectedFrom": from, "consentUpdatedAt": sms_at, "marketingOptInLevel": upper(&sms.level), "marketingState": upper(&sms.state),
@@ -168,6 +174,17 @@ pub(crate) fn shop(store: &Store) -> Value {
 }
 
 /// An order's body as sent in webhooks, seen through GraphQL.
+/// An order below its customer: only what it is called, and its refunds, since the whole one has its customer in it.
+fn order_id(body: &Value) -> Value {
+    let named =
+        |ty: &str, of: &Value| json!({ "__typename": ty, "id": gid(ty, of["id"].as_u64().unwrap_or_default()) });
+    let refunds: Vec<_> =
+        body["refunds"].as_array().into_iter().flatten().map(|refund| named("Refund", refund)).collect();
+    let mut order = named("Order", body);
+    order["refunds"] = json!(refunds);
+    order
+}
+
 pub(crate) fn order(store: &Store, body: &Value) -> Value {
     let id = body["id"].as_u64().unwrap_or_default();
     let named = |ty: &str, id: &Value| id.as_u64().map(|id| json!({ "__typename": ty, "id": gid(ty, id) }));

@@ -4,10 +4,10 @@ use serde_json::Map;
 use tandem_sdk::{Problem, Value};
 
 use super::detail::{Detail, Of};
-use super::expression::Expression;
+use super::expression::{Expression, Wrong};
 use super::format::{self, Format};
 use super::place::{ATTRIBUTE, METAFIELD, OMNEO_KEYS, OmneoPlace, SHOPIFY_KEYS, ShopifyPlace, TAG};
-use super::{Entry, Mapping, Owner, TYPE, Way, defaults};
+use super::{Entry, Mapping, Owner, TYPE, Way, defaults, doubled};
 use crate::problems::{escaped, nearest, problem, quoted};
 
 pub(super) const KEYS: [&str; 7] = ["omneo", "shopify", "format", "owner", "way", "expression", "currency"];
@@ -26,13 +26,7 @@ pub fn read(rules: &Value) -> Mapping {
 /// Every mistake in the table of a rules file.
 pub fn problems(rules: &Value) -> Vec<Problem> {
     let Table { entries, details, mut problems } = table(rules);
-    problems.extend(doubled(&entries));
-    for (n, detail) in details.iter().enumerate() {
-        if let Some(earlier) = details[..n].iter().find(|earlier| earlier.place() == detail.place()) {
-            let message = format!("`{}` and `{}` both write `{}` in Omneo", earlier.name, detail.name, detail.place());
-            problems.push(problem(&format!("/fields/{}", detail.name), message, "leave one of them out"));
-        }
-    }
+    problems.extend(doubled::find(&entries, &details));
     let count = entries.len() + details.len();
     if count > FIELDS_MAX {
         let many = format!("{count} fields are more than {FIELDS_MAX}");
@@ -85,7 +79,7 @@ fn table(rules: &Value) -> Table {
             (Value::Object(keys), None) if Of::line(keys).is_some() => {
                 Detail::read(&at, name, keys).map(|detail| details.push(detail))
             }
-            (Value::Object(keys), _) => match entry(&at, name, keys) {
+            (Value::Object(keys), _) => match entry(&at, name, &overlaid(known.map(|n| &entries[n]), keys)) {
                 Ok(entry) => {
                     match known {
                         Some(n) => entries[n] = entry,
@@ -121,6 +115,26 @@ fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Ve
     let owner = read.owner(way.unwrap_or(Way::Both));
     (entry.way, entry.owner) = (way.unwrap_or(entry.way), owner.unwrap_or(entry.owner));
     if read.problems.is_empty() { Ok(()) } else { Err(read.problems) }
+}
+
+/// A line with what it leaves out of a default field, if it is about one. An expression stands in place of the path of the
+/// side that it reads, and the type follows the format.
+fn overlaid(default: Option<&Entry>, keys: &Map<String, Value>) -> Map<String, Value> {
+    let Some(Value::Object(mut all)) = default.map(Entry::to_json) else { return keys.clone() };
+    all.remove(TYPE);
+    if keys.contains_key("expression") {
+        all.remove(if keys.contains_key("omneo") { "shopify" } else { "omneo" });
+    }
+    if keys.contains_key("format") {
+        all.remove("currency");
+    }
+    // Where the field goes follows from its places, unless they are the default's.
+    if ["omneo", "shopify", "expression"].iter().any(|key| keys.contains_key(*key)) {
+        all.remove("way");
+        all.remove("owner");
+    }
+    all.extend(keys.clone());
+    all
 }
 
 /// A field of the tenant's own.
@@ -182,33 +196,6 @@ fn possible_way(omneo: &OmneoPlace, shopify: &ShopifyPlace) -> Way {
         (false, _) => Way::ToShopify,
         (true, _) => Way::Both,
     }
-}
-
-/// Two entries that write to one place would do so in turn, for ever.
-fn doubled(entries: &[Entry]) -> Vec<Problem> {
-    let mut found = vec![];
-    for (n, entry) in entries.iter().enumerate() {
-        for earlier in &entries[..n] {
-            let to_omneo = |entry: &Entry| entry.way != Way::ToShopify;
-            let to_shopify = |entry: &Entry| entry.way != Way::ToOmneo;
-            let both = |goes: fn(&Entry) -> bool, a: String, b: String| {
-                goes(entry) && goes(earlier) && a.eq_ignore_ascii_case(&b)
-            };
-            let places = [
-                (both(to_omneo, entry.omneo.path(), earlier.omneo.path()), entry.omneo.path(), "Omneo"),
-                (both(to_shopify, entry.shopify.path(), earlier.shopify.path()), entry.shopify.path(), "Shopify"),
-            ];
-            for (_, path, side) in places.into_iter().filter(|(both, ..)| *both) {
-                let message = format!("`{}` and `{}` both write `{path}` in {side}", earlier.name, entry.name);
-                let fix = format!(
-                    "give one of them `way = \"{}\"`, or leave it out",
-                    if side == "Omneo" { "to_shopify" } else { "to_omneo" }
-                );
-                found.push(problem(&format!("/fields/{}", entry.name), message, fix));
-            }
-        }
-    }
-    found
 }
 
 /// The keys of one entry, read one by one.
@@ -307,8 +294,10 @@ impl<'a> Keys<'a> {
     pub fn expression(&mut self) -> Option<Expression> {
         match Expression::new(&self.text("expression")?) {
             Ok(expression) => Some(expression),
-            Err(why) => {
-                self.wrong("expression", why, "see https://jmespath.org/specification.html");
+            // Behind the text's own place, the number of the character.
+            Err(Wrong { why, at }) => {
+                let place = format!("{}/{at}", self.place("expression"));
+                self.problems.push(problem(&place, why, "see https://jmespath.org/specification.html"));
                 None
             }
         }
@@ -488,7 +477,7 @@ mod tests {
             ),
             (
                 json!({"a": {"shopify": "note", "expression": "upper(x)"}}),
-                "/fields/a/expression: there is no function `upper` (character 6); see https://jmespath.org/specification.html",
+                "/fields/a/expression/0: there is no function `upper` (character 6); see https://jmespath.org/specification.html",
             ),
             (
                 json!({"a": {"omneo": "company", "shopify": "note"}, "b": {"omneo": "title", "shopify": "note"}}),

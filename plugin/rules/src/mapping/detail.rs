@@ -5,7 +5,7 @@ use serde_json::Map;
 use tandem_sdk::{Problem, Value, View, json};
 
 use super::check::{KEYS, Keys};
-use super::expression::Expression;
+use super::expression::{Computed, Expression};
 use super::format::Format;
 use crate::problems::quoted;
 
@@ -201,17 +201,22 @@ impl Detail {
         format!("{}.{}", self.of.omneo(), self.key)
     }
 
-    fn value(&self, body: &View) -> Option<String> {
+    /// The value, or why it cannot be worked out.
+    fn value(&self, body: &View) -> Result<Option<String>, String> {
         let found = match &self.from {
-            From::Key(key) => body.get(&format!("/{key}"))?.value(),
+            From::Key(key) => body.get(&format!("/{key}")).map(|found| found.value()),
             From::Note(name) => {
-                let notes = body.list("/note_attributes").ok()?;
+                let notes = body.list("/note_attributes").unwrap_or_default();
                 let is_it = |note: &&View| note.opt_text("/name").ok().flatten() == Some(name);
-                notes.iter().find(is_it)?.get("/value")?.value()
+                notes.iter().find(is_it).and_then(|note| note.get("/value")).map(|found| found.value())
             }
-            From::Expression(expression) => expression.of(&body.value())?,
+            From::Expression(expression) => match expression.of(&body.value()) {
+                Computed::Value(found) => found,
+                Computed::Hidden(_) => None,
+                Computed::Failed(why) => return Err(why),
+            },
         };
-        self.format.of_json(&found).filter(|text| !self.format.is_nothing(text))
+        Ok(found.and_then(|found| self.format.of_json(&found)).filter(|text| !self.format.is_nothing(text)))
     }
 }
 
@@ -219,7 +224,14 @@ impl Detail {
 pub fn add<'d>(details: impl Iterator<Item = &'d Detail>, body: &View, to: &mut Map<String, Value>) -> Vec<String> {
     let mut left_out = vec![];
     for detail in details {
-        let Some(value) = detail.value(body) else { continue };
+        let value = match detail.value(body) {
+            Ok(Some(value)) => value,
+            Ok(None) => continue,
+            Err(why) => {
+                left_out.push(format!("{} is left out: {why}", detail.name));
+                continue;
+            }
+        };
         if let Some(why) = detail.format.wrong(&value) {
             left_out.push(format!("{} is left out: {why}", detail.name));
             continue;
@@ -284,7 +296,7 @@ mod tests {
             (json!({"shopify": "order.note"}), "/fields/a: `omneo` is missing; write `omneo = \"transaction.meta.a\"`"),
             (
                 json!({"omneo": "transaction.meta.a", "expression": "nope(note)"}),
-                "/fields/a/expression: there is no function `nope` (character 5); see https://jmespath.org/specification.html",
+                "/fields/a/expression/0: there is no function `nope` (character 5); see https://jmespath.org/specification.html",
             ),
         ];
         for (line, expected) in cases {

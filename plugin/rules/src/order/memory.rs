@@ -9,6 +9,7 @@ use serde_json::Map;
 use tandem_sdk::{Json, Value, View};
 
 use crate::clock::Clock;
+pub use crate::key::return_id;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
@@ -134,11 +135,6 @@ pub const SCALE: &str = "scale";
 pub fn head(order: &View, scale: u32) -> Map<String, Value> {
     let keys = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), order.get(&format!("/{key}"))?.value())));
     keys.filter(|(_, value)| !value.is_null()).chain([(SCALE.to_owned(), scale.into())]).collect()
-}
-
-/// The external id of the transaction that a refund becomes.
-pub fn return_id(order_id: &str, refund: &str) -> String {
-    format!("{order_id}-R{refund}")
 }
 
 impl Sale {

@@ -121,8 +121,10 @@ impl Job<'_> {
                 self.cx.omneo(self.call(&place, draft.clone(), buyer)?).await?
             }
         };
-        if matches!(who, Who::Profile(_)) && matches!(answer.status, 404 | 422) {
-            let found = profile::find_again(self.cx, self.settings, &self.order).await?;
+        if let Who::Profile(link) = &who
+            && matches!(answer.status, 404 | 422)
+        {
+            let found = profile::find_again(self.cx, self.settings, &self.order, link).await?;
             if found != who {
                 who = found;
                 let buyer = self.buyer(&draft, &who)?;

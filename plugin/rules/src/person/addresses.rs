@@ -250,46 +250,57 @@ impl Pass<'_, '_> {
         }
         let mut body = s.for_omneo(entry.had.0);
         body.insert("external_id".into(), json!(s.id));
-        let written = match o.filter(|o| o.external.as_deref() != Some(&s.id)) {
-            Some(o) => sides::change_row(self.run.cx, self.profile, &o.id, body).await?,
-            None => sides::upsert(self.run.cx, self.profile, body).await?,
-        };
-        match written {
-            Written::Done(after) => {
-                entry.omneo = Some(after.id.clone());
-                self.settle(entry, Some(s), Some(&after));
-                self.o.put(*after);
-                self.run.wrote(Side::Omneo, format!("address {}", s.id));
-                Ok(true)
+        let mut left_out = None;
+        loop {
+            let written = match o.filter(|o| o.external.as_deref() != Some(&s.id)) {
+                Some(o) => sides::change_row(self.run.cx, self.profile, &o.id, body.clone()).await?,
+                None => sides::upsert(self.run.cx, self.profile, body.clone()).await?,
+            };
+            match written {
+                // A number at fault keeps no address back.
+                Written::Held { why, is_phone: true } if body.remove("phone").is_some() => left_out = Some(why),
+                Written::Held { why, .. } => return Ok(self.hold(entry, Some(s), o, why)),
+                Written::Again => return Ok(false),
+                Written::Done(after) => {
+                    entry.omneo = Some(after.id.clone());
+                    self.settle(entry, Some(s), Some(&after));
+                    entry.held = left_out.map(without_phone);
+                    self.o.put(*after);
+                    self.run.wrote(Side::Omneo, format!("address {}", s.id));
+                    return Ok(true);
+                }
             }
-            Written::Held(why) => Ok(self.hold(entry, Some(s), o, why)),
-            Written::Again => Ok(false),
         }
     }
 
     async fn write_shopify(&mut self, entry: &mut Entry, s: Option<&Address>, o: &Address) -> Result<bool, End> {
-        let input = o.for_shopify(s, entry.had.1);
-        if input.is_empty() {
-            self.settle(entry, s, Some(o));
-            return Ok(true);
-        }
-        let written = match s {
-            Some(s) => sides::change(self.run.cx, self.customer, &s.id, input).await?,
-            None => sides::add(self.run.cx, self.customer, input).await?,
-        };
-        match written {
-            Written::Done(mut after) => {
-                after.is_default = s.is_some_and(|s| s.is_default) || self.s.all.is_empty();
-                entry.ours |= s.is_none();
-                entry.shopify = Some(after.id.clone());
-                self.settle(entry, Some(&after), Some(o));
-                self.run.wrote(Side::Shopify, format!("address {}", after.id));
-                self.s.put((*after).clone());
-                if o.external.as_deref() == Some(&after.id) { Ok(true) } else { self.name(entry, &after, o).await }
+        let mut input = o.for_shopify(s, entry.had.1);
+        let mut left_out = None;
+        while !input.is_empty() {
+            let written = match s {
+                Some(s) => sides::change(self.run.cx, self.customer, &s.id, input.clone()).await?,
+                None => sides::add(self.run.cx, self.customer, input.clone()).await?,
+            };
+            match written {
+                Written::Held { why, is_phone: true } if input.remove("phone").is_some() => left_out = Some(why),
+                Written::Held { why, .. } => return Ok(self.hold(entry, s, Some(o), why)),
+                Written::Again => return Ok(false),
+                Written::Done(mut after) => {
+                    after.is_default = s.is_some_and(|s| s.is_default) || self.s.all.is_empty();
+                    entry.ours |= s.is_none();
+                    entry.shopify = Some(after.id.clone());
+                    self.settle(entry, Some(&after), Some(o));
+                    entry.held = left_out.map(without_phone);
+                    self.run.wrote(Side::Shopify, format!("address {}", after.id));
+                    self.s.put((*after).clone());
+                    let is_named = o.external.as_deref() == Some(&after.id);
+                    return if is_named { Ok(true) } else { self.name(entry, &after, o).await };
+                }
             }
-            Written::Held(why) => Ok(self.hold(entry, s, Some(o), why)),
-            Written::Again => Ok(false),
         }
+        self.settle(entry, s, Some(o));
+        entry.held = left_out.map(without_phone);
+        Ok(true)
     }
 
     /// Writes Shopify's id into Omneo's address, which says that the two are one. The id of another system stays.
@@ -307,7 +318,7 @@ impl Pass<'_, '_> {
                 self.run.wrote(Side::Omneo, format!("the id of address {}", s.id));
                 Ok(true)
             }
-            Written::Held(why) => Ok(self.hold(entry, Some(s), Some(o), why)),
+            Written::Held { why, .. } => Ok(self.hold(entry, Some(s), Some(o), why)),
             Written::Again => Ok(false),
         }
     }
@@ -373,6 +384,10 @@ impl Pass<'_, '_> {
         entry.held = Some(why);
         true
     }
+}
+
+fn without_phone(why: String) -> String {
+    format!("its phone was left out: {why}")
 }
 
 /// Gives every address an entry, and finds the two that are one: by what is remembered, by the external id, or by saying the

@@ -7,8 +7,8 @@ use tandem_sdk::{End, Value, json, refused};
 
 use super::fields::{Core, Field, Side, Snapshot};
 use super::memory::Held;
-use super::omneo::{self, Profile, Reading};
-use super::put::{faults, taken_by};
+use super::omneo::{self, Fault, Profile, Reading};
+use super::put::{faults, objections, taken_by};
 use super::run::Run;
 use super::shopify::{self, Customer};
 use super::write::open_windows;
@@ -16,27 +16,31 @@ use super::write::open_windows;
 /// How the creation of a profile went.
 pub enum Created {
     Done(Box<Profile>),
-    /// Somebody has the e-mail or the identity.
-    Refused,
+    /// Somebody has the e-mail or the identity, in Omneo's words.
+    Taken(String),
     /// It may have been created.
     Unknown,
 }
 
+/// Makes a profile of what the customer shows. What Omneo finds fault with is held and left out; only without an e-mail
+/// there is no profile.
 pub async fn create_profile(
     run: &mut Run<'_>,
     customer: &Customer,
     phone: Option<&str>,
     mut second: bool,
 ) -> Result<Created, End> {
-    let fields = &customer.snapshot.fields;
+    let doing = "creating the profile";
     let identity = json!({ "handle": run.settings.identity_handle, "identifier": customer.id.to_string() });
+    let mut values = values_at_birth(run, &customer.snapshot, phone.map(str::to_owned));
+    let mut held = BTreeMap::new();
     loop {
         let mut body = Map::new();
-        for field in run.settings.mapping.fields().filter(|field| is_told_at_birth(*field)) {
-            body.extend(fields.value(field).map(|value| (field.omneo.path(), json!(field.plain(value)))));
+        for (field, value) in &values {
+            let is_moved = second && field.is(Core::Phone);
+            let key = if is_moved { "secondary_phone".to_owned() } else { field.omneo.path() };
+            body.insert(key, json!(value));
         }
-        let slot = if second { "secondary_phone" } else { "mobile_phone" };
-        body.extend(phone.map(|phone| (slot.to_owned(), json!(phone))));
         body.insert("identities".into(), json!([identity]));
         let reading = Reading { second_phone: second, ..run.reading() };
         match omneo::create(run.cx, body.into(), reading).await? {
@@ -45,28 +49,44 @@ pub async fn create_profile(
                     profile.customers.push(customer.id);
                 }
                 run.link(customer.id, &profile.id);
-                run.memory.second_phone = second;
+                run.memory.second_phone = second && values.keys().any(|field| field.is(Core::Phone));
                 settle(run, &customer.snapshot, &profile.snapshot);
+                run.memory
+                    .held
+                    .extend(held.into_iter().map(|(field, held): (Field, Held)| (field.name().to_owned(), held)));
                 run.wrote(Side::Omneo, format!("a new profile {}", profile.id));
                 return Ok(Created::Done(profile));
             }
             omneo::Written::Invalid(faults) => {
-                let about = |name: &str| faults.iter().any(|fault| fault.key.starts_with(name));
-                if about("mobile_phone") && !second {
-                    second = true;
-                } else if about("email") || about("identities") {
-                    return Ok(Created::Refused);
-                } else {
-                    return Err(refused(format!(
-                        "creating the profile: Omneo found fault with {}",
-                        omneo::listed(&faults)
-                    )));
+                let is_vital = |fault: &&Fault| fault.key == "email" || fault.key.starts_with("identities");
+                match faults.iter().find(is_vital) {
+                    Some(fault) if fault.is_taken => return Ok(Created::Taken(fault.said())),
+                    Some(fault) => return Err(refused(format!("{doing}: {}", fault.said()))),
+                    None => {}
                 }
+                let objections = objections(&faults, values.keys().copied(), second, doing)?;
+                second |= objections.phone_moves;
+                values.retain(|field, _| !objections.held.contains_key(field));
+                held.extend(objections.held);
             }
             omneo::Written::Unknown => return Ok(Created::Unknown),
-            omneo::Written::Gone => return Err(refused("creating the profile: Omneo does not know the address")),
+            omneo::Written::Gone => return Err(refused(format!("{doing}: Omneo does not know the address"))),
         }
     }
+}
+
+/// The core fields that a side shows, as the other side is to have them. A phone number may be somebody else's, and is told
+/// apart.
+fn values_at_birth(run: &Run, from: &Snapshot, phone: Option<String>) -> BTreeMap<Field, String> {
+    let mut values = BTreeMap::new();
+    for field in run.settings.mapping.fields().filter(|field| field.core.is_some()) {
+        let value = match field.is(Core::Phone) {
+            true => phone.clone(),
+            false => from.fields.value(field).map(|value| field.plain(value)),
+        };
+        values.extend(value.map(|value| (field, value)));
+    }
+    values
 }
 
 /// `None` when somebody else has the e-mail.
@@ -76,17 +96,11 @@ pub async fn create_customer(
     phone: Option<String>,
     phone_owner: Option<u64>,
 ) -> Result<Option<Customer>, End> {
+    let doing = "creating the customer";
     let mut held = BTreeMap::new();
-    let mut values = BTreeMap::new();
-    for field in run.settings.mapping.fields().filter(|field| is_told_at_birth(*field)) {
-        values.extend(profile.snapshot.fields.value(field).map(|value| (field, field.plain(value))));
-    }
-    if let Some(field) = run.settings.mapping.fields().find(|field| field.is(Core::Phone)) {
-        match phone_owner {
-            Some(owner) => drop(held.insert(field, taken_by(owner))),
-            None => values.extend(phone.map(|phone| (field, phone))),
-        }
-    }
+    let mut values = values_at_birth(run, &profile.snapshot, phone.filter(|_| phone_owner.is_none()));
+    let phone = run.settings.mapping.fields().find(|field| field.is(Core::Phone));
+    held.extend(phone.zip(phone_owner).map(|(field, owner)| (field, taken_by(owner))));
     loop {
         let input: Map<_, _> = values
             .iter()
@@ -97,15 +111,22 @@ pub async fn create_customer(
                 born(run, &customer, profile, values.keys().copied().collect(), held);
                 return Ok(Some(*customer));
             }
-            shopify::Written::Gone => return Err(refused("creating the customer: Shopify answered that it is gone")),
+            shopify::Written::Gone => return Err(refused(format!("{doing}: Shopify answered that it is gone"))),
             shopify::Written::Errors(errors) => {
-                for (field, why) in faults(&errors, &values, "creating the customer")? {
-                    if field.is(Core::Email) {
-                        let refusal = format!("creating the customer: the e-mail was not accepted: {}", why.why);
-                        return if why.again { Ok(None) } else { Err(refused(refusal)) };
+                for (field, why) in faults(&errors, &values, doing)? {
+                    if field.is(Core::Email) && why.again {
+                        return Ok(None);
                     }
                     values.remove(&field);
                     held.insert(field, why);
+                }
+                if values.is_empty() {
+                    let why: Vec<_> =
+                        held.iter().map(|(field, held)| format!("{}: {}", field.name(), held.why)).collect();
+                    return Err(refused(format!(
+                        "{doing}: nothing is left of it that Shopify accepts: {}",
+                        why.join("; ")
+                    )));
                 }
             }
         }
@@ -131,11 +152,6 @@ fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Fiel
     run.memory.clock.merged = created.unwrap_or_default();
     run.memory.clock.wrote = customer.snapshot.at.unwrap_or_default();
     run.wrote(Side::Shopify, format!("a new customer {}", customer.id));
-}
-
-/// Names and e-mail. A phone number may be somebody else's and is told apart.
-fn is_told_at_birth(field: Field) -> bool {
-    field.core.is_some() && !field.is(Core::Phone)
 }
 
 /// A creation is a merge: what was read on one side and what the answer shows on the other belong together.

@@ -1,6 +1,8 @@
 //! Consent to marketing: the later explicit decision wins, nothing decides nothing, and a bounce subscribes nobody.
 //! Does not know which event brought it here.
 
+use std::cmp::Ordering;
+
 use serde_json::Map;
 use tandem_sdk::{End, Time, View, Wrong, json};
 
@@ -24,8 +26,35 @@ pub struct Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Nothing,
-    ToOmneo(bool),
-    ToShopify(bool),
+    ToOmneo(bool, Why),
+    ToShopify(bool, Why),
+}
+
+/// Why a decision counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The other side has none.
+    Only,
+    /// Both have one, and the shopper made this one later.
+    Later,
+    /// Both have one, times are missing, and this one was not there before.
+    New,
+    /// Messages came back: whatever the shopper has decided, nothing arrives.
+    Bounced,
+    /// Nothing says which is later, so that no message is sent.
+    InDoubt,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Why::Only => "nobody has decided otherwise",
+            Why::Later => "the shopper's later decision",
+            Why::New => "the shopper's new decision",
+            Why::Bounced => "messages came back, which no decision overrules",
+            Why::InDoubt => "nothing says which decision is later",
+        }
+    }
 }
 
 /// One medium, as both sides show it.
@@ -45,9 +74,13 @@ impl Case {
     }
 
     /// For people.
-    fn words(&self, subscribed: bool) -> String {
+    fn words(&self, subscribed: bool, why: Why) -> String {
         let what = if self.medium == Medium::Email { "e-mail" } else { "SMS" };
-        format!("consent to {what} ({})", if subscribed { "subscribed" } else { "unsubscribed" })
+        let state = if subscribed { "subscribed" } else { "unsubscribed" };
+        match why {
+            Why::Only => format!("consent to {what} ({state})"),
+            why => format!("consent to {what} ({state}: {})", why.words()),
+        }
     }
 }
 
@@ -104,8 +137,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
         let Marketing { decision, at, .. } = case.marketing;
         let mut now = Consent { shopify: decision, shopify_at: at, omneo: case.channel.decision(), held: None };
         match decide(&case.marketing, &case.channel, &before) {
-            Act::ToOmneo(subscribed) if run.to_omneo => {
-                match to_omneo(run, &profile.id, &case, subscribed).await? {
+            Act::ToOmneo(subscribed, why) if run.to_omneo => {
+                match to_omneo(run, &profile.id, &case, (subscribed, why)).await? {
                     Some(after) => {
                         is_seen &= after.is_only(medium, subscribed, &comms);
                         comms = after;
@@ -114,8 +147,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
                 }
                 now.omneo = Some(subscribed);
             }
-            Act::ToShopify(subscribed) if run.to_shopify => {
-                match to_shopify(run, customer.id, &case, subscribed).await? {
+            Act::ToShopify(subscribed, why) if run.to_shopify => {
+                match to_shopify(run, customer.id, &case, (subscribed, why)).await? {
                     Ok(after) => (now.shopify, now.shopify_at) = (after.decision, after.at),
                     Err(why) => now.held = Some(why),
                 }
@@ -134,34 +167,43 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
 
 fn decide(s: &Marketing, o: &Channel, before: &Consent) -> Act {
     match (s.decision, o.decision()) {
-        (Some(s), None) => Act::ToOmneo(s),
+        (Some(s), None) => Act::ToOmneo(s, Why::Only),
         // A new address carries no consent: only a decision later than the one about the old address is about it.
         (None, Some(true)) if before.shopify.is_some() && o.at <= before.shopify_at => Act::Nothing,
-        (None, Some(true)) => Act::ToShopify(true),
-        (Some(true), Some(false)) if o.bounced => Act::ToShopify(false),
+        (None, Some(true)) => Act::ToShopify(true, Why::Only),
+        (Some(true), Some(false)) if o.bounced => Act::ToShopify(false, Why::Bounced),
         (Some(a), Some(b)) if a != b => later(s, o, (a, b), before),
         _ => Act::Nothing,
     }
 }
 
-/// Two decisions that differ: the later one, or where a time is missing the one that is new. A refusal to be contacted at
-/// all is never overruled by something that may be older.
+/// Two decisions that differ: the shopper's later one counts, also one that subscribes again after an opt-out; where a time
+/// is missing, the one that is new. A refusal to be contacted at all is never overruled by what may be older.
 fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> Act {
     if let (Some(s_at), Some(o_at)) = (s.at, o.at) {
-        return if s_at > o_at { Act::ToOmneo(a) } else { Act::ToShopify(b) };
+        return match s_at.cmp(&o_at) {
+            Ordering::Greater => Act::ToOmneo(a, Why::Later),
+            Ordering::Less => Act::ToShopify(b, Why::Later),
+            Ordering::Equal => Act::ToShopify(b, Why::InDoubt),
+        };
     }
     match (before.shopify != Some(a), before.omneo != Some(b)) {
-        (true, false) => Act::ToOmneo(a),
-        (false, true) => Act::ToShopify(b),
-        _ if o.optout => Act::ToShopify(false),
-        _ if s.at.is_some() => Act::ToOmneo(a),
-        _ if a => Act::ToShopify(false),
-        _ => Act::ToOmneo(false),
+        (true, false) => Act::ToOmneo(a, Why::New),
+        (false, true) => Act::ToShopify(b, Why::New),
+        _ if o.optout => Act::ToShopify(false, Why::InDoubt),
+        _ if s.at.is_some() => Act::ToOmneo(a, Why::InDoubt),
+        _ if a => Act::ToShopify(false, Why::InDoubt),
+        _ => Act::ToOmneo(false, Why::InDoubt),
     }
 }
 
 /// Gives the attributes after the write, if the answer shows them.
-async fn to_omneo(run: &mut Run<'_>, profile: &str, case: &Case, subscribed: bool) -> Result<Option<Comms>, End> {
+async fn to_omneo(
+    run: &mut Run<'_>,
+    profile: &str,
+    case: &Case,
+    (subscribed, why): (bool, Why),
+) -> Result<Option<Comms>, End> {
     let key = case.medium.key();
     let mut body = Map::new();
     body.insert(format!("{key}_promo"), json!(subscribed));
@@ -173,7 +215,7 @@ async fn to_omneo(run: &mut Run<'_>, profile: &str, case: &Case, subscribed: boo
         body.insert(format!("{key}_consent_updated_at"), json!(Time(at * 1000).rfc3339()));
     }
     let after = omneo::update_comms(run.cx, profile, body.into()).await?;
-    run.wrote(Side::Omneo, case.words(subscribed));
+    run.wrote(Side::Omneo, case.words(subscribed, why));
     Ok(after)
 }
 
@@ -182,7 +224,7 @@ async fn to_shopify(
     run: &mut Run<'_>,
     customer: u64,
     case: &Case,
-    subscribed: bool,
+    (subscribed, why): (bool, Why),
 ) -> Result<Result<Marketing, String>, End> {
     if !case.marketing.has_address {
         let what = if case.medium == Medium::Email { "e-mail address" } else { "phone number" };
@@ -199,7 +241,7 @@ async fn to_shopify(
             if after.decision != Some(subscribed) {
                 return Ok(Err("Shopify left it as it was".into()));
             }
-            run.wrote(Side::Shopify, case.words(subscribed));
+            run.wrote(Side::Shopify, case.words(subscribed, why));
             Ok(Ok(after))
         }
         shopify::Written::Errors(errors) => {
@@ -226,11 +268,11 @@ mod tests {
     fn the_later_decision_wins_and_none_decides_nothing() {
         let unseen = Consent::default();
         let cases = [
-            (s(Some(true), Some(5)), o(None, None), Act::ToOmneo(true)),
-            (s(Some(true), Some(5)), o(Some(false), Some(4)), Act::ToOmneo(true)),
-            (s(Some(true), Some(5)), o(Some(false), Some(5)), Act::ToShopify(false)),
-            (s(Some(false), Some(5)), o(Some(true), Some(6)), Act::ToShopify(true)),
-            (s(None, None), o(Some(true), Some(6)), Act::ToShopify(true)),
+            (s(Some(true), Some(5)), o(None, None), Act::ToOmneo(true, Why::Only)),
+            (s(Some(true), Some(5)), o(Some(false), Some(4)), Act::ToOmneo(true, Why::Later)),
+            (s(Some(true), Some(5)), o(Some(false), Some(5)), Act::ToShopify(false, Why::InDoubt)),
+            (s(Some(false), Some(5)), o(Some(true), Some(6)), Act::ToShopify(true, Why::Later)),
+            (s(None, None), o(Some(true), Some(6)), Act::ToShopify(true, Why::Only)),
             (s(None, None), o(Some(false), Some(6)), Act::Nothing),
             (s(None, None), o(None, None), Act::Nothing),
         ];
@@ -239,25 +281,37 @@ mod tests {
         }
     }
 
+    /// Opted out at one time, subscribed at another: whichever the shopper did last.
+    #[test]
+    fn an_opt_out_is_overruled_by_a_later_act_alone() {
+        let optout = |at| Channel { optout: true, ..o(Some(true), at) };
+        let unseen = Consent::default();
+        assert_eq!(decide(&s(Some(true), Some(9)), &optout(Some(5)), &unseen), Act::ToOmneo(true, Why::Later));
+        assert_eq!(decide(&s(Some(true), Some(5)), &optout(Some(9)), &unseen), Act::ToShopify(false, Why::Later));
+        assert_eq!(decide(&s(Some(true), Some(9)), &optout(None), &unseen), Act::ToShopify(false, Why::InDoubt));
+    }
+
     #[test]
     fn a_bounce_subscribes_nobody() {
         let bounced = Channel { bounced: true, ..o(Some(true), Some(1)) };
-        assert_eq!(decide(&s(Some(true), Some(9)), &bounced, &Consent::default()), Act::ToShopify(false));
+        let act = Act::ToShopify(false, Why::Bounced);
+        assert_eq!(decide(&s(Some(true), Some(9)), &bounced, &Consent::default()), act);
         assert_eq!(decide(&s(None, None), &bounced, &Consent::default()), Act::Nothing);
     }
 
     #[test]
     fn without_times_the_new_decision_wins() {
         let seen = Consent { shopify: Some(true), omneo: Some(true), ..Consent::default() };
-        assert_eq!(decide(&s(Some(true), Some(9)), &o(Some(false), None), &seen), Act::ToShopify(false));
+        let act = Act::ToShopify(false, Why::New);
+        assert_eq!(decide(&s(Some(true), Some(9)), &o(Some(false), None), &seen), act);
         let optout = Channel { optout: true, ..o(None, None) };
-        assert_eq!(decide(&s(Some(true), Some(9)), &optout, &Consent::default()), Act::ToShopify(false));
+        assert_eq!(decide(&s(Some(true), Some(9)), &optout, &seen), act);
     }
 
     #[test]
     fn a_new_address_carries_no_consent() {
         let seen = Consent { shopify: Some(true), shopify_at: Some(5), omneo: Some(true), held: None };
         assert_eq!(decide(&s(None, None), &o(Some(true), Some(5)), &seen), Act::Nothing);
-        assert_eq!(decide(&s(None, None), &o(Some(true), Some(6)), &seen), Act::ToShopify(true));
+        assert_eq!(decide(&s(None, None), &o(Some(true), Some(6)), &seen), Act::ToShopify(true, Why::Only));
     }
 }

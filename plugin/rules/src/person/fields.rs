@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::mapping::{Computed, is_known_key};
 pub use crate::mapping::{Core, Field, Side};
 
 /// What a shopper consents to being sent.
@@ -13,7 +14,11 @@ pub enum Medium {
 
 /// What one side shows: nothing where it does not show the field at all, `None` where it shows that it is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields(BTreeMap<Field, Option<String>>);
+pub struct Fields {
+    shown: BTreeMap<Field, Option<String>>,
+    /// Fields that could not be worked out of what the side shows, and why. They are not empty: nothing is known of them.
+    failed: BTreeMap<Field, String>,
+}
 
 /// One side's fields at a time of its own clock, in whole seconds.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +30,30 @@ pub struct Snapshot {
 
 impl Fields {
     pub fn set(&mut self, field: Field, value: Option<String>) {
-        self.0.insert(field, value.filter(|value| !field.format.is_nothing(value)));
+        self.shown.insert(field, value.filter(|value| !field.format.is_nothing(value)));
+    }
+
+    /// Takes what an expression over this side has come to. A key that the side may have and does not show hides the field,
+    /// as it would hide a value of its own.
+    pub fn compute(&mut self, side: Side, field: Field, computed: Computed) {
+        match computed {
+            Computed::Value(value) => self.set(field, value.and_then(|value| field.format.of_json(&value))),
+            Computed::Failed(why) => drop(self.failed.insert(field, why)),
+            Computed::Hidden(key) if is_known_key(side, &key) => {}
+            Computed::Hidden(key) => {
+                drop(self.failed.insert(field, format!("{side} shows no `{key}`, which its expression reads")));
+            }
+        }
+    }
+
+    /// The fields that could not be worked out, each with why.
+    pub fn failed(&self) -> &BTreeMap<Field, String> {
+        &self.failed
     }
 
     /// `None` where the side does not show it.
     pub fn shown(&self, field: Field) -> Option<Option<&str>> {
-        self.0.get(&field).map(Option::as_deref)
+        self.shown.get(&field).map(Option::as_deref)
     }
 
     /// The value, if it is shown and there is one.
@@ -45,7 +68,7 @@ impl Fields {
 
     /// Everything that is shown.
     pub fn all(&self) -> impl Iterator<Item = (Field, Option<&str>)> {
-        self.0.iter().map(|(field, value)| (*field, value.as_deref()))
+        self.shown.iter().map(|(field, value)| (*field, value.as_deref()))
     }
 }
 

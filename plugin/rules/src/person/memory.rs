@@ -35,6 +35,9 @@ pub struct Memory {
     pub gone: Gone,
     #[serde(skip_serializing_if = "MergedInto::is_empty")]
     pub merged: MergedInto,
+    /// The customer has had no profile so far: what it bought may have been sent without one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -182,6 +185,7 @@ impl Memory {
             memory.gone.profile = memory.gone.profile.or(other.gone.profile);
             memory.merged.customers.extend(other.merged.customers);
             memory.merged.profiles.extend(other.merged.profiles);
+            memory.waits |= other.waits;
         }
         memory
     }
@@ -207,6 +211,7 @@ impl Memory {
             addresses: part(parts, "addresses"),
             gone: part(parts, "gone"),
             merged: part(parts, "merged"),
+            waits: part(parts, "waits"),
         }
     }
 
@@ -214,10 +219,10 @@ impl Memory {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Forgets everything about the two of a link but who is gone and who was merged.
+    /// Forgets everything about the two of a link but who is gone, who was merged, and that a profile was waited for.
     pub fn forget(&mut self) {
         let (gone, merged) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.merged));
-        *self = Self { gone, merged, ..Self::default() };
+        *self = Self { gone, merged, waits: self.waits, ..Self::default() };
     }
 
     /// The mark of what a side shows of a field.

@@ -21,6 +21,8 @@ pub enum Verdict {
     Write { to: Side, value: Option<String>, why: &'static str },
     /// The value would go to a side that cannot take it.
     Hold { to: Side, why: &'static str, again: bool },
+    /// What one side says of it could not be worked out, so that nothing is known of it: what the other side has stays.
+    Fail { to: Side, why: String },
     /// A write of ours ran over this value: it goes to every side that does not show it.
     PutBack { value: Option<String> },
 }
@@ -108,6 +110,11 @@ struct Both<'a> {
 impl Both<'_> {
     fn verdict(&self, field: Field) -> Verdict {
         let memory = &self.run.memory;
+        for (to, from) in [(Side::Omneo, self.shopify), (Side::Shopify, self.omneo)] {
+            if let Some(why) = from.fields.failed().get(&field).filter(|_| self.may(field, to)) {
+                return Verdict::Fail { to, why: why.clone() };
+            }
+        }
         let (Some(s), Some(o)) = (self.shopify.fields.shown(field), self.omneo.fields.shown(field)) else {
             return Verdict::Leave;
         };
@@ -122,7 +129,7 @@ impl Both<'_> {
             field.goes_to(Side::Shopify) && changed(Side::Omneo, o),
         );
         if base.is_some() && changes == (false, false) {
-            return self.unchanged(field);
+            return self.unchanged(field, s, o);
         }
         if field.same(s, o) {
             return Verdict::Agree;
@@ -139,8 +146,9 @@ impl Both<'_> {
     }
 
     /// Nothing is new; what was held may have become possible.
-    fn unchanged(&self, field: Field) -> Verdict {
+    fn unchanged(&self, field: Field, s: Option<&str>, o: Option<&str>) -> Verdict {
         match self.run.memory.held.get(field.name()) {
+            Some(held) if held.again && field.same(s, o) => Verdict::Agree,
             Some(held) if held.again && self.may(field, held.to) => self.to(held.to, field, "it was held"),
             _ => Verdict::Leave,
         }

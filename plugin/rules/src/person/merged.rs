@@ -31,7 +31,7 @@ pub async fn customers(mut run: Run<'_>, body: &View<'_>) -> Ending {
     }
     run.memory.merged.customers.remove(&kept);
     run.memory.merged.customers.insert(deleted);
-    run.cx.retire(customer_name(deleted));
+    run.retire(customer_name(deleted));
     match (own, theirs) {
         (Some(own), Some(theirs)) if own.id != theirs.id => two_profiles(run, (kept, deleted), own, theirs).await,
         (Some(profile), _) | (None, Some(profile)) => speaks(run, (kept, deleted), profile).await,

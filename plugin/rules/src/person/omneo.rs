@@ -2,11 +2,11 @@
 
 use serde_json::Map;
 use tandem_sdk::{
-    Answer, Cx, End, Json, Reply, Value, View, Wrong, delete as delete_at, get, json, post, put, refused, segment,
+    Answer, Cx, End, Json, Reply, Value, View, Wrong, delete as delete_at, get, join, json, post, put, refused, segment,
 };
 
 use super::comms::Comms;
-use super::fields::{Core, Field, Fields, Snapshot};
+use super::fields::{Core, Field, Fields, Side, Snapshot};
 use super::shopify::seconds;
 use crate::mapping::{Mapping, OmneoPlace};
 
@@ -42,7 +42,9 @@ pub enum Written {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     pub key: String,
-    /// Whether somebody else has the value, as far as the words tell.
+    /// Omneo's own, for people.
+    pub words: String,
+    /// Whether somebody else has the value. The words alone tell it from one that nobody may have.
     pub is_taken: bool,
 }
 
@@ -78,7 +80,9 @@ impl Profile {
     pub fn read(body: &View, reading: Reading) -> Result<Self, Wrong> {
         let mut fields = Fields::default();
         for field in reading.mapping.fields() {
-            if let Some(value) = value_of(field, body)? {
+            if let OmneoPlace::Expression(expression) = &field.omneo {
+                fields.compute(Side::Omneo, field, expression.of(&body.value()));
+            } else if let Some(value) = value_of(field, body)? {
                 fields.set(field, value);
                 if field.is(Core::Phone) && reading.second_phone && fields.value(field).is_none() {
                     fields.set(field, body.opt_loose("/secondary_phone")?);
@@ -149,9 +153,7 @@ fn value_of(field: Field, body: &View) -> Result<Option<Option<String>>, Wrong> 
         }
         OmneoPlace::BirthDate => birth_date(body)?,
         OmneoPlace::Attribute { namespace, handle } => attribute(field, body, namespace, handle),
-        OmneoPlace::Expression(expression) => {
-            Some(expression.of(&body.value()).and_then(|value| field.format.of_json(&value)))
-        }
+        OmneoPlace::Expression(_) => None,
     })
 }
 
@@ -223,6 +225,17 @@ pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) ->
         return Ok((Owner::Nobody, Owner::Nobody));
     }
     let answer = cx.omneo(post("/profiles/availability", body.into()).reads()).await?;
+    if is_objection(&answer) {
+        // Who has what Omneo would not take is nobody's question; a write of it says what is wrong.
+        return match (email, mobile) {
+            (Some(_), Some(_)) => {
+                let (email, mobile) =
+                    join(Box::pin(availability(cx, email, None)), Box::pin(availability(cx, None, mobile))).await;
+                Ok((email?.0, mobile?.1))
+            }
+            _ => Ok((Owner::Nobody, Owner::Nobody)),
+        };
+    }
     let json = answer.ok("asking whether e-mail and phone are free")?.json()?;
     let found = data(&json);
     let owner = |of: &str| -> Result<Owner, Wrong> {
@@ -336,11 +349,11 @@ pub fn is_about(fault: &str, field: Field) -> bool {
     }
 }
 
-/// Writes one custom attribute, or takes it away. Gives whether Omneo accepted it.
+/// Writes one custom attribute, or takes it away. Gives what Omneo says against it, if anything.
 ///
 /// Each has a call of its own: nothing says whether a list of them in the profile replaces those that it leaves out.
-pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>) -> Result<bool, End> {
-    let OmneoPlace::Attribute { namespace, handle } = &field.omneo else { return Ok(false) };
+pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>) -> Result<Option<String>, End> {
+    let OmneoPlace::Attribute { namespace, handle } = &field.omneo else { return Ok(None) };
     let path = format!("/profiles/{}/attributes/custom/{}:{}", segment(id), segment(namespace), segment(handle));
     let answer = match value {
         Some(value) => {
@@ -349,10 +362,12 @@ pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>)
         }
         None => cx.omneo(delete_at(path)).await?,
     };
+    if is_objection(&answer) {
+        return Ok(Some(listed(&faults(&answer)?)));
+    }
     match answer.status {
-        422 => Ok(false),
-        404 if value.is_none() => Ok(true),
-        _ => answer.ok("writing a custom attribute").map(|_| true),
+        404 if value.is_none() => Ok(None),
+        _ => answer.ok("writing a custom attribute").map(|_| None),
     }
 }
 
@@ -361,7 +376,7 @@ async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading
     if is_missing(&answer) {
         return Ok(Written::Gone);
     }
-    if matches!(answer.status, 409 | 422) {
+    if is_objection(&answer) {
         let faults = faults(&answer)?;
         return if faults.is_empty() { Err(answer.unexpected(doing)) } else { Ok(Written::Invalid(faults)) };
     }
@@ -379,20 +394,43 @@ async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading
     }
 }
 
-fn faults(answer: &Answer) -> Result<Vec<Fault>, End> {
+/// Whether Omneo has read a write and will not have it.
+pub fn is_objection(answer: &Answer) -> bool {
+    matches!(answer.status, 409 | 422)
+}
+
+/// What Omneo found fault with, key by key.
+pub fn faults(answer: &Answer) -> Result<Vec<Fault>, End> {
     let json = answer.json()?;
     let view = json.view();
     let errors = ["/errors", "/body/errors"].into_iter().find_map(|at| view.get(at)?.object());
     let fault = |(key, words): (String, Value)| {
-        let words = words.to_string();
-        Fault { key, is_taken: words.contains("taken") || words.contains("exists") }
+        let words = match words {
+            Value::Array(list) => list.iter().map(said).collect::<Vec<_>>().join(" "),
+            other => said(&other),
+        };
+        let is_taken = ["taken", "exist", "in use"].iter().any(|word| words.to_lowercase().contains(word));
+        Fault { key, words, is_taken }
     };
     Ok(errors.into_iter().flatten().map(fault).collect())
 }
 
-/// The keys in words.
+fn said(words: &Value) -> String {
+    words.as_str().map_or_else(|| words.to_string(), str::to_owned)
+}
+
+/// The faults in words.
 pub fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>().join(", ")
+    match faults {
+        [] => "Omneo did not accept it and does not say why".to_owned(),
+        _ => faults.iter().map(Fault::said).collect::<Vec<_>>().join("; "),
+    }
+}
+
+impl Fault {
+    pub fn said(&self) -> String {
+        format!("Omneo says of `{}`: `{}`", self.key, self.words)
+    }
 }
 
 fn is_missing(answer: &Answer) -> bool {

@@ -8,7 +8,7 @@ use tandem_sdk::{End, GraphqlError, Value, json, refused};
 
 use super::fields::{Core, Field, Side};
 use super::memory::Held;
-use super::omneo::{self, Owner, Profile, Reading};
+use super::omneo::{self, Fault, Owner, Profile, Reading};
 use super::run::Run;
 use super::shopify::{self, Customer, Owners};
 use super::write::{customer_is_gone, profile_is_gone};
@@ -79,31 +79,51 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes)
             omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
             omneo::Written::Unknown => return Err(refused("it is not known whether the profile was updated")),
             omneo::Written::Invalid(faults) => {
-                let about = |field: &Field| faults.iter().find(|fault| omneo::is_about(&fault.key, *field));
-                let found: Vec<_> = changes.keys().filter_map(|field| Some((*field, about(field)?.is_taken))).collect();
-                if found.is_empty() {
-                    let keys = omneo::listed(&faults);
-                    return Err(refused(format!("updating the profile: Omneo found fault with {keys}")));
-                }
-                for (field, is_taken) in found {
-                    if field.is(Core::Phone) && !second {
-                        second = true;
-                        continue;
-                    }
+                let objections = objections(&faults, changes.keys().copied(), second, "updating the profile")?;
+                second |= objections.phone_moves;
+                for (field, held) in objections.held {
                     changes.remove(&field);
-                    written.held.push((
-                        field,
-                        match is_taken {
-                            true => taken(Side::Omneo, "it belongs to another profile".to_owned()),
-                            false => wrong(Side::Omneo, "Omneo did not accept it".to_owned()),
-                        },
-                    ));
+                    written.held.push((field, held));
                 }
             }
         }
     }
     write_attributes(run, profile, attributes, &mut written).await?;
     Ok(written)
+}
+
+/// What becomes of a write that Omneo finds fault with: it is tried again without some fields, or with the phone elsewhere.
+pub struct Objections {
+    pub held: BTreeMap<Field, Held>,
+    /// Somebody else has the phone as mobile: it may go into the second slot, which need not be unique.
+    pub phone_moves: bool,
+}
+
+/// Sorts the faults by the fields that they are about: at least one, or the run is over. The same for a profile that is
+/// made and for one that is changed.
+pub fn objections(
+    faults: &[Fault],
+    among: impl Iterator<Item = Field>,
+    second: bool,
+    doing: &str,
+) -> Result<Objections, End> {
+    let mut found = Objections { held: BTreeMap::new(), phone_moves: false };
+    for field in among {
+        let Some(fault) = faults.iter().find(|fault| omneo::is_about(&fault.key, field)) else { continue };
+        match (field.is(Core::Phone) && !second, fault.is_taken) {
+            (true, true) => found.phone_moves = true,
+            (false, true) => {
+                drop(found.held.insert(field, taken(Side::Omneo, "it belongs to another profile".to_owned())));
+            }
+            (_, false) => {
+                drop(found.held.insert(field, wrong(Side::Omneo, format!("Omneo says `{}`", fault.words))));
+            }
+        }
+    }
+    match found.held.is_empty() && !found.phone_moves {
+        true => Err(refused(format!("{doing}: {}", omneo::listed(faults)))),
+        false => Ok(found),
+    }
 }
 
 /// The new value of a core field, if it has one.
@@ -125,8 +145,8 @@ async fn write_attributes(
     let mut done = vec![];
     for (field, value) in changes {
         match omneo::set_attribute(run.cx, &profile.id, field, value.as_deref()).await? {
-            true => done.push(field),
-            false => written.held.push((field, wrong(Side::Omneo, "Omneo did not accept it".to_owned()))),
+            None => done.push(field),
+            Some(why) => written.held.push((field, wrong(Side::Omneo, why))),
         }
     }
     if done.is_empty() {

@@ -15,7 +15,7 @@ use crate::key::{customer_name, profile_name};
 pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
     let id = body.opt_id("/customer/id")?;
     if let Some(customer) = id {
-        run.cx.retire(customer_name(customer));
+        run.retire(customer_name(customer));
     }
     if !run.settings.people.purge_redacted || !run.to_omneo {
         let end = skipped("the profile is left as it is: `people.on_redact = \"ignore\"`, or nothing goes to Omneo");
@@ -43,7 +43,7 @@ pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
         return Ok(skipped("the redacted customer has no profile").remember(gone(None)));
     };
     let Some(identities) = omneo::identities(run.cx, &profile, handle).await? else {
-        run.cx.retire(profile_name(&profile));
+        run.retire(profile_name(&profile));
         let reason = format!("the redacted customer's profile {profile} is deleted already");
         return Ok(skipped(reason).remember(gone(Some(profile))));
     };
@@ -55,9 +55,9 @@ pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
              (`people.on_redact`); erase in Omneo what is the redacted customer's"
         )));
     }
-    run.cx.learn(profile_name(&profile));
+    run.learn(profile_name(&profile));
     omneo::purge(run.cx, &profile).await?;
-    run.cx.retire(profile_name(&profile));
+    run.retire(profile_name(&profile));
     let reason = format!("to Omneo: profile {profile} purged (`people.on_redact = \"purge\"`)");
     Ok(done(reason).remember(gone(Some(profile))))
 }

@@ -23,6 +23,8 @@ pub struct Run<'a> {
     pub addresses_due: bool,
     /// Omneo's address that the event says is deleted.
     pub address_deleted: Option<String>,
+    /// Whether names are claimed. A purchase does not: it is no part of the person, and waits in no lane of theirs.
+    claims: bool,
     wrote: Vec<(Side, String)>,
     notes: Vec<String>,
 }
@@ -30,17 +32,43 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     pub fn new(cx: &'a Cx, settings: &'a Settings, event: &Event, source: Side) -> Self {
         Self {
-            cx,
-            settings,
             memory: Memory::read(cx.memory()),
             source,
             now: Time::parse(&event.received_at).map_or(i64::MAX, Time::seconds),
+            claims: true,
+            ..Self::beside(cx, settings)
+        }
+    }
+
+    /// A look at a person from beside: nothing of it is remembered, and no name is claimed.
+    pub fn beside(cx: &'a Cx, settings: &'a Settings) -> Self {
+        Self {
+            cx,
+            settings,
+            memory: Memory::default(),
+            source: Side::Shopify,
+            now: i64::MAX,
             to_omneo: settings.sync.shopify_to_omneo,
             to_shopify: settings.sync.omneo_to_shopify,
             addresses_due: false,
             address_deleted: None,
+            claims: false,
             wrote: vec![],
             notes: vec![],
+        }
+    }
+
+    /// Adds a name of the entity.
+    pub fn learn(&self, name: String) {
+        if self.claims {
+            self.cx.learn(name);
+        }
+    }
+
+    /// Says that what a name stands for is gone for good.
+    pub fn retire(&self, name: String) {
+        if self.claims {
+            self.cx.retire(name);
         }
     }
 
@@ -61,8 +89,8 @@ impl<'a> Run<'a> {
 
     /// Claims both names; everything that is written from here on is written by nobody else at the same time.
     pub fn link(&mut self, customer: u64, profile: &str) {
-        self.cx.learn(customer_name(customer));
-        self.cx.learn(profile_name(profile));
+        self.learn(customer_name(customer));
+        self.learn(profile_name(profile));
         let link = Link { customer, profile: profile.to_owned() };
         if self.memory.link.as_ref() != Some(&link) {
             self.memory.forget();
@@ -72,13 +100,13 @@ impl<'a> Run<'a> {
 
     /// Keeps the customer in mind as deleted; another one may take its place.
     pub fn customer_is_gone(&mut self, customer: u64) {
-        self.cx.retire(customer_name(customer));
+        self.retire(customer_name(customer));
         self.memory.gone.customer = Some(customer);
     }
 
     /// Keeps the profile in mind as deleted; another one may take its place.
     pub fn profile_is_gone(&mut self, profile: &str) {
-        self.cx.retire(profile_name(profile));
+        self.retire(profile_name(profile));
         self.memory.gone.profile = Some(profile.to_owned());
     }
 
@@ -127,9 +155,14 @@ impl<'a> Run<'a> {
             }
         }
         let wrote = !parts.is_empty();
-        if !wrote {
-            // What is held differs, so the sides do not agree.
-            parts.push(if held.is_empty() { nothing.to_owned() } else { "nothing was written".to_owned() });
+        match (wrote, held.is_empty()) {
+            (true, _) => {}
+            (false, true) => parts.push(nothing.to_owned()),
+            // What is held differs, so the sides do not agree; and it is what somebody has to know first.
+            (false, false) => {
+                parts.append(&mut held);
+                parts.push("nothing was written".to_owned());
+            }
         }
         parts.extend(self.notes);
         parts.append(&mut held);

@@ -134,7 +134,16 @@ impl Customer {
         let tags = tags?;
         let mut fields = Fields::default();
         for field in mapping.fields() {
-            fields.set(field, value_of(field, node, &tags)?);
+            match &field.shopify {
+                ShopifyPlace::Expression(expression) => {
+                    fields.compute(Side::Shopify, field, expression.of(&node.value()))
+                }
+                _ => {
+                    if let Some(value) = value_of(field, node, &tags)? {
+                        fields.set(field, value);
+                    }
+                }
+            }
         }
         let has = |at: &str| node.get(at).is_some_and(|found| !found.is_null());
         let snapshot = Snapshot { fields, at: seconds(node, "/updatedAt")?, created: seconds(node, "/createdAt")? };
@@ -150,21 +159,28 @@ impl Customer {
     }
 }
 
-/// What a customer as read says of a field.
-fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<String>, Wrong> {
+/// What a customer as read says of a field; nothing where the answer does not show it.
+fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<Option<String>>, Wrong> {
     Ok(match &field.shopify {
-        ShopifyPlace::Key(key) => node.opt_loose(key.node)?,
+        // What is below something that is null is empty, not hidden.
+        ShopifyPlace::Key(key) => {
+            let above = key.node.split('/').nth(1).map(|above| format!("/{above}")).unwrap_or_default();
+            node.has(&above).then(|| node.opt_loose(key.node)).transpose()?
+        }
         ShopifyPlace::Metafield { .. } => {
-            node.get(&format!("/{}/value", alias(field))).and_then(|value| field.format.of_json(&value.value()))
+            let at = format!("/{}", alias(field));
+            let value = node.get(&format!("{at}/value")).and_then(|value| field.format.of_json(&value.value()));
+            node.has(&at).then_some(value)
         }
-        ShopifyPlace::Expression(expression) => {
-            expression.of(&node.value()).and_then(|value| field.format.of_json(&value))
+        ShopifyPlace::Expression(_) => None,
+        place @ ShopifyPlace::Tag { after, .. } => {
+            Some(match tags.iter().find_map(|tag| place.value_of_tag(tag)) {
+                // A tag that is not there says no.
+                None if after.is_none() => Some("false".to_owned()),
+                value => value.map(str::to_owned),
+            })
+            .filter(|_| node.has("/tags"))
         }
-        place @ ShopifyPlace::Tag { after, .. } => match tags.iter().find_map(|tag| place.value_of_tag(tag)) {
-            // A tag that is not there says no.
-            None if after.is_none() => Some("false".to_owned()),
-            value => value.map(str::to_owned),
-        },
     })
 }
 
@@ -191,7 +207,7 @@ pub fn selection(mapping: &Mapping) -> String {
 }
 
 /// What an expression over a customer can read besides what is always read. Lists would make the query dear.
-const FOR_EXPRESSIONS: &str = " taxExempt verifiedEmail numberOfOrders amountSpent { amount currencyCode }";
+const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail numberOfOrders amountSpent { amount currencyCode }";
 
 impl Marketing {
     fn read(node: &View, at: &str, has_address: bool) -> Result<Self, Wrong> {

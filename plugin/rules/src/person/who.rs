@@ -25,18 +25,25 @@ pub struct Met {
 
 /// The profile of a customer without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
 pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
-    let handle = &run.settings.identity_handle;
-    let (customer, found) = join(shopify::person(run, id), omneo::search(run.cx, handle, id)).await;
+    let search = omneo::search(run.cx, &run.settings.identity_handle, id);
+    let (customer, found) = join(shopify::person(run, id), search).await;
     let Some(customer) = customer? else {
         return Err(customer_is_gone(run, id));
     };
-    if let Some(profile) = found? {
-        return by_identity(run, customer, profile).await;
+    match found? {
+        Some(profile) => by_identity(run, customer, profile).await,
+        None => without_identity(run, customer).await,
     }
+}
+
+/// The profile of a customer whose identity no profile has: by the customer's metafield, by e-mail, or else a new one.
+/// Sign-ups and purchases both come here, so that the same questions are asked about both.
+pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<Met, End> {
+    let (handle, id) = (&run.settings.identity_handle, customer.id);
     if let Some(linked) = customer.profile.clone().filter(|id| is_id(id)) {
         match omneo::profile(run.cx, &linked, run.reading()).await? {
             Some(profile) => return by_metafield(run, customer, profile).await,
-            None if run.settings.people.recreate_deleted => run.cx.retire(profile_name(&linked)),
+            None if run.settings.people.recreate_deleted => run.retire(profile_name(&linked)),
             None => return Err(profile_is_gone(run, &linked)),
         }
     }
@@ -45,6 +52,7 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
         return Err(skipped("the customer has no e-mail, and Omneo requires one; it is tried again when there is one"));
     };
     let phone = plain(fields, Core::Phone).filter(|phone| is_e164(phone));
+    let mut last = String::new();
     for _ in 0..CREATE_TRIES {
         let (email_owner, phone_owner) = omneo::availability(run.cx, Some(&email), phone.as_deref()).await?;
         match email_owner {
@@ -57,11 +65,13 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
         let second = somebody_else(&phone_owner, "").is_some();
         match create_profile(run, &customer, phone.as_deref(), second).await? {
             Created::Done(profile) => return Ok(Met { customer, profile: *profile }),
-            Created::Refused => {}
+            Created::Taken(why) if why == last => break,
+            Created::Taken(why) => last = why,
             Created::Unknown => {
                 if let Some(profile) = omneo::search(run.cx, handle, id).await? {
                     return after_lost_answer(run, customer, profile).await;
                 }
+                last = "nobody answered its creation".to_owned();
                 continue;
             }
         }
@@ -69,7 +79,7 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
             return by_identity(run, customer, profile).await;
         }
     }
-    Err(refused("the profile can neither be created nor found: its e-mail or identity is taken, or answers get lost"))
+    Err(refused(format!("the profile can neither be created nor found: {last}, and no profile shows up that has it")))
 }
 
 async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
@@ -240,7 +250,7 @@ pub async fn meet(run: &mut Run<'_>, customer: &Customer, profile: &str) -> Resu
     if let Some(earlier) = customer.profile.as_deref().filter(|earlier| *earlier != profile && is_id(earlier))
         && omneo::profile(run.cx, earlier, run.reading()).await?.is_none()
     {
-        run.cx.retire(profile_name(earlier));
+        run.retire(profile_name(earlier));
     }
     run.link(customer.id, profile);
     Ok(())
@@ -250,7 +260,7 @@ pub async fn meet(run: &mut Run<'_>, customer: &Customer, profile: &str) -> Resu
 async fn living(run: &Run<'_>, id: u64) -> Result<Option<Customer>, End> {
     let customer = shopify::person(run, id).await?;
     if customer.is_none() {
-        run.cx.retire(customer_name(id));
+        run.retire(customer_name(id));
     }
     Ok(customer)
 }

@@ -93,6 +93,10 @@ fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
                     .held
                     .insert(field.name().to_owned(), Held { to: *to, why: (*why).to_owned(), again: *again });
             }
+            // The base stays: once it can be worked out again, it is compared with what was last seen.
+            Verdict::Fail { to, why } => {
+                run.memory.held.insert(field.name().to_owned(), Held { to: *to, why: why.clone(), again: true });
+            }
             Verdict::Ignore { taken } => {
                 let mark =
                     |side, value| if side == *taken { run.memory.mark(*field, value) } else { Mark::never_taken() };

@@ -105,8 +105,11 @@ pub struct Omneo {
     pub products: BTreeMap<String, Value>,
     pub locations: Vec<Value>,
     pub memory: Vec<String>,
-    /// The profile that the customer's metafield names.
+    /// The profile that a customer's metafield names.
     pub link: Option<String>,
+    /// Customers whose e-mail is not Ada's, as Shopify has them; and those that Shopify has no more.
+    pub emails: BTreeMap<u64, Option<&'static str>>,
+    pub deleted: Vec<u64>,
     /// Answers to give instead, once each, by what a call's line contains.
     pub instead: Vec<(&'static str, u16, Value)>,
 }
@@ -128,6 +131,19 @@ impl Omneo {
         run
     }
 
+    fn customer(&self, id: u64) -> Value {
+        if self.deleted.contains(&id) {
+            return Value::Null;
+        }
+        let email = self.emails.get(&id).copied().unwrap_or(Some("ada@example.org"));
+        json!({
+            "id": format!("gid://shopify/Customer/{id}"), "state": "DISABLED", "firstName": "Ada", "lastName": null,
+            "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-01T00:00:00Z", "tags": [],
+            "defaultEmailAddress": email.map(|email| json!({"emailAddress": email})), "defaultPhoneNumber": null,
+            "link": self.link.as_ref().map(|value| json!({"value": value}))
+        })
+    }
+
     pub fn answer(&mut self, call: &Call) -> (u16, Value) {
         let line = call.line();
         if let Some(n) = self.instead.iter().position(|(part, ..)| line.contains(part)) {
@@ -136,11 +152,10 @@ impl Omneo {
         }
         let Request::Rest(rest) = &call.request else {
             // The one thing that an order asks of Shopify.
-            assert_eq!(line, "GRAPHQL shopify CustomerLink");
-            return (
-                200,
-                json!({"data": {"customer": {"link": self.link.as_ref().map(|value| json!({"value": value}))}}}),
-            );
+            assert_eq!(line, "GRAPHQL shopify Person");
+            let id =
+                body_of(call)["id"].as_str().and_then(|id| id.rsplit('/').next()?.parse().ok()).unwrap_or_default();
+            return (200, json!({"data": {"customer": self.customer(id)}}));
         };
         let body = body_of(call);
         let text = |at: &str| body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -173,7 +188,11 @@ impl Omneo {
                 (201, json!({"data": {"id": id}}))
             }
             (Method::Get, ["profiles", id]) => match self.profiles.values().find(|(known, _)| known == id) {
-                Some((id, _)) => (200, json!({"data": {"id": id}})),
+                Some((id, identities)) => {
+                    let identity = |id: &String| json!({"handle": "shopify", "identifier": id});
+                    let identities: Vec<_> = identities.iter().map(identity).collect();
+                    (200, json!({"data": {"id": id, "identities": identities}}))
+                }
                 None => (404, json!({"message": "not found"})),
             },
             (Method::Post, ["transactions", "update-create"]) => {

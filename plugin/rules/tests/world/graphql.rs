@@ -8,6 +8,18 @@ impl Shopify {
     /// Answers a GraphQL operation.
     pub fn answer(&mut self, operation: &str, variables: &Value) -> Value {
         let id = |at: &str| tail(variables.pointer(at).and_then(Value::as_str).unwrap_or_default());
+        let found = self.faults.iter().filter(|(key, _)| variables["input"][*key].is_string());
+        let errors: Vec<_> = found.map(|(key, words)| json!({ "field": ["input", key], "message": words })).collect();
+        if matches!(operation, "CreatePerson" | "UpdatePerson") && !errors.is_empty() {
+            return json!({ "data": { "customerSet": { "customer": null, "userErrors": errors } } });
+        }
+        let is_at_fault =
+            self.faults.iter().any(|(key, _)| *key == "phone") && variables["address"]["phone"].is_string();
+        if let ("AddAddress" | "ChangeAddress", true) = (operation, is_at_fault) {
+            let root = if operation == "AddAddress" { "customerAddressCreate" } else { "customerAddressUpdate" };
+            let error = json!({ "field": ["address", "phone"], "message": "Phone is invalid" });
+            return json!({ "data": { root: { "address": null, "userErrors": [error] } } });
+        }
         let data = match operation {
             "Person" => json!({ "customer": self.node_of(id("/id")) }),
             "PersonAndOwners" => {
@@ -100,6 +112,7 @@ impl Shopify {
                 }
                 json!({ "metafieldsDelete": { "deletedMetafields": [], "userErrors": [] } })
             }
+            "OrdersOf" => json!({ "customer": { "orders": { "nodes": [], "pageInfo": { "hasNextPage": false } } } }),
             "MergeStatus" => {
                 let found = self.merge_status.map(|(status, kept)| {
                     json!({ "status": status, "resultingCustomerId": format!("gid://shopify/Customer/{kept}") })

@@ -14,6 +14,8 @@ pub struct Omneo {
     pub now: i64,
     /// Whether no profiles are merged.
     pub refuses_merges: bool,
+    /// Keys of a profile that Omneo finds fault with when they have a value, each with its words.
+    pub faults: Vec<(&'static str, &'static str)>,
     count: u64,
 }
 
@@ -233,6 +235,13 @@ impl Omneo {
         let body: Value =
             request.body.as_deref().map(|body| serde_json::from_str(body).expect("JSON")).unwrap_or_default();
         let path: Vec<_> = request.path.trim_start_matches('/').split('/').collect();
+        let found = self.faults.iter().filter(|(key, _)| body[*key].is_string());
+        let found: BTreeMap<_, _> = found.map(|(key, words)| (*key, json!([words]))).collect();
+        let is_asking = path.last() == Some(&"availability") && found.contains_key("mobile_phone");
+        let is_address = path.get(2) == Some(&"addresses") && found.contains_key("phone");
+        if (matches!(path[..], ["profiles"] | ["profiles", _]) && !found.is_empty()) || is_asking || is_address {
+            return (422, json!({ "message": "The given data was invalid.", "errors": found }));
+        }
         match (request.method, &path[..]) {
             (Method::Post, ["profiles", "search-id"]) => {
                 let found = self.profiles.values().find(|p| p.identities.iter().any(|id| body["id"] == json!(id)));

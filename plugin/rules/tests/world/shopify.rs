@@ -18,6 +18,8 @@ pub struct Shopify {
     pub has_old_bodies: bool,
     /// The level of each subscription that was written.
     pub opt_in_levels: Vec<String>,
+    /// Keys of a customer's input that Shopify finds fault with when they have a value, each with its words.
+    pub faults: Vec<(&'static str, &'static str)>,
     /// What a merge that is asked about has come to, and whom it keeps.
     pub merge_status: Option<(&'static str, u64)>,
     count: u64,

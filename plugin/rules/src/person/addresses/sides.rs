@@ -6,6 +6,7 @@ use tandem_sdk::{
 };
 
 use super::address::Address;
+use crate::person::omneo::{faults, is_objection, listed};
 use crate::person::shopify::gid;
 
 /// As many as Shopify gives in one page. Of a customer who has more, the others count as deleted: nothing is written to them.
@@ -35,7 +36,11 @@ pub struct List {
 /// How a write of one address went.
 pub enum Written {
     Done(Box<Address>),
-    Held(String),
+    /// Nothing was written: why, and whether it is the phone alone that is at fault.
+    Held {
+        why: String,
+        is_phone: bool,
+    },
     /// It is not known, or the address is not there any more: both sides have to be read again.
     Again,
 }
@@ -143,11 +148,10 @@ fn row(answer: Answer) -> Result<Written, End> {
     if matches!(answer.status, 404 | 410) {
         return Ok(Written::Again);
     }
-    if answer.status == 422 {
-        let json = answer.json()?;
-        let keys = json.view().get("/errors").and_then(|errors| errors.object());
-        let keys: Vec<_> = keys.unwrap_or_default().into_iter().map(|(key, _)| key).collect();
-        return Ok(Written::Held(format!("Omneo found fault with {}", keys.join(", "))));
+    if is_objection(&answer) {
+        let faults = faults(&answer)?;
+        let is_phone = !faults.is_empty() && faults.iter().all(|fault| fault.key == "phone");
+        return Ok(Written::Held { why: listed(&faults), is_phone });
     }
     let json = answer.ok("writing the address")?.json()?;
     let row = data(&json);
@@ -168,8 +172,10 @@ fn node(answer: Answer, root: &str) -> Result<Written, End> {
             _ => Err(refused(format!("writing the address: Shopify answered `{}` {}", error.message, error.code))),
         };
     }
-    if let Some(error) = answer.user_errors(root).first() {
-        return Ok(Written::Held(format!("Shopify says `{}`", error.message)));
+    let errors = answer.user_errors(root);
+    if let Some(error) = errors.first() {
+        let is_phone = errors.iter().all(|error| error.field.rsplit('.').next() == Some("phone"));
+        return Ok(Written::Held { why: format!("Shopify says `{}`", error.message), is_phone });
     }
     match answer.view().get(&format!("/data/{root}/address")).filter(|node| !node.is_null()) {
         Some(node) => Ok(Written::Done(Box::new(Address::of_node(&node)?))),

@@ -1,0 +1,157 @@
+//! What an API answers when it does not do what was asked: a problem as `application/problem+json` (RFC 9457). Its `type` says
+//! which, and is what a client matches on; its `detail` is for people. Knows words and numbers; no HTTP library.
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+/// What the `type` of each problem begins with.
+const TYPE_PREFIX: &str = "urn:tandem:problem:";
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    /// Which problem: a client matches on this.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    pub title: String,
+    pub status: u16,
+    /// What is wrong, and what to do, for people.
+    pub detail: String,
+}
+
+/// Which problem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Something in the request is no value of its kind.
+    BadRequest,
+    NoToken,
+    UnknownToken,
+    OperatorsOnly,
+    NoTenant,
+    /// No verb has this address.
+    NoAddress,
+    /// What the request names is not there.
+    NotFound,
+    NoMethod,
+    /// The state of the tenant, version or event does not allow it now.
+    Conflict,
+    TooLong,
+    MediaType,
+    /// The request can be read, and what it asks for cannot be.
+    Unfit,
+    /// The host failed; its log says why.
+    Host,
+    /// Webhooks cannot be stored now.
+    NotReady,
+    /// One that this program does not know: of another version.
+    #[default]
+    Other,
+}
+
+impl Kind {
+    pub const ALL: [Self; 14] = [
+        Self::BadRequest,
+        Self::NoToken,
+        Self::UnknownToken,
+        Self::OperatorsOnly,
+        Self::NoTenant,
+        Self::NoAddress,
+        Self::NotFound,
+        Self::NoMethod,
+        Self::Conflict,
+        Self::TooLong,
+        Self::MediaType,
+        Self::Unfit,
+        Self::Host,
+        Self::NotReady,
+    ];
+
+    /// Status, the last part of its type, and title.
+    fn words(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (400, "bad-request", "The request cannot be read"),
+            Self::NoToken => (401, "no-token", "A token is missing"),
+            Self::UnknownToken => (401, "unknown-token", "The token is not in force"),
+            Self::OperatorsOnly => (403, "operators-only", "This takes an operator's token"),
+            Self::NoTenant => (404, "no-tenant", "There is no such tenant"),
+            Self::NoAddress => (404, "no-address", "There is nothing at this address"),
+            Self::NotFound => (404, "not-found", "What the request names is not there"),
+            Self::NoMethod => (405, "no-method", "The address takes another method"),
+            Self::Conflict => (409, "conflict", "The present state does not allow it"),
+            Self::TooLong => (413, "too-long", "The body is too long"),
+            Self::MediaType => (415, "media-type", "The body has another media type than it must have"),
+            Self::Unfit => (422, "unfit", "The request asks for what cannot be"),
+            Self::Host => (500, "host", "The host failed"),
+            Self::NotReady => (503, "not-ready", "The host cannot take webhooks in"),
+            Self::Other => (500, "other", "Something went wrong"),
+        }
+    }
+
+    pub fn status(self) -> u16 {
+        self.words().0
+    }
+
+    pub fn title(self) -> &'static str {
+        self.words().2
+    }
+
+    /// The `type` of its problems.
+    pub fn uri(self) -> String {
+        format!("{TYPE_PREFIX}{}", self.words().1)
+    }
+
+    /// The problem of a request that could not be read, by the status that a library gives it.
+    pub fn of_status(status: u16) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.status() == status).unwrap_or(Self::BadRequest)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.uri())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self::ALL.into_iter().find(|kind| kind.uri() == text).unwrap_or(Self::Other))
+    }
+}
+
+impl Default for Problem {
+    fn default() -> Self {
+        Self::new(Kind::Other, "")
+    }
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, title: kind.title().to_owned(), status: kind.status(), detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_problem_has_a_type_of_its_own() {
+        let types: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.uri()).collect();
+        assert_eq!(types.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            let text = serde_json::to_string(&Problem::new(kind, "why")).unwrap();
+            assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), Problem::new(kind, "why"));
+        }
+    }
+
+    #[test]
+    fn one_of_another_version_is_read_too() {
+        let text = r#"{"type":"urn:tandem:problem:too-hot","title":"t","status":418,"detail":"d"}"#;
+        assert_eq!(serde_json::from_str::<Problem>(text).unwrap().kind, Kind::Other);
+    }
+}

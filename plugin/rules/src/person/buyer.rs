@@ -1,0 +1,68 @@
+//! The profile that a purchase counts for. A buyer is looked for, and made, as one who signs up is: the same questions, the
+//! same holds, the same people who stay deleted. Whatever goes wrong is a reason, since a sale counts without a profile too.
+
+use tandem_sdk::{Cx, End, skipped};
+
+use super::fields::Core;
+use super::omneo::{self, Owner};
+use super::run::Run;
+use super::who;
+use super::write::customer_is_gone;
+use super::{known_as_deleted, shopify};
+use crate::settings::Settings;
+
+/// A customer who has bought something.
+#[derive(Clone, Copy, Debug)]
+pub struct Buyer<'a> {
+    pub customer: u64,
+    /// The profile that the purchase was sent to before and that declines it now.
+    pub declined: Option<&'a str>,
+    /// Whether Shopify keeps protected data from this app, so that nobody is looked for by e-mail or created.
+    pub is_protected: bool,
+}
+
+impl Buyer<'_> {
+    /// The buyer's profile; or nobody's, and why. A second customer of a profile does not speak for it, and what they buy
+    /// counts all the same: for them the identity is enough.
+    pub async fn profile(self, cx: &Cx, settings: &Settings) -> Result<String, String> {
+        self.look(Run::beside(cx, settings)).await.map_err(|end| end.reason)
+    }
+
+    async fn look(self, mut run: Run<'_>) -> Result<String, End> {
+        let Self { customer, declined, is_protected } = self;
+        let found = omneo::search(run.cx, &run.settings.identity_handle, customer).await?;
+        if let Some(found) = found.filter(|found| Some(found.as_str()) != declined) {
+            return Ok(found);
+        }
+        if let Some(declined) = declined
+            && omneo::profile(run.cx, declined, run.reading()).await?.is_some()
+        {
+            return Ok(declined.to_owned());
+        }
+        run.memory.gone.profile = declined.map(str::to_owned);
+        if let Some(reason) = known_as_deleted(&run, customer) {
+            return Err(skipped(reason));
+        }
+        if is_protected {
+            return Err(skipped(
+                "Shopify keeps protected customer data from this app, and no profile has the identity",
+            ));
+        }
+        let Some(customer) = shopify::person(&run, customer).await? else {
+            return Err(customer_is_gone(&mut run, customer));
+        };
+        who::without_identity(&mut run, customer).await.map(|met| met.profile.id)
+    }
+}
+
+/// The profile that has a guest's e-mail. A guest has no identity to give it, and none is made for them.
+pub async fn of_guest(cx: &Cx, settings: &Settings, email: &str) -> Result<String, String> {
+    let field = settings.mapping.fields().find(|field| field.is(Core::Email));
+    let email = field.map_or_else(|| email.to_owned(), |field| field.plain(email));
+    match omneo::availability(cx, Some(&email), None).await {
+        Ok((Owner::Profile(found), _)) => Ok(found),
+        Ok((Owner::Nobody, _)) => Err("guest, and no profile has the e-mail".to_owned()),
+        Ok((Owner::Somebody, _)) => Err("guest, and Omneo does not say who has the e-mail".to_owned()),
+        Err(end) => Err(end.reason),
+    }
+}

@@ -1,0 +1,68 @@
+//! Sales that were sent while their customer had no profile: they are given to the profile once there is one. Knows how
+//! transactions are named; nothing of what an order comes to.
+
+use tandem_sdk::{Cx, End, get, json, post, query, refused, segment};
+
+use super::fields::Side;
+use super::run::Run;
+use super::shopify::gid;
+use crate::key::return_id;
+
+/// A customer who waited longer than so many orders has the older ones claimed by their own next events.
+const ORDERS_MAX: usize = 50;
+
+const ORDERS: &str = "query OrdersOf($id: ID!, $first: Int!) { customer(id: $id) { orders(first: $first, \
+     sortKey: CREATED_AT, reverse: true) { nodes { id refunds { id } } pageInfo { hasNextPage } } } }";
+
+/// Gives the profile what its customer bought before, if anything says that some of it went without one.
+pub async fn claim(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(), End> {
+    if !std::mem::take(&mut run.memory.waits) || !run.settings.sync.orders || !run.to_omneo {
+        return Ok(());
+    }
+    let (sales, has_more) = sales_of(run.cx, customer).await?;
+    for sale in sales {
+        if is_nobodys(run.cx, &sale).await? {
+            let body = json!({ "external_id": sale, "profile_id": profile });
+            let answer = run.cx.omneo(post("/transactions/update-create", body).repeatable()).await?;
+            match answer.is_success() {
+                true => run.wrote(Side::Omneo, format!("sale {sale}, which was sent without a profile")),
+                false => run.note(answer.unexpected(&format!("claiming sale {sale}")).reason),
+            }
+        }
+    }
+    if has_more {
+        run.note(format!("only the last {ORDERS_MAX} orders were looked at for sales without a profile"));
+    }
+    Ok(())
+}
+
+/// The external ids of the sales and the returns that the customer may have in Omneo, and whether there are more.
+async fn sales_of(cx: &Cx, customer: u64) -> Result<(Vec<String>, bool), End> {
+    let doing = "reading the customer's orders";
+    let call = query(ORDERS, json!({ "id": gid(customer), "first": ORDERS_MAX }));
+    let answer = cx.shopify(call).await?.ok(doing)?.json()?;
+    if let Some(error) = answer.graphql_errors().first() {
+        return Err(refused(format!("{doing}: Shopify answered `{}` {}", error.message, error.code)));
+    }
+    let view = answer.view();
+    let mut sales = vec![];
+    for order in view.list("/data/customer/orders/nodes")? {
+        let id = order.id("/id")?.to_string();
+        for refund in order.list("/refunds")? {
+            sales.push(return_id(&id, &refund.id("/id")?.to_string()));
+        }
+        sales.push(id);
+    }
+    Ok((sales, view.opt_bool("/data/customer/orders/pageInfo/hasNextPage")?.unwrap_or(false)))
+}
+
+/// Whether a sale stands in Omneo and is of no profile. One that was never sent is not made here.
+async fn is_nobodys(cx: &Cx, sale: &str) -> Result<bool, End> {
+    let answer = cx.omneo(get(format!("/transactions/external/{}", segment(sale)))).await?;
+    if answer.status == 404 {
+        return Ok(false);
+    }
+    let json = answer.ok("reading a sale")?.json()?;
+    let is_none = |at: &str| json.view().get(at).is_none_or(|found| found.is_null());
+    Ok(json.view().has("/data") && is_none("/data/profile_id") && is_none("/data/profile/id"))
+}

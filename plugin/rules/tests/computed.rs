@@ -1,0 +1,255 @@
+//! Emptied is not absent, and what could not be computed is not emptied.
+
+use tandem_rules::DefaultRules;
+use tandem_sdk::{Answer, Call, Effect, End, Event, Next, Outcome, Reply, Request, Rules, Value, event, json, step};
+
+fn configured(fields: Value) -> DefaultRules {
+    DefaultRules::configure(&json!({"timezone": "UTC", "fields": fields}).to_string()).expect("it is right").0
+}
+
+/// A person on both sides; only what a test changes is not as it was.
+struct Pair {
+    rules: DefaultRules,
+    memory: Vec<String>,
+    profile: Value,
+    node: Value,
+    writes: Vec<(String, Value)>,
+}
+
+impl Pair {
+    fn new(fields: Value) -> Self {
+        let profile = json!({
+            "id": "2b1c", "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.org", "mobile_phone": null,
+            "profile_type": "active", "identities": [{"handle": "shopify", "identifier": "7"}], "tags": [], "addresses": [],
+            "attributes": {"comms": {}}, "point_balance": 120, "tier": {"handle": "gold", "name": "Gold"}, "reward_balance": 0,
+            "company": "Engines", "custom_attributes": [], "created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-02 00:00:00"
+        });
+        let mut node = json!({
+            "id": "gid://shopify/Customer/7", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z",
+            "state": "DISABLED", "firstName": "Ada", "lastName": "Lovelace", "tags": [], "note": null, "locale": "en",
+            "defaultEmailAddress": {"emailAddress": "ada@example.org"}, "defaultPhoneNumber": null, "link": {"value": "2b1c"},
+            "numberOfOrders": "3", "taxExempt": false, "verifiedEmail": true, "amountSpent": {"amount": "10.0", "currencyCode": "AUD"}
+        });
+        for field in ["greeting", "size", "tier", "tier_name", "points", "reward_balance"] {
+            node[format!("field_{field}")] = Value::Null;
+        }
+        Self { rules: configured(fields), memory: vec![], profile, node, writes: vec![] }
+    }
+
+    fn hear(&mut self, source: &str) -> End {
+        let (topic, body) = match source {
+            "omneo" => ("profile.updated", self.profile.clone()),
+            _ => ("customer.tags_added", json!({"customerId": "gid://shopify/Customer/7", "tags": ["cx-x"]})),
+        };
+        let event = Event { source: source.into(), topic: topic.into(), payload: body.to_string(), ..event() };
+        let mut replies = vec![];
+        loop {
+            match step(&self.rules, &event, &self.memory, replies.clone()) {
+                Next::End(end) => {
+                    self.memory = end.memory.clone().into_iter().chain(self.memory.drain(..)).take(1).collect();
+                    return end;
+                }
+                Next::Send(send) => {
+                    assert!(replies.len() < 20, "the rules ask without end");
+                    replies.push(send.calls.iter().map(|call| self.answer(call)).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, call: &Call) -> Reply {
+        let line = call.line();
+        let body = match &call.request {
+            Request::Graphql(graphql) => serde_json::from_str(&graphql.variables).unwrap(),
+            Request::Rest(rest) => rest.body.as_ref().map_or(Value::Null, |body| serde_json::from_str(body).unwrap()),
+        };
+        let data = match line.as_str() {
+            "GET omneo /profiles/2b1c" => json!({"data": self.profile}),
+            "POST omneo /profiles/search-id" => json!({"data": {"id": "2b1c"}}),
+            "PUT omneo /profiles/2b1c" => {
+                for (key, value) in body.as_object().unwrap() {
+                    self.profile[key] = value.clone();
+                }
+                json!({"data": self.profile})
+            }
+            "GET omneo /profiles/2b1c/addresses" => json!({"data": []}),
+            "GET omneo /profiles/2b1c/attributes/comms" => json!({"data": {}}),
+            "GRAPHQL shopify Addresses" => {
+                json!({"data": {"customer": {"updatedAt": "2026-01-02T00:00:00Z", "defaultAddress": null, "addressesV2": {"nodes": []}}}})
+            }
+            "GRAPHQL shopify Loyalty" => {
+                let written = body["metafields"].as_array().unwrap().clone();
+                for one in &written {
+                    self.set(one, one["value"].clone());
+                }
+                json!({"data": {"metafieldsSet": {"metafields": written, "userErrors": []}}})
+            }
+            "GRAPHQL shopify ClearMetafields" => {
+                for one in body["metafields"].as_array().unwrap() {
+                    self.set(one, Value::Null);
+                }
+                json!({"data": {"metafieldsDelete": {"deletedMetafields": [], "userErrors": []}}})
+            }
+            _ => json!({"data": {"customer": self.node}}),
+        };
+        if call.effect != Effect::Read {
+            self.writes.push((line, body));
+        }
+        Reply::Answer(Answer { status: 200, headers: vec![], body: data.to_string() })
+    }
+
+    /// The metafield of a field is named as the field.
+    fn set(&mut self, metafield: &Value, value: Value) {
+        let key = format!("field_{}", metafield["key"].as_str().unwrap());
+        self.node[key] = if value.is_null() { Value::Null } else { json!({ "value": value }) };
+    }
+
+    fn wrote(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.writes).into_iter().map(|(line, body)| format!("{line} {body}")).collect()
+    }
+}
+
+const WORDS: &str = "join(' ', [first_name, to_string(abs(point_balance))])";
+
+#[test]
+fn an_expression_that_fails_leaves_what_is_there_and_says_why() {
+    let mut pair = Pair::new(json!({"greeting": {"shopify": "metafields.acme.greeting", "expression": WORDS}}));
+    pair.hear("omneo");
+    assert_eq!(pair.node["field_greeting"]["value"], "Ada 120");
+    pair.wrote();
+    // What it reads is no number any more.
+    for broken in [json!("lots"), Value::Null] {
+        pair.profile["point_balance"] = broken;
+        pair.profile["updated_at"] = json!("2026-01-03 00:00:00");
+        let end = pair.hear("omneo");
+        assert_eq!(pair.node["field_greeting"]["value"], "Ada 120", "{}", end.reason);
+        assert!(end.reason.contains("greeting is held, not written to Shopify: `join("), "{}", end.reason);
+        assert!(end.reason.contains("fails: Argument 0 expects type number, given"), "{}", end.reason);
+        let again = pair.hear("omneo");
+        assert_eq!(
+            (again.outcome, pair.wrote().iter().filter(|call| call.contains("greeting")).count()),
+            (Outcome::Skipped, 0)
+        );
+    }
+    // Worked out again, it goes over, and nothing is held.
+    pair.profile["point_balance"] = json!(130);
+    let end = pair.hear("omneo");
+    assert_eq!(pair.node["field_greeting"]["value"], "Ada 130");
+    assert!(!end.reason.contains("is held"), "{}", end.reason);
+    // The same value as before the fault says so, too.
+    pair.profile["point_balance"] = Value::Null;
+    pair.hear("omneo");
+    pair.profile["point_balance"] = json!(130);
+    let end = pair.hear("omneo");
+    assert!(!end.reason.contains("greeting is held"), "{}", end.reason);
+    assert!(!pair.memory[0].contains("fails"), "{}", pair.memory[0]);
+}
+
+#[test]
+fn a_misspelt_key_clears_nothing() {
+    for (source, right, wrong, field) in [
+        ("omneo", "first_name", "frist_name", json!({"shopify": "metafields.acme.greeting"})),
+        ("shopify", "numberOfOrders", "numberOfOrder", json!({"omneo": "company"})),
+    ] {
+        let with = |expression: &str| {
+            let mut line = field.clone();
+            line["expression"] = json!(expression);
+            json!({ "greeting": line })
+        };
+        let mut pair = Pair::new(with(right));
+        pair.hear(source);
+        let before = (pair.profile["company"].clone(), pair.node.get("field_greeting").cloned());
+        pair.wrote();
+        pair.rules = configured(with(wrong));
+        pair.profile["updated_at"] = json!("2026-01-03 00:00:00");
+        pair.profile["last_name"] = json!("Byron");
+        let end = pair.hear("omneo");
+        assert_eq!(
+            (pair.profile["company"].clone(), pair.node.get("field_greeting").cloned()),
+            before,
+            "{}",
+            end.reason
+        );
+        assert!(end.reason.contains(&format!("shows no `{wrong}`, which its expression reads")), "{}", end.reason);
+    }
+}
+
+#[test]
+fn an_expression_that_comes_to_nothing_clears() {
+    let mut pair = Pair::new(json!({"greeting": {"shopify": "metafields.acme.greeting", "expression": "tier.name"}}));
+    pair.hear("omneo");
+    assert_eq!(pair.node["field_greeting"]["value"], "Gold");
+    pair.profile["tier"] = Value::Null;
+    let end = pair.hear("omneo");
+    assert_eq!(pair.node["field_greeting"], Value::Null, "{}", end.reason);
+}
+
+/// Both directions: what was there and is null now is cleared; a key that is not there says nothing.
+#[test]
+fn emptied_is_not_absent() {
+    let fields = json!({
+        "note": {"omneo": "company", "shopify": "note"},
+        "size": {"omneo": "occupation", "shopify": "metafields.acme.size"},
+    });
+    let met = || {
+        let mut pair = Pair::new(fields.clone());
+        (pair.profile["company"], pair.profile["occupation"]) = (json!("Engines"), json!("Countess"));
+        pair.hear("omneo");
+        assert_eq!((&pair.node["note"], &pair.node["field_size"]["value"]), (&Value::Null, &json!("Countess")));
+        pair.node["note"] = json!("Engines");
+        pair.hear("shopify");
+        pair.wrote();
+        pair
+    };
+    let mut pair = met();
+    pair.profile["occupation"] = Value::Null;
+    pair.hear("omneo");
+    assert_eq!(pair.node["field_size"], Value::Null);
+
+    let mut pair = met();
+    pair.profile.as_object_mut().unwrap().remove("occupation");
+    pair.hear("omneo");
+    assert_eq!(pair.node["field_size"]["value"], "Countess");
+
+    let mut pair = met();
+    pair.node["field_size"] = Value::Null;
+    pair.hear("shopify");
+    assert_eq!(pair.profile["occupation"], Value::Null);
+
+    let mut pair = met();
+    pair.node.as_object_mut().unwrap().remove("field_size");
+    pair.hear("shopify");
+    assert_eq!(pair.profile["occupation"], "Countess");
+}
+
+#[test]
+fn what_can_never_work_is_refused_and_what_hardly_can_is_doubted() {
+    let doubts = |fields: Value| {
+        let found = DefaultRules::configure(&json!({"timezone": "UTC", "fields": fields}).to_string());
+        match found {
+            Ok((_, doubts)) => doubts,
+            Err(problems) => panic!("{problems:?}"),
+        }
+    };
+    let line = |expression: &str, place: &str, path: &str| json!({"a": {place: path, "expression": expression}});
+    for (fields, fix) in [
+        (line("frist_name", "shopify", "note"), "did you mean `first_name`?"),
+        (line("numberOfOrder", "omneo", "company"), "did you mean `numberOfOrders`?"),
+        (line("join(' ', [first_name, tire.name])", "shopify", "note"), "did you mean `title`?"),
+    ] {
+        let found = doubts(fields.clone());
+        assert_eq!(found.len(), 1, "{fields}: {found:?}");
+        assert_eq!(found[0].at, "/fields/a/expression");
+        assert!(found[0].fix == fix || found[0].fix == "did you mean `tier`?", "{found:?}");
+    }
+    for fields in [
+        line("first_name || custom_attributes[0].value", "shopify", "note"),
+        line("defaultEmailAddress.emailAddress", "omneo", "company"),
+        json!({}),
+    ] {
+        assert_eq!(doubts(fields.clone()), vec![], "{fields}");
+    }
+    let refused = json!({"timezone": "UTC", "fields": line("abs('x')", "shopify", "note")}).to_string();
+    let problems = DefaultRules::configure(&refused).err().unwrap_or_default();
+    assert_eq!(problems[0].message, "argument 1 of `abs` is a number, never a text (character 4)");
+}
