@@ -14,7 +14,7 @@ const MEANT: [&str; 5] = [
     "the customer's e-mail belongs to profile",
     "has this e-mail, and belongs to profile",
     "are one, which only an event may say",
-    "or answers get lost",
+    "can neither be created nor found",
     "is deleted",
 ];
 

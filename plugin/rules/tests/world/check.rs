@@ -174,7 +174,7 @@ fn check_everybody(world: &World) -> Vec<String> {
         "the customer's e-mail belongs to profile",
         "has this e-mail, and belongs to profile",
         "would be a second name of its kind",
-        "or answers get lost",
+        "can neither be created nor found",
     ];
     for ended in world.host.dead_letters() {
         if ended.end.outcome != Outcome::Refused || !meant.iter().any(|text| ended.end.reason.contains(text)) {
