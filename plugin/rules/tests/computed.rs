@@ -3,6 +3,8 @@
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Answer, Call, Effect, End, Event, Next, Outcome, Reply, Request, Rules, Value, event, json, step};
 
+const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
+
 fn configured(fields: Value) -> DefaultRules {
     DefaultRules::configure(&json!({"timezone": "UTC", "fields": fields}).to_string()).expect("it is right").0
 }
@@ -19,7 +21,7 @@ struct Pair {
 impl Pair {
     fn new(fields: Value) -> Self {
         let profile = json!({
-            "id": "2b1c", "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.org", "mobile_phone": null,
+            "id": PROFILE, "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.org", "mobile_phone": null,
             "profile_type": "active", "identities": [{"handle": "shopify", "identifier": "7"}], "tags": [], "addresses": [],
             "attributes": {"comms": {}}, "point_balance": 120, "tier": {"handle": "gold", "name": "Gold"}, "reward_balance": 0,
             "company": "Engines", "custom_attributes": [], "created_at": "2026-01-01 00:00:00", "updated_at": "2026-01-02 00:00:00"
@@ -27,7 +29,7 @@ impl Pair {
         let mut node = json!({
             "id": "gid://shopify/Customer/7", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z",
             "state": "DISABLED", "firstName": "Ada", "lastName": "Lovelace", "tags": [], "note": null, "locale": "en",
-            "defaultEmailAddress": {"emailAddress": "ada@example.org"}, "defaultPhoneNumber": null, "link": {"value": "2b1c"},
+            "defaultEmailAddress": {"emailAddress": "ada@example.org"}, "defaultPhoneNumber": null, "link": {"value": PROFILE},
             "numberOfOrders": "3", "taxExempt": false, "verifiedEmail": true, "amountSpent": {"amount": "10.0", "currencyCode": "AUD"}
         });
         for field in ["greeting", "size", "tier", "tier_name", "points", "reward_balance"] {
@@ -63,17 +65,17 @@ impl Pair {
             Request::Graphql(graphql) => serde_json::from_str(&graphql.variables).unwrap(),
             Request::Rest(rest) => rest.body.as_ref().map_or(Value::Null, |body| serde_json::from_str(body).unwrap()),
         };
-        let data = match line.as_str() {
-            "GET omneo /profiles/2b1c" => json!({"data": self.profile}),
-            "POST omneo /profiles/search-id" => json!({"data": {"id": "2b1c"}}),
-            "PUT omneo /profiles/2b1c" => {
+        let data = match line.replace(PROFILE, "ID").as_str() {
+            "GET omneo /profiles/ID" => json!({"data": self.profile}),
+            "POST omneo /profiles/search-id" => json!({"data": {"id": PROFILE}}),
+            "PUT omneo /profiles/ID" => {
                 for (key, value) in body.as_object().unwrap() {
                     self.profile[key] = value.clone();
                 }
                 json!({"data": self.profile})
             }
-            "GET omneo /profiles/2b1c/addresses" => json!({"data": []}),
-            "GET omneo /profiles/2b1c/attributes/comms" => json!({"data": {}}),
+            "GET omneo /profiles/ID/addresses" => json!({"data": []}),
+            "GET omneo /profiles/ID/attributes/comms" => json!({"data": {}}),
             "GRAPHQL shopify Addresses" => {
                 json!({"data": {"customer": {"updatedAt": "2026-01-02T00:00:00Z", "defaultAddress": null, "addressesV2": {"nodes": []}}}})
             }
