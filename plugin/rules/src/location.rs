@@ -75,7 +75,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
             (post("/locations", body), "created")
         }
     };
-    cx.omneo(call).await?.ok("sending the location")?;
+    cx.omneo(call.needs("/data/id")).await?.ok("sending the location")?;
     Ok(done(format!("location `{name}` {doing}")).remember(memory.text()))
 }
 
@@ -122,7 +122,7 @@ fn remembered(memory: &[String]) -> Memory {
 
 /// The location's id in Omneo. Omneo makes a placeholder for one that a sale names first, so it may be there unsent.
 async fn find(cx: &Cx, external_id: &str) -> Result<Option<String>, End> {
-    let answer = cx.omneo(get("/locations").query("filter[external_id]", external_id)).await?;
+    let answer = cx.omneo(get("/locations").query("filter[external_id]", external_id).needs("/data")).await?;
     if answer.status == 404 {
         return Ok(None);
     }

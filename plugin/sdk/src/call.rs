@@ -1,12 +1,25 @@
 //! Builds calls. Knows their shape; not who answers them.
 
-use crate::{Call, Effect, GraphqlRequest, Method, Request, RestRequest, Value};
+use crate::needs::Needs;
+use crate::{Answer, Call, Effect, GraphqlRequest, Method, Request, RestRequest, Value};
 
 /// A call that has no target yet: [`crate::Cx::omneo`] and [`crate::Cx::shopify`] give it one.
+///
+/// It knows what a 2xx must hold to be its answer. A proxy or a target in trouble can say 200 and send a page of HTML,
+/// nothing, half a body or JSON about something else; whoever takes that for "done" loses a sale. So:
+///
+/// - a REST call needs JSON: an object or a list. A write may also be answered by a 204. [`CallTo::needs`] adds a place that
+///   must hold something: add what the rules will read, and for a write what only a target that has carried it out can
+///   know, such as `/data/id`;
+/// - [`delete`] needs nothing beyond its status, nor does a call with [`CallTo::needs_nothing`];
+/// - a GraphQL call needs `errors`, or `data` with every field of its document; a mutation also its `userErrors`.
+///
+/// What does not hold it is no answer. [`crate::Cx::ask`], [`crate::Cx::omneo`] and [`crate::Cx::shopify`] see to that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallTo {
     request: Request,
     effect: Effect,
+    needs: Needs,
 }
 
 /// A REST read.
@@ -46,10 +59,8 @@ pub fn mutation(document: &str, variables: Value) -> CallTo {
 
 /// A GraphQL operation that would act twice if sent twice.
 pub fn graphql(document: &str, variables: Value) -> CallTo {
-    CallTo {
-        request: Request::Graphql(GraphqlRequest { document: document.into(), variables: variables.to_string() }),
-        effect: Effect::Once,
-    }
+    let request = GraphqlRequest { document: document.into(), variables: variables.to_string() };
+    CallTo { needs: Needs::of_document(&request), request: Request::Graphql(request), effect: Effect::Once }
 }
 
 /// Percent-encodes one segment of a path. `.` and `..` stay as they are, and the host refuses a path with one of them.
@@ -65,10 +76,9 @@ pub fn segment(text: impl std::fmt::Display) -> String {
 }
 
 fn rest(method: Method, path: String, body: Option<Value>, effect: Effect) -> CallTo {
-    CallTo {
-        request: Request::Rest(RestRequest { method, path, query: vec![], body: body.map(|body| body.to_string()) }),
-        effect,
-    }
+    let needs = if method == Method::Delete { Needs::Nothing } else { Needs::Json(vec![]) };
+    let body = body.map(|body| body.to_string());
+    CallTo { request: Request::Rest(RestRequest { method, path, query: vec![], body }), effect, needs }
 }
 
 impl CallTo {
@@ -88,6 +98,27 @@ impl CallTo {
             request.query.push((name.into(), value.into()));
         }
         self
+    }
+
+    /// A 2xx is an answer only with something at this place, a JSON pointer into the body; null is nothing.
+    pub fn needs(self, at: &str) -> Self {
+        self.needs_one_of([at])
+    }
+
+    /// A 2xx is an answer only with something at one of these places.
+    pub fn needs_one_of<'a>(mut self, places: impl IntoIterator<Item = &'a str>) -> Self {
+        self.needs.add(places.into_iter().map(str::to_owned).collect());
+        self
+    }
+
+    /// Any 2xx is an answer, whatever it holds.
+    pub fn needs_nothing(self) -> Self {
+        Self { needs: Needs::Nothing, ..self }
+    }
+
+    /// Why an answer is none: it is a 2xx without what the call needs.
+    pub(crate) fn lacking(&self, answer: &Answer) -> Option<String> {
+        if answer.is_success() { self.needs.lacking(answer) } else { None }
     }
 
     /// The call to this target.

@@ -35,6 +35,7 @@ mod converse;
 mod end;
 mod json;
 mod manifest;
+mod needs;
 mod reply;
 mod run;
 mod time;

@@ -8,7 +8,10 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Answer, Call, CallTo, End, Event, Names, Next, Reply, Rules, Send};
+use crate::{Answer, Call, CallTo, Effect, End, Event, Names, Next, Reply, Rules, Send, refused};
+
+/// How often a call is asked in all while a 2xx is no answer to it.
+const ASKS_MAX: usize = 3;
 
 /// What rules have in hand while they handle an event: the way to call, and what was remembered.
 #[derive(Debug)]
@@ -104,14 +107,38 @@ impl Cx {
         state.names.learned.iter().find_map(|name| name.strip_prefix(beginning)).map(str::to_owned)
     }
 
-    /// Sends a call to Omneo; an unknown fate ends the event as refused.
+    /// Sends a call to Omneo, as [`Cx::ask`] does; an unknown fate ends the event as refused.
     pub async fn omneo(&self, call: CallTo) -> Result<Answer, End> {
-        self.call(call.to("omneo")).await.answer()
+        self.ask("omneo", call).await?.answer()
     }
 
-    /// Sends a call to Shopify; an unknown fate ends the event as refused.
+    /// Sends a call to Shopify, as [`Cx::ask`] does; an unknown fate ends the event as refused.
     pub async fn shopify(&self, call: CallTo) -> Result<Answer, End> {
-        self.call(call.to("shopify")).await.answer()
+        self.ask("shopify", call).await?.answer()
+    }
+
+    /// Sends a call and gives its reply. An answer that comes back has a status other than 2xx, or holds what the call
+    /// needs: see [`CallTo`].
+    ///
+    /// A 2xx without it is no answer. What reads or may be repeated is asked again, three times in all, and then the event
+    /// ends as refused. What may not be sent twice may have been carried out: its fate is unknown, and rules that have a
+    /// way to find out look before they ask again.
+    pub async fn ask(&self, target: &str, call: CallTo) -> Result<Reply, End> {
+        let mut last = String::new();
+        for _ in 0..ASKS_MAX {
+            let sent = call.clone().to(target);
+            let (effect, line) = (sent.effect, sent.line());
+            let answer = match self.call(sent).await {
+                Reply::Answer(answer) => answer,
+                unknown => return Ok(unknown),
+            };
+            let Some(lacking) = call.lacking(&answer) else { return Ok(Reply::Answer(answer)) };
+            last = format!("{target} answered `{line}` with {} and {lacking}", answer.status);
+            if effect == Effect::Once {
+                return Ok(Reply::Unknown(last));
+            }
+        }
+        Err(refused(format!("given up: {last}, {ASKS_MAX} times; replay the event when {target} answers again")))
     }
 
     /// Runs a future and has each call that it asks for changed before it is sent: what other rules want, some of it
@@ -132,7 +159,7 @@ impl Cx {
         .await
     }
 
-    /// Sends a call and gives its reply, whatever it is.
+    /// Sends a call and gives its reply, whatever it is: a 2xx may hold anything. [`Cx::ask`] sees to what it must hold.
     pub async fn call(&self, call: Call) -> Reply {
         let mut asked = Some(call);
         let mut place = (0, 0);
@@ -206,7 +233,7 @@ fn poll_into<F: Future>(future: Pin<&mut F>, result: &mut Option<F::Output>, cx:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ending, Entity, Manifest, done, event, get};
+    use crate::{Ending, Entity, Manifest, Outcome, converse, done, event, get, json, post, reply};
 
     #[derive(Default)]
     struct Uneven;
@@ -220,11 +247,11 @@ mod tests {
         }
         async fn handle(&self, cx: &Cx, _: &Event) -> Ending {
             let long = async {
-                let a = cx.omneo(get("/a")).await?.body;
-                let b = cx.omneo(get("/b")).await?.body;
+                let a = cx.omneo(get("/a").needs_nothing()).await?.body;
+                let b = cx.omneo(get("/b").needs_nothing()).await?.body;
                 Ok::<_, End>((a, b))
             };
-            let (ab, c) = join(long, cx.omneo(get("/c"))).await;
+            let (ab, c) = join(long, cx.omneo(get("/c").needs_nothing())).await;
             Ok(done(format!("{:?} {}", ab?, c?.body)))
         }
     }
@@ -246,6 +273,46 @@ mod tests {
         assert_eq!(paths(&ask(vec![answers(&["A", "C"])])), ["GET omneo /b"]);
         let Next::End(end) = ask(vec![answers(&["A", "C"]), answers(&["B"])]) else { panic!() };
         assert_eq!(end.reason, r#"("A", "B") C"#);
+    }
+
+    /// Writes what may be repeated, and then what may not.
+    #[derive(Default)]
+    struct Writes;
+
+    impl Rules for Writes {
+        fn describe(&self) -> Manifest {
+            Manifest::new("writes", "0")
+        }
+        fn key(&self, _: &Event) -> Result<Entity, String> {
+            Ok(Entity::named("shopify/customer/1"))
+        }
+        async fn handle(&self, cx: &Cx, _: &Event) -> Ending {
+            cx.omneo(post("/sale", json!({})).repeatable().needs("/data/id")).await?.ok("selling")?;
+            Ok(match cx.ask("omneo", post("/order", json!({})).needs("/data/id")).await? {
+                Reply::Answer(answer) => done(answer.body),
+                Reply::Unknown(why) => done(format!("unknown: {why}")),
+            })
+        }
+    }
+
+    #[test]
+    fn a_2xx_that_is_no_answer_is_asked_again_and_then_given_up_or_unknown() {
+        let page = || Reply::Answer(Answer { status: 200, headers: vec![], body: "<html>".into() });
+        let good = || reply(200, json!({"data": {"id": 7}}));
+        let hold = |script: Vec<Reply>| {
+            let mut script = script.into_iter();
+            converse(&Writes, &event(), &[], |_| script.next().expect("no more is asked"))
+        };
+        let (calls, end) = hold(vec![page(), reply(200, json!({"data": {}})), good(), good()]);
+        assert_eq!((calls.len(), end), (4, done(r#"{"data":{"id":7}}"#)));
+        let (calls, end) = hold(vec![page(), page(), page()]);
+        assert_eq!((calls.len(), end.outcome), (3, Outcome::Refused));
+        let why = "omneo answered `POST omneo /sale` with 200 and a body that is not JSON";
+        assert_eq!(end.reason, format!("given up: {why}, 3 times; replay the event when omneo answers again"));
+        // What may not be sent twice is not.
+        let (calls, end) = hold(vec![good(), page()]);
+        let why = why.replace("/sale", "/order");
+        assert_eq!((calls.len(), end), (2, done(format!("unknown: {why}"))));
     }
 
     #[test]

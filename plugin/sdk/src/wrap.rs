@@ -182,7 +182,7 @@ mod tests {
         let mut calls = 0;
         let (sent, end) = converse(&Around::<Outer>::default(), &event(), &[], |_| {
             calls += 1;
-            reply(200, json!(calls))
+            reply(200, json!([calls]))
         });
         assert_eq!(
             sent.iter().map(said).collect::<Vec<_>>(),
@@ -191,11 +191,11 @@ mod tests {
                 "GET omneo /a ",
                 "GET omneo /b ",
                 r#"POST omneo /profiles {"beside":true}"#,
-                r#"POST omneo /profiles {"a":2,"b":3,"n":706405506930370084}"#,
+                r#"POST omneo /profiles {"a":[2],"b":[3],"n":706405506930370084}"#,
                 r#"POST omneo /after {"seen":3}"#,
             ]
         );
-        assert_eq!(end, done("stored 5").remember("inner"));
+        assert_eq!(end, done("stored [5]").remember("inner"));
     }
 
     #[test]
