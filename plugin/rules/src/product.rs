@@ -9,11 +9,14 @@ use tandem_sdk::{
     Cx, End, Ending, Event, Json, Value, View, done, invalid, join_all, json, number, post, query, refused, skipped,
 };
 
+mod filled;
+
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint_json;
 use crate::key::own_id;
 use crate::mapping::{self, Of};
 use crate::settings::{Level, Products, Settings};
+use filled::Filled;
 
 /// A body holds a hundred variants and names the others; these are read so many at a time.
 const NODES_MAX: usize = 250;
@@ -44,6 +47,10 @@ query Variants($ids: [ID!]!) {
 /// What a SKU starts with that was made for a variant without one.
 const SKU_PREFIX: &str = "shopify-";
 
+/// Has Omneo archive the variants that a product has there and that are not listed: one that was deleted, and the one that a
+/// renamed SKU leaves behind, since Omneo knows variants by their SKU.
+const ARCHIVE: &str = "archive_existing_variants";
+
 /// Omneo's statuses.
 const ACTIVE: &str = "active";
 const DRAFT: &str = "draft";
@@ -59,6 +66,13 @@ struct Memory {
     hash: String,
     /// What of it stands in Omneo, by external id, each with its mark.
     sent: BTreeMap<String, String>,
+    /// What of it has a value in Omneo that can be emptied.
+    #[serde(serialize_with = "as_value")]
+    filled: Filled,
+}
+
+fn as_value<S: serde::Serializer>(filled: &Filled, to: S) -> Result<S::Ok, S::Error> {
+    filled.value().serialize(to)
 }
 
 /// A variant, from whichever side of Shopify's API.
@@ -68,7 +82,14 @@ struct Variant {
     position: Option<u64>,
     /// The keys that are taken over as they are.
     keys: Map<String, Value>,
+    /// Those of its keys that can be emptied and that the body names, with a value or without.
+    named: Vec<&'static str>,
 }
+
+/// The keys of a variant that can be emptied.
+const BARCODE: &str = "barcode";
+const COMPARISON: &str = "price_comparison";
+const DESCRIPTION: &str = "description";
 
 /// Any topic of a product. `products/update` comes with every sale too, so an unchanged product is common.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
@@ -104,7 +125,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let mut head = Value::Object(head);
     let mut listed = variants_json(&mut variants);
     let hash = mark(&product, &head, &listed, !missing.is_empty(), settings.products.level);
-    let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent };
+    let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent, filled: known.filled };
     if memory.hash == known.hash {
         return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory.text()));
     }
@@ -116,25 +137,33 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         (Level::Variant, Value::Array(all)) => all.iter().map(|variant| single(&head, variant)).collect(),
         (_, all) => {
             head["variants"] = all;
+            if is_whole {
+                head[ARCHIVE] = json!(true);
+            }
             vec![head]
         }
     };
+    let named: BTreeMap<_, _> = variants.iter().map(|variant| (variant.id, variant.named.as_slice())).collect();
     let (mut fresh, mut calls) = (BTreeMap::new(), vec![]);
-    for body in bodies {
-        let id = body["external_id"].as_str().unwrap_or_default().to_owned();
+    for mut body in bodies {
+        let external_id = body["external_id"].as_str().unwrap_or_default().to_owned();
         let hash = fingerprint_json([&body]);
-        if memory.sent.get(&id) != Some(&hash) {
+        if memory.sent.get(&external_id) != Some(&hash) {
+            let details = mapping::named(settings.mapping.details(Of::Product), &product);
+            empty(&mut body, &mut memory.filled, &named, &product, &details);
             calls.push(body);
         }
-        fresh.insert(id, hash);
+        fresh.insert(external_id, hash);
     }
     let sent = calls.len();
     let gone: Vec<_> = memory.sent.keys().filter(|id| !fresh.contains_key(*id)).cloned().collect();
     if is_whole {
         calls.extend(gone.iter().map(|id| archived(id)));
         memory.sent = fresh;
+        memory.filled.keep(|of| of == id || named.contains_key(&of));
     } else {
         memory.sent.extend(fresh);
+        memory.filled.keep(|_| true);
     }
     let archived = calls.len() - sent;
     queue(cx, calls, "sending the product").await?;
@@ -143,6 +172,33 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         end.reason = format!("{}; {note}", end.reason);
     }
     Ok(end.remember(memory.text()))
+}
+
+/// Adds to what is sent of a product the nulls that empty in Omneo what is empty in Shopify now. `named` has, by variant, the
+/// keys that Shopify says something of.
+fn empty(
+    body: &mut Value,
+    filled: &mut Filled,
+    named: &BTreeMap<u64, &[&'static str]>,
+    product: &View,
+    details: &[mapping::Place],
+) {
+    let id_of = |keys: &Map<String, Value>| keys.get("external_id").and_then(Value::as_str)?.parse::<u64>().ok();
+    for listed in body["variants"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if let Some(id) = id_of(listed) {
+            filled.update(id, listed, named.get(&id).copied().unwrap_or_default().iter().copied());
+        }
+    }
+    let Some((head, id)) = body.as_object_mut().and_then(|head| id_of(head).map(|id| (head, id))) else { return };
+    filled.update(id, head, product.has("/body_html").then_some(DESCRIPTION));
+    filled.update(id, head, details.iter().filter(|place| !place.is_meta).map(|place| place.key));
+    if details.iter().any(|place| place.is_meta) {
+        let mut meta = head.remove("meta").and_then(|meta| meta.as_object().cloned()).unwrap_or_default();
+        filled.update(id, &mut meta, details.iter().filter(|place| place.is_meta).map(|place| place.key));
+        if !meta.is_empty() {
+            head.insert("meta".to_owned(), Value::Object(meta));
+        }
+    }
 }
 
 fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level) -> End {
@@ -181,6 +237,7 @@ fn single(head: &Value, variant: &Value) -> Value {
     }
     body["external_id"] = json!(id);
     body["variants"] = json!([variant]);
+    body[ARCHIVE] = json!(true);
     body
 }
 
@@ -193,8 +250,8 @@ async fn queue(cx: &Cx, bodies: Vec<Value>, doing: &str) -> Result<(), End> {
         if calls.is_empty() {
             return Ok(());
         }
-        for answer in join_all(calls.into_iter().map(|body| cx.omneo(post("/products/queue", body).repeatable()))).await
-        {
+        let call = |body| cx.omneo(post("/products/queue", body).repeatable().needs("/data"));
+        for answer in join_all(calls.into_iter().map(call)).await {
             answer?.ok(doing)?;
         }
     }
@@ -212,7 +269,7 @@ async fn deleted(cx: &Cx, event: &Event, product: &View<'_>) -> Ending {
     if known.hash == DELETED {
         return Ok(skipped("deleted before"));
     }
-    let memory = Memory { clock, hash: DELETED.to_owned(), sent: BTreeMap::new() }.text();
+    let memory = Memory { clock, hash: DELETED.to_owned(), sent: BTreeMap::new(), filled: Filled::default() }.text();
     if known.sent.is_empty() {
         return Ok(skipped("deleted, and never sent").remember(memory));
     }
@@ -236,7 +293,8 @@ impl Memory {
 
 /// What is known of a product. A memory that does not say what was sent is of the time when that was the product.
 fn remembered(memory: &[String], id: u64) -> Memory {
-    let nothing = Memory { clock: Clock::default(), hash: String::new(), sent: BTreeMap::new() };
+    let nothing =
+        Memory { clock: Clock::default(), hash: String::new(), sent: BTreeMap::new(), filled: Filled::default() };
     let Some(Ok(memory)) = memory.first().map(|text| Json::memory(text)) else { return nothing };
     let memory = memory.view();
     let hash = memory.opt_text("/hash").ok().flatten().unwrap_or_default().to_owned();
@@ -245,7 +303,9 @@ fn remembered(memory: &[String], id: u64) -> Memory {
         None if hash.is_empty() || hash == DELETED => BTreeMap::new(),
         None => BTreeMap::from([(id.to_string(), String::new())]),
     };
-    Memory { clock: Clock::read(&memory).unwrap_or_default(), hash, sent }
+    let unsaid = || if sent.is_empty() { Filled::default() } else { Filled::unknown() };
+    let filled = Filled::read(&memory).unwrap_or_else(unsaid);
+    Memory { clock: Clock::read(&memory).unwrap_or_default(), hash, sent, filled }
 }
 
 fn header(product: &View, id: u64, title: &str, settings: &Products) -> Result<Map<String, Value>, End> {
@@ -256,8 +316,8 @@ fn header(product: &View, id: u64, title: &str, settings: &Products) -> Result<M
     put("title", json!(title));
     put("brand", json!(vendor.unwrap_or(&settings.brand)));
     put("status", json!(status(product, settings.archive_unpublished)?));
-    for (key, at) in [("handle", "/handle"), ("description", "/body_html")] {
-        if let Some(text) = product.opt_text(at)? {
+    for (key, at) in [("handle", "/handle"), (DESCRIPTION, "/body_html")] {
+        if let Some(text) = product.opt_text(at)?.filter(|text| !text.is_empty()) {
             put(key, json!(text));
         }
     }
@@ -299,9 +359,9 @@ fn of_body(variant: &View, options: &[View]) -> Result<Variant, End> {
             chosen.push(json!({"name": name, "value": value, "sort_order": n}));
         }
     }
-    let keys = keys(variant, "/compare_at_price", chosen)?;
+    let (keys, named) = keys(variant, "/compare_at_price", chosen)?;
     let sku = variant.opt_loose("/sku")?;
-    Ok(Variant { id: own_id(variant)?, sku, position: variant.opt_id("/position")?, keys })
+    Ok(Variant { id: own_id(variant)?, sku, position: variant.opt_id("/position")?, keys, named })
 }
 
 fn of_node(node: &View) -> Result<Variant, End> {
@@ -309,26 +369,27 @@ fn of_node(node: &View) -> Result<Variant, End> {
     for (n, option) in node.list("/selectedOptions")?.iter().enumerate() {
         chosen.push(json!({"name": option.text("/name")?, "value": option.text("/value")?, "sort_order": n + 1}));
     }
-    let keys = keys(node, "/compareAtPrice", chosen)?;
-    Ok(Variant { id: node.id("/id")?, sku: node.opt_loose("/sku")?, position: node.opt_id("/position")?, keys })
+    let (keys, named) = keys(node, "/compareAtPrice", chosen)?;
+    Ok(Variant { id: node.id("/id")?, sku: node.opt_loose("/sku")?, position: node.opt_id("/position")?, keys, named })
 }
 
-/// The keys whose shape both sides of Shopify's API share. What is null is left out: Omneo does not say which of its
-/// keys may be null.
-fn keys(variant: &View, comparison: &str, options: Vec<Value>) -> Result<Map<String, Value>, End> {
+/// The keys whose shape both sides of Shopify's API share, without what is null, and those of them that can be emptied and
+/// are named. A price to compare with of nought is none.
+fn keys(variant: &View, comparison: &str, options: Vec<Value>) -> Result<(Map<String, Value>, Vec<&'static str>), End> {
     let mut keys = Map::new();
-    for (key, at) in [("title", "/title"), ("barcode", "/barcode")] {
+    for (key, at) in [("title", "/title"), (BARCODE, "/barcode")] {
         if let Some(text) = variant.opt_loose(at)?.filter(|text| !text.is_empty()) {
             keys.insert(key.to_owned(), json!(text));
         }
     }
-    for (key, at) in [("price", "/price"), ("price_comparison", comparison)] {
-        if let Some(amount) = variant.opt_decimal(at)? {
+    for (key, at) in [("price", "/price"), (COMPARISON, comparison)] {
+        if let Some(amount) = variant.opt_decimal(at)?.filter(|amount| key != COMPARISON || !amount.is_zero()) {
             keys.insert(key.to_owned(), number(amount));
         }
     }
     keys.insert("options".to_owned(), Value::Array(options));
-    Ok(keys)
+    let named = [(BARCODE, "/barcode"), (COMPARISON, comparison)];
+    Ok((keys, named.into_iter().filter(|(_, at)| variant.has(at)).map(|(key, _)| key).collect()))
 }
 
 /// The variants that the body names and does not hold.
@@ -365,7 +426,7 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
 }
 
 /// The variants by position, each with a SKU of its own: the first that has it keeps it, and another gets one made of
-/// its id. Nothing is archived, so a variant that is not among them stays as it is.
+/// its id.
 fn variants_json(variants: &mut [Variant]) -> Value {
     variants.sort_by_key(|variant| (variant.position.unwrap_or(u64::MAX), variant.id));
     let mut taken = BTreeSet::new();

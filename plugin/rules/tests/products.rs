@@ -52,7 +52,7 @@ fn a_product_is_queued_whole() {
                 "external_id": "61", "title": "Tea", "handle": "tea", "brand": "Leaf", "description": "<p>Green</p>",
                 "status": "active", "tags": ["green", "loose"],
                 "images": [{"url": "https://cdn.example.org/tea.png", "sort_order": 1}],
-                "variants": [
+                "archive_existing_variants": true, "variants": [
                     {
                         "sku": "TEA", "external_id": "91", "title": "Small", "price": 19.90, "position": 1,
                         "options": [{"name": "Size", "value": "Small", "sort_order": 1}]
@@ -134,7 +134,8 @@ fn variants_that_the_body_only_names_are_read() {
     assert_eq!(first.end.reason, "product `Tea` sent with 502 variants");
     assert_eq!((first.calls.len(), first.calls[1].as_str()), (3, "GRAPHQL shopify Variants"));
     let sent = &first.bodies[2];
-    assert!(sent.get("archive_existing_variants").is_none());
+    // All that the body names were read, so the list is whole.
+    assert_eq!(sent["archive_existing_variants"], true);
     assert_eq!(
         sent["variants"][501],
         parse(
@@ -325,4 +326,90 @@ fn what_a_tenant_maps_of_a_product_goes_along() {
         run(&rules, &shopify("products/update", &but(json!({"product_type": "Dresses"}))), &[], |_| (200, json!({})));
     assert_eq!(run.bodies[0]["department"], "Dresses");
     assert_eq!(run.bodies[0]["meta"]["options"], product()["options"].as_array().unwrap().len());
+}
+
+#[test]
+fn what_is_emptied_in_shopify_is_emptied_in_omneo_once() {
+    let rules = rules(json!({"fields": {
+        "department": {"omneo": "product.department", "shopify": "product.product_type"},
+        "kind": {"omneo": "product.meta.kind", "shopify": "product.template_suffix"},
+    }}));
+    let mut omneo = Omneo::default();
+    let filled = but(json!({"product_type": "Tea", "template_suffix": "hot"}));
+    omneo.hear(&rules, &shopify("products/update", &filled));
+    assert_eq!(omneo.products["61"]["variants"][1]["price_comparison"].to_string(), "35.00");
+    // What a body does not name says nothing.
+    let mut absent = filled.clone();
+    for (at, key) in
+        [("", "body_html"), ("", "product_type"), ("/variants/0", "barcode"), ("/variants/0", "compare_at_price")]
+    {
+        absent.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(key);
+    }
+    let run = omneo.hear(&rules, &shopify("products/update", &absent));
+    assert!(!run.bodies[0].to_string().contains("null"), "{}", run.bodies[0]);
+    let mut emptied = filled.clone();
+    for key in ["body_html", "product_type", "template_suffix"] {
+        emptied[key] = Value::Null;
+    }
+    emptied["images"] = json!([]);
+    emptied["variants"][0]["barcode"] = json!("");
+    emptied["variants"][0]["compare_at_price"] = json!("0.00");
+    let run = omneo.hear(&rules, &shopify("products/update", &emptied));
+    let sent = &run.bodies[0];
+    assert_eq!([&sent["description"], &sent["department"], &sent["meta"]["kind"]], [&Value::Null; 3]);
+    assert!(sent.get("description").is_some() && sent.get("department").is_some(), "{sent}");
+    assert_eq!((&sent["images"], &sent["meta"]), (&json!([]), &json!({"kind": null})));
+    let large = sent["variants"][1].as_object().unwrap();
+    assert_eq!((&large["barcode"], &large["price_comparison"]), (&Value::Null, &Value::Null));
+    // Small never had either.
+    assert!(!sent["variants"][0].as_object().unwrap().contains_key("barcode"), "{sent}");
+    // It is emptied once.
+    emptied["title"] = json!("Tea, green");
+    let run = omneo.hear(&rules, &shopify("products/update", &emptied));
+    assert!(!run.bodies[0].to_string().contains("null"), "{}", run.bodies[0]);
+    // A memory of before does not say what was sent, so that all of it may have been.
+    omneo.memory = vec![r#"{"clock":{},"hash":"a","sent":{"61":"b"}}"#.to_owned()];
+    let run = omneo.hear(&rules, &shopify("products/update", &emptied));
+    assert_eq!(run.bodies[0]["variants"][0]["price_comparison"], Value::Null);
+    assert!(run.bodies[0]["variants"][0].as_object().unwrap().contains_key("price_comparison"));
+}
+
+#[test]
+fn a_sku_that_is_renamed_or_gone_leaves_no_variant_behind() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    omneo.hear(&rules, &shopify("products/update", &product()));
+    let mut renamed = product();
+    renamed["variants"][1]["sku"] = json!("TEA-S");
+    renamed["variants"].as_array_mut().unwrap().pop();
+    let run = omneo.hear(&rules, &shopify("products/update", &renamed));
+    let sent = &run.bodies[0];
+    let skus: Vec<_> = sent["variants"].as_array().unwrap().iter().map(|variant| &variant["sku"]).collect();
+    assert_eq!((skus, &sent["archive_existing_variants"]), (vec![&json!("TEA-S"), &json!("TEA")], &json!(true)));
+    // A hundred variants and nothing that names the others: more may be there.
+    let one = |id: u64| json!({"id": id, "title": id.to_string(), "sku": format!("S{id}"), "price": "1.00"});
+    let part = but(json!({"variants": (100..200).map(one).collect::<Value>()}));
+    assert!(send(&part, &[]).bodies[0].get("archive_existing_variants").is_none());
+}
+
+#[test]
+fn an_item_names_its_variant_by_id_where_products_are_sent() {
+    let mut order = json!({
+        "id": 5023, "name": "#5023", "currency": "AUD", "financial_status": "paid", "total_price": "20.00",
+        "created_at": "2026-03-04T10:00:00Z",
+        "line_items": [{"id": 230, "name": "Tee - L", "price": "20.00", "quantity": 1, "sku": "TEE-M", "variant_id": 9912}],
+    });
+    let item = |order: &Value, settings: Value| {
+        let mut omneo = Omneo::default();
+        omneo.hear(&rules(settings), &shopify("orders/paid", order));
+        let item = &omneo.transactions["5023"]["items"][0];
+        [&item["variant_external_id"], &item["sku"], &item["meta"]].map(Value::clone)
+    };
+    // Variant 9911 has the SKU, too.
+    assert_eq!(item(&order, json!({})), [json!("9912"), Value::Null, json!({"sku": "TEE-M"})]);
+    // Products that come to Omneo some other way are known by their SKU.
+    let unsent = json!({"sync": {"products": false}});
+    assert_eq!(item(&order, unsent), [json!("9912"), json!("TEE-M"), Value::Null]);
+    order["line_items"][0]["variant_id"] = Value::Null;
+    assert_eq!(item(&order, json!({})), [Value::Null, json!("TEE-M"), Value::Null]);
 }

@@ -220,6 +220,23 @@ impl Detail {
     }
 }
 
+/// A key in Omneo that a detail goes to.
+pub struct Place<'d> {
+    pub key: &'d str,
+    /// It is a key of `meta`.
+    pub is_meta: bool,
+}
+
+/// Where the details go that a body names, with a value or without. What an expression makes of it is not named by the body.
+pub fn named<'d>(details: impl Iterator<Item = &'d Detail>, body: &View) -> Vec<Place<'d>> {
+    let is_named = |detail: &&Detail| matches!(&detail.from, From::Key(key) if body.has(&format!("/{key}")));
+    let place = |detail: &'d Detail| match detail.key.strip_prefix(META) {
+        Some(key) => Place { key, is_meta: true },
+        None => Place { key: &detail.key, is_meta: false },
+    };
+    details.filter(is_named).map(place).collect()
+}
+
 /// Writes the details of a body into what goes to Omneo. Gives what was left out, and why.
 pub fn add<'d>(details: impl Iterator<Item = &'d Detail>, body: &View, to: &mut Map<String, Value>) -> Vec<String> {
     let mut left_out = vec![];
