@@ -14,8 +14,8 @@ use crate::excerpt::{Mistake, line_of};
 use crate::model;
 use crate::vault::Keys;
 
-/// Bodies that Shopify sends have been seen up to a few hundred KiB.
-const BODY_BYTES_MAX: usize = 2 << 20;
+/// Orders of 2.6 MB are known. A body that is refused is lost in the end, so this is all that the memory of rules allows.
+const BODY_BYTES_MAX: usize = 10 << 20;
 const TIMEOUT_MS: u64 = 20_000;
 /// Delays before each further attempt, in milliseconds: about two days in all.
 const RETRY_DELAYS_MS: [u64; 13] = [

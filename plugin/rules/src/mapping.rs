@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use tandem_sdk::{Value, json};
 
 pub use check::{problems, read};
-pub use expression::Computed;
 pub use detail::{Detail, Of, Place, add, named};
+pub use expression::Computed;
 pub use format::{Format, is_e164};
 pub use phone::is_known as is_known_country;
 pub use place::{OmneoPlace, ShopifyPlace};

@@ -4,6 +4,7 @@
 mod alone;
 mod amount;
 mod body;
+mod figures;
 mod item;
 mod memory;
 mod piece;
@@ -12,6 +13,9 @@ mod refund;
 mod send;
 mod status;
 mod sum;
+mod worth;
+
+use std::collections::BTreeSet;
 
 use serde_json::Map;
 use tandem_sdk::{Cx, End, Ending, Event, Json, Value, View, done, invalid, refused, skipped};
@@ -19,12 +23,12 @@ use tandem_sdk::{Cx, End, Ending, Event, Json, Value, View, done, invalid, refus
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
 use crate::key::own_id;
-use crate::settings::{OnRefund, Settings};
+use crate::settings::Settings;
+use amount::Purse;
 use body::{CANCELLED, Draft};
 use item::Lines;
 use memory::{Memory, head, return_id};
-use refund::Refunds;
-use sum::{Kind, Sum};
+use worth::Worth;
 
 /// Any topic of an order.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
@@ -109,16 +113,10 @@ struct Plan {
     drafts: Vec<(String, Draft)>,
     notes: Vec<String>,
     wrong: Vec<String>,
+    /// The refunds that the body shows, if all of them can be taken.
+    refunds: BTreeSet<String>,
     /// What a refund of the sale that comes alone needs; empty when the sale is what refunds have left.
     head: Map<String, Value>,
-}
-
-/// An order whose lines sum, before they are drafted.
-struct Settled<'a> {
-    sum: Sum<'a>,
-    refunds: Refunds<'a>,
-    /// The sale is what refunds have left of it.
-    is_left: bool,
 }
 
 impl Job<'_> {
@@ -175,7 +173,7 @@ impl Job<'_> {
         let threshold = self.settings.orders.transaction_status;
         let sold = self.memory.sale.as_ref().is_some_and(|sale| !sale.void);
         let reached = self.memory.reached || sold || status::is_reached(&self.order, threshold)?;
-        let Plan { drafts, notes, wrong, head } = self.plan()?;
+        let Plan { drafts, notes, wrong, refunds, head } = self.plan().await?;
         let state = self.state(&drafts, reached)?;
         if before.as_ref() == Some(&state) {
             self.memory.state = state;
@@ -188,7 +186,7 @@ impl Job<'_> {
         let mut what = match reached {
             true => {
                 self.memory.head = head;
-                self.send_sale(drafts, who).await?
+                self.send_sale(drafts, refunds, who).await?
             }
             false => self.send_order(drafts, who, &status::below(&self.order, threshold)?).await?,
         };
@@ -207,10 +205,9 @@ impl Job<'_> {
         Ok(done(what.join("; ")))
     }
 
-    fn plan(&self) -> Result<Plan, End> {
+    async fn plan(&self) -> Result<Plan, End> {
         let order = &self.order;
-        let Settled { sum, refunds, is_left } = self.settle()?;
-        let Refunds { returns, notes, mut wrong } = refunds;
+        let Worth { sum, returns, notes, mut wrong, is_left, .. } = self.worth().await?;
         let sale = Lines { order, id: &self.id, sum: &sum, is_return: false };
         let mut drafts = vec![(String::new(), body::draft(sale, None, self.settings)?)];
         for refund in returns {
@@ -222,52 +219,43 @@ impl Job<'_> {
                 Err(end) => wrong.push(format!("refund {refund_id} not sent: {}", end.reason)),
             }
         }
-        let head = if is_left { Map::new() } else { head(order, sum.purse.scale) };
-        Ok(Plan { drafts, notes, wrong, head })
-    }
-
-    /// The lines of the sale, and its refunds.
-    fn settle(&self) -> Result<Settled<'_>, End> {
-        let (order, on_refund) = (&self.order, self.settings.orders.refunds);
-        let mut sum = match sum::sum(order, self.settings.orders.money) {
-            Ok(sum) => sum,
-            Err(why) => return self.what_is_left(why),
-        };
-        let refunds = refund::take(order, &mut sum, on_refund)?;
-        let is_left = on_refund == OnRefund::Update;
-        // Differences and roundings are not known to be in Shopify's current total.
-        let is_plain = |kind: Kind| !matches!(kind, Kind::Discrepancy | Kind::Rounding);
-        let is_whole = refunds.notes.is_empty() && refunds.wrong.is_empty();
-        if is_left && is_whole && sum.lines.iter().all(|line| is_plain(line.kind)) {
-            let current = sum::current_total(order, sum.purse)?;
-            if let Some(current) = current.filter(|current| *current != sum.total) {
-                let (left, current) = (sum.purse.decimal(sum.total), sum.purse.decimal(current));
-                return Err(refused(format!(
-                    "{left} is left of the sale after its refunds, but the current total is {current}"
-                )));
+        let mut refunds = BTreeSet::new();
+        if wrong.is_empty() {
+            for refund in order.list("/refunds")? {
+                refunds.insert(own_id(&refund)?.to_string());
             }
         }
-        Ok(Settled { sum, refunds, is_left })
+        let head = if is_left { Map::new() } else { head(order, sum.purse.scale) };
+        Ok(Plan { drafts, notes, wrong, refunds, head })
     }
 
-    /// The lines of an exchange may not sum to what was first paid. What its refunds have left of them may sum to the
-    /// current total: then that is the sale, unless a return was sent, which it would count once more.
-    fn what_is_left(&self, why: End) -> Result<Settled<'_>, End> {
-        let order = &self.order;
-        if order.list("/refunds")?.is_empty() {
-            return Err(why);
-        }
-        if self.memory.returns.values().any(|sent| !sent.void) {
-            return Err(refused(format!("{}; the current total cannot be sent beside a return", why.reason)));
-        }
-        let mut left = sum::unsettled(order, self.settings.orders.money)?;
-        let refunds = refund::take(order, &mut left, OnRefund::Update)?;
-        if !refunds.notes.is_empty() || !refunds.wrong.is_empty() {
-            return Err(why);
-        }
-        match sum::current(order, left) {
-            Ok(Some(sum)) => Ok(Settled { sum, refunds, is_left: true }),
-            _ => Err(why),
+    /// What the order is worth: by its body, or, where that contradicts itself, by Shopify's own figures.
+    async fn worth(&self) -> Result<Worth<'_>, End> {
+        let (order, orders) = (&self.order, &self.settings.orders);
+        let by_body = worth::of_body(order, orders);
+        let why = match &by_body {
+            Ok(worth) if worth.doubts.is_empty() && worth.wrong.is_empty() => return by_body,
+            Ok(worth) => worth.wrong.iter().chain(&worth.doubts).cloned().collect::<Vec<_>>().join("; "),
+            Err(end) => end.reason.clone(),
+        };
+        let purse = Purse::of(order, orders.money)?;
+        match (figures::worth(self.cx, &self.id, purse).await?, by_body) {
+            (Ok((left, scale)), _) => {
+                let mut worth = worth::of_figure(order, orders, left)?;
+                worth.sum.purse.scale = worth.sum.purse.scale.max(scale);
+                let left = worth.sum.purse.decimal(left);
+                worth.notes.push(format!("Shopify's own figures say that {left} is left of the order ({why})"));
+                Ok(worth)
+            }
+            (Err(unsaid), Ok(mut worth)) => {
+                if worth.wrong.is_empty() {
+                    worth.notes.push(format!("{why}: {unsaid}"));
+                } else {
+                    worth.wrong.push(unsaid);
+                }
+                Ok(worth)
+            }
+            (Err(unsaid), Err(end)) => Err(refused(format!("{}; {unsaid}", end.reason))),
         }
     }
 

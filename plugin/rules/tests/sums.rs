@@ -136,7 +136,10 @@ fn a_difference_is_refused_with_what_was_tried() {
     let short = with(order("AUD", "99.99", &[("100.00", 1, &[], &[])]), json!({"total_tip_received": "5.00"}));
     assert_eq!(
         send(&short, "unit").outcome(),
-        (Outcome::Refused, "the lines sum to 100.00 but the total is 99.99: 0.01 unexplained (tried tip 5.00)")
+        (
+            Outcome::Refused,
+            "the lines sum to 100.00 but the total is 99.99: 0.01 unexplained (tried tip 5.00); Shopify does not show the order"
+        )
     );
     let nothing = order("AUD", "1.00", &[("1.00", 0, &[], &["1.00"])]);
     assert_eq!(
@@ -367,7 +370,7 @@ fn the_shopper_may_have_seen_another_money() {
     unbalanced["refunds"][0]["transactions"][0]["amount"] = json!("950");
     for money in ["shop", "presentment"] {
         let (_, why) = sent(money, &unbalanced);
-        assert!(why.ends_with("goods of 951 less differences of 0 are not the 950 paid back"), "{why}");
+        assert!(why.contains("goods of 951 less differences of 0 are not the 950 paid back"), "{why}");
     }
     // An amount that is only in the shop's money is not taken for the other.
     body["line_items"][0].as_object_mut().unwrap().remove("price_set");
@@ -415,5 +418,5 @@ fn published_orders_sum_as_often_as_they_can() {
     eprintln!("{exact} of {orders} sum; refused: {differences:?}; {returns} returns, {unbalanced} that do not balance");
     assert_eq!((orders, exact), (115, 108));
     assert_eq!(differences, ["185.14", "185.14", "187.06", "187.06", "187.06", "187.06", "199.00"]);
-    assert_eq!((returns, unbalanced), (7, 7));
+    assert_eq!((returns, unbalanced), (12, 2));
 }

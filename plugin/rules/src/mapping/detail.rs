@@ -227,9 +227,16 @@ pub struct Place<'d> {
     pub is_meta: bool,
 }
 
-/// Where the details go that a body names, with a value or without. What an expression makes of it is not named by the body.
+/// Where the details go that a body names, with a value that can be sent or without any. What an expression makes of it is not
+/// named by the body.
 pub fn named<'d>(details: impl Iterator<Item = &'d Detail>, body: &View) -> Vec<Place<'d>> {
-    let is_named = |detail: &&Detail| matches!(&detail.from, From::Key(key) if body.has(&format!("/{key}")));
+    let is_sendable = |detail: &Detail| match detail.value(body) {
+        Ok(value) => value.is_none_or(|value| detail.format.wrong(&value).is_none()),
+        Err(_) => false,
+    };
+    let is_named = |detail: &&Detail| {
+        matches!(&detail.from, From::Key(key) if body.has(&format!("/{key}"))) && is_sendable(detail)
+    };
     let place = |detail: &'d Detail| match detail.key.strip_prefix(META) {
         Some(key) => Place { key, is_meta: true },
         None => Place { key: &detail.key, is_meta: false },

@@ -12,7 +12,7 @@ use super::body;
 use super::item::Lines;
 use super::memory::{Memory, SCALE, Sale, return_id};
 use super::profile::Who;
-use super::refund::{Meaning, meaning};
+use super::refund::{self, Meaning};
 use super::send::Place;
 use super::sum::Sum;
 use super::{Job, remembering};
@@ -38,6 +38,7 @@ fn not_now(memory: &Memory, settings: &Settings, refund: &str) -> Option<&'stati
         _ if memory.deleted => "the order was deleted in Shopify",
         _ if memory.cancelled => "the order was cancelled",
         _ if memory.returns.contains_key(refund) => "the refund was sent before",
+        _ if memory.shown.contains(refund) => "the order's own body has shown the refund",
         OnRefund::Ignore => "refunds are left alone: `orders.refunds = \"ignore\"`",
         OnRefund::Update => "the order's own body lowers the sale: `orders.refunds = \"update\"`",
         OnRefund::Return if !memory.has_sent() => "the order was not seen yet: its own body carries the refund",
@@ -59,11 +60,15 @@ impl Job<'_> {
         let mut purse = Purse::of(&self.order, self.settings.orders.money)?;
         let scale = self.order.opt_id(&format!("/{SCALE}"))?.and_then(|scale| u32::try_from(scale).ok());
         purse.scale = purse.scale.max(scale.unwrap_or(0)).min(DECIMALS_MAX);
-        let sum = match meaning(&self.order, refund, purse) {
+        let unsent = |end: End| refused(format!("refund {refund_id} not sent: {}", end.reason));
+        let bought = refund::Bought::new();
+        let read = refund::read(&self.order, &bought, refund, purse).map_err(unsent)?;
+        let sum = match read.by_money(&self.order, &bought) {
             Ok(Meaning::Back(sum)) => sum,
             Ok(Meaning::Removed(_)) => return Ok(skipped("no money went back: the order's own body lowers the sale")),
             Ok(Meaning::Nothing(why)) => return Ok(skipped(format!("the refund {why}"))),
-            Err(why) => return Err(refused(format!("refund {refund_id} not sent: {why}"))),
+            // Part of an exchange, or of what an edit has taken off before: the order's total tells.
+            Err(why) => return Ok(skipped(format!("the order's own body says what the refund is worth ({why})"))),
         };
         let draft = self.draft(refund_id, refund, &sum)?;
         if !draft.has_items {

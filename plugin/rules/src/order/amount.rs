@@ -125,6 +125,14 @@ impl<'a> Purse<'a> {
         }
     }
 
+    /// The money of a set as GraphQL names it.
+    pub fn of_graphql(self) -> &'static str {
+        match self.money {
+            Money::Shop => "shopMoney",
+            Money::Presentment => "presentmentMoney",
+        }
+    }
+
     /// The amount with the decimals of the minor unit.
     pub fn decimal(self, micros: Micros) -> Decimal {
         // Beyond 96 bits only if thousands of lines each stand at their bounds; an end of the scale beats a panic.

@@ -39,7 +39,7 @@ pub fn draft(lines: Lines, refund: Option<&View>, settings: &Settings) -> Result
         return Err(refused("`timezone` is not set: Omneo wants the shop's time zone with every order"));
     };
     let Lines { order, sum, id, .. } = lines;
-    let made = items(lines, &settings.orders)?;
+    let made = items(lines, settings)?;
     let currency = sum.purse.currency;
     let total = sum.purse.decimal(lines.sign() * made.total);
     let amount = currency.map_or_else(|| total.abs().to_string(), |currency| format!("{} {currency}", total.abs()));

@@ -7,7 +7,7 @@ use super::amount::Micros;
 use super::piece::{EACH_MAX, Piece, pieces};
 use super::sum::{Kind, Line, Sum};
 use crate::product::sku;
-use crate::settings::{ItemPrice, Orders};
+use crate::settings::{ItemPrice, Settings};
 
 /// Lines as items, and what they come to.
 pub struct Items {
@@ -35,8 +35,8 @@ pub struct Lines<'a> {
 /// With `charges = "meta"`, shipping, tips, duties, fees and header tax are in `meta.charges` and not among the items:
 /// the total stays, and items and charges together sum to it. With `gift_cards = "exclude"`, gift cards are bought but
 /// not counted: they leave the items, the total and the original total alike, and `meta.left_out` names them.
-pub fn items(lines: Lines, orders: &Orders) -> Result<Items, End> {
-    let Lines { id, sum, .. } = lines;
+pub fn items(lines: Lines, settings: &Settings) -> Result<Items, End> {
+    let (Lines { id, sum, .. }, orders) = (lines, &settings.orders);
     let mut made = Items { items: vec![], total: sum.total, original: 0, meta: Map::new() };
     let (mut charges, mut left_out) = (vec![], vec![]);
     for (n, line) in sum.lines.iter().enumerate() {
@@ -69,7 +69,7 @@ pub fn items(lines: Lines, orders: &Orders) -> Result<Items, End> {
         for (i, piece) in pieces(line, orders.item_price, sum.purse.unit()).iter().enumerate() {
             // The first has the line's own id: a line stays itself when its pieces are split.
             let item_id = if i == 0 { line_id.clone() } else { format!("{line_id}:{}", i + 1) };
-            made.items.push(lines.item(line, piece, item_id, orders.item_price)?);
+            made.items.push(lines.item(line, piece, item_id, settings)?);
         }
     }
     for (key, list) in [("charges", charges), ("left_out", left_out)] {
@@ -90,9 +90,9 @@ impl Lines<'_> {
         Ok(json!({"kind": line.kind.name(), "name": name(line)?, "amount": amount}))
     }
 
-    fn item(self, line: &Line, piece: &Piece, item_id: String, reading: ItemPrice) -> Result<Value, End> {
+    fn item(self, line: &Line, piece: &Piece, item_id: String, settings: &Settings) -> Result<Value, End> {
         // A price of a line is a part of the total and has its sign; a price of a piece is multiplied by the quantity.
-        let sign = if reading == ItemPrice::Line { self.sign() } else { 1 };
+        let sign = if settings.orders.item_price == ItemPrice::Line { self.sign() } else { 1 };
         let amount = |micros| self.sum.purse.number(sign * micros);
         let mut keys = Map::new();
         let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
@@ -109,19 +109,31 @@ impl Lines<'_> {
             put("discounts", json!([{"amount": amount(piece.list - piece.sell), "reason_desc": reason}]));
         }
         match &line.view {
-            Some(view) if line.kind == Kind::Goods => {
-                let variant = view.opt_id("/variant_id")?;
-                if let Some(sku) = sku(view.opt_loose("/sku")?.as_deref(), variant) {
-                    put("sku", json!(sku));
-                }
-                if let Some(variant) = variant {
-                    put("variant_external_id", json!(variant.to_string()));
-                }
-            }
+            Some(view) if line.kind == Kind::Goods => named(view, settings.sync.products, put)?,
             _ => put("department", json!(line.kind.name())),
         }
         Ok(Value::Object(keys))
     }
+}
+
+/// Names the variant of an item. Where products are sent, Omneo knows each variant by its id, and the SKU stays out of it: two
+/// variants of a shop can have the same, which would name the wrong one. Where they are not, the SKU is all there is.
+fn named(line: &View, by_id: bool, mut put: impl FnMut(&str, Value)) -> Result<(), End> {
+    let (variant, own) = (line.opt_id("/variant_id")?, line.opt_loose("/sku")?);
+    let own = own.as_deref().map(str::trim).filter(|own| !own.is_empty());
+    match (variant, own) {
+        (Some(_), Some(own)) if by_id => put("meta", json!({ "sku": own })),
+        (Some(_), None) if by_id => {}
+        _ => {
+            if let Some(sku) = sku(own, variant) {
+                put("sku", json!(sku));
+            }
+        }
+    }
+    if let Some(variant) = variant {
+        put("variant_external_id", json!(variant.to_string()));
+    }
+    Ok(())
 }
 
 /// The titles or codes of the line's discounts. A return goes without: it must be the same whether its refund came with

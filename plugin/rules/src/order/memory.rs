@@ -2,7 +2,7 @@
 //!
 //! Every field is read for itself, and one that cannot be read is absent: other versions write here too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Map;
@@ -29,6 +29,9 @@ pub struct Memory {
     /// By the id of the refund.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<String, Sale>,
+    /// The refunds that a body of the sold order has shown, whatever they meant.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub shown: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OmneoOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ impl Memory {
             deleted: is("/deleted"),
             sale: view.get("/sale").and_then(|sale| Sale::read(&sale)),
             returns: returns(&view),
+            shown: view.list("/shown").into_iter().flatten().filter_map(|id| id.opt_loose("").ok().flatten()).collect(),
             order: thing("/order").then(|| OmneoOrder {
                 id: text("/order/id"),
                 hash: text("/order/hash"),

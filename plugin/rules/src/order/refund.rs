@@ -1,49 +1,24 @@
-//! Tells what each refund of an order means: money back, goods that were taken off unpaid, or nothing yet. Knows
-//! Shopify's refunds; nothing of Omneo.
-//!
-//! `goods − discrepancies = money` holds for every refund that a shop has shown. One for which it does not hold is not
-//! sent, and does not hold up the sale.
+//! Reads the refunds of an order: what each takes off it, and whether money moved. Knows Shopify's refunds; nothing of
+//! Omneo, and nothing of what the order is worth without them.
+
+use std::collections::BTreeMap;
 
 use tandem_sdk::{End, View, refused};
 
 use super::amount::{Micros, Purse, quantity};
 use super::sum::{Kind, Line, Sum, kind_of};
 use crate::key::own_id;
-use crate::settings::OnRefund;
-
-/// What an order's refunds come to.
-#[derive(Debug, Default)]
-pub struct Refunds<'a> {
-    pub returns: Vec<Return<'a>>,
-    /// What is waited for, for people.
-    pub notes: Vec<String>,
-    /// What could not be taken, and why.
-    pub wrong: Vec<String>,
-}
-
-/// A refund that moved money. Its lines are what came back, as positive amounts, and sum to the money.
-#[derive(Debug)]
-pub struct Return<'a> {
-    pub id: u64,
-    pub view: View<'a>,
-    pub sum: Sum<'a>,
-}
-
-/// What a refund means.
-pub enum Meaning<'a> {
-    /// Money went back, for these lines.
-    Back(Sum<'a>),
-    /// These were taken off the order without money.
-    Removed(Sum<'a>),
-    /// Nothing yet, or nothing at all.
-    Nothing(&'static str),
-}
 
 /// A refund as it was read.
-struct Refund<'a> {
+#[derive(Clone, Debug)]
+pub struct Refund<'a> {
+    pub id: u64,
+    pub view: View<'a>,
     lines: Vec<Line<'a>>,
     shipping: Shipping,
-    duties: Micros,
+    duties: Charge,
+    fees: Charge,
+    /// What was kept back of the goods' worth, or, below nought, given on top of it.
     discrepancy: Micros,
     money: Micros,
     is_pending: bool,
@@ -53,69 +28,77 @@ struct Refund<'a> {
     purse: Purse<'a>,
 }
 
-/// Shipping that was paid back: as a list of its own, which may lack the tax, and among the adjustments, which older
-/// bodies have alone.
-#[derive(Clone, Copy)]
+/// Shipping that came back: as a list of its own, which may lack the tax, and among the adjustments, which older bodies
+/// have alone.
+#[derive(Clone, Copy, Debug)]
 struct Shipping {
     listed: Option<Micros>,
+    listed_tax: Micros,
     adjusted: Option<Micros>,
 }
 
-/// Reads the refunds, and takes off the sale what was removed from it without money; what was paid back too, if that is
-/// not a return of its own.
-pub fn take<'a>(order: &View<'a>, sum: &mut Sum<'a>, on_refund: OnRefund) -> Result<Refunds<'a>, End> {
-    let mut refunds = Refunds::default();
-    for view in order.list("/refunds")? {
-        let id = own_id(&view)?;
-        let gone = match meaning(order, &view, sum.purse) {
-            Ok(Meaning::Back(_)) if on_refund == OnRefund::Ignore => continue,
-            Ok(Meaning::Back(back)) if on_refund == OnRefund::Return => {
-                refunds.returns.push(Return { id, view, sum: back });
-                continue;
-            }
-            Ok(Meaning::Back(gone) | Meaning::Removed(gone)) => gone,
-            Ok(Meaning::Nothing(why)) => {
-                refunds.notes.push(format!("refund {id} {why}"));
-                continue;
-            }
-            Err(why) => {
-                refunds.wrong.push(format!("refund {id} not sent: {why}"));
-                continue;
-            }
-        };
-        if let Err(why) = take_off(sum, &gone) {
-            refunds.wrong.push(format!("refund {id} not taken off the sale: {why}"));
-        }
-    }
-    Ok(refunds)
+/// Duties or fees that came back, and their tax where the body has it beside them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Charge {
+    amount: Micros,
+    tax: Micros,
 }
 
-/// What a refund means for its order, of which the lines may be missing; or why that cannot be said.
-pub fn meaning<'a>(order: &View<'a>, view: &View<'a>, purse: Purse<'a>) -> Result<Meaning<'a>, String> {
-    let read = |purse| read(order, view, purse).map_err(|end| end.reason);
-    let refund = read(purse)?;
-    let shipping = refund.shipping();
-    if refund.money == 0 {
-        return Ok(match (refund.is_pending, refund.has_failed) {
-            (true, _) => Meaning::Nothing("is pending"),
-            (false, true) => Meaning::Nothing("was not carried out"),
-            (false, false) => Meaning::Removed(Refund { discrepancy: 0, ..refund }.laid_out(shipping)),
-        });
-    }
-    if refund.is_foreign {
-        // The identity holds in the currency of the payment; the goods say what that is in the other.
-        balance(read(purse.turned())?)?;
-        return Ok(Meaning::Back(refund.laid_out(shipping)));
-    }
-    balance(refund).map(Meaning::Back)
+/// How the amounts of a refund are to be read where Shopify's own bodies differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    shipping: OfShipping,
+    /// The tax of duties and fees comes on top of them.
+    with_tax: bool,
 }
 
-fn read<'a>(order: &View<'a>, view: &View<'a>, mut purse: Purse<'a>) -> Result<Refund<'a>, End> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum OfShipping {
+    Listed,
+    ListedAndTax,
+    Adjusted,
+}
+
+/// Every reading, the likeliest first.
+pub const READINGS: [Reading; 6] = [
+    Reading { shipping: OfShipping::Listed, with_tax: false },
+    Reading { shipping: OfShipping::ListedAndTax, with_tax: false },
+    Reading { shipping: OfShipping::Adjusted, with_tax: false },
+    Reading { shipping: OfShipping::Listed, with_tax: true },
+    Reading { shipping: OfShipping::ListedAndTax, with_tax: true },
+    Reading { shipping: OfShipping::Adjusted, with_tax: true },
+];
+
+/// What a refund means for its order.
+#[derive(Debug)]
+pub enum Meaning<'a> {
+    /// These came back, and money moved or is to move: a return.
+    Back(Sum<'a>),
+    /// These were taken off the order without money: the sale is lowered.
+    Removed(Sum<'a>),
+    /// Nothing yet, or nothing at all, and why.
+    Nothing(&'static str),
+}
+
+/// The lines of an order by their ids.
+pub type Bought<'a> = BTreeMap<u64, View<'a>>;
+
+/// What refunds are read with; of an order that is only remembered, without lines.
+pub fn bought<'a>(order: &View<'a>) -> Result<Bought<'a>, End> {
+    Ok(order.list("/line_items")?.into_iter().filter_map(|line| Some((id_of(&line)?, line))).rev().collect())
+}
+
+/// Reads a refund of an order.
+pub fn read<'a>(
+    order: &View<'a>,
+    bought: &Bought<'a>,
+    view: &View<'a>,
+    mut purse: Purse<'a>,
+) -> Result<Refund<'a>, End> {
     let taxes_included = order.opt_bool("/taxes_included")?.unwrap_or(false);
-    let bought = order.list("/line_items")?;
     let mut lines = vec![];
     for member in view.list("/refund_line_items")? {
-        lines.push(back(&bought, &member, &mut purse, taxes_included)?);
+        lines.push(back(bought, &member, &mut purse, taxes_included)?);
     }
     let (mut adjusted, mut discrepancy) = (None, 0);
     for adjustment in view.list("/order_adjustments")? {
@@ -126,36 +109,72 @@ fn read<'a>(order: &View<'a>, view: &View<'a>, mut purse: Purse<'a>) -> Result<R
             _ => discrepancy += amount,
         }
     }
-    let mut listed = None;
+    let (mut listed, mut listed_tax) = (None, 0);
     for shipping in view.list("/refund_shipping_lines")? {
-        *listed.get_or_insert(0) += purse.of_set(&shipping, "/subtotal_amount_set")?.unwrap_or(0);
-    }
-    let duties = purse.of_set(view, "/total_duties_set")?.unwrap_or(0);
-    let (mut money, mut is_pending, mut has_failed, mut is_foreign) = (0, false, false, false);
-    for transaction in view.list("/transactions")? {
-        if transaction.opt_text("/kind")? == Some("refund") {
-            match transaction.opt_text("/status")? {
-                Some("success") => {
-                    money += purse.read(&transaction, "/amount")?.unwrap_or(0);
-                    is_foreign |= purse.is_other(transaction.opt_text("/currency")?);
-                }
-                Some("pending") => is_pending = true,
-                _ => has_failed = true,
-            }
+        let amount = purse.of_set(&shipping, "/subtotal_amount_set")?.unwrap_or(0);
+        *listed.get_or_insert(0) += amount;
+        if let Some(line) = shipping.get("/shipping_line") {
+            listed_tax += tax_of(&line, amount, &mut purse, taxes_included)?;
         }
     }
-    let shipping = Shipping { listed, adjusted };
-    Ok(Refund { lines, shipping, duties, discrepancy, money, is_pending, has_failed, is_foreign, purse })
+    let shipping = Shipping { listed, listed_tax, adjusted };
+    let duties = charge(view, ["/total_duties_set", "/duties", "/amount_set"], &mut purse)?;
+    let fees = charge(view, ["/total_additional_fees_set", "/additional_fees", "/price_set"], &mut purse)?;
+    let mut refund = Refund {
+        id: own_id(view)?,
+        view: *view,
+        lines,
+        shipping,
+        duties,
+        fees,
+        discrepancy,
+        money: 0,
+        is_pending: false,
+        has_failed: false,
+        is_foreign: false,
+        purse,
+    };
+    refund.see_money()?;
+    Ok(refund)
+}
+
+/// The tax of what came back of a shipping line: all of it, or its part if less than all came back.
+fn tax_of(line: &View, back: Micros, purse: &mut Purse, taxes_included: bool) -> Result<Micros, End> {
+    let (mut tax, mut net) = (0, purse.money(line, "/price", "/price_set")?);
+    for part in line.list("/tax_lines")? {
+        tax += purse.money(&part, "/price", "/price_set")?;
+    }
+    for allocation in line.list("/discount_allocations")? {
+        net -= purse.money(&allocation, "/amount", "/amount_set")?;
+    }
+    net -= if taxes_included { tax } else { 0 };
+    if back >= net || net <= 0 {
+        return Ok(tax);
+    }
+    let (tax, back, net) = (tax / purse.unit(), back / purse.unit(), net / purse.unit());
+    Ok((2 * tax * back + net).div_euclid(2 * net) * purse.unit())
+}
+
+/// Duties or fees: their total if there is one, else what is listed.
+fn charge(refund: &View, [total, list, amount]: [&str; 3], purse: &mut Purse) -> Result<Charge, End> {
+    let mut sum = Charge::default();
+    for one in refund.list(list)? {
+        sum.amount += purse.of_set(&one, amount)?.unwrap_or(0);
+        for part in one.list("/tax_lines")? {
+            sum.tax += purse.money(&part, "/price", "/price_set")?;
+        }
+    }
+    Ok(Charge { amount: purse.of_set(refund, total)?.unwrap_or(sum.amount), ..sum })
 }
 
 fn back<'a>(
-    bought: &[View<'a>],
+    bought: &Bought<'a>,
     member: &View<'a>,
     purse: &mut Purse<'a>,
     taxes_included: bool,
 ) -> Result<Line<'a>, End> {
     let of = member.opt_id("/line_item_id")?;
-    let found = bought.iter().find(|line| of.is_some() && id_of(line) == of).cloned();
+    let found = of.and_then(|of| bought.get(&of)).copied();
     let view = found.or_else(|| member.get("/line_item").filter(|line| line.is_object()));
     // The set holds texts; the flat keys hold numbers that may have been through a float.
     let Some(subtotal) = purse.set_or_flat(member, "/subtotal", "/subtotal_set")? else {
@@ -182,50 +201,113 @@ fn id_of(line: &View) -> Option<u64> {
     line.opt_id("/id").ok().flatten()
 }
 
-/// The lines of a refund, with shipping, duties and discrepancies among them, if they sum to the money.
-fn balance(refund: Refund) -> Result<Sum, String> {
-    let Refund { shipping, discrepancy, money, purse, .. } = refund;
-    let goods = refund.goods();
-    let readings = [shipping.listed.or(shipping.adjusted), shipping.adjusted];
-    let [first, second] = readings.map(|reading| reading.unwrap_or(0));
-    let Some(shipping) = [first, second].into_iter().find(|shipping| goods + shipping - discrepancy == money) else {
-        return Err(format!(
-            "goods of {} less differences of {} are not the {} paid back",
-            purse.decimal(goods + first),
-            purse.decimal(discrepancy),
-            purse.decimal(money)
-        ));
-    };
-    let mut sum = refund.laid_out(shipping);
-    if sum.lines.iter().any(|line| line.quantity == 0 && line.net != 0) {
-        return Err("a line without pieces has a price".to_owned());
-    }
-    sum.lines.retain(|line| line.quantity > 0);
-    Ok(sum)
-}
-
 impl<'a> Refund<'a> {
-    fn goods(&self) -> Micros {
-        self.lines.iter().map(|line| line.net).sum::<Micros>() + self.duties
+    fn see_money(&mut self) -> Result<(), End> {
+        for transaction in self.view.list("/transactions")? {
+            if transaction.opt_text("/kind")? != Some("refund") {
+                continue;
+            }
+            match transaction.opt_text("/status")? {
+                Some("success") => {
+                    self.money += self.purse.read(&transaction, "/amount")?.unwrap_or(0);
+                    self.is_foreign |= self.purse.is_other(transaction.opt_text("/currency")?);
+                }
+                Some("pending") => self.is_pending = true,
+                _ => self.has_failed = true,
+            }
+        }
+        Ok(())
     }
 
-    /// Shipping as the list has it, or else the adjustments.
-    fn shipping(&self) -> Micros {
-        self.shipping.listed.or(self.shipping.adjusted).unwrap_or(0)
+    /// What came back or was taken off, tax included, before discrepancies.
+    pub fn goods(&self, reading: Reading) -> Micros {
+        let taxes = if reading.with_tax { self.duties.tax + self.fees.tax } else { 0 };
+        let lines: Micros = self.lines.iter().map(|line| line.net).sum();
+        lines + self.shipping(reading) + self.duties.amount + self.fees.amount + taxes
     }
 
-    /// What came back, as a sum.
-    fn laid_out(self, shipping: Micros) -> Sum<'a> {
-        let total = self.goods() + shipping - self.discrepancy;
-        let mut sum = Sum { lines: self.lines, total, rounding: 0, purse: self.purse };
-        let charges = [(Kind::Shipping, shipping), (Kind::Duties, self.duties), (Kind::Discrepancy, -self.discrepancy)];
-        charges.into_iter().for_each(|(kind, amount)| sum.charge(kind, amount));
+    fn shipping(&self, reading: Reading) -> Micros {
+        let Shipping { listed, listed_tax, adjusted } = self.shipping;
+        let first = match reading.shipping {
+            OfShipping::Listed => listed,
+            OfShipping::ListedAndTax => listed.map(|listed| listed + listed_tax),
+            OfShipping::Adjusted => adjusted,
+        };
+        first.or(listed).or(adjusted).unwrap_or(0)
+    }
+
+    /// How many pieces of a line it takes off.
+    pub fn pieces_of(&self, line: Option<u64>) -> i128 {
+        self.lines.iter().filter(|gone| gone.of.is_some() && gone.of == line).map(|gone| gone.quantity).sum()
+    }
+
+    /// What it means where the reading is known: its goods say what it is worth, its money what it is.
+    pub fn by_goods(&self, reading: Reading) -> Meaning<'a> {
+        let (goods, moved) = (self.goods(reading), self.money != 0 || self.is_pending);
+        match (goods - self.discrepancy, moved) {
+            (0, _) if self.is_pending => Meaning::Nothing("is pending"),
+            (0, true) if goods == 0 => Meaning::Nothing("pays back what was taken off the sale before"),
+            (0, _) => Meaning::Nothing("changes nothing of what the order is worth"),
+            (_, true) => Meaning::Back(self.laid_out(reading)),
+            (_, false) => Meaning::Removed(self.laid_out(reading)),
+        }
+    }
+
+    /// What it means where nothing but the refund itself can tell: goods less discrepancies must be the money; or why that
+    /// cannot be said.
+    pub fn by_money(&self, order: &View<'a>, bought: &Bought<'a>) -> Result<Meaning<'a>, String> {
+        if self.money == 0 {
+            return Ok(match (self.is_pending, self.has_failed) {
+                (true, _) => Meaning::Nothing("is pending"),
+                (false, true) => Meaning::Nothing("was not carried out"),
+                (false, false) => match self.by_goods(READINGS[0]) {
+                    Meaning::Back(gone) => Meaning::Removed(gone),
+                    other => other,
+                },
+            });
+        }
+        if self.is_foreign {
+            // The identity holds in the currency of the payment; the goods say what that is in the other.
+            let paid = read(order, bought, &self.view, self.purse.turned()).map_err(|end| end.reason)?;
+            return Ok(Meaning::Back(self.laid_out(paid.balance()?)));
+        }
+        Ok(Meaning::Back(self.laid_out(self.balance()?)))
+    }
+
+    /// The reading in which goods less discrepancies are the money.
+    fn balance(&self) -> Result<Reading, String> {
+        let is_it = |reading: &Reading| self.goods(*reading) - self.discrepancy == self.money;
+        READINGS.into_iter().find(is_it).ok_or_else(|| {
+            format!(
+                "goods of {} less differences of {} are not the {} paid back",
+                self.purse.decimal(self.goods(READINGS[0])),
+                self.purse.decimal(self.discrepancy),
+                self.purse.decimal(self.money)
+            )
+        })
+    }
+
+    /// What it takes off, as a sum. Pieces and charges that stand for no piece are a difference.
+    fn laid_out(&self, reading: Reading) -> Sum<'a> {
+        let total = self.goods(reading) - self.discrepancy;
+        let (lines, without_pieces): (Vec<_>, Vec<_>) = self.lines.iter().cloned().partition(|line| line.quantity > 0);
+        let odd: Micros = without_pieces.iter().map(|line| line.net).sum();
+        let taxed = |charge: Charge| charge.amount + if reading.with_tax { charge.tax } else { 0 };
+        let mut sum = Sum { lines, total, rounding: 0, purse: self.purse };
+        for (kind, amount) in [
+            (Kind::Shipping, self.shipping(reading)),
+            (Kind::Duties, taxed(self.duties)),
+            (Kind::Fees, taxed(self.fees)),
+            (Kind::Discrepancy, odd - self.discrepancy),
+        ] {
+            sum.charge(kind, amount);
+        }
         sum
     }
 }
 
 /// Takes lines off the sale: their own amounts, which price × quantity may miss.
-fn take_off<'a>(sum: &mut Sum<'a>, gone: &Sum<'a>) -> Result<(), String> {
+pub fn take_off<'a>(sum: &mut Sum<'a>, gone: &Sum<'a>) -> Result<(), String> {
     let mut left = Sum { lines: sum.lines.clone(), ..*sum };
     for gone in &gone.lines {
         left.total -= gone.net;

@@ -1,14 +1,19 @@
 //! Sends what an order comes to, and keeps in memory what was sent. Knows Omneo's calls for orders and transactions; not
 //! when they are due.
 
-use tandem_sdk::{Answer, CallTo, End, Reply, delete, get, json, post, put, segment};
+use std::collections::BTreeSet;
+
+use tandem_sdk::{Answer, CallTo, End, Reply, Value, delete, get, json, post, put, segment};
 
 use super::Job;
 use super::body::{Draft, FULFILLED, OPEN};
-use super::memory::{OmneoOrder, Sale};
+use super::memory::{OmneoOrder, Sale, return_id};
 use super::profile::{self, Who};
 use crate::fingerprint::fingerprint;
 use crate::settings::OnRefund;
+
+/// What the answer to a write shows when Omneo has stored it.
+const STORED: &str = "/data/id";
 
 /// Where a draft goes.
 pub(super) enum Place {
@@ -19,17 +24,18 @@ pub(super) enum Place {
 
 impl Job<'_> {
     pub(super) async fn void_all(&mut self) -> Result<Vec<String>, End> {
-        self.void(true).await
+        self.void(|_| true).await
     }
 
-    async fn void(&mut self, with_sale: bool) -> Result<Vec<String>, End> {
+    /// Makes void what was sent under an external id of these.
+    async fn void(&mut self, is_over: impl Fn(&str) -> bool) -> Result<Vec<String>, End> {
         let mut what = vec![];
         for (id, sent) in self.memory.live(&self.id) {
-            if id == self.id && !with_sale {
+            if !is_over(&id) {
                 continue;
             }
             let body = json!({"external_id": id, "is_void": true});
-            let answer = self.cx.omneo(post("/transactions/update-create", body).repeatable()).await?;
+            let answer = self.cx.omneo(sale(body)).await?;
             answer.ok("making a transaction void")?;
             sent.void = true;
             let kind = if id == self.id { "sale" } else { "return" };
@@ -39,13 +45,22 @@ impl Job<'_> {
     }
 
     /// Gives what was sent, in words.
-    pub(super) async fn send_sale(&mut self, drafts: Vec<(String, Draft)>, mut who: Who) -> Result<Vec<String>, End> {
+    pub(super) async fn send_sale(
+        &mut self,
+        drafts: Vec<(String, Draft)>,
+        refunds: BTreeSet<String>,
+        mut who: Who,
+    ) -> Result<Vec<String>, End> {
         self.memory.reached = true;
-        let mut what = vec![];
-        if self.settings.orders.refunds == OnRefund::Update {
-            // Sent under another setting: the sale that is lowered counts them already.
-            what.extend(self.void(false).await?);
-        }
+        // A return that the body does not make one any more, by another setting or since its money did not move after all:
+        // the sale counts it now. Of a refund that the body does not show yet nothing is known.
+        let sale_is_left = self.memory.head.is_empty();
+        let kept: BTreeSet<_> = drafts.iter().map(|(refund, _)| return_id(&self.id, refund)).collect();
+        let shown: BTreeSet<_> = refunds.iter().map(|refund| return_id(&self.id, refund)).collect();
+        self.memory.shown.extend(refunds);
+        let (order, ignores) = (self.id.clone(), self.settings.orders.refunds == OnRefund::Ignore);
+        let is_over = |id: &str| id != order && !kept.contains(id) && (sale_is_left || shown.contains(id));
+        let mut what = if ignores { vec![] } else { self.void(is_over).await? };
         for (n, (refund, draft)) in drafts.into_iter().enumerate() {
             let (amount, total, left_out) =
                 (draft.amount.clone(), draft.total.abs().to_string(), draft.left_out.clone());
@@ -113,7 +128,7 @@ impl Job<'_> {
         mut who: Who,
     ) -> Result<(Answer, String, Who), End> {
         let (buyer, mut hash) = self.buyer(&draft, &who)?;
-        let mut answer = match self.cx.call(self.call(&place, draft.clone(), buyer)?.to("omneo")).await {
+        let mut answer = match self.cx.ask("omneo", self.call(&place, draft.clone(), buyer)?).await? {
             Reply::Answer(answer) => answer,
             // It may be there by now: it is looked for before it is made again.
             Reply::Unknown(_) => {
@@ -151,9 +166,9 @@ impl Job<'_> {
     fn call(&self, place: &Place, draft: Draft, who: (&str, &str)) -> Result<CallTo, End> {
         let number = self.order.opt_loose("/order_number")?;
         Ok(match place {
-            Place::Transaction => post("/transactions/update-create", draft.transaction(&self.id, who)).repeatable(),
-            Place::NewOrder => post("/orders", draft.order(number, who)),
-            Place::Order(id) => put(format!("/orders/{}", segment(id)), draft.order(number, who)),
+            Place::Transaction => sale(draft.transaction(&self.id, who)),
+            Place::NewOrder => post("/orders", draft.order(number, who)).needs(STORED),
+            Place::Order(id) => put(format!("/orders/{}", segment(id)), draft.order(number, who)).needs(STORED),
         })
     }
 
@@ -163,7 +178,7 @@ impl Job<'_> {
         if let Some(order) = self.memory.order.as_ref().filter(|order| !order.id.is_empty()) {
             return Ok(Some(order.id.clone()));
         }
-        let answer = self.cx.omneo(get("/orders").query("filter[external_id]", &self.id)).await?;
+        let answer = self.cx.omneo(get("/orders").query("filter[external_id]", &self.id).needs("/data")).await?;
         if answer.status == 404 {
             return Ok(None);
         }
@@ -196,7 +211,7 @@ impl Job<'_> {
             return Ok(false);
         };
         let path = format!("/orders/{}", segment(&id));
-        let answer = self.cx.omneo(put(path, json!({"status": status}))).await?;
+        let answer = self.cx.omneo(put(path, json!({"status": status})).needs(STORED)).await?;
         if answer.status == 404 {
             self.memory.order = None;
             return Ok(false);
@@ -206,6 +221,11 @@ impl Job<'_> {
         (order.id, order.status) = (id, status.to_owned());
         Ok(true)
     }
+}
+
+/// What Omneo is sent is looked up by external id: the same again changes nothing.
+fn sale(body: Value) -> CallTo {
+    post("/transactions/update-create", body).repeatable().needs(STORED)
 }
 
 fn to(who: &Who) -> String {

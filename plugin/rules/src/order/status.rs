@@ -8,6 +8,8 @@ use crate::settings::Threshold;
 const FINANCIAL: [&str; 6] = ["pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded"];
 const FULFILMENT: [&str; 2] = ["partial", "fulfilled"];
 
+const FULFILMENT_STATUS: &str = "/fulfillment_status";
+
 /// Whether the order has come as far as the threshold. A status that is absent or null has not.
 pub fn is_reached(order: &View, threshold: Threshold) -> Result<bool, Wrong> {
     let (at, steps, first) = steps(threshold);
@@ -15,11 +17,14 @@ pub fn is_reached(order: &View, threshold: Threshold) -> Result<bool, Wrong> {
     Ok(steps.iter().skip(first).any(|step| status == Some(step)))
 }
 
-/// The status that the threshold looks at, and the threshold, for people.
+/// Why the order is no sale yet, for people.
 pub fn below(order: &View, threshold: Threshold) -> Result<String, Wrong> {
     let (at, steps, first) = steps(threshold);
-    let status = order.opt_text(at)?.unwrap_or("none");
-    Ok(format!("{} `{status}` is below `{}`", at[1..].replace('_', " "), steps[first]))
+    let what = if at == FULFILMENT_STATUS { "fulfillment status" } else { "status" };
+    Ok(match order.opt_text(at)? {
+        Some(status) => format!("its {what} `{status}` is below `{}`, so it is not a sale yet", steps[first]),
+        None => format!("it has no {what} yet and is a sale from `{}` on", steps[first]),
+    })
 }
 
 /// The financial status under which nothing was or will be paid.
@@ -33,7 +38,7 @@ fn steps(threshold: Threshold) -> (&'static str, &'static [&'static str], usize)
         Threshold::Authorized => ("/financial_status", &FINANCIAL, 1),
         Threshold::PartiallyPaid => ("/financial_status", &FINANCIAL, 2),
         Threshold::Paid => ("/financial_status", &FINANCIAL, 3),
-        Threshold::Partial => ("/fulfillment_status", &FULFILMENT, 0),
-        Threshold::Fulfilled => ("/fulfillment_status", &FULFILMENT, 1),
+        Threshold::Partial => (FULFILMENT_STATUS, &FULFILMENT, 0),
+        Threshold::Fulfilled => (FULFILMENT_STATUS, &FULFILMENT, 1),
     }
 }

@@ -7,7 +7,7 @@ use super::amount::{Micros, Purse, quantity};
 use crate::settings::Money;
 
 /// An order whose lines sum to its total.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sum<'a> {
     pub lines: Vec<Line<'a>>,
     pub total: Micros,
@@ -57,32 +57,15 @@ struct Candidate {
     amount: Micros,
 }
 
-/// Where the header has the amounts that lines may lack: a flat key and a set, or a set alone.
-struct Header {
-    total: (&'static str, &'static str),
-    discounts: (&'static str, &'static str),
-    tax: (&'static str, &'static str),
-    duties: &'static str,
-    fees: &'static str,
+/// The total that lines are settled against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Total {
+    /// The order's own: what of the header the lines lack is added.
+    Sold,
+    /// What the lines were worth together, when the order's own total is of before an exchange: its discounts and taxes are
+    /// then of before, too, and the lines have theirs.
+    OfLines(Micros),
 }
-
-/// As it was bought.
-const ORIGINAL: Header = Header {
-    total: ("/total_price", "/total_price_set"),
-    discounts: ("/total_discounts", "/total_discounts_set"),
-    tax: ("/total_tax", "/total_tax_set"),
-    duties: "/original_total_duties_set",
-    fees: "/original_total_additional_fees_set",
-};
-
-/// As it is after edits and refunds.
-const CURRENT: Header = Header {
-    total: ("/current_total_price", "/current_total_price_set"),
-    discounts: ("/current_total_discounts", "/current_total_discounts_set"),
-    tax: ("/current_total_tax", "/current_total_tax_set"),
-    duties: "/current_total_duties_set",
-    fees: "/current_total_additional_fees_set",
-};
 
 impl Line<'_> {
     /// An amount that is no line of the order.
@@ -92,6 +75,12 @@ impl Line<'_> {
 
     pub fn is_charge(&self) -> bool {
         self.id.is_none() && self.view.is_none() && self.kind != Kind::Goods
+    }
+
+    /// Whether it is shipping that an edit took off the order.
+    pub fn is_removed(&self) -> bool {
+        let said = self.view.as_ref().map(|view| view.opt_bool("/is_removed"));
+        self.kind == Kind::Shipping && matches!(said, Some(Ok(Some(true))))
     }
 }
 
@@ -107,24 +96,14 @@ impl Sum<'_> {
     }
 }
 
-/// `price × quantity − discounts + taxes on top`, for each line and each shipping line, must give `total_price`, if need
-/// be with amounts that stand only in the header. Everything else that an order calls a total contradicts the total of
-/// some order.
-pub fn sum<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
-    settle(order, unsettled(order, money)?, &ORIGINAL)
+/// What the order is worth by its own total, whatever has happened since.
+pub fn total(order: &View, purse: &mut Purse) -> Result<Micros, End> {
+    purse.money(order, "/total_price", "/total_price_set")
 }
 
-/// Settles what refunds and edits have left of an order against its current total; `None` if the body has none.
-pub fn current<'a>(order: &View<'a>, left: Sum<'a>) -> Result<Option<Sum<'a>>, End> {
-    Ok(match current_total(order, left.purse)? {
-        Some(_) => Some(settle(order, left, &CURRENT)?),
-        None => None,
-    })
-}
-
+/// What Shopify says that edits and refunds have left of the order.
 pub fn current_total(order: &View, mut purse: Purse) -> Result<Option<Micros>, End> {
-    let (flat, set) = CURRENT.total;
-    purse.set_or_flat(order, flat, set)
+    purse.set_or_flat(order, "/current_total_price", "/current_total_price_set")
 }
 
 /// The lines as they stand there, and no total yet.
@@ -141,9 +120,14 @@ pub fn unsettled<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
     Ok(Sum { lines, total: 0, rounding: 0, purse })
 }
 
-fn settle<'a>(order: &View<'a>, mut sum: Sum<'a>, header: &Header) -> Result<Sum<'a>, End> {
-    sum.total = sum.purse.money(order, header.total.0, header.total.1)?;
-    let candidates = candidates(order, &mut sum, header)?;
+/// `price × quantity − discounts + taxes on top`, for each line and each shipping line, must give the total, if need be with
+/// amounts that stand only in the header. Everything else that an order calls a total contradicts the total of some order.
+pub fn settle<'a>(order: &View<'a>, mut sum: Sum<'a>, against: Total) -> Result<Sum<'a>, End> {
+    sum.total = match against {
+        Total::Sold => total(order, &mut sum.purse)?,
+        Total::OfLines(total) => total,
+    };
+    let candidates = candidates(order, &mut sum, against)?;
     let net: Micros = sum.lines.iter().map(|line| line.net).sum();
     let used = match explain(sum.total - net, &candidates) {
         Some(used) => used,
@@ -201,29 +185,29 @@ fn is_tip(line: &View) -> bool {
 }
 
 /// The closed list, without what is nought.
-fn candidates(order: &View, sum: &mut Sum, header: &Header) -> Result<Vec<Candidate>, End> {
+fn candidates(order: &View, sum: &mut Sum, against: Total) -> Result<Vec<Candidate>, End> {
     let Sum { lines, purse, .. } = sum;
-    let allocated: Micros = lines.iter().map(|line| line.discount).sum();
-    let unallocated = purse.money(order, header.discounts.0, header.discounts.1)? - allocated;
+    let of_lines = |of: fn(&Line) -> Micros| lines.iter().map(of).sum::<Micros>();
+    let (allocated, taxed) = (of_lines(|line| line.discount), of_lines(|line| line.tax));
+    let (mut unallocated, mut tax) = (0, 0);
+    if against == Total::Sold {
+        unallocated = purse.money(order, "/total_discounts", "/total_discounts_set")? - allocated;
+        if order.opt_bool("/taxes_included")? != Some(true) {
+            tax = purse.money(order, "/total_tax", "/total_tax_set")? - taxed;
+        }
+    }
     let tip = match lines.iter().any(|line| line.kind == Kind::Tip) {
         true => 0,
         false => purse.shop_only(order, "/total_tip_received")?.unwrap_or(0),
     };
     let duties = match order.opt_bool("/duties_included")? {
         Some(true) => 0,
-        _ => match purse.of_set(order, header.duties)? {
+        _ => match purse.of_set(order, "/original_total_duties_set")? {
             Some(duties) => duties,
             None => duties_of_lines(purse, order)?,
         },
     };
-    let fees = purse.of_set(order, header.fees)?.unwrap_or(0);
-    let tax = match order.opt_bool("/taxes_included")? {
-        Some(true) => 0,
-        _ => {
-            let known: Micros = lines.iter().map(|line| line.tax).sum();
-            purse.money(order, header.tax.0, header.tax.1)? - known
-        }
-    };
+    let fees = purse.of_set(order, "/original_total_additional_fees_set")?.unwrap_or(0);
     let rounding = purse.of_set(order, "/total_cash_rounding_payment_adjustment_set")?.unwrap_or(0);
     let all = [
         // More allocated than the header says is no discount left to share out.

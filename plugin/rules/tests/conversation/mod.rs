@@ -110,6 +110,9 @@ pub struct Omneo {
     /// Customers whose e-mail is not Ada's, as Shopify has them; and those that Shopify has no more.
     pub emails: BTreeMap<u64, Option<&'static str>>,
     pub deleted: Vec<u64>,
+    /// What Shopify says of the order when it is asked for its own figures: net payment, outstanding, current total and
+    /// refund discrepancy.
+    pub figures: Option<[&'static str; 4]>,
     /// Answers to give instead, once each, by what a call's line contains.
     pub instead: Vec<(&'static str, u16, Value)>,
 }
@@ -151,7 +154,18 @@ impl Omneo {
             return (status, body);
         }
         let Request::Rest(rest) = &call.request else {
-            // The one thing that an order asks of Shopify.
+            if line == "GRAPHQL shopify OrderFigures" {
+                let set =
+                    |amount: &str| json!({"shopMoney": {"amount": amount}, "presentmentMoney": {"amount": amount}});
+                let order = self.figures.map(|[net, outstanding, current, discrepancy]| {
+                    json!({
+                        "netPaymentSet": set(net), "totalOutstandingSet": set(outstanding),
+                        "currentTotalPriceSet": set(current), "refundDiscrepancySet": set(discrepancy),
+                    })
+                });
+                return (200, json!({"data": {"order": order}}));
+            }
+            // The only other thing that an order asks of Shopify.
             assert_eq!(line, "GRAPHQL shopify Person");
             let id =
                 body_of(call)["id"].as_str().and_then(|id| id.rsplit('/').next()?.parse().ok()).unwrap_or_default();
