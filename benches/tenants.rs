@@ -120,7 +120,7 @@ async fn make(config: &Config) {
     for (tenant, (plugin, component)) in config.tenants.iter().zip(versions.iter().cycle()) {
         let manifest = serde_json::to_string(plugin.manifest()).expect("JSON");
         let (name, digest) = (&tenant.name, plugin.digest());
-        journal.deploy(name, digest, manifest, component.clone()).await.expect("a version");
+        journal.deploy(name, digest, manifest, component.clone(), None).await.expect("a version");
         let activation = Activation {
             tenant: name.clone(),
             digest: digest.to_owned(),

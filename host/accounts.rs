@@ -3,9 +3,9 @@
 //! Knows the journal, where they are kept sealed, and whom to tell; neither HTTP nor what a tenant's rules are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -33,7 +33,7 @@ struct Inner {
     tenants: Tenants,
     delivery: Arc<Delivery>,
     lanes: Control,
-    keys: Keys,
+    keys: RwLock<Keys>,
     /// `host:port` of each address that may be plain HTTP or private.
     allow: Vec<String>,
     /// One change at a time.
@@ -122,19 +122,52 @@ pub enum Refused {
     Other(#[from] anyhow::Error),
 }
 
-/// The tenants that are kept in the journal. What an older key has sealed is sealed with the newest one now.
-pub async fn kept(journal: &Journal, keys: &Keys) -> anyhow::Result<Vec<Tenant>> {
+/// A tenant that is kept in the journal.
+pub struct Kept {
+    pub tenant: Tenant,
+    /// Why its secrets cannot be opened, if so: then the tenant has none here.
+    pub closed: Option<String>,
+}
+
+/// The tenants that are kept in the journal. What an older key has sealed is sealed with the newest one now. What is wrong
+/// with one tenant keeps no other from running.
+pub async fn kept(journal: &Journal, keys: &Keys) -> anyhow::Result<Vec<Kept>> {
     let mut tenants = vec![];
     for (name, text) in journal.read(|reader| reader.accounts())? {
-        let mut account: Account = serde_json::from_str(&text).with_context(|| format!("the account of `{name}`"))?;
-        let tenant = account.open(&name, keys)?;
-        if account.reseal(&name, keys)? {
+        let mut account: Account = match serde_json::from_str(&text) {
+            Ok(account) => account,
+            Err(error) => {
+                tracing::error!(
+                    tenant = name,
+                    blame = "host",
+                    "its account in the journal is damaged, and it waits: {error}"
+                );
+                continue;
+            }
+        };
+        let kept = account.opened_or_closed(&name, keys);
+        if kept.closed.is_none() && account.reseal(&name, keys)? {
             journal.keep_account(&name, serde_json::to_string(&account)?, None).await?;
             tracing::info!(tenant = name, "its secrets are sealed with the newest key now");
         }
-        tenants.push(tenant);
+        tenants.push(kept);
     }
     Ok(tenants)
+}
+
+/// Removes a tenant from a journal that no host runs on; gives its shop. One that stood in the configuration has its shop
+/// named.
+pub async fn remove_offline(journal: &Journal, name: &str, shop: Option<&str>) -> anyhow::Result<String> {
+    let account = journal.read(|reader| reader.account(name))?;
+    let known = account.and_then(|text| serde_json::from_str::<Account>(&text).ok()).map(|account| account.shop);
+    let Some(shop) = known.or(shop.map(model::shop)) else {
+        bail!(
+            "tenant `{name}` was not added over the admin API, and the journal does not say which shop it was\nhint: if it stood in the configuration, name the shop: `--shop {name}.myshopify.com`"
+        );
+    };
+    let what = format!("removed tenant {name} beside the stopped host");
+    journal.remove_tenant(name, &shop, deed("tandem tenant remove", name, what)).await?;
+    Ok(shop)
 }
 
 impl Accounts {
@@ -145,8 +178,26 @@ impl Accounts {
         lanes: Control,
         config: &config::Config,
     ) -> Self {
-        let (keys, allow) = (config.keys.clone(), config.allow.clone());
+        let (keys, allow) = (RwLock::new(config.keys.clone()), config.allow.clone());
         Self(Arc::new(Inner { journal, tenants, delivery, lanes, keys, allow, changing: Mutex::default() }))
+    }
+
+    /// Goes by other keys from now on: who could not be opened with the ones before is taken in and sent to again.
+    pub async fn reopen(&self, keys: Keys) -> anyhow::Result<()> {
+        let _alone = self.0.changing.lock().await;
+        for Kept { tenant, closed } in kept(&self.0.journal, &keys).await? {
+            let name = tenant.name.clone();
+            // One that did not come to be at start has the name or the shop of another.
+            if self.0.tenants.get(&name).is_some() && self.0.tenants.set(tenant).is_ok() {
+                self.0.delivery.set_closed(&name, closed);
+            }
+        }
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    fn keys(&self) -> Keys {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is kept of a tenant; `None` if it stands in the configuration. Blocks.
@@ -163,7 +214,7 @@ impl Accounts {
         if self.0.tenants.get(name).is_some() {
             return Err(Refused::Exists(name.to_owned()));
         }
-        if self.0.keys.is_empty() {
+        if self.keys().is_empty() {
             return Err(Refused::NoKey);
         }
         let shop = wanted.shop.as_deref().ok_or_else(|| Refused::Unfit("`shop` is missing".into()))?;
@@ -289,11 +340,11 @@ impl Accounts {
             let what = kind.place(name, target);
             return Err(Refused::Unfit(format!("the {what} is a line of 1 to {SECRET_CHARS_MAX} characters")));
         }
-        if self.0.keys.is_empty() {
+        if self.keys().is_empty() {
             return Err(Refused::NoKey);
         }
         let id = hex::encode(fastrand::u32(..).to_be_bytes());
-        let sealed = self.0.keys.seal(&kind.place(name, target), text)?;
+        let sealed = self.keys().seal(&kind.place(name, target), text)?;
         Ok(Secret { id, sealed, added_at: clock::now(), ends_at: None })
     }
 
@@ -315,10 +366,11 @@ impl Accounts {
         if self.0.tenants.of_shop(&account.shop).is_some_and(|other| other.name != name) {
             return Err(Refused::ShopTaken(account.shop));
         }
-        let tenant = account.open(name, &self.0.keys)?;
+        let tenant = account.open(name, &self.keys()).map_err(|error| Refused::Unfit(format!("{error:#}")))?;
         let text = serde_json::to_string(&account).context("keeping the account")?;
         self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
         self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
+        self.0.delivery.set_closed(name, None);
         Ok(account)
     }
 }
@@ -378,6 +430,22 @@ impl Account {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 
+    fn opened_or_closed(&self, name: &str, keys: &Keys) -> Kept {
+        match self.open(name, keys) {
+            Ok(tenant) => Kept { tenant, closed: None },
+            Err(error) => {
+                let peer = |side: &Side| Peer {
+                    url: side.url.clone(),
+                    token: String::new(),
+                    webhook_secrets: vec![],
+                    per_minute: side.per_minute,
+                };
+                let tenant = self.tenant(name, peer(&self.shopify), peer(&self.omneo));
+                Kept { tenant, closed: Some(format!("its secrets cannot be opened: {error:#}")) }
+            }
+        }
+    }
+
     fn open(&self, name: &str, keys: &Keys) -> anyhow::Result<Tenant> {
         let side = |target: &str, side: &Side| {
             let open = |kind: Kind, secret: &Secret| keys.open(&kind.place(name, target), &secret.sealed);
@@ -390,15 +458,13 @@ impl Account {
                 per_minute: side.per_minute,
             })
         };
-        Ok(Tenant {
-            name: name.to_owned(),
-            // An older host kept it as it was written.
-            shop: model::shop(&self.shop),
-            rules: RulesFrom::Deployed,
-            shopify: side("shopify", &self.shopify)?,
-            omneo: side("omneo", &self.omneo)?,
-            limits: self.limits,
-        })
+        Ok(self.tenant(name, side("shopify", &self.shopify)?, side("omneo", &self.omneo)?))
+    }
+
+    fn tenant(&self, name: &str, shopify: Peer, omneo: Peer) -> Tenant {
+        // An older host kept the shop as it was written.
+        let (name, shop) = (name.to_owned(), model::shop(&self.shop));
+        Tenant { name, shop, rules: RulesFrom::Deployed, shopify, omneo, limits: self.limits }
     }
 
     /// Seals with the newest key what an older one has sealed. `false`: nothing was.

@@ -141,6 +141,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(repair::replay))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
+        .routes(routes!(versions::remove))
         .routes(routes!(versions::activations))
         .routes(routes!(versions::progress))
         .routes(routes!(cases::list_cases, cases::replace_cases, cases::remove_cases))
@@ -207,7 +208,7 @@ impl Admin {
     /// Reads the journal without holding up what else runs.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> anyhow::Result<T> + Send + 'static,
+        read: impl FnMut(&Reader) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let journal = self.0.journal.clone();
         let read = tokio::task::spawn_blocking(move || journal.read(read)).await;

@@ -1,7 +1,7 @@
 //! The commands: reads arguments, calls what does the work, prints what came of it. Each command has a file of its own.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it failed, 2 the command
-//! is wrong: its arguments, or a file that it names and that cannot be read or written.
+//! is wrong: its arguments, or a file that it names and that cannot be read or written, 3 another host has the journal.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Config, Tenant};
 use crate::files::Unusable;
+use crate::journal::Taken;
 use crate::output::{self, noteln};
 use crate::version;
 
@@ -160,9 +161,17 @@ pub fn main() -> ExitCode {
         Err(error) if error.is::<output::Closed>() => ExitCode::from(output::CLOSED),
         Err(error) => {
             print_error(&error);
-            ExitCode::from(if error.is::<Unusable>() || error.is::<WrongCommand>() { 2 } else { 1 })
+            ExitCode::from(code(&error))
         }
     }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Unusable>() || error.is::<WrongCommand>() {
+        return 2;
+    }
+    // So that whoever starts hosts again when they end can leave this one alone.
+    if error.is::<Taken>() { 3 } else { 1 }
 }
 
 /// What is wrong with the command itself, or with what it was given to read, and not with the rules.

@@ -117,7 +117,7 @@ async fn redact_customer(journal: &Journal, event: &Event, subject: Subject) -> 
     let searching = journal.clone();
     let found = tokio::task::spawn_blocking(move || {
         searching.read(|reader| {
-            let subject = known(reader, &tenant, subject, by)?;
+            let subject = known(reader, &tenant, subject.clone(), by)?;
             find(reader, &tenant, &subject, by)
         })
     });
@@ -164,7 +164,7 @@ async fn show_customer(journal: &Journal, event: &Event, subject: Subject) -> an
     let (searching, tenant, by) = (journal.clone(), event.webhook.tenant.clone(), event.id);
     let found = tokio::task::spawn_blocking(move || {
         searching.read(|reader| {
-            let subject = known(reader, &tenant, subject, by)?;
+            let subject = known(reader, &tenant, subject.clone(), by)?;
             find(reader, &tenant, &subject, by)
         })
     });

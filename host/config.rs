@@ -21,12 +21,14 @@ use crate::paint::unquoted;
 use crate::vault::Keys;
 
 mod added;
+mod changes;
 mod check;
 mod file;
 mod quota;
 mod shape;
 
 pub use added::added;
+pub use changes::{Changes, changes};
 
 use check::Check;
 use file::{File, default_journal};
@@ -56,7 +58,7 @@ pub struct Config {
 }
 
 /// How calls are sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// From the first byte sent to the last one read.
     pub timeout_ms: u64,
@@ -113,7 +115,7 @@ pub struct Peer {
 }
 
 /// With which webhooks may be signed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct WebhookSecret {
     pub secret: String,
     /// Until then; absent: for good.
@@ -166,6 +168,22 @@ pub fn rules_of(path: &Path, tenant: &str) -> anyhow::Result<Option<PathBuf>> {
     let mut only: Only = part(path, &text)?;
     let rules = only.tenants.remove(tenant).and_then(|tenant| tenant.rules.or(tenant.component));
     Ok(rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)))
+}
+
+/// The files that secrets of a configuration are in, one for each `file:PATH`.
+pub fn secret_files(path: &Path) -> Vec<PathBuf> {
+    fn within(value: &toml::Value, folder: &Path, found: &mut Vec<PathBuf>) {
+        match value {
+            toml::Value::String(text) => found.extend(text.strip_prefix("file:").map(|file| folder.join(file))),
+            toml::Value::Array(values) => values.iter().for_each(|value| within(value, folder, found)),
+            toml::Value::Table(table) => table.values().for_each(|value| within(value, folder, found)),
+            _ => {}
+        }
+    }
+    let mut found = vec![];
+    let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    within(&toml::Value::Table(table.unwrap_or_default()), path.parent().unwrap_or(Path::new("")), &mut found);
+    found
 }
 
 /// How the log is written.
@@ -335,6 +353,11 @@ impl Tenant {
             "omneo" => Some(&self.omneo),
             _ => None,
         }
+    }
+
+    /// Whether its secrets could not be opened: it has none, and neither takes nor sends anything.
+    pub fn is_closed(&self) -> bool {
+        self.shopify.webhook_secrets.is_empty() && self.omneo.webhook_secrets.is_empty()
     }
 }
 
@@ -519,7 +542,7 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             "error: `journal_bytes_max = 18000000000000` is too much: a journal is one file, and nobody backs up as much\n",
             "error: `concurrent_calls = 0` is too little: nothing would be sent\n  --> tandem.toml:11:",
             "error: there is no limit `keep_hours`\n  --> tandem.toml:12:",
-            "hint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`",
+            "hint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`, `versions_max`, `versions_bytes_max`",
         ] {
             assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
         }

@@ -26,6 +26,8 @@ mod target;
 pub use target::Holding;
 use target::{Allowed, Target};
 
+const SIDES: [&str; 2] = ["shopify", "omneo"];
+
 /// Everything that attempts share.
 pub struct Delivery {
     journal: Journal,
@@ -110,6 +112,19 @@ impl Delivery {
     pub fn credentials_changed(&self, tenant: &str, target: &str) {
         if let Some(target) = self.target(tenant, target) {
             target.lift(Cause::Unauthorized);
+        }
+    }
+
+    /// Has both targets of a tenant take no calls while its secrets cannot be opened: `why` says so.
+    pub fn set_closed(&self, tenant: &str, why: Option<String>) {
+        if let Some(why) = &why {
+            tracing::error!(stage = "delivery", tenant, blame = "host", "paused: {why}");
+        }
+        for side in SIDES.map(|side| self.side(tenant, side)) {
+            match &why {
+                Some(why) => side.pause(Cause::Closed, why.clone()),
+                None => side.lift(Cause::Closed),
+            }
         }
     }
 

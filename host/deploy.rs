@@ -2,10 +2,11 @@
 //!
 //! Knows the registry, the lanes and the proof; neither HTTP nor the configuration.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
+use crate::config::Quota;
 use crate::journal::{Activated, Journal, Range};
 use crate::mapping::{Control, Drained};
 use crate::model::EventId;
@@ -48,14 +49,14 @@ impl Versions {
 
     /// Checks a component and keeps it as a version of a tenant. `sha256` is what its sender says it is.
     pub async fn deploy(&self, tenant: &str, component: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
-        self.known(tenant)?;
-        self.looked_at(tenant, self.registry.deploy(tenant, component, sha256).await?)
+        let limits = self.limits(tenant)?;
+        self.looked_at(tenant, self.registry.deploy_within(tenant, component, sha256, Some(limits)).await?)
     }
 
     /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
     pub async fn deploy_rules(&self, tenant: &str, file: &str, rules: &str) -> anyhow::Result<Deployed> {
-        self.known(tenant)?;
-        self.looked_at(tenant, self.registry.deploy_rules(tenant, file, rules).await?)
+        let limits = self.limits(tenant)?;
+        self.looked_at(tenant, self.registry.deploy_rules(tenant, file, rules, Some(limits)).await?)
     }
 
     /// Runs a tenant's recorded events and its cases through one of its versions, and keeps the report with it. Whoever
@@ -125,9 +126,11 @@ impl Versions {
     }
 
     fn known(&self, tenant: &str) -> anyhow::Result<()> {
-        if self.tenants.get(tenant).is_none() {
-            bail!("there is no tenant `{tenant}`");
-        }
-        Ok(())
+        self.limits(tenant).map(drop)
+    }
+
+    fn limits(&self, tenant: &str) -> anyhow::Result<Quota> {
+        let known = self.tenants.get(tenant).with_context(|| format!("there is no tenant `{tenant}`"))?;
+        Ok(known.limits)
     }
 }

@@ -1,5 +1,6 @@
 //! Reads files and writes them whole, with words for what goes wrong. Knows nothing of what is in them.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -20,6 +21,35 @@ impl Unusable {
     }
 }
 
+/// What is opened for writing with this and was not there is its owner's alone: it holds what is personal, or secret.
+pub fn private() -> OpenOptions {
+    #[allow(unused_mut, reason = "only Unix has modes")]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes a folder, with those above it that are missing. A new one is its owner's alone.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// The mode of what is there, if others than its owner may do anything with it.
+pub fn wider(path: &Path) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).ok()?) & 0o777;
+        (mode & 0o077 != 0).then_some(mode)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// The bytes of a file; `what` it is stands in the error: `the rules`.
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
     std::fs::read(path).map_err(|cause| {
@@ -35,7 +65,16 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
 /// Writes a file whole or not at all, through one beside it. A file that is there keeps its permissions, and a link stays
 /// a link. What is no file, such as `/dev/stdout`, is written to as it is.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
-    written(path, bytes).map_err(|cause| {
+    write_as(path, bytes, 0o666)
+}
+
+/// The same for what is personal: the file is its owner's alone, whatever it was before.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
+    write_as(path, bytes, 0o600)
+}
+
+fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Unusable> {
+    written(path, bytes, mode).map_err(|cause| {
         let hint = match cause.kind() {
             std::io::ErrorKind::IsADirectory => "this is a folder: name a file in it",
             std::io::ErrorKind::NotFound => "make its folder first",
@@ -45,7 +84,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
     })
 }
 
-fn written(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn written(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = std::fs::metadata(&path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
@@ -54,13 +93,15 @@ fn written(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::metadata(folder)?;
     let mut beside = tempfile::Builder::new();
-    // What any new file gets, before the umask; a temporary one would be its owner's alone.
+    // Before the umask.
     #[cfg(unix)]
-    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
     // Without the name of the temporary file, which nobody has asked for.
     let mut beside = beside.tempfile_in(folder).map_err(|error| std::io::Error::from(error.kind()))?;
     beside.write_all(bytes)?;
-    if let Some(there) = there {
+    if let Some(there) = there.filter(|_| mode != 0o600) {
         beside.as_file().set_permissions(there.permissions())?;
     }
     beside.as_file().sync_all()?;

@@ -3,8 +3,9 @@
 //! Knows SQL and which writes must be on disk before which; not what an event means or how a call is sent.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -21,6 +22,7 @@ mod accounts;
 mod cases;
 mod dead;
 mod directions;
+mod fence;
 mod fixed;
 mod gauges;
 mod intake;
@@ -29,32 +31,41 @@ mod names;
 mod operators;
 mod orders;
 mod paused;
+mod place;
 mod reader;
+mod readers;
 mod recorded;
 mod redact;
 mod repair;
+mod room;
 mod runs;
 mod schema;
 mod shadows;
+mod usage;
 mod versions;
 mod writer;
 
 pub use cases::Files;
 pub use dead::{DeadLetters, Which};
 pub use directions::{Direction, Directions, Mode};
+use fence::Fence;
 pub use fixed::Change;
 pub use intake::Terms;
-pub use keep::{Old, Received};
+pub use keep::{Old, Pace, Received};
 pub use operators::{Deed, Token};
 pub use orders::{Asked, At, Begun, Fact, Known, Orders, Over, With};
 pub use paused::Paused;
+pub use place::{Claim, Taken};
 pub use reader::{AttemptRow, CallRow, EventRow, Filter, Reader, RunRow};
+use readers::Readers;
 pub use recorded::{Range, Recorded, Run, Span};
 pub use redact::{Redacted, Texts};
 pub use repair::{Chosen, IsOwn, REPLAYED_MAX, Unchosen, Wanted};
+pub use room::{NoRoom, Removed};
 pub use runs::Written;
 pub use shadows::Shadow;
 pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configured, Moved, VersionRow};
+pub use writer::Broken;
 use writer::Writer;
 
 /// Statements that stay prepared: more than there are.
@@ -121,41 +132,49 @@ pub enum Appended {
     },
 }
 
-#[derive(Debug)]
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
 impl Journal {
-    /// Opens a journal, made if there is none. The thread ends when the last handle is dropped.
+    /// Opens a journal, made if there is none, for a command beside a host. The thread ends when the last handle is dropped.
     pub fn open(path: &Path) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
+        place::make(path)?;
+        place::refuse_names(path)?;
+        Self::open_behind(path, |_| Ok(None))
+    }
+
+    /// Opens a journal as the host that has it from now on: one that had it before writes nothing any more, and sends nothing
+    /// that is not on disk.
+    pub fn open_as_host(claim: &Claim) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
+        let opened = Self::open_behind(claim.path(), |connection| Fence::raise(connection).map(Some))?;
+        claim.warn_of_width();
+        Ok(opened)
+    }
+
+    fn open_behind(
+        path: &Path,
+        raise: impl FnOnce(&mut Connection) -> rusqlite::Result<Option<Fence>>,
+    ) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
         let what = || format!("opening the journal `{}`", path.display());
         let mut connection = Connection::open(path).with_context(what)?;
-        connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).with_context(what)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;
-                 PRAGMA secure_delete = ON;",
-            )
-            .with_context(what)?;
+        connection.busy_timeout(Duration::from_millis(BUSY_MS)).with_context(what)?;
+        schema::refuse_strangers(&connection, path)?;
+        let settings = connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;
+             PRAGMA secure_delete = ON;",
+        );
+        settings.map_err(|error| schema::unreadable(path, error))?;
         schema::prepare(&mut connection, path).with_context(what)?;
+        let fence = raise(&mut connection).with_context(what)?;
         // A crash may have left in it what was redacted.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        let (writer, thread) = Writer::start(connection)?;
+        let (writer, thread) = Writer::start(connection, fence)?;
         let (journal, feeds) = Self::around(writer, path.to_owned());
-        journal.read(|reader| {
-            for (paused, _) in reader.paused()? {
-                let _ = journal.feeds.pauses.send(paused);
-            }
-            reader.directions()?.into_iter().for_each(|direction| journal.directions.set(direction));
-            for due in reader.unanswered()? {
-                let _ = journal.feeds.calls.send(due);
-            }
-            Ok(())
-        })?;
+        let (paused, directions) = journal.read(|reader| Ok((reader.paused()?, reader.directions()?)))?;
+        let calls = journal.read(|reader| reader.unanswered())?;
+        directions.into_iter().for_each(|direction| journal.directions.set(direction));
+        // The receivers are in the feeds.
+        paused.into_iter().for_each(|(paused, _)| drop(journal.feeds.pauses.send(paused)));
+        calls.into_iter().for_each(|due| drop(journal.feeds.calls.send(due)));
         Ok((journal, feeds, thread))
     }
 
@@ -180,7 +199,7 @@ impl Journal {
         let (pauses, pauses_feed) = unbounded_channel();
         let journal = Self {
             writer,
-            readers: Arc::new(Readers { path, idle: Mutex::default() }),
+            readers: Arc::new(Readers::of(path)),
             feeds: Arc::new(Senders { facts, calls, pauses }),
             directions: Arc::default(),
             metrics: Metrics::default(),
@@ -190,27 +209,13 @@ impl Journal {
     }
 
     /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.
-    pub fn broken(&self) -> impl Future<Output = String> + use<> {
+    pub fn broken(&self) -> impl Future<Output = Broken> + use<> {
         let mut broken = self.writer.broken();
         async move {
-            if let Ok(why) = broken.wait_for(Option::is_some).await {
-                return why.clone().unwrap_or_default();
-            }
-            // The journal was closed in good order.
-            std::future::pending().await
+            let why = broken.wait_for(Option::is_some).await.ok().and_then(|broken| broken.clone());
+            // Without a reason it was closed in good order.
+            if let Some(why) = why { why } else { std::future::pending().await }
         }
-    }
-
-    /// Reads, on a connection of its own, what is committed. Blocks.
-    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = match idle {
-            Some(connection) => Reader::new(connection),
-            None => Reader::open(&self.readers.path)?,
-        };
-        let result = read(&reader);
-        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader.into_connection());
-        result
     }
 
     /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more, or has its reply.
@@ -376,8 +381,11 @@ fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) ->
     if memory.is_empty() {
         return Ok(0);
     }
-    tx.prepare_cached("INSERT INTO memory (entity, event, body, current) VALUES (?, ?, ?, 1)")?
-        .execute(params![entity.0, event.0, memory])?;
+    tx.prepare_cached(
+        "INSERT INTO memory (entity, event, body, current, tenant)
+         SELECT ?1, id, ?3, 1, tenant FROM events WHERE id = ?2",
+    )?
+    .execute(params![entity.0, event.0, memory])?;
     Ok(tx.last_insert_rowid())
 }
 

@@ -46,6 +46,7 @@ pub struct Feeds {
 struct Shared {
     journal: Journal,
     registry: Registry,
+    tenants: Tenants,
     asks: Arc<Semaphore>,
     keying: Arc<Semaphore>,
     /// How long a write may take effect after its attempt began.
@@ -65,7 +66,7 @@ pub async fn run(
     let Feeds { mut facts, mut requests } = feeds;
     let asks_max = ASKS_MAX.min(2 * cores());
     let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
-    let shared = Shared { journal, registry, asks, keying, quiet_ms, asks_max };
+    let shared = Shared { journal, registry, tenants: tenants.clone(), asks, keying, quiet_ms, asks_max };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
     // What is there from before makes no noise.
@@ -327,7 +328,11 @@ impl Worker {
                 keys.sort_by_key(|(event, _)| place(event));
                 self.orders.declare(ticket, version, keys).await
             }
-            Effect::Begin { event, of, lane } => self.orders.begin(At { event, of, lane }).await,
+            Effect::Begin { event, of, lane } => {
+                let tenant = self.shared.tenants.get(&self.tenant);
+                let bytes_max = tenant.map_or(u64::MAX, |tenant| tenant.limits.journal_bytes_max);
+                self.orders.begin_within(At { event, of, lane }, bytes_max).await
+            }
             Effect::Send { event, of, lane, run, pass } => {
                 let found = self.answer(event, of);
                 let Some((held, answer, Ok(Next::Send { calls, names }))) = found else {

@@ -45,13 +45,15 @@ pub enum Kind {
     Host,
     /// Webhooks cannot be stored now.
     NotReady,
+    /// The tenant has used up what it may have in the journal.
+    NoRoom,
     /// One that this program does not know: of another version.
     #[default]
     Other,
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::NoToken,
         Self::UnknownToken,
@@ -66,6 +68,7 @@ impl Kind {
         Self::Unfit,
         Self::Host,
         Self::NotReady,
+        Self::NoRoom,
     ];
 
     /// Status, the last part of its type, and title.
@@ -85,6 +88,7 @@ impl Kind {
             Self::Unfit => (422, "unfit", "The request asks for what cannot be"),
             Self::Host => (500, "host", "The host failed"),
             Self::NotReady => (503, "not-ready", "The host cannot take webhooks in"),
+            Self::NoRoom => (507, "no-room", "The tenant has used up its room in the journal"),
             Self::Other => (500, "other", "Something went wrong"),
         }
     }

@@ -7,12 +7,12 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use crate::clock;
+use crate::files;
 use crate::journal::{CallRow, EventRow, Reader};
 use crate::model::{EventId, Names, Reply};
 use crate::rules::{self, Plugin};
@@ -103,10 +103,10 @@ impl Recorded {
         if folder.exists() {
             bail!("there is a case `{}` already\nhint: `--name NAME` gives this one another", folder.display());
         }
-        fs::create_dir_all(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
+        // Its owner's alone, though what is personal is invented: somebody may find what was missed.
+        files::private_folder(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
         for (file, text) in &self.files {
-            let path = folder.join(file);
-            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))?;
+            files::write_private(&folder.join(file), text.as_bytes())?;
         }
         Ok(folder)
     }

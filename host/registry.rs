@@ -12,8 +12,11 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use crate::compile::{Compiler, Made, Source};
+use crate::config::Quota;
 use crate::engine::Engine;
-use crate::journal::{Activated, Activation, ActivationRow, Active, Cause, Change, Journal, Moved, VersionRow};
+use crate::journal::{
+    Activated, Activation, ActivationRow, Active, Cause, Change, Journal, Moved, Removed, VersionRow,
+};
 use crate::rules::{self, Manifest, Plugin};
 
 mod configured;
@@ -128,6 +131,17 @@ impl Registry {
     /// Checks a component and keeps it as a version of a tenant: whole or not at all. Nothing runs on it yet. `sha256` is
     /// the digest that its sender has worked out, if there is one.
     pub async fn deploy(&self, tenant: &str, bytes: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
+        self.deploy_within(tenant, bytes, sha256, None).await
+    }
+
+    /// The same for a tenant that may have so much.
+    pub async fn deploy_within(
+        &self,
+        tenant: &str,
+        bytes: &[u8],
+        sha256: Option<&str>,
+        limits: Option<Quota>,
+    ) -> anyhow::Result<Deployed> {
         if bytes.len() > COMPONENT_BYTES_MAX {
             bail!("the component has {} bytes; {COMPONENT_BYTES_MAX} are allowed", bytes.len());
         }
@@ -137,20 +151,32 @@ impl Registry {
         }
         // Checked when it came the first time, for whomever.
         if let Some(manifest) = self.0.journal.read(|reader| reader.component_manifest(&came))? {
-            let is_new = self.0.journal.deploy(tenant, &came, manifest.clone(), bytes.to_vec()).await?;
+            let is_new = self.0.journal.deploy(tenant, &came, manifest.clone(), bytes.to_vec(), limits).await?;
             let manifest = serde_json::from_str(&manifest).context("reading a manifest")?;
             return Ok(Deployed { digest: came, manifest, warnings: String::new(), is_new });
         }
-        self.make(tenant, Source::Component(bytes.to_vec())).await
+        self.make(tenant, Source::Component(bytes.to_vec()), limits).await
     }
 
     /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
-    pub async fn deploy_rules(&self, tenant: &str, file: &str, text: &str) -> anyhow::Result<Deployed> {
+    pub async fn deploy_rules(
+        &self,
+        tenant: &str,
+        file: &str,
+        text: &str,
+        limits: Option<Quota>,
+    ) -> anyhow::Result<Deployed> {
         let source = Source::Rules { file: file.to_owned(), text: text.to_owned(), base: None };
-        self.make(tenant, source).await
+        self.make(tenant, source, limits).await
     }
 
-    async fn make(&self, tenant: &str, source: Source) -> anyhow::Result<Deployed> {
+    async fn make(&self, tenant: &str, source: Source, limits: Option<Quota>) -> anyhow::Result<Deployed> {
+        // Before anything is compiled. Whether its bytes fit is seen when there are any.
+        if let Some(limits) = limits
+            && let Some(no_room) = self.0.journal.read(|reader| reader.no_room_for_version(tenant, 0, &limits))?
+        {
+            return Err(no_room.into());
+        }
         let made = self.0.compiler.compile(source).await?;
         let (digest, registry) = (rules::digest(&made.component), self.clone());
         let kept = spawn_blocking(move || {
@@ -159,8 +185,18 @@ impl Registry {
         });
         let Made { component, manifest, warnings, .. } = kept.await.context("keeping compiled code")?;
         let text = serde_json::to_string(&manifest)?;
-        let is_new = self.0.journal.deploy(tenant, &digest, text, component).await?;
+        let is_new = self.0.journal.deploy(tenant, &digest, text, component, limits).await?;
         Ok(Deployed { digest, manifest, warnings, is_new })
+    }
+
+    /// Removes a version that nothing needs, and its code with the last tenant that has it.
+    pub async fn remove(&self, tenant: &str, digest: &str) -> anyhow::Result<Removed> {
+        let removed = self.0.journal.remove_version(tenant, digest).await?;
+        if removed == Removed::Gone(true) {
+            self.0.loaded.let_go(digest);
+            folder::remove(&self.0.folder, digest);
+        }
+        Ok(removed)
     }
 
     /// Gets ready to make a version current: it is found and loaded, so that nobody waits for that afterwards.

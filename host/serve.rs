@@ -3,10 +3,8 @@
 //! The only place that knows all of them.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::accounts::{self, Accounts};
+use crate::accounts::{self, Accounts, Kept};
 use crate::admin::{self, Admin};
 use crate::client::Client;
 use crate::compile::Compiler;
@@ -24,9 +22,9 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
-use crate::journal::{Direction, Journal};
+use crate::journal::{Claim, Direction, Journal};
 use crate::listen::{self, Listen};
-use crate::mapping;
+use crate::mapping::{self, Control};
 use crate::registry::Registry;
 use crate::repair::Repair;
 use crate::retention;
@@ -35,6 +33,8 @@ use crate::setup::{self, Setup, Zone};
 use crate::shadow::Shadows;
 use crate::tenants::{Taken, Tenants};
 use crate::webhook::Intake;
+
+mod reload;
 
 /// How long a request may take to arrive that is under way when the host stops.
 const LAST_REQUEST_MAX: Duration = Duration::from_secs(2);
@@ -49,6 +49,10 @@ pub struct Server {
     pub versions: Versions,
     tenants: Tenants,
     pub delivery: Arc<Delivery>,
+    accounts: Accounts,
+    lanes: Control,
+    /// What it goes by now.
+    config: Mutex<Config>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
@@ -56,7 +60,7 @@ pub struct Server {
     shadow: Thread<()>,
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
-    _lock: File,
+    _claim: Claim,
 }
 
 impl Server {
@@ -94,15 +98,17 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
         let address = listener.local_addr().context("listening")?;
-        let lock = alone(&config.journal)?;
-        let (journal, feeds, writer) = Journal::open(&config.journal)?;
+        let claim = Claim::on(&config.journal)?;
+        let (journal, feeds, writer) = Journal::open_as_host(&claim)?;
         let loaded = plugins.as_ref().and_then(|plugins| plugins.values().next());
         let engine = loaded.map_or_else(engine::engine, |plugin| Ok(plugin.engine().clone()))?;
-        let registry = Registry::open(journal.clone(), engine, compiler, &config.journal);
+        let registry = Registry::open(journal.clone(), engine, compiler, claim.path());
         // Before anything is changed.
         let tenants = Tenants::new(&config.tenants);
-        for tenant in accounts::kept(&journal, &config.keys).await? {
+        let mut all_closed = vec![];
+        for Kept { tenant, closed } in accounts::kept(&journal, &config.keys).await? {
             let name = tenant.name.clone();
+            all_closed.push((name.clone(), closed));
             if tenants.get(&name).is_some() {
                 bail!(
                     "tenant `{name}` stands in the configuration and was added over the admin API, too\nhint: take it out of the configuration, or start without it and remove it over the API"
@@ -142,6 +148,10 @@ impl Server {
             tenants.clone(),
             stopping.clone(),
         ));
+        for (name, closed) in all_closed {
+            delivery.set_closed(&name, closed);
+        }
+        let accounts = Accounts::new(journal.clone(), tenants.clone(), delivery.clone(), lanes.clone(), config);
         let intake = Intake::new(journal.clone(), tenants.clone(), config.body_bytes_max);
         let descriptors = listen::descriptors();
         let limits = listen::Limits::of_webhooks(descriptors, config.body_bytes_max);
@@ -158,7 +168,7 @@ impl Server {
                 admin::warn_of(address);
                 let mut stopping = stopping.clone();
                 let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-                let accounts = Accounts::new(journal.clone(), tenants.clone(), delivery.clone(), lanes.clone(), config);
+                let accounts = accounts.clone();
                 let admin = Admin::new(admin::Shared {
                     journal: journal.clone(),
                     delivery: delivery.clone(),
@@ -198,12 +208,15 @@ impl Server {
             versions,
             tenants,
             delivery,
+            accounts,
+            lanes,
+            config: Mutex::new(config.clone()),
             stop,
             intake,
             stages,
             shadow,
             writer,
-            _lock: lock,
+            _claim: claim,
         })
     }
 
@@ -231,28 +244,12 @@ impl Server {
         };
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
-        drop((self.journal, self.registry, self.versions, self.delivery));
+        drop((self.journal, self.registry, self.versions, self.delivery, self.accounts));
         let joined = spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
         if joined.await.context("closing the journal")?.is_err() {
             bail!("the journal's thread, or that of shadows, ended in a panic");
         }
         Ok(())
-    }
-}
-
-/// Locks a journal for the host that runs on it. A host that was killed has let go of it.
-fn alone(journal: &Path) -> anyhow::Result<File> {
-    let mut path = journal.as_os_str().to_owned();
-    path.push("-lock");
-    let doing = || format!("locking the journal by `{}`", Path::new(&path).display());
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).with_context(doing)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another host runs on the journal `{}`\nhint: stop that one, or give this one another journal",
-            journal.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(doing),
     }
 }
 
@@ -271,6 +268,25 @@ pub async fn stop_signal() -> anyhow::Result<()> {
     tokio::signal::ctrl_c().await.context("waiting for signals")
 }
 
+/// Has SIGHUP ask for the configuration to be read again, from now on: one that comes while the host starts is kept for later.
+pub fn reload_signals() -> anyhow::Result<tokio::sync::mpsc::Receiver<()>> {
+    // One that waits stands for all that came meanwhile.
+    let (asks, asked) = tokio::sync::mpsc::channel(1);
+    #[cfg(unix)]
+    {
+        let hang_up = tokio::signal::unix::SignalKind::hangup();
+        let mut hung_up = tokio::signal::unix::signal(hang_up).context("waiting for signals")?;
+        tokio::spawn(async move {
+            while hung_up.recv().await.is_some() {
+                let _ = asks.try_send(());
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    drop(asks);
+    Ok(asked)
+}
+
 /// Says in the log what each tenant lacks on either side. Nothing waits for it, and whatever a target answers, nothing
 /// stops.
 async fn warn_of_missing(client: Client, registry: Registry, tenants: Tenants, address: Option<String>) {
@@ -280,6 +296,9 @@ async fn warn_of_missing(client: Client, registry: Registry, tenants: Tenants, a
         let manifest = spawn_blocking(move || registry.manifest(&of)).await;
         let (Ok(Ok(Some(manifest))), Some(tenant)) = (manifest, tenants.get(&name)) else { continue };
         let (zone, address) = (Zone::of_component(&manifest), address.as_deref());
+        if tenant.is_closed() {
+            continue;
+        }
         setup::warn_of_missing(&Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address }).await;
     }
 }

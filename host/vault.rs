@@ -84,6 +84,13 @@ impl Keys {
     }
 }
 
+impl PartialEq for Keys {
+    /// By what they are called, which is made of what they are.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().map(|key| &key.id).eq(other.0.iter().map(|key| &key.id))
+    }
+}
+
 impl fmt::Debug for Keys {
     /// Without the keys.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -212,32 +212,51 @@ async fn credentials_are_rotated_with_overlap_and_never_shown_again() {
     assert!(journal.exists());
 }
 
+/// A tenant whose secrets cannot be opened is paused, with the reason; the others run.
 #[tokio::test]
-async fn the_key_is_rotated_with_overlap_and_nothing_opens_without_it() {
+async fn the_key_is_rotated_with_overlap_and_without_it_that_tenant_alone_is_paused() {
     let desk = desk().await;
     let operator = desk.token("ops", None).await;
     let right = OmneoOptions::default().token;
     assert_eq!(desk.post(&operator, "/v1/tenants", tenant(&desk, "acme", &right)).await.0, 201);
-    let config = desk.host.config.clone();
-    desk.host.server.stop().await.unwrap();
-    let start = async |keys: Keys| Server::start(&Config { keys, ..config.clone() }).await;
-    let said = |started: anyhow::Result<Server>| format!("{:#}", started.err().expect("it does not start"));
-
-    let nothing = said(start(keys(&[])).await);
-    assert!(nothing.contains("which is not configured\nhint: add it to `[secrets] keys`"), "{nothing}");
-    assert!(
-        said(start(keys(&[NEW_KEY])).await)
-            .starts_with("the token of shopify of tenant `acme` is sealed with the key ")
-    );
-    // With both, all is sealed anew, and the old one may go.
-    start(keys(&[NEW_KEY, OLD_KEY])).await.unwrap().stop().await.unwrap();
-    start(keys(&[NEW_KEY])).await.unwrap().stop().await.unwrap();
-    assert!(said(start(keys(&[OLD_KEY])).await).contains("which is not configured"));
+    activate(&desk, &operator, "acme").await;
+    let mut desk = desk;
+    desk.host.config.tenants = host::config(desk.host.journal.parent().unwrap(), &desk.host.omneo, &["other"]).tenants;
+    std::fs::write(desk.host.journal.with_file_name("rules.wasm"), hostile_component()).unwrap();
+    for (given, why) in [
+        (keys(&[]), Some("which is not configured\nhint: add it to `[secrets] keys`")),
+        (
+            keys(&[NEW_KEY]),
+            Some("its secrets cannot be opened: the token of shopify of tenant `acme` is sealed with the key "),
+        ),
+        // With both, all is sealed anew, and the old one may go.
+        (keys(&[NEW_KEY, OLD_KEY]), None),
+        (keys(&[NEW_KEY]), None),
+        (keys(&[OLD_KEY]), Some("which is not configured")),
+        (keys(&[OLD_KEY, NEW_KEY]), None),
+    ] {
+        desk.host.config.keys = given;
+        desk.host = desk.host.restart(|_| ()).await;
+        let (_, targets) = desk.get(&operator, "/v1/tenants/acme/targets").await;
+        let paused = |n: usize| targets[n]["paused"].as_str().map(str::to_owned);
+        match why {
+            Some(why) => assert!((0..2).all(|n| paused(n).is_some_and(|said| said.contains(why))), "{targets}"),
+            None => assert_eq!((paused(0), paused(1)), (None, None), "{why:?}"),
+        }
+        let expected = if why.is_some() { 503 } else { 200 };
+        assert_eq!(
+            (from_omneo(&desk, "acme", SECRET).await, from_omneo(&desk, "other", SECRET).await),
+            (expected, 200)
+        );
+        let event = desk.host.event("other", "good", r#"{"id": 2}"#).await;
+        assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
+    }
     // A tenant of the configuration with its name would be another.
-    let mut twice = Config { keys: keys(&[NEW_KEY]), ..config.clone() };
-    twice.tenants = host::config(config.journal.parent().unwrap(), &desk.host.omneo, &["acme"]).tenants;
-    std::fs::write(config.journal.with_file_name("rules.wasm"), hostile_component()).unwrap();
-    assert!(said(Server::start(&twice).await).starts_with("tenant `acme` stands in the configuration and was added"));
+    let mut twice = desk.host.config.clone();
+    twice.tenants = host::config(twice.journal.parent().unwrap(), &desk.host.omneo, &["acme"]).tenants;
+    desk.host.server.stop().await.unwrap();
+    let said = format!("{:#}", Server::start(&twice).await.err().expect("it does not start"));
+    assert!(said.starts_with("tenant `acme` stands in the configuration and was added"), "{said}");
 }
 
 #[tokio::test]
@@ -338,8 +357,8 @@ async fn limits_are_changed_one_by_one_and_held_to_at_once() {
     let operator = desk.token("ops", None).await;
     let mut acme = tenant(&desk, "acme", &OmneoOptions::default().token);
     acme["limits"] = json!({"keep_days": 30});
-    let usual =
-        json!({"events_per_second": 1000, "concurrent_calls": 8, "journal_bytes_max": 10_u64 << 30, "keep_days": 30});
+    let usual = json!({"events_per_second": 1000, "concurrent_calls": 8, "journal_bytes_max": 10_u64 << 30, "keep_days": 30,
+               "versions_max": 100, "versions_bytes_max": 512_u64 << 20});
     assert_eq!(desk.post(&operator, "/v1/tenants", acme).await.1["limits"], usual);
     let change = async |limits: Value| {
         desk.ask(&operator, Method::PATCH, "/v1/tenants/acme", Some(json!({ "limits": limits }))).await
@@ -366,7 +385,7 @@ async fn limits_are_changed_one_by_one_and_held_to_at_once() {
         (
             json!({"keep": 30}),
             422,
-            "there is no limit `keep`\nhint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`",
+            "there is no limit `keep`\nhint: there are `events_per_second`, `concurrent_calls`, `journal_bytes_max`, `keep_days`, `versions_max`, `versions_bytes_max`",
         ),
     ] {
         assert_eq!(detail(&change(limits).await), (status, said));

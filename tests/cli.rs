@@ -439,7 +439,7 @@ async fn versions_are_listed_with_what_was_active_and_why() {
     let (one, two) = ("a".repeat(64), "b".repeat(64));
     let manifest = r#"{"name": "default", "version": "1", "listens": [], "targets": [], "settings": []}"#;
     for (digest, cause) in [(&one, Cause::Configured), (&two, Cause::Activated)] {
-        journal.deploy("acme", digest, manifest.into(), b"wasm".to_vec()).await.unwrap();
+        journal.deploy("acme", digest, manifest.into(), b"wasm".to_vec(), None).await.unwrap();
         journal.activate(activation(digest, cause)).await.unwrap().unwrap();
     }
     let list = || {

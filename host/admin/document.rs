@@ -1,7 +1,7 @@
 //! The OpenAPI document of the admin API. utoipa writes it from the handlers; what holds for every verb is added here, once:
 //! a description of each response, the problems that any request can meet, and the limits of what is sent. Knows no verb.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
@@ -33,9 +33,10 @@ impl utoipa::Modify for Security {
 /// The document as it is served.
 pub fn complete(document: &utoipa::openapi::OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
-    let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        problems(operation);
+    for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            problems(operation, path.contains("{tenant}") && !["get", "parameters"].contains(&method.as_str()));
+        }
     }
     let schemas = &mut document["components"]["schemas"];
     schemas["Problem"] = problem();
@@ -44,7 +45,7 @@ pub fn complete(document: &utoipa::openapi::OpenApi) -> Value {
 }
 
 /// Gives an operation the problems that it can meet whatever its verb is, and each of its responses a description.
-fn problems(operation: &mut Value) {
+fn problems(operation: &mut Value, adds_to_tenant: bool) {
     let has_body = operation.get("requestBody").is_some();
     let is_json = operation["requestBody"]["content"].get("application/json").is_some();
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
@@ -58,6 +59,7 @@ fn problems(operation: &mut Value) {
     met.extend((has_body || has_parameters).then_some(Kind::BadRequest));
     met.extend(has_body.then_some(Kind::TooLong));
     met.extend(is_json.then_some([Kind::MediaType, Kind::Unfit]).into_iter().flatten());
+    met.extend(adds_to_tenant.then_some(Kind::NoRoom));
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for kind in met {
         responses.entry(kind.status().to_string()).or_insert_with(|| json!({}));

@@ -3,8 +3,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use serde::de::DeserializeOwned;
 use tracing::Span;
 
@@ -80,13 +80,26 @@ impl FromRequestParts<Admin> for Of {
         let tenant = part(parts, admin, "tenant").await?;
         let may_know = who.tenant.as_ref().is_none_or(|own| *own == tenant);
         match admin.0.tenants.get(&tenant).filter(|_| may_know) {
-            Some(_) => {
+            Some(known) => {
+                // Whoever is an operator sees to it that there is room.
+                if who.tenant.is_some() && parts.method != Method::GET && !makes_room(parts) {
+                    let of = tenant.clone();
+                    if let Some(full) = admin.read(move |reader| reader.no_room(&of, &known.limits)).await? {
+                        return Err(Problem::new(Kind::NoRoom, full.0));
+                    }
+                }
                 Span::current().record("tenant", &tenant);
                 Ok(Self { who, tenant })
             }
             None => Err(Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`"))),
         }
     }
+}
+
+/// Whether a request removes something, or goes back: what a tenant without room does about that, and what cannot be put off.
+/// Neither can be done more often than there is something, so the audit trail does not grow by them for ever.
+fn makes_room(parts: &Parts) -> bool {
+    parts.method == Method::DELETE || parts.uri.path().ends_with("/roll-back")
 }
 
 impl FromRequestParts<Admin> for Side {

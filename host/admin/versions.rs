@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::verbs::{line, record, time};
 use super::{Admin, Body, Kind, Of, Path, Problem, Query, Upload, to_its_end};
 use crate::clock;
 use crate::deploy::Unproved;
-use crate::journal::{Activated, ActivationRow, Range};
+use crate::journal::{Activated, ActivationRow, NoRoom, Range, Removed};
 use crate::paint::Paint;
 use crate::registry::{Activate, Deployed};
 use crate::replay::{self, Report, Require};
@@ -185,7 +185,7 @@ pub(super) async fn activations(State(admin): State<Admin>, Of { tenant, .. }: O
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/versions", params(("tenant" = String, Path), Said),
     request_body(content = String, content_type = "application/wasm"),
     responses((status = 200, body = Version), (status = 404), (status = 413),
-        (status = 422)))]
+        (status = 422), (status = 507)))]
 pub(super) async fn deploy(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
@@ -202,7 +202,11 @@ pub(super) async fn deploy(
     } else {
         versions.deploy(&tenant, &body, text("x-sha256")).await
     };
-    let Deployed { digest, manifest, warnings, is_new } = deployed.map_err(|error| unfit(format!("{error:#}")))?;
+    let refused = |error: anyhow::Error| match error.downcast::<NoRoom>() {
+        Ok(NoRoom(why)) => Problem::new(Kind::NoRoom, why),
+        Err(error) => unfit(format!("{error:#}")),
+    };
+    let Deployed { digest, manifest, warnings, is_new } = deployed.map_err(refused)?;
     if let Some(note) = note {
         admin.0.journal.note(&tenant, &digest, note).await.map_err(Problem::own)?;
     }
@@ -211,6 +215,26 @@ pub(super) async fn deploy(
     let (is_new, warnings) = (Some(is_new), Some(warnings).filter(|warnings| !warnings.is_empty()));
     let note = note.map(str::to_owned);
     Ok(Json(Version { digest, name: manifest.name, deployed_at: None, note, is_active: false, is_new, warnings }))
+}
+
+/// Removes a version that nothing needs: one that is not active, that no roll back of the next few goes to, that the
+/// configuration does not name, and that nothing runs on. Roll backs go past it from then on.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/versions/{digest}", params(("tenant" = String, Path), ("digest" = String, Path)),
+    responses((status = 204), (status = 404), (status = 409)))]
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    Of { who, tenant }: Of,
+    Path(One { digest }): Path<One>,
+) -> Result<StatusCode, Problem> {
+    let digest = known(&admin, &tenant, &digest).await?;
+    match admin.0.versions.registry.remove(&tenant, &digest).await.map_err(Problem::own)? {
+        Removed::Gone(_) => record(&admin, &who, &tenant, format!("removed version {digest}")).await,
+        Removed::Needed(why) => {
+            let detail = format!("version `{digest}` stays: {why}\nhint: what nothing needs can be removed");
+            Err(Problem::new(Kind::Conflict, detail))
+        }
+        Removed::Unknown => Err(unknown(&tenant, &digest, "no such version")),
+    }
 }
 
 /// What the latest proof of a version has found; with `accept: text/plain` as a text for people.

@@ -36,6 +36,8 @@ pub struct Gate {
 /// What a target is paused for. Several may stand at once, and each goes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
+    /// Its tenant's secrets cannot be opened.
+    Closed,
     /// An operator wants it so, or the app was uninstalled: what the journal holds.
     Ordered,
     /// It answers 401: until its credentials change.

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::{Place, operations, wrong_command};
 use crate::admin::Tenant;
-use crate::output::note;
+use crate::output::{note, noteln};
 use crate::remote::{Body, Remote};
 use crate::{config, files};
 
@@ -41,6 +41,10 @@ impl Access {
         let file = config::path("TANDEM_TOKEN_FILE").filter(|_| token.is_none());
         let token = match self.token_file.clone().or(file) {
             Some(path) => {
+                if let Some(mode) = files::wider(&path) {
+                    let path = path.display();
+                    noteln!("warning: others can read the token in `{path}` (mode {mode:o})\nhint: chmod 600 {path}");
+                }
                 let text = String::from_utf8(files::read(&path, "the token")?);
                 let text = text.with_context(|| format!("the token in `{}` is not text", path.display()));
                 Some(text.map_err(wrong_command)?.trim().to_owned())

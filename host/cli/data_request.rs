@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-
 use super::Place;
 use crate::compliance;
+use crate::files;
 use crate::journal::Reader;
 use crate::model::EventId;
 use crate::output::{out, outln};
@@ -29,7 +28,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         out!("{text}")?;
         return Ok(());
     };
-    std::fs::write(&output, text).with_context(|| format!("writing `{}`", output.display()))?;
+    files::write_private(&output, text.as_bytes())?;
     let events = document["events"].as_array().map_or(0, Vec::len);
     outln!("{}: {events} events; delete it when it has been handed over", output.display())?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `tandem deploy`, `prove`, `activate` and `rollback`: a tenant's versions on a host. Knows no other command.
+//! `tandem deploy`, `undeploy`, `prove`, `activate` and `rollback`: a tenant's versions on a host. Knows no other command.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::operations::{ACTIVATE, DEPLOY, PROGRESS, PROOF, PROVE, ROLL_BACK};
+use super::operations::{ACTIVATE, DEPLOY, PROGRESS, PROOF, PROVE, REMOVE_VERSION, ROLL_BACK};
 use super::replay::{bar, since, verdict};
 use crate::admin::{Progress, Step, Swapped, Version};
 use crate::clock;
@@ -42,6 +42,14 @@ pub struct Deploy {
     /// The host's answers as they are, a line each.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+pub struct Undeploy {
+    /// The tenant.
+    tenant: String,
+    /// The version, by its digest or the first digits.
+    version: String,
 }
 
 #[derive(Args)]
@@ -119,6 +127,11 @@ struct How {
     /// Let it change what people are linked by, and link everybody anew.
     #[arg(long)]
     relink: bool,
+}
+
+pub async fn undeploy(host: &Remote, Undeploy { tenant, version }: Undeploy) -> anyhow::Result<()> {
+    host.ask(REMOVE_VERSION, &[&tenant, &version], &[], Body::Nothing).await?;
+    outln!("version {version} of {tenant} is removed")
 }
 
 pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
         "See what happens on a host",
         &["status", "top", "tenants", "events", "dead", "versions", "audit", "metrics", "openapi"],
     ),
-    ("Put a version live", &["deploy", "prove", "activate", "rollback", "shadow", "cases"]),
+    ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
     ("Keep tenants running", &["tenant", "retry", "discard", "restart", "targets", "pause", "resume"]),
     ("Hold a direction", &["directions", "hold", "drop", "run"]),
 ];

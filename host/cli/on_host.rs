@@ -61,6 +61,8 @@ pub enum Verb {
     /// The version is a component or a rules file. The proof replays recorded events; `--activate` makes the version
     /// current if the proof lets it.
     Deploy(deploy::Deploy),
+    /// Remove one of a tenant's versions that nothing needs.
+    Undeploy(deploy::Undeploy),
     /// Replay recorded events through one of a tenant's versions.
     Prove(deploy::Prove),
     /// List, replace or remove the cases that every proof runs.
@@ -80,6 +82,12 @@ pub enum Verb {
 }
 
 pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
+    let verb = match verb {
+        Verb::Tenant { verb: tenants::Tenant::Remove(how) } if access.unless_journal(&how.place)?.is_none() => {
+            return tenants::remove_offline(how).await;
+        }
+        verb => verb,
+    };
     let host = access.needed()?;
     match verb {
         Verb::Status => status::status(&host).await,
@@ -100,6 +108,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Drop(arguments) => directions::set(&host, DirectionMode::Drop, arguments).await,
         Verb::Audit(arguments) => audit::run(&host, arguments).await,
         Verb::Deploy(arguments) => deploy::deploy(&host, arguments).await,
+        Verb::Undeploy(arguments) => deploy::undeploy(&host, arguments).await,
         Verb::Prove(arguments) => deploy::prove(&host, arguments).await,
         Verb::Cases { verb } => cases::run(&host, verb).await,
         Verb::Shadow { verb } => shadow::run(&host, verb).await,

@@ -31,6 +31,7 @@ pub const AUDIT: Operation = get("/v1/audit");
 pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
 pub const ACTIVATIONS: Operation = get("/v1/tenants/{tenant}/activations");
 pub const DEPLOY: Operation = slow(post("/v1/tenants/{tenant}/versions"));
+pub const REMOVE_VERSION: Operation = delete("/v1/tenants/{tenant}/versions/{digest}");
 pub const PROOF: Operation = get("/v1/tenants/{tenant}/versions/{digest}/proof");
 pub const PROVE: Operation = slow(post("/v1/tenants/{tenant}/versions/{digest}/proof"));
 pub const PROGRESS: Operation = get("/v1/tenants/{tenant}/versions/{digest}/progress");
@@ -75,7 +76,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 41] = [
+    const COMMANDS: [(Operation, &str); 42] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -105,6 +106,7 @@ mod tests {
         (VERSIONS, "versions acme"),
         (ACTIVATIONS, "versions acme"),
         (DEPLOY, "deploy acme acme.toml"),
+        (REMOVE_VERSION, "undeploy acme 0123ab"),
         (PROOF, "prove acme 0123ab --kept"),
         (PROVE, "prove acme 0123ab"),
         (PROGRESS, "prove acme 0123ab"),

@@ -1,14 +1,17 @@
 //! `tandem serve`: runs the host until it is told to stop. Knows no other command.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 
-use anyhow::bail;
+use anyhow::anyhow;
 
 use super::{known_tenant, wrong_command};
 use crate::compile::{Compiler, Limits};
 use crate::config::{self, Config, Log};
-use crate::serve::{Server, stop_signal};
+use crate::files;
+use crate::journal::{Broken, Taken};
+use crate::serve::{Server, reload_signals, stop_signal};
 use crate::version;
 
 #[derive(clap::Args)]
@@ -37,18 +40,54 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tenants = config.tenants.len(),
         "starting"
     );
+    for file in config::secret_files(&path) {
+        if let Some(mode) = files::wider(&file) {
+            let file = file.display();
+            tracing::warn!("`{file}` has the mode {mode:o}: others may read the secret in it\nhint: chmod 600 {file}");
+        }
+    }
+    let mut reloads = reload_signals()?;
     let server = Server::start_on(&config, Compiler::child(config::this_program()?, Limits::default())).await?;
-    let broken = server.journal.broken();
-    let stopped = async {
-        stop_signal().await?;
-        tracing::info!("stopping");
-        server.stop().await
+    let mut broken = pin!(server.journal.broken());
+    let mut stopped = pin!(stop_signal());
+    let reloading = async {
+        while reloads.recv().await.is_some() {
+            reload(&server, &path).await;
+        }
+        std::future::pending().await
     };
     tokio::select! {
-        stopped = stopped => stopped,
+        stopped = &mut stopped => stopped?,
         // Whoever starts this again has it read what is on disk.
-        why = broken => bail!("the journal `{}` is broken: {why}\nhint: see to the disk, and start again", config.journal.display()),
+        why = &mut broken => return Err(ended(&config.journal, why)),
+        () = reloading => {}
     }
+    tracing::info!("stopping");
+    tokio::select! {
+        stopped = server.stop() => stopped,
+        why = &mut broken => Err(ended(&config.journal, why)),
+    }
+}
+
+/// Has the host go by its configuration as it is now. One that is broken changes nothing.
+async fn reload(server: &Server, path: &Path) {
+    let reloaded = match config::load(path) {
+        Ok(config) => server.reload(config).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = reloaded {
+        tracing::error!("the configuration was not taken over, and the host goes on as before: {error:#}");
+    }
+}
+
+/// Why a host ends whose journal takes nothing any more.
+fn ended(journal: &Path, Broken { why, is_taken }: Broken) -> anyhow::Error {
+    let journal = journal.display();
+    if is_taken {
+        let hint = "one host runs on a journal: stop the other one before this one is started again";
+        return Taken(format!("the journal `{journal}` was taken over: {why}\nhint: {hint}")).into();
+    }
+    anyhow!("the journal `{journal}` is broken: {why}\nhint: see to the disk, and start again")
 }
 
 /// The log goes to standard error. A line that cannot be written is lost: saying so would write there too.

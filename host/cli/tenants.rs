@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -15,10 +15,12 @@ use super::operations::{
 use super::set_up::{self, SetUp};
 use super::table::{age, moment, table};
 use super::targets::state;
-use super::wrong_command;
+use super::{Place, wrong_command};
+use crate::accounts;
 use crate::admin::{self, Account, AccountSide, Target};
 use crate::config::{self, Quota};
 use crate::files;
+use crate::journal::{Claim, Journal, Reader};
 use crate::output::{out, outln};
 use crate::paint::{Paint, harmless};
 use crate::remote::{Answer, Body, Remote};
@@ -51,13 +53,9 @@ pub enum Tenant {
     Change(Change),
     /// Make on both sides what the active rules need: metafield definitions, and a webhook for every topic.
     Setup(SetUp),
-    /// Take no more webhooks of a tenant and send no more calls. What is not over is discarded.
-    Remove {
-        tenant: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
+    /// Take no more webhooks of a tenant and send no more calls. What is not over is discarded. On a host, or in a journal that
+    /// no host runs on.
+    Remove(Remove),
     /// Give one of the two systems another token, read from a file, or from standard input if that is `-`.
     Token {
         tenant: String,
@@ -86,6 +84,19 @@ pub enum Tenant {
 }
 
 #[derive(Args)]
+pub struct Remove {
+    tenant: String,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// In a journal: the shop of a tenant that stood in the configuration.
+    #[arg(long, value_name = "SHOP")]
+    shop: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Args)]
 #[group(required = true, multiple = true)]
 struct Changes {
     #[arg(long)]
@@ -106,12 +117,18 @@ struct Changes {
     /// Calls at a time, to each of the two systems.
     #[arg(long, value_name = "CALLS")]
     concurrent_calls: Option<u64>,
-    /// Bytes of its payloads, calls and replies in the journal.
+    /// Bytes of all that the journal keeps of it.
     #[arg(long, value_name = "BYTES")]
     journal_bytes_max: Option<u64>,
     /// Days that an event is kept once it is over.
     #[arg(long, value_name = "DAYS")]
     keep_days: Option<u64>,
+    /// Versions that are kept.
+    #[arg(long, value_name = "VERSIONS")]
+    versions_max: Option<u64>,
+    /// Bytes of their components.
+    #[arg(long, value_name = "BYTES")]
+    versions_bytes_max: Option<u64>,
 }
 
 #[derive(Args)]
@@ -168,14 +185,12 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             changed(&answer)
         }
         Tenant::Setup(arguments) => set_up::run(host, arguments).await,
-        Tenant::Remove { tenant, yes } => {
+        Tenant::Remove(Remove { tenant, yes, .. }) => {
             // So that a name that is none is said to be so before anybody is asked.
             let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
             confirm(&format!("remove tenant {tenant}, the shop {}", account.shop), true, yes)?;
             host.ask(REMOVE_TENANT, &[&tenant], &[], Body::Nothing).await?;
-            outln!(
-                "tenant {tenant} is removed; what was not over is discarded, its tokens are revoked, and its name stays its shop's"
-            )?;
+            outln!("{}", removed(&tenant))?;
             Ok(())
         }
         Tenant::Token { tenant, target, file } => {
@@ -190,6 +205,35 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             changed(&host.ask(END_WEBHOOK_SECRET, &[&tenant, &target, &id], &[], Body::Nothing).await?)
         }
     }
+}
+
+fn removed(tenant: &str) -> String {
+    format!(
+        "tenant {tenant} is removed; what was not over is discarded, its tokens are revoked, and its name stays its shop's"
+    )
+}
+
+/// Removes a tenant from a journal that no host runs on.
+pub async fn remove_offline(Remove { tenant, yes, shop, place }: Remove) -> anyhow::Result<()> {
+    let config = place.configuration();
+    if place.journal().is_none() && config::rules_of(&config, &tenant)?.is_some() {
+        let config = config.display();
+        bail!(
+            "tenant `{tenant}` stands in `{config}`, and would be there again at the next start\nhint: take it out of the configuration first"
+        );
+    }
+    let path = place.path()?;
+    // Made here it would be another.
+    drop(Reader::open(&path)?);
+    confirm(&format!("remove tenant {tenant} from `{}`", path.display()), true, yes)?;
+    let claim = Claim::on(&path)?;
+    let (journal, feeds, thread) = Journal::open_as_host(&claim)?;
+    let done = accounts::remove_offline(&journal, &tenant, shop.as_deref()).await;
+    drop((journal, feeds));
+    if thread.join().is_err() {
+        bail!("the journal's thread ended in a panic");
+    }
+    outln!("{}, {}", removed(&tenant), done?)
 }
 
 async fn show(host: &Remote, name: &str, json: bool) -> anyhow::Result<()> {
@@ -236,7 +280,8 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
             field("", &format!("webhook secret {} of {}{ends}", secret.id, moment(&secret.added_at)), paint)?;
         }
     }
-    let Quota { events_per_second, concurrent_calls, journal_bytes_max, keep_days } = limits;
+    let Quota { events_per_second, concurrent_calls, journal_bytes_max, keep_days, versions_max, versions_bytes_max } =
+        limits;
     field("webhooks", &format!("{events_per_second} a second at most"), paint)?;
     field("calls", &format!("{concurrent_calls} at a time to each side at most"), paint)?;
     field(
@@ -244,6 +289,7 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
         &format!("{} of {} MiB, kept for {keep_days} days", journal_bytes >> 20, journal_bytes_max >> 20),
         paint,
     )?;
+    field("versions", &format!("{versions_max} of {} MiB at most", versions_bytes_max >> 20), paint)?;
     Ok(())
 }
 
@@ -266,6 +312,8 @@ impl Changes {
             ("concurrent_calls", self.concurrent_calls.map(Value::from)),
             ("journal_bytes_max", self.journal_bytes_max.map(Value::from)),
             ("keep_days", self.keep_days.map(Value::from)),
+            ("versions_max", self.versions_max.map(Value::from)),
+            ("versions_bytes_max", self.versions_bytes_max.map(Value::from)),
         ]);
         json!({
             "shop": self.shop,

@@ -19,13 +19,19 @@ pub struct Quota {
     pub events_per_second: u64,
     /// Calls under way at a time, to each of the two systems.
     pub concurrent_calls: u64,
-    /// Bytes of payloads, calls and replies in the journal. Beyond it webhooks are answered with 507, until retention or a
-    /// redaction has made room; what is under way goes on.
+    /// Bytes of all that the journal keeps of the tenant: payloads, calls, replies, attempts, logs, names, memory, versions,
+    /// cases and reports, with 100 for each row. Beyond it webhooks are answered with 507, and what would add to it over the
+    /// admin API is refused, until retention, a redaction or a removal has made room; what is under way goes on.
     pub journal_bytes_max: u64,
     /// Days that an event stays in the journal once it is over, with its runs, calls and replies. Dead letters, names and
     /// memory stay. At least a week: a webhook sent again later than that would be a new event, and Shopify gives up after
     /// four hours.
     pub keep_days: u64,
+    /// Versions that are kept. Further ones are refused until one that nothing needs is removed; what the configuration names
+    /// is not.
+    pub versions_max: u64,
+    /// Bytes of their components, counted for each tenant that has one.
+    pub versions_bytes_max: u64,
 }
 
 /// What a limit may be.
@@ -37,7 +43,7 @@ struct Bound {
     why: [&'static str; 2],
 }
 
-const BOUNDS: [Bound; 4] = [
+const BOUNDS: [Bound; 6] = [
     Bound {
         name: "events_per_second",
         least: 1,
@@ -65,11 +71,30 @@ const BOUNDS: [Bound; 4] = [
             "personal data is not kept for longer than ten years",
         ],
     },
+    Bound {
+        name: "versions_max",
+        least: 8,
+        most: 10_000,
+        why: ["roll backs go to a few, and one is tried beside them", "nobody looks through as many"],
+    },
+    Bound {
+        name: "versions_bytes_max",
+        least: 64 << 20,
+        most: 1 << 40,
+        why: ["a few large components would fill it", "a journal is one file, and nobody backs up as much"],
+    },
 ];
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { events_per_second: 1_000, concurrent_calls: 8, journal_bytes_max: 10 << 30, keep_days: 90 }
+        Self {
+            events_per_second: 1_000,
+            concurrent_calls: 8,
+            journal_bytes_max: 10 << 30,
+            keep_days: 90,
+            versions_max: 100,
+            versions_bytes_max: 512 << 20,
+        }
     }
 }
 
@@ -91,6 +116,8 @@ impl Quota {
             "concurrent_calls" => &mut self.concurrent_calls,
             "journal_bytes_max" => &mut self.journal_bytes_max,
             "keep_days" => &mut self.keep_days,
+            "versions_max" => &mut self.versions_max,
+            "versions_bytes_max" => &mut self.versions_bytes_max,
             _ => return false,
         };
         *place = value;
@@ -99,7 +126,16 @@ impl Quota {
 
     /// What is wrong with each of them: its name, and what to say.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let values = [self.events_per_second, self.concurrent_calls, self.journal_bytes_max, self.keep_days];
+        let Self {
+            events_per_second,
+            concurrent_calls,
+            journal_bytes_max,
+            keep_days,
+            versions_max,
+            versions_bytes_max,
+        } = *self;
+        let values =
+            [events_per_second, concurrent_calls, journal_bytes_max, keep_days, versions_max, versions_bytes_max];
         let wrong = BOUNDS.iter().zip(values).filter_map(|(bound, value)| Some((bound.name, bound.problem(value)?)));
         wrong.collect()
     }

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::operators::{Deed, record};
-use super::{Journal, Reader, redact};
+use super::{Due, Journal, Reader, reader, redact};
 use crate::clock;
 use crate::model::EventId;
+use crate::scheduler::Input;
 
 impl Journal {
     /// Keeps a tenant's account, in the place of an older one, with who did that and what it was. When this returns it is on
@@ -24,6 +25,20 @@ impl Journal {
             deed.map_or(Ok(()), |deed| record(tx, &deed))
         };
         self.writer.write(keep, |()| ()).await
+    }
+
+    /// Has what waits of a tenant go on, once `then` has had it known: nothing is taken in of it before.
+    pub async fn take_up(&self, tenant: &str, then: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+        let (tenant, feeds) = (tenant.to_owned(), self.feeds.clone());
+        let of = tenant.clone();
+        let find = move |tx: &Transaction| reader::unanswered(tx, Some(&of));
+        let publish = move |calls: &Vec<Due>| {
+            then();
+            // Its scheduler looks at what there is.
+            feeds.tell(&tenant, Input::Activated);
+            calls.iter().for_each(|due| drop(feeds.calls.send(due.clone())));
+        };
+        self.writer.write(find, publish).await.map(drop)
     }
 
     /// Removes a tenant, with this shop, all at once: who has its name later is somebody else. Its account, cases, pauses and

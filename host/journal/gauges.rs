@@ -19,7 +19,7 @@ impl Journal {
 
     /// Why nothing can be written any more before a restart, if so.
     pub fn why_broken(&self) -> Option<String> {
-        self.writer.broken().borrow().clone()
+        self.writer.broken().borrow().as_ref().map(|broken| broken.why.clone())
     }
 
     /// Writes something as long as a webhook, and takes it away again. When this returns it was on disk: a webhook could be

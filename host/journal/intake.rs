@@ -4,7 +4,7 @@ use anyhow::Context;
 use rusqlite::{Transaction, params};
 use sha2::{Digest as _, Sha256};
 
-use super::keep::bytes;
+use super::usage::{ROW_BYTES, bytes};
 use super::{Appended, Journal, finish, next_place};
 use crate::model::{EventId, Outcome, Webhook, is_duty};
 use crate::scheduler::{Input, Opened, System};
@@ -14,7 +14,7 @@ use crate::scheduler::{Input, Opened, System};
 pub struct Terms {
     /// Why it is skipped and nothing is done about it, if so.
     pub skipped: Option<String>,
-    /// What the tenant's payloads, calls and replies may come to with it, in bytes.
+    /// What all that is kept of the tenant may come to with it, in bytes.
     pub bytes_max: Option<u64>,
 }
 
@@ -29,8 +29,9 @@ impl Journal {
         let feeds = self.feeds.clone();
         let tenant = webhook.tenant.clone();
         let take = move |tx: &Transaction| {
+            let more = ROW_BYTES + webhook.payload.len() as u64;
             if let Some(most) = terms.bytes_max
-                && bytes(tx, &webhook.tenant)?.saturating_add(webhook.payload.len() as u64) > most
+                && bytes(tx, &webhook.tenant)?.saturating_add(more) > most
             {
                 return Ok(None);
             }

@@ -20,7 +20,28 @@ pub struct Old {
     pub before: Millis,
 }
 
+/// How far the clock is believed by which events are old, and how many may leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The latest time that is believed.
+    pub at: Millis,
+    /// Thousandths of events.
+    pub allowed: u64,
+}
+
 impl Journal {
+    /// Keeps the pace of retention for the next look, and for the next start.
+    pub async fn keep_pace(&self, pace: Pace) -> anyhow::Result<()> {
+        let keep = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO retention (one, at, allowed) VALUES (1, ?, ?)
+                 ON CONFLICT DO UPDATE SET at = excluded.at, allowed = excluded.allowed",
+                params![pace.at, pace.allowed],
+            )
+        };
+        self.writer.write(keep, |_| ()).await.map(drop)
+    }
+
     /// Takes out those of these events that are over since then and no dead letters, with their runs, calls, attempts and
     /// logs; gives how many. What is remembered now stays, and so does what a later event began with.
     pub async fn remove(&self, events: Vec<Old>) -> anyhow::Result<u64> {
@@ -76,14 +97,20 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Bytes of the payloads, calls and replies of a tenant.
-    pub fn bytes_of(&self, tenant: &str) -> anyhow::Result<u64> {
-        Ok(bytes(&self.connection, tenant)?)
+    /// The pace of retention as it was kept last.
+    pub fn pace(&self) -> anyhow::Result<Option<Pace>> {
+        let mut statement = self.connection.prepare_cached("SELECT at, allowed FROM retention WHERE one = 1")?;
+        Ok(statement.query_row([], |row| Ok(Pace { at: row.get(0)?, allowed: row.get(1)? })).optional()?)
     }
-}
 
-/// What the triggers have counted so far.
-pub(super) fn bytes(connection: &rusqlite::Connection, tenant: &str) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare_cached("SELECT bytes FROM usage WHERE tenant = ?")?;
-    Ok(statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default())
+    /// When the newest event was received.
+    pub fn newest(&self) -> anyhow::Result<Option<Millis>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT received_at FROM events ORDER BY id DESC LIMIT 1")?;
+        Ok(statement.query_row([], |row| row.get(0)).optional()?)
+    }
+
+    pub fn events_count(&self) -> anyhow::Result<u64> {
+        Ok(self.connection.prepare_cached("SELECT count(*) FROM events")?.query_row([], |row| row.get(0))?)
+    }
 }

@@ -7,11 +7,14 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::room::NO_ROOM_TO_BEGIN;
 use super::writer::Writer;
-use super::{Due, Journal, drop_open_runs, finish, is_over, key, names, opened, record_ask, redact, runs};
+use super::{Due, Journal, drop_open_runs, finish, is_over, key, names, opened, record_ask, redact, runs, usage};
 use crate::clock;
 use crate::engine::Usage;
-use crate::model::{Blame, End, Entity, EntityId, Event, EventId, Failure, Millis, Names, Outcome, Reply, RunId};
+use crate::model::{
+    Blame, End, Entity, EntityId, Event, EventId, Failure, Millis, Names, Outcome, Reply, RunId, is_duty,
+};
 use crate::scheduler::{
     Beginning, Closer, Ending, Input, Joined, Opened, Order, Place, Sending, Ticket, Try, Verdict, Which,
 };
@@ -216,10 +219,16 @@ impl Orders {
     /// Opens a run of an event on the version that is active now, or goes on with the open one if what is remembered has not
     /// changed since.
     pub async fn begin(&self, at: At) -> anyhow::Result<()> {
+        self.begin_within(at, u64::MAX).await
+    }
+
+    /// The same, where no run is opened when the tenant has more bytes than this in the journal: a run under way goes on.
+    pub async fn begin_within(&self, at: At, bytes_max: u64) -> anyhow::Result<()> {
         let At { event, of, lane } = at;
         let (tenant, quiet_ms) = (self.tenant.clone(), self.quiet_ms);
         let begin = move |tx: &Transaction| {
-            let (is, with) = begin(tx, &tenant, event, lane, clock::now().saturating_sub(quiet_ms))?;
+            let since = clock::now().saturating_sub(quiet_ms);
+            let (is, with) = begin(tx, (&tenant, bytes_max), event, lane, since)?;
             Ok((Input::Began { event, of, is }, with))
         };
         self.order(Order::Event(event, of), begin).await
@@ -329,7 +338,7 @@ fn lane_of(tx: &Transaction, event: EventId, expected: EntityId) -> rusqlite::Re
 
 fn begin(
     tx: &Transaction,
-    tenant: &str,
+    (tenant, bytes_max): (&str, u64),
     event: EventId,
     lane: EntityId,
     since: Millis,
@@ -350,6 +359,12 @@ fn begin(
     }
     if drop_open_runs(tx, event)? > 0 && runs::is_in_flight(tx, event, since)? {
         return Ok((Beginning::InFlight, With::Nothing));
+    }
+    if usage::bytes(tx, tenant)? > bytes_max && !is_duty(&row.webhook.source, &row.webhook.topic) {
+        let (outcome, blame) = (Outcome::Failed, Some(Blame::Host));
+        let is_redacted = finish(tx, event, outcome, blame, NO_ROOM_TO_BEGIN, None)?.is_some();
+        let over = Over { event, outcome, blame, version: None, is_redacted };
+        return Ok((Beginning::Over, With::Ended(vec![over])));
     }
     let Some((run, version)) = runs::new(tx, tenant, event, &revisions)? else {
         return Ok((Beginning::NoVersion, With::Nothing));

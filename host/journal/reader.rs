@@ -105,6 +105,12 @@ impl Reader {
         }
     }
 
+    /// Opens the journal that this process has open already.
+    pub(super) fn beside(path: &Path) -> anyhow::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(Self::new(Connection::open_with_flags(path, flags).context("opening the journal to read")?))
+    }
+
     pub(super) fn new(connection: Connection) -> Self {
         Self { connection }
     }
@@ -123,31 +129,7 @@ impl Reader {
 
     /// The calls of open runs that have no reply.
     pub fn unanswered(&self) -> anyhow::Result<Vec<Due>> {
-        let mut statement = self.connection.prepare(
-            "SELECT calls.id, calls.run, runs.event, events.tenant, calls.call,
-                    (SELECT count(*) FROM attempts WHERE attempts.call = calls.id),
-                    (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL),
-                    calls.api_version
-             FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
-             WHERE calls.reply IS NULL AND calls.given_up IS NULL AND runs.state = 'open' AND events.outcome IS NULL
-             ORDER BY calls.id",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let call: Call = from_json(&row.get::<_, String>(4)?)?;
-            let since: Option<Millis> = row.get(6)?;
-            Ok(Due {
-                id: CallId(row.get(0)?),
-                run: RunId(row.get(1)?),
-                event: EventId(row.get(2)?),
-                tenant: row.get(3)?,
-                attempts: row.get(5)?,
-                // What may be sent twice simply is.
-                unknown_since: since.filter(|_| call.effect == Effect::Once),
-                call,
-                api_version: row.get(7)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        Ok(unanswered(&self.connection, None)?)
     }
 
     pub fn event(&self, id: EventId) -> anyhow::Result<Option<Event>> {
@@ -276,6 +258,35 @@ impl Reader {
     pub fn unfinished_count(&self) -> anyhow::Result<u64> {
         Ok(self.connection.query_row("SELECT count(*) FROM events WHERE outcome IS NULL", [], |row| row.get(0))?)
     }
+}
+
+/// The calls of open runs, of all tenants or of one, that have no reply.
+pub(super) fn unanswered(connection: &Connection, tenant: Option<&str>) -> rusqlite::Result<Vec<Due>> {
+    let mut statement = connection.prepare(
+        "SELECT calls.id, calls.run, runs.event, events.tenant, calls.call,
+                (SELECT count(*) FROM attempts WHERE attempts.call = calls.id),
+                (SELECT max(began_at) FROM attempts WHERE attempts.call = calls.id AND ended_at IS NULL),
+                calls.api_version
+         FROM calls JOIN runs ON runs.id = calls.run JOIN events ON events.id = runs.event
+         WHERE calls.reply IS NULL AND calls.given_up IS NULL AND runs.state = 'open' AND events.outcome IS NULL
+           AND (?1 IS NULL OR events.tenant = ?1) ORDER BY calls.id",
+    )?;
+    let rows = statement.query_map([tenant], |row| {
+        let call: Call = from_json(&row.get::<_, String>(4)?)?;
+        let since: Option<Millis> = row.get(6)?;
+        Ok(Due {
+            id: CallId(row.get(0)?),
+            run: RunId(row.get(1)?),
+            event: EventId(row.get(2)?),
+            tenant: row.get(3)?,
+            attempts: row.get(5)?,
+            // What may be sent twice simply is.
+            unknown_since: since.filter(|_| call.effect == Effect::Once),
+            call,
+            api_version: row.get(7)?,
+        })
+    })?;
+    rows.collect()
 }
 
 pub(super) fn event(connection: &Connection, id: EventId) -> rusqlite::Result<Event> {

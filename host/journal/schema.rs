@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rusqlite::{Connection, TransactionBehavior};
+
+use super::usage;
+use super::writer::is_damaged;
 
 /// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
 /// `user_version` says how many of these it has.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
@@ -42,30 +45,52 @@ const STEPS: [&str; 6] = [
      UPDATE events SET place = id;
      ALTER TABLE calls ADD COLUMN given_up TEXT;
      ALTER TABLE attempts ADD COLUMN is_unsettled INTEGER NOT NULL DEFAULT FALSE;",
+    // Everything that is a tenant's is counted; whose a memory is can be told when its event has left.
+    "ALTER TABLE memory ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+     UPDATE memory SET tenant = coalesce(
+       (SELECT tenant FROM names WHERE names.entity = memory.entity LIMIT 1),
+       (SELECT tenant FROM events WHERE events.id = memory.event),
+       (SELECT tenant FROM events WHERE events.id = memory.entity), '');",
 ];
+/// Since this one, what is deleted is deleted for good.
+const SECURE_SINCE: usize = 1;
+/// What SQLite's header says the file is: `Tndm`.
+const APPLICATION_ID: i64 = 0x546e_646d;
 
 /// Makes the tables, or adds to them what they lack.
 pub fn prepare(connection: &mut Connection, path: &Path) -> anyhow::Result<()> {
-    let old = connection.table_exists(None, "events")?;
-    let version = if old { version(connection)? } else { STEPS.len() };
-    refuse_newer(version, path)?;
+    let old = version(connection, path)?;
+    refuse_newer(old.unwrap_or_default(), path)?;
+    let version = old.unwrap_or(STEPS.len());
     if version < STEPS.len() {
         tracing::info!("bringing the journal `{}` up to date; this takes a while if it is large", path.display());
-        // What was deleted before anything was deleted for good may still be in its free pages.
+    }
+    if version < SECURE_SINCE {
+        // What was deleted before may still be in its free pages.
         connection.execute_batch("VACUUM").context("cleaning the journal")?;
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in STEPS.iter().skip(version) {
-        tx.execute_batch(step)?;
+        tx.execute_batch(step).map_err(|error| {
+            damaged(path, &format!("its tables are not those of schema {version}, which it says it has: {error}"))
+        })?;
     }
     tx.execute_batch(include_str!("schema.sql"))?;
-    tx.execute_batch(&format!("PRAGMA user_version = {}", STEPS.len()))?;
+    if old != Some(STEPS.len()) || !usage::counts_all(&tx)? {
+        usage::count_all(&tx)?;
+    }
+    tx.execute_batch(&format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION_ID}", STEPS.len()))?;
     Ok(tx.commit()?)
+}
+
+/// Refuses what is no journal, before anything is changed in it.
+pub fn refuse_strangers(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    version(connection, path).map(drop)
 }
 
 /// Refuses to read a journal whose tables are others than these.
 pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
-    let version = version(connection)?;
+    let version = version(connection, path)?.unwrap_or_default();
     refuse_newer(version, path)?;
     if version < STEPS.len() {
         bail!("the journal `{}` is of an older tandem\nhint: `tandem serve` brings it up to date", path.display());
@@ -73,8 +98,35 @@ pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn version(connection: &Connection) -> anyhow::Result<usize> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+/// What to say of a file that SQLite does not read.
+pub fn unreadable(path: &Path, error: rusqlite::Error) -> anyhow::Error {
+    if is_damaged(&error) {
+        return damaged(path, &error.to_string());
+    }
+    anyhow!(error).context(format!("opening the journal `{}`", path.display()))
+}
+
+/// Which of the steps a journal has; `None`: it is empty. What is no journal is left as it is.
+fn version(connection: &Connection, path: &Path) -> anyhow::Result<Option<usize>> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let read = || -> rusqlite::Result<_> {
+        let tables = number("SELECT count(*) FROM sqlite_master")?;
+        Ok((number("PRAGMA user_version")?, number("PRAGMA application_id")?, tables))
+    };
+    let (said, application, tables) = read().map_err(|error| unreadable(path, error))?;
+    if tables == 0 && said == 0 {
+        return Ok(None);
+    }
+    if !connection.table_exists(None, "events")? || ![0, APPLICATION_ID].contains(&application) {
+        let hint = "`journal` in the configuration, or `--journal FILE`, names another";
+        bail!("`{}` is a database, and no journal of a tandem\nhint: {hint}", path.display());
+    }
+    let of = |_| damaged(path, &format!("it says that it has schema {said} (`user_version`), and there is none"));
+    usize::try_from(said).map(Some).map_err(of)
+}
+
+fn damaged(path: &Path, why: &str) -> anyhow::Error {
+    anyhow!("the journal `{}` is damaged, or is no journal: {why}\nhint: put a backup in its place", path.display())
 }
 
 fn refuse_newer(version: usize, path: &Path) -> anyhow::Result<()> {

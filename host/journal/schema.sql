@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS memory (
   event INTEGER NOT NULL,
   body TEXT NOT NULL,
   -- Whether it is what the entity remembers now. Two at once: entities were joined and have not remembered since.
-  current INTEGER NOT NULL
+  current INTEGER NOT NULL,
+  tenant TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS remembered ON memory (entity, current);
 
@@ -116,34 +117,12 @@ CREATE TABLE IF NOT EXISTS log (
   lines TEXT NOT NULL
 ) STRICT;
 
--- Bytes of the payloads, calls and replies of each tenant. Counted where they are written, so that nobody has to add up.
+-- Bytes of all that is kept of each tenant. Counted by triggers where it is written (usage.rs has the table of what counts),
+-- so that nobody has to add up.
 CREATE TABLE IF NOT EXISTS usage (
   tenant TEXT PRIMARY KEY,
   bytes INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS event_added AFTER INSERT ON events BEGIN
-  INSERT INTO usage (tenant, bytes) VALUES (new.tenant, octet_length(new.payload))
-  ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
-END;
-CREATE TRIGGER IF NOT EXISTS event_changed AFTER UPDATE OF payload ON events BEGIN
-  UPDATE usage SET bytes = bytes + octet_length(new.payload) - octet_length(old.payload) WHERE tenant = new.tenant;
-END;
-CREATE TRIGGER IF NOT EXISTS event_removed AFTER DELETE ON events BEGIN
-  UPDATE usage SET bytes = bytes - octet_length(old.payload) WHERE tenant = old.tenant;
-END;
-CREATE TRIGGER IF NOT EXISTS call_added AFTER INSERT ON calls BEGIN
-  UPDATE usage SET bytes = bytes + octet_length(new.call) + coalesce(octet_length(new.reply), 0)
-  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = new.run));
-END;
-CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF call, reply ON calls BEGIN
-  UPDATE usage SET bytes = bytes + octet_length(new.call) + coalesce(octet_length(new.reply), 0)
-      - octet_length(old.call) - coalesce(octet_length(old.reply), 0)
-  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = new.run));
-END;
-CREATE TRIGGER IF NOT EXISTS call_removed AFTER DELETE ON calls BEGIN
-  UPDATE usage SET bytes = bytes - octet_length(old.call) - coalesce(octet_length(old.reply), 0)
-  WHERE tenant = (SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = old.run));
-END;
 
 -- Settings that may not change once people are linked by them, as they were when the tenant's rules last ran.
 CREATE TABLE IF NOT EXISTS fixed_settings (
@@ -162,6 +141,21 @@ CREATE TABLE IF NOT EXISTS reports (
   report TEXT NOT NULL,
   PRIMARY KEY (tenant, digest)
 ) STRICT, WITHOUT ROWID;
+
+-- Which host has the journal: the last one that was started on it. One row, raised at every start.
+CREATE TABLE IF NOT EXISTS fence (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  epoch INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  process INTEGER NOT NULL
+) STRICT;
+
+-- How far the clock is believed by which events are old, and how many (in thousandths) may leave. One row.
+CREATE TABLE IF NOT EXISTS retention (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  at INTEGER NOT NULL,
+  allowed INTEGER NOT NULL
+) STRICT;
 
 -- Who may use the admin API. The hash is SHA-256 in hex: the token itself is shown once and kept nowhere.
 CREATE TABLE IF NOT EXISTS tokens (

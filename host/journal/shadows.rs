@@ -34,8 +34,10 @@ impl Journal {
     ) -> anyhow::Result<()> {
         let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
         let begin = move |tx: &Transaction| {
+            // Not `OR REPLACE`, which runs no trigger for what it takes away: it would be counted for ever.
+            tx.execute("DELETE FROM shadows WHERE tenant = ?", [&tenant])?;
             tx.execute(
-                "INSERT OR REPLACE INTO shadows (tenant, digest, since, cursor, events_max, report)
+                "INSERT INTO shadows (tenant, digest, since, cursor, events_max, report)
                  SELECT ?, ?, ?, coalesce(max(id), 0), ?, ? FROM events",
                 params![tenant, digest, clock::now(), events_max, report],
             )

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::fixed::{self, Change, Fixed};
-use super::{Journal, Reader, opened, reopen};
+use super::{Journal, Reader, opened, reopen, room};
 use crate::clock;
+use crate::config::Quota;
 use crate::model::{EventId, Millis};
 use crate::scheduler::{Input, Opened};
 
@@ -126,10 +127,23 @@ impl Journal {
         self.writer.write(keep, |_| ()).await.map(drop)
     }
 
-    /// Keeps a component as a version of a tenant. `false`: the tenant had it.
-    pub async fn deploy(&self, tenant: &str, digest: &str, manifest: String, bytes: Vec<u8>) -> anyhow::Result<bool> {
+    /// Keeps a component as a version of a tenant, within these limits if there are any. `false`: the tenant had it.
+    pub async fn deploy(
+        &self,
+        tenant: &str,
+        digest: &str,
+        manifest: String,
+        bytes: Vec<u8>,
+        limits: Option<Quota>,
+    ) -> anyhow::Result<bool> {
         let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
         let deploy = move |tx: &Transaction| {
+            if let Some(limits) = limits
+                && !room::has_version(tx, &tenant, &digest)?
+                && let Some(no_room) = room::no_room(tx, &tenant, bytes.len() as u64, &limits)?
+            {
+                return Ok(Err(no_room));
+            }
             tx.execute(
                 "INSERT INTO components (digest, manifest, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 params![digest, manifest, bytes],
@@ -138,9 +152,9 @@ impl Journal {
                 "INSERT INTO versions (tenant, digest, deployed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 params![tenant, digest, clock::now()],
             )?;
-            Ok(new == 1)
+            Ok(Ok(new == 1))
         };
-        self.writer.write(deploy, |_| ()).await
+        Ok(self.writer.write(deploy, |_| ()).await??)
     }
 
     /// Keeps what somebody says of a version, in place of what was said before.
@@ -199,7 +213,8 @@ impl Journal {
             let Activation { tenant, digest, cause, fixed, relink, expected, failures_max, .. } = &activation;
             let now = active(tx, tenant)?;
             let replaced = now.as_ref().map(|now| now.digest.clone());
-            if expected.is_some() && *expected != replaced {
+            let is_removed = *cause == Cause::Activated && !room::has_version(tx, tenant, digest)?;
+            if is_removed || expected.is_some() && *expected != replaced {
                 return Ok((Err(Moved::Other(replaced)), vec![], vec![]));
             }
             let (kept, resync) = fixed::fix(tx, tenant, fixed, *relink)?;

@@ -4,19 +4,23 @@
 
 use std::iter;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
 use tokio::sync::{oneshot, watch};
+
+use super::fence::Fence;
 
 /// Jobs that one commit takes at most, so that the first of them does not wait for long.
 const JOBS_PER_COMMIT_MAX: usize = 512;
 /// Jobs that may wait; more make the senders wait.
 const JOBS_WAITING_MAX: usize = 4096;
+/// A host that has nothing to write looks as often whether the journal is still its own.
+const FENCE_EVERY: Duration = Duration::from_secs(1);
 
 /// One job: writes in the transaction, and afterwards is told whether that was committed. Without a transaction it only
 /// tells its caller why there is none.
@@ -39,15 +43,35 @@ struct Written {
 
 struct Failed {
     why: String,
-    /// Nobody knows what is on disk.
-    io: bool,
+    how: How,
+}
+
+/// What a failure leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// The next commit may fare better.
+    Passing,
+    /// The transaction is lost, and what is on disk is as it was: something could not be read.
+    Unread,
+    /// Nobody knows what is on disk, or what is there cannot be believed.
+    Disk,
+    /// The journal is another host's now.
+    Taken,
+}
+
+/// Why nothing is written any more before a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken {
+    pub why: String,
+    /// Another host has the journal: a restart would take it away from that one.
+    pub is_taken: bool,
 }
 
 /// A handle on the writing thread; the last one dropped lets it finish what waits and end.
 #[derive(Clone)]
 pub struct Writer {
     to: To,
-    broken: watch::Receiver<Option<String>>,
+    broken: watch::Sender<Option<Broken>>,
 }
 
 #[derive(Clone)]
@@ -58,20 +82,21 @@ enum To {
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> anyhow::Result<(Self, JoinHandle<()>)> {
+    /// Of a host, which has raised the fence; without one, of a command beside it.
+    pub fn start(connection: Connection, fence: Option<Fence>) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let (jobs, waiting) = mpsc::sync_channel(JOBS_WAITING_MAX);
-        let (breaks, broken) = watch::channel(None);
+        let broken = watch::Sender::new(None);
+        let breaks = broken.clone();
         let thread = thread::Builder::new()
             .name("journal".into())
-            .spawn(move || run(connection, &waiting, &breaks))
+            .spawn(move || run(connection, fence, &waiting, &breaks))
             .context("starting the journal's thread")?;
         Ok((Self { to: To::Thread(jobs), broken }, thread))
     }
 
     /// Without a thread: a write is over when it is first polled. For a journal that is not to last.
     pub fn here(connection: Connection) -> Self {
-        let (_, broken) = watch::channel(None);
-        Self { to: To::Here(Arc::new(Mutex::new(connection))), broken }
+        Self { to: To::Here(Arc::new(Mutex::new(connection))), broken: watch::Sender::new(None) }
     }
 
     /// Writes what is in memory to a file.
@@ -85,8 +110,13 @@ impl Writer {
     }
 
     /// Why nothing is written any more, and nothing will be before a restart; `None` as long as all is well.
-    pub fn broken(&self) -> watch::Receiver<Option<String>> {
-        self.broken.clone()
+    pub fn broken(&self) -> watch::Receiver<Option<Broken>> {
+        self.broken.subscribe()
+    }
+
+    /// Has nothing written any more before a restart: what was read cannot be believed.
+    pub fn break_off(&self, why: &str) {
+        break_off(&self.broken, why);
     }
 
     /// Runs `job` in the next transaction. The result comes when that is on disk: `fsync` has returned. `publish` runs
@@ -214,7 +244,7 @@ impl Writer {
                 let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
                 match work {
                     Work::Job(job) => {
-                        let (written, committed) = commit(&mut connection, iter::once(job));
+                        let (written, committed) = commit(&mut connection, None, iter::once(job));
                         let outcome = committed.as_ref().copied().map_err(|failed| failed.why.as_str());
                         written.into_iter().for_each(|written| (written.finish)(outcome));
                     }
@@ -254,8 +284,24 @@ fn in_savepoint<T>(
     }
 }
 
-fn run(mut connection: Connection, waiting: &Receiver<Work>, broken: &watch::Sender<Option<String>>) {
-    while let Ok(first) = waiting.recv() {
+fn run(
+    mut connection: Connection,
+    fence: Option<Fence>,
+    waiting: &Receiver<Work>,
+    broken: &watch::Sender<Option<Broken>>,
+) {
+    loop {
+        let first = match waiting.recv_timeout(FENCE_EVERY) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                // What cannot be read now is looked at with the next commit.
+                if let Some(Ok(Some(why))) = fence.map(|fence| fence.lost(&connection)) {
+                    taken(broken, why);
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let more = iter::from_fn(|| waiting.try_recv().ok());
         let mut emptied = vec![];
         let jobs = iter::once(first).chain(more).take(JOBS_PER_COMMIT_MAX).filter_map(|work| match work {
@@ -265,20 +311,25 @@ fn run(mut connection: Connection, waiting: &Receiver<Work>, broken: &watch::Sen
                 None
             }
         });
-        let why = broken.borrow().clone();
-        if let Some(why) = why {
+        let before = broken.borrow().clone();
+        if let Some(Broken { why, .. }) = before {
             refuse(jobs, &why);
             continue;
         }
-        let (written, committed) = commit(&mut connection, jobs);
+        let (written, committed) = commit(&mut connection, fence, jobs);
         let outcome = match committed {
             Ok(()) => Ok(()),
-            Err(Failed { why, io }) => {
+            Err(Failed { why, how }) => {
                 tracing::error!(blame = "host", "the journal could not commit: {why}");
                 // After a failed fsync nobody knows what is on disk, and what was promised is lost with the transaction.
                 // Only a restart, which reads what there is, puts that right.
-                if io || written.iter().any(|written| written.promised) {
-                    broken.send_replace(Some(format!("{why}; nothing is written until a restart")));
+                match how {
+                    How::Taken => taken(broken, why.clone()),
+                    How::Disk => break_off(broken, &why),
+                    How::Passing | How::Unread if written.iter().any(|written| written.promised) => {
+                        break_off(broken, &why);
+                    }
+                    How::Passing | How::Unread => {}
                 }
                 Err(why)
             }
@@ -292,6 +343,16 @@ fn run(mut connection: Connection, waiting: &Receiver<Work>, broken: &watch::Sen
     }
 }
 
+/// The first reason stands.
+fn break_off(broken: &watch::Sender<Option<Broken>>, why: &str) {
+    let why = format!("{why}; nothing is written until a restart");
+    broken.send_if_modified(|broken| broken.is_none() && broken.replace(Broken { why, is_taken: false }).is_none());
+}
+
+fn taken(broken: &watch::Sender<Option<Broken>>, why: String) {
+    broken.send_if_modified(|broken| broken.is_none() && broken.replace(Broken { why, is_taken: true }).is_none());
+}
+
 fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
     let patience: u64 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
     connection.busy_timeout(Duration::ZERO)?;
@@ -300,12 +361,14 @@ fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(!busy?)
 }
 
-fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) -> (Vec<Written>, Result<(), Failed>) {
-    // Immediate: another process' lock is waited for once, not by each job.
-    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+fn commit(
+    connection: &mut Connection,
+    fence: Option<Fence>,
+    jobs: impl Iterator<Item = Job>,
+) -> (Vec<Written>, Result<(), Failed>) {
+    let transaction = match begin(connection, fence) {
         Ok(transaction) => transaction,
-        Err(error) => {
-            let failed = Failed::of(&error);
+        Err(failed) => {
             // Only those that waited: what comes when their callers have been told may fare better.
             let waited: Vec<Job> = jobs.collect();
             refuse(waited.into_iter(), &failed.why);
@@ -319,7 +382,7 @@ fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) -> (Vec<
         } else if let Some(mut written) = job(Ok(&transaction)) {
             let failed = written.failed.take();
             // A full disk and the like have ended the transaction: what follows would be written each by itself.
-            lost = failed.filter(|failed| failed.io || transaction.is_autocommit());
+            lost = failed.filter(|failed| failed.how != How::Passing || transaction.is_autocommit());
             all.push(written);
         }
     }
@@ -328,6 +391,18 @@ fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) -> (Vec<
         None => transaction.commit().map_err(|error| Failed::of(&error)),
     };
     (all, committed)
+}
+
+/// Begins a transaction of whoever has the journal.
+fn begin(connection: &mut Connection, fence: Option<Fence>) -> Result<Transaction<'_>, Failed> {
+    // Immediate: another process' lock is waited for once, not by each job; and the epoch stays as it is until the commit.
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| Failed::of(&error))?;
+    match fence.map_or(Ok(None), |fence| fence.lost(&transaction)) {
+        Ok(None) => Ok(transaction),
+        Ok(Some(why)) => Err(Failed { why, how: How::Taken }),
+        Err(error) => Err(Failed::of(&error)),
+    }
 }
 
 fn refuse(jobs: impl Iterator<Item = Job>, why: &str) {
@@ -342,8 +417,29 @@ fn refusal(why: &str) -> anyhow::Error {
 
 impl Failed {
     fn of(error: &rusqlite::Error) -> Self {
-        Self { why: error.to_string(), io: error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) }
+        Self { why: error.to_string(), how: How::of(error) }
     }
+}
+
+impl How {
+    fn of(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::SystemIoFailure) if is_unread(error) => Self::Unread,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Disk,
+            _ => Self::Passing,
+        }
+    }
+}
+
+/// Whether the disk did not give what was asked of it: another try may.
+pub fn is_unread(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_FSTAT))
+}
+
+/// Whether what is on disk is no journal, or not whole.
+pub fn is_damaged(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 #[cfg(test)]
@@ -351,8 +447,6 @@ mod tests {
     use std::future::poll_fn;
     use std::pin::Pin;
     use std::task::Poll;
-
-    use rusqlite::ffi;
 
     use super::*;
 
@@ -366,7 +460,7 @@ mod tests {
         let connection = Connection::open(folder.path().join("test.db")).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE rows (body TEXT)").unwrap();
         connection.query_row("PRAGMA max_page_count = 10", [], |_| Ok(())).unwrap();
-        Writer::start(connection).unwrap().0
+        Writer::start(connection, None).unwrap().0
     }
 
     fn insert(length: usize) -> impl FnOnce(&Transaction) -> rusqlite::Result<()> + Send + 'static {
@@ -444,6 +538,22 @@ mod tests {
         assert_eq!(reported(durable(&writer, SMALL).await), why);
         assert_eq!(reported(promised(&writer, SMALL).await), why);
         assert!(writer.broken().borrow().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_loses_its_transaction_and_the_next_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let unread = |_: &Transaction| -> rusqlite::Result<()> {
+            Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), Some("disk I/O error".into())))
+        };
+        let writes = vec![durable(&writer, SMALL), Box::pin(writer.write(unread, |_| ()))];
+        assert_eq!(together(&writer, writes).await[0], "the journal could not commit: disk I/O error");
+        assert_eq!((reported(durable(&writer, SMALL).await), rows(&writer).await), ("written".to_owned(), 1));
+        // What was promised cannot be taken back.
+        let writes = vec![promised(&writer, SMALL), Box::pin(writer.write(unread, |_| ()))];
+        assert_eq!(together(&writer, writes).await[0], "written");
+        assert!(writer.broken().borrow().as_ref().is_some_and(|broken| !broken.is_taken));
     }
 
     #[tokio::test]

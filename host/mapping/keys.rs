@@ -64,7 +64,7 @@ fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> anyhow::Result<Kno
                 Key::Entity(entity) => Some(entity),
                 Key::Over(..) => None,
             });
-            Ok(Known::Entity(journal.read(|reader| compliance::key(reader, &event, duty, entity))?))
+            Ok(Known::Entity(journal.read(|reader| compliance::key(reader, &event, duty, entity.clone()))?))
         }
         None => Ok(Known::Over(Outcome::Failed, Some(Blame::Host), "the event is not in the journal".into())),
     }

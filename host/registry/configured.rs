@@ -42,7 +42,7 @@ impl Registry {
         let deployed = if is_component {
             self.deploy(name, &file, None).await
         } else {
-            self.deploy_rules(name, &path.display().to_string(), &String::from_utf8_lossy(&file)).await
+            self.deploy_rules(name, &path.display().to_string(), &String::from_utf8_lossy(&file), None).await
         };
         let deployed = match deployed {
             // They say themselves where they stand.

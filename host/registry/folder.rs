@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
+use crate::files;
+
 /// What is there under this digest, if anything can be read.
 pub fn read(folder: &Path, digest: &str) -> Option<Vec<u8>> {
     std::fs::read(folder.join(name(digest))).ok()
@@ -13,11 +15,16 @@ pub fn read(folder: &Path, digest: &str) -> Option<Vec<u8>> {
 
 pub fn write(folder: &Path, digest: &str, code: &[u8]) -> anyhow::Result<()> {
     let what = || format!("writing compiled code into `{}`", folder.display());
-    std::fs::create_dir_all(folder).with_context(what)?;
+    files::private_folder(folder).with_context(what)?;
     let mut file = NamedTempFile::new_in(folder).with_context(what)?;
     file.write_all(code).with_context(what)?;
     file.persist(folder.join(name(digest))).with_context(what)?;
     Ok(())
+}
+
+/// What cannot be removed is merely in the way: nothing believes it.
+pub fn remove(folder: &Path, digest: &str) {
+    let _ = std::fs::remove_file(folder.join(name(digest)));
 }
 
 fn name(digest: &str) -> String {

@@ -1,0 +1,107 @@
+//! What is different between a configuration that a host runs with and the one that its file holds now: what can be taken
+//! over at once, and what takes a restart. A function of values.
+
+use std::collections::BTreeMap;
+
+use super::{Config, Peer, Tenant};
+
+/// What is different.
+#[derive(Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Tenants that were not there.
+    pub added: Vec<String>,
+    /// Tenants with another shop, other addresses, secrets, rates or limits.
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// Whether secrets are sealed with other keys.
+    pub keys: bool,
+    /// Settings that take a restart, as the file calls them.
+    pub at_restart: Vec<&'static str>,
+}
+
+/// What changes from one configuration to the other.
+pub fn changes(now: &Config, next: &Config) -> Changes {
+    let by_name = |config: &'_ Config| -> BTreeMap<String, Tenant> {
+        config.tenants.iter().map(|tenant| (tenant.name.clone(), tenant.clone())).collect()
+    };
+    let (old, new) = (by_name(now), by_name(next));
+    let differs = |name: &&String| old.get(*name).is_some_and(|tenant| !is_same(tenant, &new[*name]));
+    // One by one, so that a setting that is added is thought of here.
+    let Config { listen, journal, body_bytes_max, allow, delivery, public_url, tenants: _, keys, admin, relink: _ } =
+        next;
+    let settings = [
+        ("listen", now.listen != *listen),
+        ("journal", now.journal != *journal),
+        ("body_bytes_max", now.body_bytes_max != *body_bytes_max),
+        ("public_url", now.public_url != *public_url),
+        ("[network] allow", now.allow != *allow),
+        ("[delivery]", now.delivery != *delivery),
+        ("[admin] listen", now.admin != *admin),
+    ];
+    Changes {
+        added: new.keys().filter(|name| !old.contains_key(*name)).cloned().collect(),
+        changed: new.keys().filter(differs).cloned().collect(),
+        removed: old.keys().filter(|name| !new.contains_key(*name)).cloned().collect(),
+        keys: now.keys != *keys,
+        at_restart: settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect(),
+    }
+}
+
+/// Rules aside: whether they have changed is seen in their file.
+fn is_same(one: &Tenant, other: &Tenant) -> bool {
+    let Tenant { name: _, shop, rules: _, shopify, omneo, limits } = other;
+    let same = |one: &Peer, other: &Peer| {
+        let Peer { url, token, webhook_secrets, per_minute } = other;
+        (&one.url, &one.token, &one.webhook_secrets, &one.per_minute) == (url, token, webhook_secrets, per_minute)
+    };
+    one.shop == *shop && one.limits == *limits && same(&one.shopify, shopify) && same(&one.omneo, omneo)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const OLD: &str = "listen = \"127.0.0.1:1\"\n
+        [tenants.a]\nshop = \"a.example\"\nrules = \"a\"\nshopify = { token = \"t\", webhook_secrets = [\"s\"] }\n
+        omneo = { url = \"https://o\", token = \"t\", webhook_secrets = [\"s\"] }\n";
+
+    fn read(text: &str) -> Config {
+        super::super::parse("tandem.toml", text, Path::new(""), |_| None).unwrap()
+    }
+
+    #[test]
+    fn each_change_is_found() {
+        let other = OLD.replace("tenants.a]", "tenants.b]").replace("a.example", "b.example");
+        let both = format!("{OLD}{}", other.split_once('\n').unwrap().1);
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (what, next, expected) in [
+            ("nothing", OLD.to_owned(), Changes::default()),
+            ("a tenant more", both, Changes { added: named(&["b"]), ..Changes::default() }),
+            ("another", other, Changes { added: named(&["b"]), removed: named(&["a"]), ..Changes::default() }),
+            ("a shop", OLD.replace("a.example", "b.example"), Changes { changed: named(&["a"]), ..Changes::default() }),
+            ("a token", OLD.replacen("\"t\"", "\"u\"", 1), Changes { changed: named(&["a"]), ..Changes::default() }),
+            ("a secret", OLD.replacen("\"s\"", "\"u\"", 1), Changes { changed: named(&["a"]), ..Changes::default() }),
+            (
+                "a limit",
+                format!("{OLD}[tenants.a.limits]\nkeep_days = 8\n"),
+                Changes { changed: named(&["a"]), ..Changes::default() },
+            ),
+            ("rules", OLD.replace("rules = \"a\"", "rules = \"b\""), Changes::default()),
+            ("an address", OLD.replace(":1\"", ":2\""), Changes { at_restart: vec!["listen"], ..Changes::default() }),
+            (
+                "delivery",
+                format!("{OLD}[delivery]\ntimeout_ms = 7\n[network]\nallow = [\"a:1\"]\n"),
+                Changes { at_restart: vec!["[network] allow", "[delivery]"], ..Changes::default() },
+            ),
+            (
+                "keys",
+                format!("{OLD}[secrets]\nkeys = [\"{}\"]\n", "a".repeat(64)),
+                Changes { keys: true, ..Changes::default() },
+            ),
+        ] {
+            assert_eq!(changes(&read(OLD), &read(&next)), expected, "{what}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the journal is on disk: its files are their owner's alone, and one host at a time has it, by whatever name.
+//!
+//! Knows files and locks; not what is in them.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+
+use crate::files;
+
+/// Another host has the journal. Whoever starts hosts again when they end should leave this one alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Taken(pub String);
+
+/// A journal that no other host on this machine can have, as long as this is there.
+#[derive(Debug)]
+pub struct Claim {
+    /// The journal's path, without links.
+    path: PathBuf,
+    /// On the file beside the journal: what tells a second host first.
+    _beside: File,
+    /// On the journal itself, whatever it is called. It is opened before SQLite opens the file and closed after SQLite has
+    /// closed it: closing any handle on a file lets go of the locks that SQLite has on it.
+    _itself: Option<File>,
+}
+
+impl Claim {
+    /// Claims a journal, made if there is none. A host that was killed has let go of it.
+    pub fn on(journal: &Path) -> anyhow::Result<Self> {
+        make(journal)?;
+        let path =
+            journal.canonicalize().with_context(|| format!("looking for the journal `{}`", journal.display()))?;
+        let beside = with_ending(&path, "-lock");
+        let beside = lock(&beside, journal)?;
+        // Elsewhere this kind of lock and SQLite's own exclude each other, and SQLite would find the journal busy for ever.
+        let itself = cfg!(target_os = "linux").then(|| lock(&path, journal)).transpose()?;
+        refuse_names(&path)?;
+        Ok(Self { path, _beside: beside, _itself: itself })
+    }
+
+    /// The journal's path, without links: what stands beside the journal goes by this one.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says which of the journal's files others than their owner may read. Those of an older `tandem` may be.
+    pub fn warn_of_width(&self) {
+        let beside = ["", "-wal", "-shm", "-lock", "-compiled"].map(|ending| with_ending(&self.path, ending));
+        for path in beside {
+            if let Some(mode) = files::wider(&path) {
+                let kind = if path.is_dir() { "700" } else { "600" };
+                let path = path.display();
+                tracing::warn!(
+                    "`{path}` has the mode {mode:o}: others may read personal data\nhint: chmod {kind} {path}"
+                );
+            }
+        }
+    }
+}
+
+/// Makes an empty journal where there is none: its owner's alone, and so is what SQLite puts beside it, since SQLite gives
+/// that the journal's mode.
+pub fn make(journal: &Path) -> anyhow::Result<()> {
+    match files::private().create_new(true).write(true).open(journal) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(anyhow!(
+            "making the journal `{}`: {error}\nhint: `journal` in the configuration names a file in a folder that is there and can be written to",
+            journal.display()
+        )),
+    }
+}
+
+/// Refuses a journal of two names. SQLite's log of writes goes by the name that the journal is opened by, so under the other
+/// one what is in the log is missing, and what is written is lost.
+pub fn refuse_names(journal: &Path) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let names = std::fs::metadata(journal).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file));
+        if names > 1 {
+            bail!(
+                "the journal `{}` has {names} names (hard links), and its log of writes belongs to one of them only\nhint: `find DIR -samefile {}` lists them; remove all but the one that the host ran on",
+                journal.display(),
+                journal.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path, journal: &Path) -> anyhow::Result<File> {
+    let doing = || format!("locking the journal by `{}`", path.display());
+    let file = files::private().create(true).truncate(false).read(true).write(true).open(path).with_context(doing)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Taken(format!(
+            "another host runs on the journal `{}`\nhint: stop that one, or give this one another journal",
+            journal.display()
+        ))
+        .into()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(doing),
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut path = OsString::from(path);
+    path.push(ending);
+    path.into()
+}
