@@ -4,22 +4,22 @@
 //! decides nothing. Never sends anything. One task per tenant, so that no tenant waits for another's lanes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{Span, field};
 
 use crate::compliance::{self, Duty};
-use crate::engine;
+use crate::engine::{self, Wanted};
 use crate::journal::{Asked, At, Begun, Deed, Fact, Journal, Known, Mode, Orders, Over, With};
 use crate::model::{Blame, Effect as CallEffect, Event, EventId, Failure, Names, Next, RunId};
 use crate::registry::{Refused, Registry};
 use crate::rules::{Plugin, short};
 use crate::scheduler::{Answer, Closer, Effect, Input, Limits, Order, Scheduler, Sending, System, Ticket, Try};
 use crate::tenants::Tenants;
+use crate::turns::Turns;
 
 mod ask;
 mod keys;
@@ -30,10 +30,8 @@ pub use swap::{Control, Drained, Requests, requests};
 
 /// How long an order that the journal could not carry out waits for another try.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
-/// Asks of all tenants at a time. Each takes an instance of the pool and a core.
+/// Asks of all tenants at a time, for a key or for what to do next. Each takes an instance of the pool and a core.
 const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
-/// Tenants whose events are given a lane at a time. Each takes an instance, too.
-const KEYING_MAX: usize = engine::INSTANCES_MAX as usize - ASKS_MAX;
 
 /// What the schedulers are told, and by whom they are asked for something.
 pub struct Feeds {
@@ -47,11 +45,10 @@ struct Shared {
     journal: Journal,
     registry: Registry,
     tenants: Tenants,
-    asks: Arc<Semaphore>,
-    keying: Arc<Semaphore>,
+    /// To ask rules, shared by all tenants.
+    turns: Turns,
     /// How long a write may take effect after its attempt began.
     quiet_ms: u64,
-    asks_max: usize,
 }
 
 /// Runs every tenant's scheduler until told to stop. A tenant has a worker from its first message on.
@@ -64,9 +61,7 @@ pub async fn run(
     mut stopping: watch::Receiver<bool>,
 ) {
     let Feeds { mut facts, mut requests } = feeds;
-    let asks_max = ASKS_MAX.min(2 * cores());
-    let (asks, keying) = (Arc::new(Semaphore::new(asks_max)), Arc::new(Semaphore::new(KEYING_MAX)));
-    let shared = Shared { journal, registry, tenants: tenants.clone(), asks, keying, quiet_ms, asks_max };
+    let shared = Shared { journal, registry, tenants: tenants.clone(), turns: Turns::new(ASKS_MAX.min(2 * cores())), quiet_ms };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
     // What is there from before makes no noise.
@@ -155,9 +150,8 @@ struct Worker {
     keys: HashMap<Ticket, (String, Vec<(EventId, Known)>)>,
     /// Who waits for a drain.
     drains: HashMap<u64, oneshot::Sender<()>>,
-    /// Waited for before those of all tenants, which serve whoever came first: or a thousand events of one tenant would go
-    /// before any of another's.
-    own_asks: Arc<Semaphore>,
+    /// Of the keys that are asked for: they are given up with this.
+    naming: Option<Wanted>,
     inbox: UnboundedSender<Message>,
 }
 
@@ -173,19 +167,21 @@ struct Held {
     failure: Option<Failure>,
     /// Names claimed or retired already.
     claimed: Names,
+    /// Of the ask under way: it is given up with this.
+    wanted: Option<Wanted>,
 }
 
 impl Worker {
     fn new(tenant: String, shared: Shared, inbox: UnboundedSender<Message>) -> Self {
         Self {
             orders: shared.journal.orders(&tenant, shared.quiet_ms),
-            own_asks: Arc::new(Semaphore::new((shared.asks_max / 2).max(1))),
             tenant,
             shared,
             scheduler: Scheduler::new(Limits::default()),
             known: HashMap::new(),
             keys: HashMap::new(),
             drains: HashMap::new(),
+            naming: None,
             inbox,
         }
     }
@@ -373,6 +369,9 @@ impl Worker {
                 self.later(Duration::from_millis(self.shared.quiet_ms), Input::Quieted { ticket });
             }
             Effect::Restarted { event, why } => {
+                if let Some(held) = self.known.get_mut(&event) {
+                    held.wanted = None;
+                }
                 tracing::info!(stage = "mapping", tenant = self.tenant, event = event.0, "begins again: {why}");
             }
             Effect::Full { events } => {

@@ -29,6 +29,8 @@ const OTHERS: &str = "(others)";
 const SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
 const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
+/// Why asks are ended that have fuel left.
+const ENDS: [&str; 2] = ["late", "unwanted"];
 /// The labels of counters that are there from the start, so that a rate over them sees the first count too.
 pub const REFUSALS: [&str; 8] = [
     "malformed",
@@ -86,6 +88,7 @@ pub struct Metrics {
     cut: Family<Cut, Counter>,
     ask_seconds: Histogram,
     ask_fuel: Histogram,
+    asks_ended: Family<Cause, Counter>,
 }
 
 /// Of one tenant, since the start.
@@ -207,9 +210,13 @@ impl Default for Metrics {
             cut: Family::default(),
             ask_seconds: Histogram::new(SECONDS),
             ask_fuel: Histogram::new(FUEL),
+            asks_ended: Family::default(),
         };
         for cause in REFUSALS {
             drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
+        }
+        for cause in ENDS {
+            drop(metrics.asks_ended.get_or_create(&Cause { cause: cause.into() }));
         }
         for cause in SWAPS {
             drop(metrics.swaps.get_or_create(&Cause { cause: cause.into() }));
@@ -281,9 +288,13 @@ impl Metrics {
         self.cut.get_or_create(&Cut { listener, cause }).inc();
     }
 
-    pub fn asked(&self, seconds: f64, fuel: u64) {
+    /// An ask of the rules, and why it was ended that had fuel left, if it was.
+    pub fn asked(&self, seconds: f64, fuel: u64, ended: Option<&str>) {
         self.ask_seconds.observe(seconds);
         self.ask_fuel.observe(fuel as f64);
+        if let Some(cause) = ended {
+            self.asks_ended.get_or_create(&Cause { cause: cause.into() }).inc();
+        }
     }
 
     pub fn counted(&self, tenant: &str) -> Counted {
@@ -364,6 +375,7 @@ impl Metrics {
         let seconds = self.ask_seconds.clone();
         registry.register_with_unit("ask", "Time of an ask of the rules", Unit::Seconds, seconds);
         registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
+        registry.register("asks_ended", "Asks that were ended with fuel left, by cause", self.asks_ended.clone());
     }
 }
 
@@ -433,7 +445,7 @@ mod tests {
         metrics.connected("admin", -1);
         metrics.body_bytes("webhooks", 9);
         metrics.cut("webhooks", "silent");
-        metrics.asked(0.002, 70_000);
+        metrics.asked(0.002, 70_000, Some("late"));
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
         let text =
             metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 }, Format::OpenMetrics);
@@ -447,6 +459,7 @@ mod tests {
             "tandem_throttles_total{target=\"omneo\"} 1",
             "tandem_swaps_total{cause=\"failing\"} 1",
             "tandem_ask_seconds_count 1",
+            "tandem_asks_ended_total{cause=\"late\"} 1",
             "tandem_ask_fuel_bucket{le=\"100000.0\"} 1",
             "tandem_events_waiting{tenant=\"acme\"} 3",
             "tandem_events_waiting_oldest_seconds{tenant=\"acme\"} 1.5",

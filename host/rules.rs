@@ -13,7 +13,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Store, StoreContextMut, Trap};
 
-use crate::engine::{self, Limits, State, Usage};
+use crate::engine::{self, Ended, Limits, State, StillWanted, Usage};
 use crate::model::{Blame, Entity, Event, Failure, Next, Reply, Webhook};
 
 mod compiled;
@@ -36,7 +36,10 @@ type Stepped = (v0_1::Next,);
 
 /// A version of a tenant's rules, compiled and checked, ready to be asked from any thread.
 #[derive(Clone)]
-pub struct Plugin(Arc<Inner>);
+pub struct Plugin {
+    inner: Arc<Inner>,
+    wanted: StillWanted,
+}
 
 struct Inner {
     digest: String,
@@ -147,49 +150,61 @@ impl Plugin {
             step,
         };
         inner.check(&describe)?;
-        let (manifest,): (v0_1::Manifest,) = match inner.call(&describe, (), Limits::for_input(0)) {
+        let asked = inner.call(&describe, (), Limits::for_input(0), StillWanted::default());
+        let (manifest,): (v0_1::Manifest,) = match asked {
             Asked { result: Ok(manifest), .. } => manifest,
             Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
         };
-        Ok(Self(Arc::new(Inner { manifest: manifest.into(), ..inner })))
+        let inner = Arc::new(Inner { manifest: manifest.into(), ..inner });
+        Ok(Self { inner, wanted: StillWanted::default() })
+    }
+
+    /// The same, whose asks end when nobody wants their answer any more.
+    pub fn while_wanted(self, wanted: StillWanted) -> Self {
+        Self { wanted, ..self }
     }
 
     pub fn digest(&self) -> &str {
-        &self.0.digest
+        &self.inner.digest
     }
 
     /// The package that it was built for.
     pub fn world(&self) -> &str {
-        &self.0.world
+        &self.inner.world
     }
 
     pub fn manifest(&self) -> &Manifest {
-        &self.0.manifest
+        &self.inner.manifest
     }
 
     pub fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.inner.engine
     }
 
     pub fn downgrade(&self) -> WeakPlugin {
-        WeakPlugin(Arc::downgrade(&self.0))
+        WeakPlugin(Arc::downgrade(&self.inner))
     }
 
     /// What its targets' requests are written for; empty where a target has no versions.
     pub fn api_version(&self, target: &str) -> &str {
-        let found = self.0.manifest.targets.iter().find(|known| known.name == target);
+        let found = self.inner.manifest.targets.iter().find(|known| known.name == target);
         found.map_or("", |target| &target.api_version)
     }
 
     /// The names of its imports.
     pub fn imports(&self) -> &[String] {
-        &self.0.imports
+        &self.inner.imports
     }
 
     /// Asks what an event is about.
     pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
         let limits = Limits::for_input(event.webhook.payload.len());
-        let asked = self.0.call::<Key<'_>, Keyed>(&self.0.key, (v0_1::Event::from(event),), limits);
+        let asked = self.inner.call::<Key<'_>, Keyed>(
+            &self.inner.key,
+            (v0_1::Event::from(event),),
+            limits,
+            self.wanted.clone(),
+        );
         asked.map(|(key,)| key.map(Entity::from)).measured(|key| match key {
             Ok(entity) => entity.names.iter().chain(&entity.after).map(String::len).sum(),
             Err(why) => why.len(),
@@ -204,14 +219,15 @@ impl Plugin {
         let replies: Vec<Vec<v0_1::Reply>> =
             replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
         let parameters = (v0_1::Event::from(event), memory, &replies[..]);
-        let asked = self.0.call::<Step<'_>, Stepped>(&self.0.step, parameters, Limits::for_input(bytes));
+        let (limits, wanted) = (Limits::for_input(bytes), self.wanted.clone());
+        let asked = self.inner.call::<Step<'_>, Stepped>(&self.inner.step, parameters, limits, wanted);
         asked.map(|(next,)| Next::from(next)).measured(Next::bytes)
     }
 }
 
 impl WeakPlugin {
     pub fn upgrade(&self) -> Option<Plugin> {
-        self.0.upgrade().map(Plugin)
+        self.0.upgrade().map(|inner| Plugin { inner, wanted: StillWanted::default() })
     }
 }
 
@@ -224,14 +240,14 @@ impl Plugin {
         let replies: Vec<Vec<v0_1::Reply>> =
             replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
         let ask = || -> anyhow::Result<Vec<f64>> {
-            let mut store = engine::store(&self.0.engine, limits)?;
-            let instance = self.0.pre.instantiate(&mut store).map_err(anyhow::Error::from)?;
+            let mut store = engine::store(&self.inner.engine, limits)?;
+            let instance = self.inner.pre.instantiate(&mut store).map_err(anyhow::Error::from)?;
             let mut took = vec![];
             for _ in 0..times {
                 store.set_hostcall_fuel(limits.output_bytes_max);
                 let began = std::time::Instant::now();
                 let step = instance
-                    .get_typed_func::<Step<'_>, Stepped>(&mut store, &self.0.step)
+                    .get_typed_func::<Step<'_>, Stepped>(&mut store, &self.inner.step)
                     .map_err(anyhow::Error::from)?;
                 step.call(&mut store, (v0_1::Event::from(event), memory, &replies[..])).map_err(anyhow::Error::from)?;
                 took.push(began.elapsed().as_secs_f64() * 1e6);
@@ -246,11 +262,12 @@ impl Plugin {
 
 impl Inner {
     fn check(&self, describe: &ComponentExportIndex) -> anyhow::Result<()> {
-        let mut store = engine::store(&self.engine, Limits::for_input(0))?;
-        let instance = match self.pre.instantiate(&mut store) {
+        let (limits, wanted) = (Limits::for_input(0), StillWanted::default());
+        let (mut store, watch) = engine::watched(&self.engine, limits, self.pre.component(), wanted)?;
+        let instance = match watch.carry_out(self.pre.instantiate_async(&mut store)) {
             Ok(instance) => instance,
             Err(error) => {
-                let why = explain(&error, store.data(), Limits::for_input(0)).reason;
+                let why = explain(&error, store.data(), limits).reason;
                 bail!("the component cannot be started: {why}\nhint: correct what it does before it is asked anything");
             }
         };
@@ -258,24 +275,31 @@ impl Inner {
     }
 
     /// One call in a fresh instance.
-    fn call<P, R>(&self, function: &ComponentExportIndex, parameters: P, limits: Limits) -> Asked<R>
+    fn call<P, R>(
+        &self,
+        function: &ComponentExportIndex,
+        parameters: P,
+        limits: Limits,
+        wanted: StillWanted,
+    ) -> Asked<R>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let mut store = match engine::store(&self.engine, limits) {
-            Ok(store) => store,
+        let (mut store, watch) = match engine::watched(&self.engine, limits, self.pre.component(), wanted) {
+            Ok(watched) => watched,
             Err(error) => {
                 let failure = Failure::new(Blame::Host, format!("no store for the rules: {error:#}"));
                 return Asked { result: Err(failure), usage: Usage::default(), limits, log: vec![] };
             }
         };
-        let called = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| instance.get_typed_func::<P, R>(&mut store, function))
-            .and_then(|function| function.call(&mut store, parameters));
+        let called = watch.carry_out(async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            let function = instance.get_typed_func::<P, R>(&mut store, function)?;
+            function.call_async(&mut store, parameters).await
+        });
         let mut usage = engine::usage(&store, limits);
+        usage.ended = called.as_ref().err().and_then(wasmtime::Error::downcast_ref).copied();
         if called.as_ref().is_err_and(is_too_much) {
             usage.output_bytes = limits.output_bytes_max + 1;
         }
@@ -364,6 +388,7 @@ pub fn linker(engine: &Engine) -> anyhow::Result<Linker<State>> {
     let mut linker = Linker::<State>::new(engine);
     let mut host = linker.instance(HOST_IMPORT).map_err(anyhow::Error::from)?;
     host.func_wrap("log", |mut store: StoreContextMut<State>, (line,): (String,)| {
+        engine::pay_for_line(&mut store, line.len())?;
         store.data_mut().log(&line);
         Ok(())
     })
@@ -464,14 +489,29 @@ pub fn misfit(what: &str, error: &wasmtime::Error) -> anyhow::Error {
 fn explain(error: &wasmtime::Error, state: &State, limits: Limits) -> Failure {
     let last = state.last_line.split_whitespace().collect::<Vec<_>>().join(" ");
     let said = if last.is_empty() { String::new() } else { format!("; the last line of their log: {last}") };
+    match error.downcast_ref::<Ended>() {
+        Some(Ended::Unwanted) => {
+            let why = "the ask was given up: its event begins again or is over, or the host stops";
+            return Failure::new(Blame::Host, why);
+        }
+        Some(Ended::Late) => {
+            let seconds = limits.time_max.as_secs_f64();
+            let reason = format!("the rules took too long: more than {seconds:.1} s of processor time in one ask");
+            return Failure::new(Blame::Plugin, reason);
+        }
+        None => {}
+    }
     let reason = if state.refused_bytes > 0 {
         format!("the rules ran out of memory: more than {} MiB for this event", limits.memory_bytes_max >> 20)
     } else {
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => format!(
-                "the rules ran too long: more than {} million instructions in one ask",
-                limits.fuel_max / 1_000_000
-            ),
+            Some(Trap::OutOfFuel) => {
+                let log = if state.log_fuel > limits.fuel_max / 2 { ", most of them for what they logged" } else { "" };
+                format!(
+                    "the rules ran too long: more than {} million instructions in one ask{log}",
+                    limits.fuel_max / 1_000_000
+                )
+            }
             Some(Trap::StackOverflow) => "the rules ran out of stack: they call themselves too deeply".to_owned(),
             // The SDK logs what a panic says and where.
             Some(Trap::UnreachableCodeReached) if last.starts_with("panicked at ") => format!("the rules {last}"),

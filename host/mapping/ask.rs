@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use super::{Answered, Asked, Deed, Message, Refused, Worker, millis};
 use crate::check::{self, checked};
 use crate::compliance;
+use crate::engine::{Ended, Usage, Wanted};
 use crate::journal::{Begun, With};
 use crate::model::{Blame, End, EventId, Failure, Names, Next, Outcome};
 use crate::rules::short;
@@ -22,8 +23,10 @@ impl Worker {
         let Some(begun) = held.begun.take() else { return };
         held.failure = None;
         held.answer = None;
+        // An earlier ask of the event is given up.
+        let wanted = held.wanted.insert(Wanted::default()).still();
         let plugin = held.plugin.clone();
-        let (shared, own_asks, inbox) = (self.shared.clone(), self.own_asks.clone(), self.inbox.clone());
+        let (shared, tenant, inbox) = (self.shared.clone(), self.tenant.clone(), self.inbox.clone());
         let span = self.span(event);
         span.record("run", begun.run.0).record("version", short(&begun.version));
         let asking = async move {
@@ -46,16 +49,14 @@ impl Worker {
                 Answered { event, of, plugin, next, asked: Asked::default(), duty }
             } else {
                 let duty = duty.map(|duty| (duty, webhook.clone()));
-                // The semaphores are never closed.
-                let Ok(own_permit) = own_asks.acquire_owned().await else { return };
-                let Ok(permit) = shared.asks.acquire_owned().await else { return };
-                let (rules, metrics) = (plugin.clone(), shared.journal.metrics().clone());
+                let turn = shared.turns.turn(&tenant).await;
+                let (rules, metrics) = (plugin.clone().while_wanted(wanted.clone()), shared.journal.metrics().clone());
                 let began = Instant::now();
                 let step = spawn_blocking(move || {
-                    let _permits = (own_permit, permit);
-                    let began = Instant::now();
                     let mut step = rules.step(&webhook, &memory, &replies);
-                    metrics.asked(began.elapsed().as_secs_f64(), step.usage.fuel);
+                    let Usage { fuel, ended, .. } = step.usage;
+                    metrics.asked(turn.took().as_secs_f64(), fuel, ended.map(Ended::name));
+                    drop(turn);
                     let next = step.result.and_then(|next| checked(next, rules.manifest()));
                     step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
                     step
@@ -72,7 +73,10 @@ impl Worker {
                 };
                 Answered { event, of, plugin, next, asked, duty }
             };
-            // The worker is gone when the host stops; the run is in the journal.
+            // It begins again or is over; or the host stops, and the run is in the journal.
+            if !wanted.is_so() {
+                return;
+            }
             let _ = inbox.send(Message::Answered(Box::new(answered)));
         };
         tokio::spawn(asking.instrument(span));

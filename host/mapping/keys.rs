@@ -2,47 +2,92 @@
 //!
 //! Knows the rules' keys and the host's own; not what is done about an event.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use tokio::task::spawn_blocking;
 
-use super::{Message, Worker};
+use super::{Message, Shared, Worker};
 use crate::check::{self, Key};
 use crate::compliance;
+use crate::engine::{StillWanted, Wanted};
 use crate::journal::{Journal, Known, With};
 use crate::model::{Blame, EventId, Outcome};
 use crate::rules::Plugin;
 use crate::scheduler::{Input, Order, Ticket};
+
+/// How long a turn may last that finds the keys of several events, before others have theirs.
+const TURN_MAX: Duration = Duration::from_millis(5);
+
+/// Keys by the version that found them.
+type Keys = (String, Vec<(EventId, Known)>);
 
 impl Worker {
     /// Asks for the keys of events.
     pub(super) fn name(&mut self, ticket: Ticket, events: Vec<EventId>) {
         // Those of an earlier ticket are not wanted any more.
         self.keys.clear();
+        let wanted = self.naming.insert(Wanted::default()).still();
         let (shared, tenant, inbox) = (self.shared.clone(), self.tenant.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            // The semaphore is never closed.
-            let Ok(permit) = shared.keying.acquire_owned().await else { return };
-            let (journal, registry, of) = (shared.journal, shared.registry, tenant.clone());
-            let keyed = spawn_blocking(move || {
-                let _permit = permit;
-                let Some(plugin) = registry.active(&of)? else { return anyhow::Ok(None) };
-                let keys = events.into_iter().map(|event| key(&journal, &plugin, event).map(|known| (event, known)));
-                Ok(Some((plugin.digest().to_owned(), keys.collect::<anyhow::Result<_>>()?)))
-            });
-            let failed = |why| Message::Told(Input::Failed { what: Order::Ticket(ticket) }, With::Why(why));
-            let message = match keyed.await {
-                Ok(Ok(keys)) => {
+            let keys = find(&shared, &tenant, events, &wanted).await;
+            if !wanted.is_so() {
+                return;
+            }
+            let message = match keys {
+                Ok(keys) => {
                     if keys.is_none() {
                         tracing::info!(stage = "mapping", tenant, "events wait until a version is activated");
                     }
                     Message::Named { ticket, keys }
                 }
-                Ok(Err(error)) => failed(format!("{error:#}")),
-                Err(error) => failed(format!("asking for keys: {error}")),
+                Err(error) => {
+                    let failed = Input::Failed { what: Order::Ticket(ticket) };
+                    Message::Told(failed, With::Why(format!("{error:#}")))
+                }
             };
             // The worker is gone when the host stops.
             let _ = inbox.send(message);
         });
     }
+}
+
+/// The keys of events by the version that is active, if one is: some in each turn, so that nobody waits for all.
+async fn find(
+    shared: &Shared,
+    tenant: &str,
+    events: Vec<EventId>,
+    wanted: &StillWanted,
+) -> anyhow::Result<Option<Keys>> {
+    let mut found: Keys = Default::default();
+    let mut rest = events.clone();
+    while !rest.is_empty() && wanted.is_so() {
+        let turn = shared.turns.turn(tenant).await;
+        let (shared, tenant, wanted) = (shared.clone(), tenant.to_owned(), wanted.clone());
+        let finding = spawn_blocking(move || {
+            let Some(plugin) = shared.registry.active(&tenant)? else { return anyhow::Ok(None) };
+            let plugin = plugin.while_wanted(wanted);
+            let (mut rest, mut keys) = (rest.into_iter(), vec![]);
+            for event in rest.by_ref() {
+                keys.push((event, key(&shared.journal, &plugin, event)?));
+                if turn.took() > TURN_MAX {
+                    break;
+                }
+            }
+            Ok(Some((plugin.digest().to_owned(), keys, rest.collect())))
+        });
+        let Some((version, keys, left)) = finding.await.context("asking for keys")?? else { return Ok(None) };
+        let is_first = found.0.is_empty();
+        if is_first || found.0 == version {
+            found.1.extend(keys);
+            (found.0, rest) = (version, left);
+        } else {
+            // Another one was activated meanwhile: it is asked about all of them.
+            found = Keys::default();
+            rest = events.clone();
+        }
+    }
+    Ok(Some(found))
 }
 
 /// What an event is about, or how it is over before its rules could handle it. An error is the host's, and says nothing about

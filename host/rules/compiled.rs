@@ -27,13 +27,13 @@ impl Plugin {
     /// Its code, to be kept.
     pub fn compiled(&self) -> anyhow::Result<Compiled> {
         let code =
-            self.0.pre.component().serialize().map_err(anyhow::Error::from).context("taking the compiled code")?;
+            self.inner.pre.component().serialize().map_err(anyhow::Error::from).context("taking the compiled code")?;
         Ok(Compiled { sha256: digest(&code), code })
     }
 
     /// Bytes of memory that its code takes up while it is loaded, data it begins with included.
     pub fn code_bytes(&self) -> usize {
-        let image = self.0.pre.component().image_range();
+        let image = self.inner.pre.component().image_range();
         image.end.addr() - image.start.addr()
     }
 

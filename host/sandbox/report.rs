@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn report(expected: &str, actual: &str) -> Report {
-        let usage = Usage { fuel: 500_000, memory_bytes: 1 << 20, output_bytes: 100, log_bytes: 6 };
+        let usage = Usage { fuel: 500_000, memory_bytes: 1 << 20, output_bytes: 100, log_bytes: 6, ended: None };
         Report {
             expected: Some(expected.into()),
             actual: actual.into(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tandem_sdk::*;
 
 /// What may be asked for. The first two do no harm.
-const TOPICS: [&str; 40] = [
+const TOPICS: [&str; 43] = [
     "good",
     "ask",
     "remember",
@@ -23,6 +23,9 @@ const TOPICS: [&str; 40] = [
     "loud-line",
     "whispering",
     "loud-then-broken",
+    "shouter",
+    "scribbler",
+    "mutterer",
     "chatty",
     "flooding",
     "looper",
@@ -145,6 +148,9 @@ impl Rules for Hostile {
                 (0..20_000).for_each(|_| log(""));
                 Ok(done("said it"))
             }
+            "shouter" => log_for_ever(1_000_000),
+            "scribbler" => log_for_ever(60_000),
+            "mutterer" => log_for_ever(0),
             "chatty" | "flooding" => {
                 let calls = if event.topic == "chatty" { 500 } else { 10_000 };
                 join_all((0..calls).map(|n| cx.omneo(get(format!("/profiles/{n}"))))).await;
@@ -194,6 +200,13 @@ fn endless<T>() -> T {
     let mut n = 0_u64;
     loop {
         n = black_box(n + 1);
+    }
+}
+
+fn log_for_ever<T>(bytes: usize) -> T {
+    let line = "a".repeat(bytes);
+    loop {
+        log(&line);
     }
 }
 
