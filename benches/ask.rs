@@ -51,6 +51,7 @@ fn main() {
         ("native", cases.iter().map(|case| natively(&native, case)).collect()),
         ("warm", cases.iter().map(|case| warm(&plugin, case)).collect()),
         ("fresh", fresh(&plugin, &cases)),
+        ("unwatched", cases.iter().map(|case| unwatched(&plugin, case)).collect()),
     ];
     columns.push(("composed", fresh(&made::composed(), &cases)));
     match made::javascript(|rules| rules) {
@@ -67,7 +68,7 @@ fn main() {
 fn print(plugin: &Plugin, cases: &[Case], columns: &[(&str, Vec<Took>)]) {
     print!("{:<46}", "microseconds");
     columns.iter().for_each(|(name, _)| print!("{name:>10}"));
-    println!("{:>14}{:>12}", "fresh/native", "fuel, 1000s");
+    println!("{:>14}{:>17}{:>12}", "fresh/native", "fresh/unwatched", "fuel, 1000s");
     for (n, case) in cases.iter().enumerate() {
         let fuel = |upto: usize| plugin.step(&case.event, &case.memory, &case.replies[..upto]).usage.fuel;
         let whole = plugin.key(&case.event).usage.fuel + (0..=case.replies.len()).map(fuel).sum::<u64>();
@@ -80,7 +81,8 @@ fn print(plugin: &Plugin, cases: &[Case], columns: &[(&str, Vec<Took>)]) {
             print!("{name:<46}");
             columns.iter().for_each(|(_, took)| print!("{:>10.1}", of(took[n])));
             let ratio = of(columns[2].1[n]) / of(columns[0].1[n]);
-            println!("{ratio:>14.2}{:>12.0}", fuel as f64 / 1000.0);
+            let watching = of(columns[2].1[n]) / of(columns[3].1[n]);
+            println!("{ratio:>14.2}{watching:>17.2}{:>12.0}", fuel as f64 / 1000.0);
         }
     }
 }
@@ -119,6 +121,16 @@ fn fresh_one(plugin: &Plugin, case: &Case) -> Took {
         }
     };
     Took { first: time(|| drop(black_box(plugin.step(&case.event, &case.memory, &[])))), whole: time(whole) }
+}
+
+/// As `fresh`, but nobody looks after the ask: without its time, its slices and its own stack.
+fn unwatched(plugin: &Plugin, case: &Case) -> Took {
+    let ask = |n: usize| assert!(black_box(plugin.bench_unwatched(&case.event, &case.memory, &case.replies[..n])));
+    let whole = || {
+        let _ = black_box(plugin.key(&case.event));
+        (0..=case.replies.len()).for_each(ask);
+    };
+    Took { first: time(|| ask(0)), whole: time(whole) }
 }
 
 /// Has Node do it, on the same payloads and replies.

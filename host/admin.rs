@@ -50,7 +50,7 @@ pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed
 pub use setup::Step;
 pub use shadow::Shadow;
 pub use tenants::{Account, AccountSide, WebhookSecret};
-pub use verbs::{DeadLetters, Done, HeldCause, HeldTarget, Settled, Target, Tenant};
+pub use verbs::{BEING_BUILT, DeadLetters, Done, HeldCause, HeldTarget, Settled, Target, Tenant};
 pub use versions::{Activations, Progress, Swapped, Version};
 
 /// Random bytes of a token, and what it begins with, so that a leaked one can be searched for.

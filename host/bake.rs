@@ -2,6 +2,7 @@
 //!
 //! Knows what is done in which order; what the rules mean only the component knows.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,7 +13,7 @@ use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 use crate::compose;
 use crate::engine::{self, Limits};
 use crate::files;
-use crate::rules::{self, Manifest, Problem};
+use crate::rules::{self, Manifest, Plugin, Problem};
 
 mod document;
 mod explain;
@@ -122,6 +123,23 @@ pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Resu
     }
 }
 
+/// What a component was built of: the base of a built one, or else itself.
+pub fn unfrozen(component: &[u8]) -> anyhow::Result<Cow<'_, [u8]>> {
+    sections::base(component)
+}
+
+/// What [`bake`] makes of a rules file, without freezing it: the base is compiled already, and is configured in each ask. The
+/// plugin's digest is that of its base.
+pub fn configured(base: &Plugin, file: &str, rules: &str) -> Result<(Plugin, String), Refused> {
+    let document = Document::read(file, rules);
+    match base.configured(&document.json().to_string()) {
+        Ok(Err(problems)) => Err(Refused::Rules(document.refused(&problems))),
+        _ if !document.is_sound() => Err(Refused::Rules(document.refused(&[]))),
+        Ok(Ok((plugin, warnings))) => Ok((plugin, document.warnings(&warnings))),
+        Err(error) => Err(Refused::Other(error)),
+    }
+}
+
 struct Frozen {
     component: Vec<u8>,
     manifest: Option<Manifest>,
@@ -185,7 +203,6 @@ impl std::fmt::Display for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Plugin;
 
     async fn bake_default(rules: &str) -> Result<Vec<u8>, Refused> {
         let engine = engine::building_engine().unwrap();

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use thiserror::Error;
@@ -50,6 +51,7 @@ pub struct Mistakes(pub String);
 pub struct Compiler {
     way: Way,
     turns: Arc<Semaphore>,
+    begun: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -70,7 +72,12 @@ impl Compiler {
     }
 
     fn by(way: Way) -> Self {
-        Self { way, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+        Self { way, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)), begun: Arc::default() }
+    }
+
+    /// How often it was asked to compile something, since the start.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Errors are for whoever sent it; [`Mistakes`] are among them.
@@ -81,6 +88,7 @@ impl Compiler {
 
     /// The same. Blocks; within a runtime.
     pub fn compile_now(&self, source: Source) -> anyhow::Result<Made> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         // Held by the work itself, which goes on when nobody waits for it any more.
         let _turn = Handle::current().block_on(self.turns.acquire()).context("waiting to compile")?;
         match &self.way {
@@ -102,6 +110,6 @@ async fn here(source: Source) -> anyhow::Result<Made> {
             }
         }
     };
-    let plugin = Plugin::load(&engine::compiling_engine()?, &component)?;
+    let plugin = Plugin::load_apart(&engine::compiling_engine()?, &component)?;
     Ok(Made { manifest: plugin.manifest().clone(), compiled: plugin.compiled()?, component, warnings })
 }

@@ -233,6 +233,13 @@ pub fn host_and_token() -> (Option<String>, Option<String>) {
     (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
 }
 
+/// Where commands keep what they have compiled, if there is a place: `tandem` in `XDG_CACHE_HOME`, or in `.cache` at home.
+pub fn cache_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    Some(cache.join("tandem"))
+}
+
 /// Whether `NO_COLOR` asks for none.
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

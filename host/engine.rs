@@ -2,13 +2,13 @@
 //!
 //! Knows what a component may use up; nothing of what it says.
 
+use std::path::Path;
 use std::time::Duration;
 
 pub use wasmtime::Engine;
-use wasmtime::component::Component;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
-    ResourceLimiter, Store, StoreContextMut, Trap, VariableOperatorCost, WasmFeatures,
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, ResourceLimiter, Store, StoreContextMut, Trap, VariableOperatorCost, WasmFeatures,
 };
 
 mod watch;
@@ -38,7 +38,7 @@ const GROW_FUEL: u8 = 200;
 const MEMORY_BASE: usize = 16 << 20;
 const MEMORY_PER_BYTE: usize = 24;
 /// What no ask exceeds, and what a slot of the pool holds.
-const MEMORY_BYTES_MAX: usize = 256 << 20;
+pub const MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Bytes that a component may hand over in one ask.
 const OUTPUT_BASE: usize = 1 << 20;
 const OUTPUT_PER_BYTE: usize = 4;
@@ -48,9 +48,13 @@ pub const LOG_BYTES_MAX: usize = 16 << 10;
 const LAST_LINE_BYTES_MAX: usize = 1 << 10;
 /// Instances at one time. A semaphore before the pool makes the next one wait.
 pub const INSTANCES_MAX: u32 = 64;
-/// Memories and core instances of a component: two of a plugin and the rules it wraps, and what their composition adds.
-const PARTS_MAX: u32 = 16;
-const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Core instances and tables of a component: those of a plugin and the rules it wraps, and what their composition adds.
+pub const PARTS_MAX: u32 = 16;
+/// A plugin's and that of the rules it wraps.
+pub const MEMORIES_MAX: u32 = 2;
+pub const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Compiled code kept for the next time that cases are run; what was used least recently goes first.
+const CACHE_BYTES_MAX: u64 = 512 << 20;
 /// Bytes that stay mapped in a freed slot: the working set of an ask, so that the next one finds its pages there.
 const KEEP_RESIDENT: usize = 4 << 20;
 
@@ -131,9 +135,24 @@ pub fn checking_engine() -> anyhow::Result<Engine> {
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
-/// The same engine without the pool: for compiling, where one instance is made, once. Its code runs on [`engine`].
+/// The same, which finds in a folder what it has compiled before, whoever had it do so.
+pub fn testing_engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
+    let mut config = hasty();
+    config.allocation_strategy(pool());
+    if let Some(folder) = cache {
+        let mut of_cache = CacheConfig::new();
+        of_cache.with_directory(folder).with_files_total_size_soft_limit(CACHE_BYTES_MAX);
+        config.cache(Some(Cache::new(of_cache).map_err(anyhow::Error::from)?));
+    }
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+/// The same engine with a pool for one: for compiling, where one instance is made, once. Its code runs on [`engine`], and
+/// what would not fit there does not fit here.
 pub fn compiling_engine() -> anyhow::Result<Engine> {
-    Engine::new(&common()).map_err(anyhow::Error::from)
+    let mut config = common();
+    config.allocation_strategy(pool_for(1));
+    Engine::new(&config).map_err(anyhow::Error::from)
 }
 
 /// In haste and without the pool: for building components, where what is instantiated is larger than what runs, and runs
@@ -143,21 +162,25 @@ pub fn building_engine() -> anyhow::Result<Engine> {
 }
 
 fn pool() -> InstanceAllocationStrategy {
+    pool_for(INSTANCES_MAX)
+}
+
+fn pool_for(instances: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.max_memory_size(MEMORY_BYTES_MAX)
-        .total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * PARTS_MAX)
-        .total_memories(INSTANCES_MAX * 2)
-        .total_tables(INSTANCES_MAX * PARTS_MAX)
-        .total_stacks(INSTANCES_MAX)
+        .total_component_instances(instances)
+        .total_core_instances(instances * PARTS_MAX)
+        .total_memories(instances * MEMORIES_MAX)
+        .total_tables(instances * PARTS_MAX)
+        .total_stacks(instances)
         .max_core_instances_per_component(PARTS_MAX)
-        .max_memories_per_component(2)
+        .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(PARTS_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT / 16)
         .pagemap_scan(Enabled::Auto)
-        .max_unused_warm_slots(INSTANCES_MAX);
+        .max_unused_warm_slots(instances);
     InstanceAllocationStrategy::Pooling(pool)
 }
 
@@ -217,26 +240,23 @@ fn costs() -> OperatorCost {
 pub fn watched(
     engine: &Engine,
     limits: Limits,
-    component: &Component,
+    has_parts: bool,
     wanted: StillWanted,
 ) -> anyhow::Result<(Store<State>, Watch)> {
     let mut store = store(engine, limits)?;
-    store.fuel_async_yield_interval(Some(slice(limits, component))).map_err(anyhow::Error::from)?;
+    store.fuel_async_yield_interval(Some(slice(limits, has_parts))).map_err(anyhow::Error::from)?;
     let watch = Watch::new(wanted, limits.time_max);
     store.data_mut().watch = watch.clone();
     Ok((store, watch))
 }
 
-/// Fuel after which an ask of this component is looked at.
-fn slice(limits: Limits, component: &Component) -> u64 {
-    // Texts are copied from one memory to another.
-    match component.resources_required() {
-        Some(required) if required.num_memories < 2 => SLICE_FUEL,
-        _ => {
-            let times = (limits.memory_bytes_max / MEMORY_BASE).max(1) as u64;
-            (SLICE_FUEL_OF_PARTS / times).max(SLICE_FUEL_OF_PARTS_MIN)
-        }
+/// Fuel after which an ask is looked at.
+fn slice(limits: Limits, has_parts: bool) -> u64 {
+    if !has_parts {
+        return SLICE_FUEL;
     }
+    let times = (limits.memory_bytes_max / MEMORY_BASE).max(1) as u64;
+    (SLICE_FUEL_OF_PARTS / times).max(SLICE_FUEL_OF_PARTS_MIN)
 }
 
 /// Takes fuel for a line of the log, which the host has to look at whether it is kept or not.
@@ -281,6 +301,13 @@ pub fn usage(store: &Store<State>, limits: Limits) -> Usage {
 }
 
 impl State {
+    /// Begins the log anew.
+    pub fn forget_log(&mut self) {
+        self.log.clear();
+        self.last_line.clear();
+        (self.log_bytes, self.log_fuel) = (0, 0);
+    }
+
     /// Keeps a line of the log, up to [`LOG_BYTES_MAX`] in all. Where it is cut, it says so.
     pub fn log(&mut self, line: &str) {
         self.last_line.clear();

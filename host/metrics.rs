@@ -115,6 +115,9 @@ pub struct Now {
     /// Compiled code in memory.
     pub versions_loaded: usize,
     pub code_bytes: usize,
+    /// Tenants whose rules are being built that the configuration names, and those whose could not be.
+    pub rules_building: usize,
+    pub rules_failed: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -339,6 +342,14 @@ impl Metrics {
         registry.register("tenants", "Tenants that there are", gauge(now.tenants.len() as u64));
         registry.register("versions_loaded", "Versions whose code is in memory", gauge(now.versions_loaded as u64));
         registry.register_with_unit("code", "Their size in memory", Unit::Bytes, gauge(now.code_bytes as u64));
+        let building = gauge(now.rules_building as u64);
+        registry.register("rules_building", "Tenants whose rules are being built, and whose events wait", building);
+        let failed = gauge(now.rules_failed as u64);
+        registry.register(
+            "rules_failed",
+            "Tenants whose rules could not be built as the configuration has them",
+            failed,
+        );
         registry.register_with_unit("journal", "Size of the journal", Unit::Bytes, gauge(now.journal_bytes));
         let mut text = String::new();
         // Writing to a text cannot fail.
@@ -447,8 +458,15 @@ mod tests {
         metrics.cut("webhooks", "silent");
         metrics.asked(0.002, 70_000, Some("late"));
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
-        let text =
-            metrics.text(&Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7 }, Format::OpenMetrics);
+        let now = Now {
+            tenants,
+            journal_bytes: 4096,
+            versions_loaded: 1,
+            code_bytes: 7,
+            rules_building: 2,
+            rules_failed: 1,
+        };
+        let text = metrics.text(&now, Format::OpenMetrics);
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
             "tandem_webhooks_refused_total{cause=\"bad signature\"} 1",
@@ -473,6 +491,8 @@ mod tests {
             "tandem_tenants 2",
             "tandem_versions_loaded 1",
             "tandem_code_bytes 7",
+            "tandem_rules_building 2",
+            "tandem_rules_failed 1",
             "tandem_journal_bytes 4096",
             "# EOF",
         ] {

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, anyhow, bail};
 use thiserror::Error;
-use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use crate::compile::{Compiler, Made, Source};
@@ -19,14 +18,17 @@ use crate::journal::{
 };
 use crate::rules::{self, Manifest, Plugin};
 
+mod code;
 mod configured;
 mod folder;
 mod loaded;
 
+pub use crate::rules::COMPONENT_BYTES_MAX;
+use code::Codes;
+pub use configured::Unbuilt;
+use configured::{Built, Once, Unsettled};
 use loaded::Loaded;
 
-/// Longest component that is taken: ten times the default rules.
-pub const COMPONENT_BYTES_MAX: usize = 16 << 20;
 /// Memory that the code of versions may take up, the active ones of busy tenants included.
 const LOADED_BYTES_MAX: usize = 512 << 20;
 /// First digits of a digest that name a version.
@@ -44,6 +46,10 @@ struct Inner {
     host: String,
     folder: PathBuf,
     loaded: Loaded,
+    unsettled: Unsettled,
+    built: Built,
+    codes: Codes,
+    default_base: OnceLock<String>,
 }
 
 /// A component that is kept.
@@ -117,7 +123,10 @@ impl Registry {
         folder.push("-compiled");
         let host = rules::host(&engine);
         let loaded = Loaded::new(loaded_bytes_max);
-        Self(Arc::new(Inner { journal, engine, compiler, host, folder: folder.into(), loaded }))
+        let (unsettled, built, codes) = (Unsettled::default(), Built::default(), Codes::default());
+        let folder = folder.into();
+        let default_base = OnceLock::new();
+        Self(Arc::new(Inner { journal, engine, compiler, host, folder, loaded, unsettled, built, codes, default_base }))
     }
 
     /// Makes rules current that are in memory already, and stay there. They are lost with the host.
@@ -149,16 +158,17 @@ impl Registry {
         if let Some(sha256) = sha256.filter(|sha256| !sha256.eq_ignore_ascii_case(&came)) {
             bail!("the component has the SHA-256 {came}, not {sha256}\nhint: it may have been cut off; send it again");
         }
+        let one = self.0.built.one([came.clone(), String::new(), String::new()]);
+        let _one = one.lock().await;
         // Checked when it came the first time, for whomever.
-        if let Some(manifest) = self.0.journal.read(|reader| reader.component_manifest(&came))? {
-            let is_new = self.0.journal.deploy(tenant, &came, manifest.clone(), bytes.to_vec(), limits).await?;
-            let manifest = serde_json::from_str(&manifest).context("reading a manifest")?;
-            return Ok(Deployed { digest: came, manifest, warnings: String::new(), is_new });
+        if let Some(deployed) = self.deploy_again(tenant, &came, String::new(), limits).await? {
+            return Ok(deployed);
         }
         self.make(tenant, Source::Component(bytes.to_vec()), limits).await
     }
 
-    /// Freezes a rules file into the default rules, and keeps that as a version of a tenant.
+    /// Freezes a rules file into the default rules, and keeps that as a version of a tenant. Two who have the same file have
+    /// it built once.
     pub async fn deploy_rules(
         &self,
         tenant: &str,
@@ -166,8 +176,34 @@ impl Registry {
         text: &str,
         limits: Option<Quota>,
     ) -> anyhow::Result<Deployed> {
+        let key = [rules::digest(text.as_bytes()), self.default_base_digest().await?, file.to_owned()];
+        let one = self.0.built.one(key);
+        let mut one = one.lock().await;
+        if let Some(Once { digest, warnings }) = one.clone()
+            && let Some(deployed) = self.deploy_again(tenant, &digest, warnings, limits).await?
+        {
+            return Ok(deployed);
+        }
         let source = Source::Rules { file: file.to_owned(), text: text.to_owned(), base: None };
-        self.make(tenant, source, limits).await
+        let deployed = self.make(tenant, source, limits).await?;
+        *one = Some(Once { digest: deployed.digest.clone(), warnings: deployed.warnings.clone() });
+        Ok(deployed)
+    }
+
+    /// Keeps a component that is kept already as a version of a tenant, too; `None` if it is not kept any more.
+    async fn deploy_again(
+        &self,
+        tenant: &str,
+        digest: &str,
+        warnings: String,
+        limits: Option<Quota>,
+    ) -> anyhow::Result<Option<Deployed>> {
+        let journal = &self.0.journal;
+        let kept = journal.read(|reader| Ok(reader.component_manifest(digest)?.zip(reader.component(digest)?)))?;
+        let Some((manifest, bytes)) = kept else { return Ok(None) };
+        let is_new = journal.deploy(tenant, digest, manifest.clone(), bytes, limits).await?;
+        let manifest = serde_json::from_str(&manifest).context("reading a manifest")?;
+        Ok(Some(Deployed { digest: digest.to_owned(), manifest, warnings, is_new }))
     }
 
     async fn make(&self, tenant: &str, source: Source, limits: Option<Quota>) -> anyhow::Result<Deployed> {
@@ -277,8 +313,12 @@ impl Registry {
         self.0.loaded.count()
     }
 
-    /// The version that new runs of a tenant take; `None` until one is activated. Blocks.
+    /// The version that new runs of a tenant take; `None` until one is activated, and while the one is built that the
+    /// configuration names. Blocks.
     pub fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
+        if self.0.unsettled.is_building(tenant) {
+            return Ok(None);
+        }
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
         active.map(|active| self.load(&active.digest)).transpose()
     }
@@ -298,51 +338,6 @@ impl Registry {
             let is_active = self.0.journal.read(|reader| reader.is_active(digest))?;
             Ok((self.load_on(&self.0.engine, digest)?, is_active))
         })
-    }
-
-    /// A version on an engine of the caller's, for as long as the caller has it: it takes no instance from events that
-    /// are live. From the code that was compiled when it was deployed, if that is still there. Blocks.
-    pub fn load_on(&self, engine: &Engine, digest: &str) -> anyhow::Result<Plugin> {
-        let (journal, inner) = (&self.0.journal, &self.0);
-        let noted = journal.read(|reader| reader.compiled(digest))?;
-        if let Some((_, sha256)) = noted.filter(|(host, _)| *host == inner.host)
-            && let Some(code) = folder::read(&inner.folder, digest)
-        {
-            if let Some(plugin) = Plugin::load_compiled(engine, digest, &code, &sha256)? {
-                return Ok(plugin);
-            }
-            tracing::warn!(version = digest, "its compiled code is not what was kept: it is compiled again");
-        }
-        let component = journal.read(|reader| reader.component(digest))?;
-        let component = component.with_context(|| format!("version `{digest}` is not kept here"))?;
-        if rules::digest(&component) != digest {
-            bail!("version `{digest}` is not what was deployed: the journal is damaged");
-        }
-        let made = inner.compiler.compile_now(Source::Component(component))?;
-        self.keep_code(digest, &made);
-        let plugin = Plugin::load_compiled(engine, digest, &made.compiled.code, &made.compiled.sha256)?;
-        plugin.with_context(|| format!("the code of version `{digest}` was compiled for another host than this"))
-    }
-
-    /// A version with a rules file frozen into it, on an engine of the caller's. Nothing of it is kept. Blocks.
-    pub fn freeze(&self, engine: &Engine, digest: &str, file: &str, text: &str) -> anyhow::Result<Plugin> {
-        let base = self.0.journal.read(|reader| reader.component(digest))?;
-        let made = self.0.compiler.compile_now(Source::Rules { file: file.into(), text: text.into(), base })?;
-        let (digest, compiled) = (rules::digest(&made.component), &made.compiled);
-        let plugin = Plugin::load_compiled(engine, &digest, &compiled.code, &compiled.sha256)?;
-        plugin.context("the code was compiled for another host than this")
-    }
-
-    /// Keeps compiled code for the next time; without that it is merely slower. Blocks.
-    fn keep_code(&self, digest: &str, made: &Made) {
-        let (inner, compiled) = (&self.0, &made.compiled);
-        let kept = folder::write(&inner.folder, digest, &compiled.code).and_then(|()| {
-            // An entry without this note, or with another's, is not trusted.
-            Handle::current().block_on(inner.journal.note_compiled(digest, &inner.host, &compiled.sha256))
-        });
-        if let Err(error) = kept {
-            tracing::warn!(version = digest, blame = "host", "its compiled code could not be kept: {error:#}");
-        }
     }
 
     /// The digest of a tenant's version, from its first digits.

@@ -16,10 +16,15 @@ use wasmtime::{Engine, Store, StoreContextMut, Trap};
 use crate::engine::{self, Ended, Limits, State, StillWanted, Usage};
 use crate::model::{Blame, Entity, Event, Failure, Next, Reply, Webhook};
 
+mod bench;
 mod compiled;
+mod configured;
+mod fit;
+mod split;
 mod v0_1;
 
-pub use compiled::{Compiled, host};
+pub use compiled::{Code, Compiled, Shared, host, shared_by};
+pub use fit::COMPONENT_BYTES_MAX;
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";
@@ -41,6 +46,7 @@ pub struct Plugin {
     wanted: StillWanted,
 }
 
+#[derive(Clone)]
 struct Inner {
     digest: String,
     world: String,
@@ -50,6 +56,11 @@ struct Inner {
     pre: InstancePre<State>,
     key: ComponentExportIndex,
     step: ComponentExportIndex,
+    describe: ComponentExportIndex,
+    /// What it is configured with in each ask, as JSON, if that is not frozen into it.
+    settings: Option<Arc<str>>,
+    /// Its code, if that is not in the component.
+    code: Option<Arc<Code>>,
 }
 
 /// A version that is there as long as somebody else has it loaded.
@@ -120,19 +131,28 @@ impl Plugin {
     /// Compiles a component, checks what it imports and exports, and instantiates it once: some mismatches show only
     /// then, and no webhook should be the first to find out.
     pub fn load(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
-        let component = Component::new(engine, bytes).map_err(|error| {
-            anyhow!(
-                "the component is not valid here: {}\nhint: it may have been cut off, or built for another target than wasm32-unknown-unknown",
-                error.root_cause()
-            )
-        })?;
-        Self::around(engine, &component, digest(bytes))
+        fit::check(bytes)?;
+        let component = Component::new(engine, bytes).map_err(|error| fit::refused(&error))?;
+        Self::around(engine, &component, digest(bytes), None)
     }
 
-    fn around(engine: &Engine, component: &Component, digest: String) -> anyhow::Result<Self> {
-        let imports = check_imports(engine, component)?;
+    /// The same, with its code apart where that can be had, so that others can have the same.
+    pub fn load_apart(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
+        fit::check(bytes)?;
+        let Some(split) = split::split(bytes) else { return Self::load(engine, bytes) };
+        let code = Code::new(engine, &split.code)?;
+        let component = Component::new(engine, split.rest).map_err(|error| fit::refused(&error))?;
+        Self::around(engine, &component, digest(bytes), Some(Arc::new(code)))
+    }
+
+    fn around(engine: &Engine, component: &Component, digest: String, code: Option<Arc<Code>>) -> anyhow::Result<Self> {
+        let imports = check_imports(engine, component, code.is_some())?;
         let (world, [key, step, describe]) = exports(engine, component)?;
-        let pre = linker(engine)?.instantiate_pre(component).map_err(|error| misfit("the component", &error))?;
+        let mut linker = linker(engine)?;
+        if let Some(code) = &code {
+            linker.root().module(split::CODE, code.module()).map_err(anyhow::Error::from)?;
+        }
+        let pre = linker.instantiate_pre(component).map_err(|error| misfit("the component", &error))?;
         let inner = Inner {
             digest,
             world,
@@ -148,14 +168,12 @@ impl Plugin {
             pre,
             key,
             step,
+            describe,
+            settings: None,
+            code,
         };
-        inner.check(&describe)?;
-        let asked = inner.call(&describe, (), Limits::for_input(0), StillWanted::default());
-        let (manifest,): (v0_1::Manifest,) = match asked {
-            Asked { result: Ok(manifest), .. } => manifest,
-            Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
-        };
-        let inner = Arc::new(Inner { manifest: manifest.into(), ..inner });
+        inner.check()?;
+        let inner = Arc::new(Inner { manifest: inner.describe()?, ..inner });
         Ok(Self { inner, wanted: StillWanted::default() })
     }
 
@@ -231,39 +249,26 @@ impl WeakPlugin {
     }
 }
 
-impl Plugin {
-    /// Microseconds of an ask in an instance that is kept: the 20th percentile of so many. For benches; the host never
-    /// asks twice in one instance.
-    #[doc(hidden)]
-    pub fn bench_warm(&self, event: &Event, memory: &[String], replies: &[Vec<Reply>], times: usize) -> f64 {
-        let limits = Limits { fuel_max: u64::MAX / 2, ..Limits::for_input(16 << 20) };
-        let replies: Vec<Vec<v0_1::Reply>> =
-            replies.iter().map(|pass| pass.iter().map(v0_1::Reply::from).collect()).collect();
-        let ask = || -> anyhow::Result<Vec<f64>> {
-            let mut store = engine::store(&self.inner.engine, limits)?;
-            let instance = self.inner.pre.instantiate(&mut store).map_err(anyhow::Error::from)?;
-            let mut took = vec![];
-            for _ in 0..times {
-                store.set_hostcall_fuel(limits.output_bytes_max);
-                let began = std::time::Instant::now();
-                let step = instance
-                    .get_typed_func::<Step<'_>, Stepped>(&mut store, &self.inner.step)
-                    .map_err(anyhow::Error::from)?;
-                step.call(&mut store, (v0_1::Event::from(event), memory, &replies[..])).map_err(anyhow::Error::from)?;
-                took.push(began.elapsed().as_secs_f64() * 1e6);
-            }
-            Ok(took)
-        };
-        let mut took = ask().unwrap_or_default();
-        took.sort_by(f64::total_cmp);
-        took.get(took.len() / 5).copied().unwrap_or(f64::NAN)
-    }
-}
-
 impl Inner {
-    fn check(&self, describe: &ComponentExportIndex) -> anyhow::Result<()> {
+    /// Whether it has parts that copy texts to each other: each has a memory of its own.
+    fn has_parts(&self) -> bool {
+        let required = self.pre.component().resources_required();
+        self.code.is_none() && required.is_none_or(|required| required.num_memories > 1)
+    }
+
+    /// What it says it is.
+    fn describe(&self) -> anyhow::Result<Manifest> {
+        let asked = self.call(&self.describe, (), Limits::for_input(0), StillWanted::default());
+        let (manifest,): (v0_1::Manifest,) = match asked {
+            Asked { result: Ok(manifest), .. } => manifest,
+            Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
+        };
+        Ok(manifest.into())
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
         let (limits, wanted) = (Limits::for_input(0), StillWanted::default());
-        let (mut store, watch) = engine::watched(&self.engine, limits, self.pre.component(), wanted)?;
+        let (mut store, watch) = engine::watched(&self.engine, limits, self.has_parts(), wanted)?;
         let instance = match watch.carry_out(self.pre.instantiate_async(&mut store)) {
             Ok(instance) => instance,
             Err(error) => {
@@ -271,7 +276,7 @@ impl Inner {
                 bail!("the component cannot be started: {why}\nhint: correct what it does before it is asked anything");
             }
         };
-        check_functions(&mut store, &instance, [&self.key, &self.step, describe])
+        check_functions(&mut store, &instance, [&self.key, &self.step, &self.describe])
     }
 
     /// One call in a fresh instance.
@@ -286,7 +291,7 @@ impl Inner {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let (mut store, watch) = match engine::watched(&self.engine, limits, self.pre.component(), wanted) {
+        let (mut store, watch) = match engine::watched(&self.engine, limits, self.has_parts(), wanted) {
             Ok(watched) => watched,
             Err(error) => {
                 let failure = Failure::new(Blame::Host, format!("no store for the rules: {error:#}"));
@@ -295,6 +300,7 @@ impl Inner {
         };
         let called = watch.carry_out(async {
             let instance = self.pre.instantiate_async(&mut store).await?;
+            self.settle(&mut store, &instance, limits).await?;
             let function = instance.get_typed_func::<P, R>(&mut store, function)?;
             function.call_async(&mut store, parameters).await
         });
@@ -398,16 +404,19 @@ pub fn linker(engine: &Engine) -> anyhow::Result<Linker<State>> {
 
 /// Whether a component imports nothing that it may not, and exports what can be asked.
 pub fn check(engine: &Engine, component: &Component) -> anyhow::Result<()> {
-    check_imports(engine, component)?;
+    check_imports(engine, component, false)?;
     exports(engine, component)?;
     Ok(())
 }
 
-/// The names of a component's imports, if it may have them all.
-fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>> {
+/// The names of a component's imports, if it may have them all. Its own code is none, where that is apart.
+fn check_imports(engine: &Engine, component: &Component, is_apart: bool) -> anyhow::Result<Vec<String>> {
     let kind = component.component_type();
     let mut imports = vec![];
     for (import, offered) in kind.imports(engine) {
+        if is_apart && import == split::CODE {
+            continue;
+        }
         imports.push(import.to_owned());
         let hint = match import.split_once('@') {
             Some(("tandem:rules/host", version)) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
@@ -53,6 +53,8 @@ pub struct Server {
     lanes: Control,
     /// What it goes by now.
     config: Mutex<Config>,
+    /// What went wrong with the rules that the configuration names, once that is known.
+    configured: Option<oneshot::Receiver<Vec<anyhow::Error>>>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
@@ -64,25 +66,51 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the journal, makes the rules current that the configuration names where they are new, goes on with what is
-    /// in the journal, and listens.
+    /// The same as [`Server::start_on`], compiling here. When it has started, every tenant is on what the configuration
+    /// names; if one is not, nothing has.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        Self::start_on(config, Compiler::here()).await
+        let mut server = Self::start_on(config, Compiler::here()).await?;
+        let wrong = server.configured().await?;
+        if let Some(error) = wrong.into_iter().next() {
+            server.stop().await?;
+            return Err(error);
+        }
+        Ok(server)
     }
 
-    /// The same, and this compiles what there is to compile.
+    /// Opens the journal, goes on with what is in it, and listens. Meanwhile this compiles the rules that the configuration
+    /// names where they are new, and they are made current; the events of their tenants wait for that.
     pub async fn start_on(config: &Config, compiler: Compiler) -> anyhow::Result<Self> {
-        let server = Self::open(config, compiler, None).await?;
+        let mut server = Self::open(config, compiler, None).await?;
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
-        let (registry, tenants) = (server.registry.clone(), server.tenants.clone());
+        let (registry, tenants, lanes) = (server.registry.clone(), server.tenants.clone(), server.lanes.clone());
         let (address, mut stopping) = (config.public_url.clone(), server.stop.subscribe());
+        let (named, relink) = (config.tenants.clone(), config.relink.clone());
+        let (done, configured) = oneshot::channel();
+        server.configured = Some(configured);
         tokio::spawn(async move {
+            // The lanes are gone when the host stops.
+            let settled = move |tenant: &str| drop(lanes.look(tenant));
+            let configure = async {
+                let wrong = registry.configure_all(named, relink, settled).await;
+                // Most do not ask.
+                let _ = done.send(wrong);
+                warn_of_missing(client, registry.clone(), tenants, address).await;
+            };
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
-                () = warn_of_missing(client, registry, tenants, address) => {}
+                () = configure => {}
             }
         });
         Ok(server)
+    }
+
+    /// Waits until the rules of every tenant were seen to that the configuration names, and gives what went wrong. Once.
+    pub async fn configured(&mut self) -> anyhow::Result<Vec<anyhow::Error>> {
+        match self.configured.take() {
+            Some(configured) => configured.await.context("the host stops"),
+            None => Ok(vec![]),
+        }
     }
 
     /// The same with rules that are loaded already, by the name of their tenant. They are lost with the host.
@@ -127,11 +155,7 @@ impl Server {
                     registry.install(&tenant, plugin, relink).await?;
                 }
             }
-            None => {
-                for tenant in &config.tenants {
-                    registry.configure(tenant, config.relink.contains(&tenant.name)).await?;
-                }
-            }
+            None => registry.expect(config.tenants.iter()),
         }
         for Direction { tenant, source, mode, by, why, .. } in journal.read(|reader| reader.directions())? {
             tracing::warn!(tenant, "the mode of what comes from {source} is `{}`, by {by}: {why}", mode.name());
@@ -211,6 +235,7 @@ impl Server {
             accounts,
             lanes,
             config: Mutex::new(config.clone()),
+            configured: None,
             stop,
             intake,
             stages,

@@ -66,7 +66,7 @@ impl Turns {
         loop {
             let (sender, turn) = {
                 let mut queue = self.queue();
-                let Some((tenant, ticket)) = queue.shares.next() else { return };
+                let Some((tenant, ticket)) = queue.shares.hand_out() else { return };
                 let turn = Turn { turns: self.clone(), tenant, began: Instant::now() };
                 (queue.waiting.remove(&ticket), turn)
             };

@@ -138,9 +138,7 @@ fn what_a_component_does_before_it_is_asked_ends_too() {
     let said = format!("{:#}", Plugin::load(&engine, &endless).err().unwrap());
     assert_eq!(
         said,
-        format!(
-            "the component cannot be started: {TOO_LONG}\nhint: correct what it does before it is asked anything"
-        )
+        format!("the component cannot be started: {TOO_LONG}\nhint: correct what it does before it is asked anything")
     );
 }
 

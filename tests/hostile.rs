@@ -395,6 +395,48 @@ fn what_is_no_plugin_is_refused() {
     }
 }
 
+/// What no host would take is refused by all who load it: to build, to test, to deploy and to serve.
+#[test]
+fn what_is_more_than_a_slot_of_the_pool_is_refused_by_name() {
+    let hint =
+        "hint: it brings along more of a language than rules need; plugins in Rust and JavaScript fit (`tandem new`)";
+    let many = |what: &str, count: usize| what.repeat(count);
+    let modules = format!("(component (core module $m) {})", many("(core instance (instantiate $m))", 17));
+    let memory = "(core module $m (memory 1)) (core instance (instantiate $m))";
+    let three: String = (0..3).map(|n| memory.replace("$m", &format!("$m{n}"))).collect();
+    let memories = format!("(component {three})");
+    let engines: [fn() -> anyhow::Result<engine::Engine>; 4] =
+        [engine::engine, engine::checking_engine, engine::compiling_engine, || engine::testing_engine(None)];
+    for (component, why) in [
+        (modules, "has more than 16 core instances"),
+        (memories, "has more than 2 memories"),
+        (
+            "(component (core module $m (memory 5000)) (core instance (instantiate $m)))".into(),
+            "begins with a memory of more than 256 MiB",
+        ),
+        (
+            "(component (core module $m (table 20001 funcref)) (core instance (instantiate $m)))".into(),
+            "begins with a table of more than 20000 elements",
+        ),
+    ] {
+        let component = wat::parse_str(&component).unwrap();
+        for engine in engines {
+            let said = format!("{:#}", Plugin::load(&engine().unwrap(), &component).err().unwrap());
+            assert_eq!(said, format!("the component {why}: no host would take it\n{hint}"));
+        }
+    }
+}
+
+#[test]
+fn what_would_have_the_host_keep_things_is_refused() {
+    let resources = r#"(component (type $thing (resource (rep i32))) (core func (canon resource.new $thing)))"#;
+    let said = refused_text(resources);
+    assert!(said.starts_with("the component makes resources, which the host would have to keep for it"), "{said}");
+    let long =
+        refused(&wat::parse_str(format!("(component (@custom \"data\" \"{}\"))", "a".repeat(17 << 20))).unwrap());
+    assert!(long.contains("bytes; 16777216 are allowed\nhint: "), "{long}");
+}
+
 /// Wherever it was cut off, nothing panics and the reason is named.
 #[test]
 fn what_was_cut_off_is_refused() {

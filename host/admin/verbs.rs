@@ -16,6 +16,7 @@ use crate::events::{Event, EventInFull};
 use crate::journal::{self, Deed, Filter, Which};
 use crate::metrics::{Counted, Format, Now, TenantNow};
 use crate::model::{EventId, Millis};
+use crate::registry::Unbuilt;
 
 /// How long a try to write counts, and how long it may take.
 const TRIED_FOR: Duration = Duration::from_secs(1);
@@ -39,10 +40,16 @@ pub struct Tenant {
     pub paused: Vec<String>,
     /// Directions that do not simply run: `shopify hold`, `omneo drop`.
     pub directions: Vec<String>,
+    /// Why it is not on the rules that the configuration names: `being built`, while its events wait, or what is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unbuilt: Option<String>,
     /// Webhooks taken in and events brought to an end since the host started.
     pub accepted: u64,
     pub ended: u64,
 }
+
+/// Why a tenant is not on its rules yet.
+pub const BEING_BUILT: &str = "being built";
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetters {
@@ -184,9 +191,10 @@ pub(super) async fn health() -> &'static str {
     "alive\n"
 }
 
-/// The host can take webhooks in durably: it has just written something, and that is on disk.
+/// The host can take webhooks in durably: it has just written something, and that is on disk. Lines that follow say how many
+/// tenants wait for their rules to be built; which, an operator reads in the list of tenants.
 #[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503)))]
-pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Problem> {
+pub(super) async fn ready(State(admin): State<Admin>) -> Result<String, Problem> {
     let mut tried = admin.1.lock().await;
     // Whoever asks often is told what came of the last try: it takes an `fsync`, and needs no token.
     let fresh = tried.take().filter(|(at, _)| at.elapsed() < TRIED_FOR);
@@ -200,12 +208,20 @@ pub(super) async fn ready(State(admin): State<Admin>) -> Result<&'static str, Pr
     };
     *tried = Some((at, outcome.clone()));
     match outcome {
-        Ok(()) => Ok("ready\n"),
+        Ok(()) => Ok(format!("ready\n{}", unbuilt(&admin))),
         Err(why) => {
             let detail = format!("webhooks cannot be stored now: {why}");
             Err(Problem::new(Kind::NotReady, detail))
         }
     }
+}
+
+/// How many tenants are not on the rules that the configuration names, in lines; usually none.
+fn unbuilt(admin: &Admin) -> String {
+    let (building, failed) = admin.0.versions.registry.unbuilt_count();
+    let line = |count: usize, what: &str| if count == 0 { String::new() } else { format!("{what}: {count}\n") };
+    line(building, "tenants whose rules are being built, and whose events wait")
+        + &line(failed, "tenants whose rules could not be built")
 }
 
 /// Counters and gauges for Prometheus: in the OpenMetrics text format, or in the older one with `accept: text/plain`. Takes an
@@ -220,7 +236,10 @@ pub(super) async fn metrics(
     who.is_operator()?;
     let registry = &admin.0.versions.registry;
     let (versions_loaded, code_bytes) = (registry.loaded_count(), registry.loaded_bytes());
-    let now = Now { tenants: now(&admin).await?, journal_bytes: admin.0.journal.bytes(), versions_loaded, code_bytes };
+    let (rules_building, rules_failed) = registry.unbuilt_count();
+    let journal_bytes = admin.0.journal.bytes();
+    let tenants = now(&admin).await?;
+    let now = Now { tenants, journal_bytes, versions_loaded, code_bytes, rules_building, rules_failed };
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::accepted(accept);
     Ok(([(header::CONTENT_TYPE, format.media_type())], admin.0.journal.metrics().text(&now, format)))
@@ -239,7 +258,14 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
     let mut tenants = now(&admin).await?;
     tenants.retain(|now| who.tenant.as_ref().is_none_or(|own| *own == now.tenant));
     let counted = |tenant: &str| admin.0.journal.metrics().counted(tenant);
-    let tenant = |(Counted { accepted, ended }, now): (Counted, TenantNow)| Tenant {
+    let mut unbuilt = admin.0.versions.registry.unbuilt();
+    let mut unbuilt = |tenant: &str| {
+        unbuilt.remove(tenant).map(|unbuilt| match unbuilt {
+            Unbuilt::Building => BEING_BUILT.to_owned(),
+            Unbuilt::Failed(why) => why,
+        })
+    };
+    let tenant = |Counted { accepted, ended }: Counted, unbuilt: Option<String>, now: TenantNow| Tenant {
         accepted,
         ended,
         tenant: now.tenant,
@@ -248,8 +274,10 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
         dead_letters: now.dead_letters,
         paused: now.paused,
         directions: now.directions.iter().map(|(source, mode)| format!("{source} {mode}")).collect(),
+        unbuilt,
     };
-    Ok(Json(tenants.into_iter().map(|now| tenant((counted(&now.tenant), now))).collect()))
+    let tenants = tenants.into_iter().map(|now| tenant(counted(&now.tenant), unbuilt(&now.tenant), now));
+    Ok(Json(tenants.collect()))
 }
 
 /// Events of a tenant, the newest last.

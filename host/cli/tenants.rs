@@ -164,10 +164,14 @@ pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What takes no calls, and what is held or dropped.
+/// What takes no calls, what is held or dropped, and whether its rules are to come yet.
 pub fn stopped(tenant: &admin::Tenant) -> String {
     let paused = tenant.paused.iter().map(|target| format!("{target} paused"));
-    paused.chain(tenant.directions.iter().cloned()).collect::<Vec<_>>().join(", ")
+    let unbuilt = tenant.unbuilt.as_deref().map(|why| match why {
+        admin::BEING_BUILT => "rules being built".to_owned(),
+        _ => "rules not built".to_owned(),
+    });
+    paused.chain(tenant.directions.iter().cloned()).chain(unbuilt).collect::<Vec<_>>().join(", ")
 }
 
 pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
@@ -252,6 +256,9 @@ async fn show(host: &Remote, name: &str, json: bool) -> anyhow::Result<()> {
         let oldest = if oldest.is_empty() { oldest } else { format!(", the oldest for {oldest}") };
         field("waiting", &format!("{}{oldest}", now.waiting), paint)?;
         field("dead letters", &now.dead_letters.to_string(), paint)?;
+        if let Some(why) = &now.unbuilt {
+            field("rules", why, paint)?;
+        }
     }
     for target in &targets {
         field(&target.target, &state(target), paint)?;

@@ -99,7 +99,7 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
     }
     let (summary, failed) = sandbox::summary(&reports, paint);
     match arguments.json {
-        true => outln!("{:#}", sandbox::json(bench.usual(), &reports))?,
+        true => outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &reports))?,
         false => out!("{summary}")?,
     }
     if failed > 0 {
@@ -157,7 +157,7 @@ pub async fn bench(rules: &Path, base: Option<&Path>) -> anyhow::Result<Bench> {
         let text = text.with_context(|| format!("the rules `{}` are not text", rules.display()))?;
         Source::File { text, base: base.map(|base| files::read(base, "plugin")).transpose()? }
     };
-    Bench::new(&rules.display().to_string(), source).await
+    Bench::new(&rules.display().to_string(), source, config::cache_folder().as_deref()).await
 }
 
 /// Runs an event whose body comes from standard input: its conversation goes to standard output, as a case would keep it.
@@ -170,7 +170,7 @@ async fn one_event(arguments: &Arguments) -> anyhow::Result<()> {
     let reports = [(case, report)];
     let [(case, report)] = &reports;
     if arguments.json {
-        outln!("{:#}", sandbox::json(bench.usual(), &reports))?;
+        outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &reports))?;
     } else if arguments.trace {
         out!("{}", sandbox::trace(case, report, paint))?;
     } else {

@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Made, Mistakes, Source, here};
-use crate::rules::{self, Compiled, Manifest};
+use crate::rules::{self, Compiled, Manifest, Shared};
 
 /// Memory that it may write to: twice what a plugin in JavaScript takes, which brings its engine along; default rules take
 /// less than a tenth.
@@ -56,11 +56,11 @@ enum Order {
     Rules { file: String, text: String },
 }
 
-/// The first line of what comes out; after `made`, the component and its code.
+/// The first line of what comes out; after `made`, the component, its code, and the code it shares with others, if it does.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Made { manifest: Manifest, component_bytes: usize, warnings: String },
+    Made { manifest: Manifest, component_bytes: usize, code_bytes: usize, shared: Option<String>, warnings: String },
     Mistakes(String),
     Refused(String),
 }
@@ -141,7 +141,9 @@ pub async fn answer(input: impl Read, mut output: impl Write) -> anyhow::Result<
     };
     let (answer, parts) = match here(source).await {
         Ok(Made { component, manifest, compiled, warnings }) => {
-            (Answer::Made { manifest, component_bytes: component.len(), warnings }, [component, compiled.code])
+            let (component_bytes, code_bytes) = (component.len(), compiled.code.len());
+            let (shared, code) = compiled.shared.map_or((None, vec![]), |shared| (Some(shared.digest), shared.code));
+            (Answer::Made { manifest, component_bytes, code_bytes, shared, warnings }, [component, compiled.code, code])
         }
         Err(error) => match error.downcast::<Mistakes>() {
             Ok(Mistakes(mistakes)) => (Answer::Mistakes(mistakes), Default::default()),
@@ -149,7 +151,7 @@ pub async fn answer(input: impl Read, mut output: impl Write) -> anyhow::Result<
         },
     };
     let said = serde_json::to_vec(&answer)?;
-    for part in [&said[..], b"\n", &parts[0], &parts[1]] {
+    for part in [&said[..], b"\n", &parts[0], &parts[1], &parts[2]] {
         output.write_all(part).context("writing what was compiled")?;
     }
     output.flush().context("writing what was compiled")
@@ -191,10 +193,16 @@ fn read(output: impl Read) -> anyhow::Result<Option<anyhow::Result<Made>>> {
         );
     }
     Ok(match serde_json::from_slice(&line) {
-        Ok(Answer::Made { manifest, component_bytes, warnings }) if code.len() > component_bytes => {
+        Ok(Answer::Made { manifest, component_bytes, code_bytes, shared, warnings })
+            if component_bytes.checked_add(code_bytes).is_some_and(|bytes| bytes <= code.len()) && code_bytes > 0 =>
+        {
             let mut component = code;
-            let code = component.split_off(component_bytes);
-            Some(Ok(Made { component, manifest, compiled: Compiled { sha256: rules::digest(&code), code }, warnings }))
+            let mut code = component.split_off(component_bytes);
+            let of_others = code.split_off(code_bytes);
+            let digest = rules::digest(&of_others);
+            let shared = shared.map(|module| Shared { digest: module, sha256: digest, code: of_others });
+            let compiled = Compiled { sha256: rules::digest(&code), code, shared };
+            Some(Ok(Made { component, manifest, compiled, warnings }))
         }
         Ok(Answer::Mistakes(mistakes)) => Some(Err(Mistakes(mistakes).into())),
         Ok(Answer::Refused(why)) => Some(Err(anyhow!("{why}"))),

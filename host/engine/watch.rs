@@ -91,8 +91,8 @@ impl Watch {
         if took < self.time_max / UNMEASURED_PART {
             return Ok(());
         }
-        let used = *self.used.get_or_insert_with(thread_time);
-        let is_late = took > self.time_max && thread_time().saturating_sub(used) > self.time_max;
+        let used = *self.used.get_or_insert_with(|| thread_time(took));
+        let is_late = took > self.time_max && thread_time(took).saturating_sub(used) > self.time_max;
         if is_late { Err(Ended::Late) } else { Ok(()) }
     }
 
@@ -109,18 +109,16 @@ impl Watch {
     }
 }
 
-/// What this thread has used of a processor.
+/// What this thread has used of a processor; where nobody knows, what has gone by.
 #[cfg(unix)]
-fn thread_time() -> Duration {
+fn thread_time(_: Duration) -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Without such a clock, the time since the first look.
 #[cfg(not(unix))]
-fn thread_time() -> Duration {
-    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    BEGAN.elapsed()
+fn thread_time(gone_by: Duration) -> Duration {
+    gone_by
 }
 
 #[cfg(test)]
@@ -131,8 +129,10 @@ mod tests {
     async fn endless() -> Result<(), Ended> {
         loop {
             let mut yielded = false;
-            std::future::poll_fn(|_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending })
-                .await;
+            std::future::poll_fn(
+                |_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending },
+            )
+            .await;
         }
     }
 

@@ -27,6 +27,8 @@ pub enum Request {
     Go { wish: u64 },
     /// Have an event begin again, on the version that is active now.
     Restart(EventId),
+    /// See whether a version is there now.
+    Look,
     /// There is no such tenant any more. Told when nobody comes into its lanes any more.
     Leave(oneshot::Sender<()>),
 }
@@ -84,6 +86,11 @@ impl Control {
         self.ask(tenant, Request::Restart(event))
     }
 
+    /// Has a tenant's events look once more for a version to go on with.
+    pub fn look(&self, tenant: &str) -> anyhow::Result<()> {
+        self.ask(tenant, Request::Look)
+    }
+
     /// Lets go of the lanes of a tenant that is gone. Whoever has its name later gets lanes of their own.
     pub async fn leave(&self, tenant: &str) -> anyhow::Result<()> {
         let (left, has_left) = oneshot::channel();
@@ -116,6 +123,7 @@ impl Worker {
                 Some(Input::Go { wish })
             }
             Request::Restart(event) => Some(Input::Restart { event }),
+            Request::Look => Some(Input::Activated),
             // Seen to where workers are.
             Request::Leave(_) => None,
         }

@@ -116,24 +116,28 @@ impl Loaded {
 }
 
 impl Slots {
+    /// What several share counts once.
     fn bytes(&self) -> usize {
-        self.by_digest.values().filter_map(|slot| slot.kept.as_ref()).map(Plugin::code_bytes).sum()
+        let mut shared = HashMap::new();
+        let mut bytes = 0;
+        for plugin in self.by_digest.values().filter_map(|slot| slot.kept.as_ref()) {
+            bytes += plugin.code_bytes();
+            if let Some(code) = plugin.shared_code() {
+                shared.insert(code.digest(), code.bytes());
+            }
+        }
+        bytes + shared.values().sum::<usize>()
     }
 
     /// Lets go of those used least recently, until the rest fits. The newest stays.
     fn shrink(&mut self, bytes_max: usize, newest: &str) {
-        let mut bytes = self.bytes();
-        if bytes <= bytes_max {
-            return;
-        }
-        let others = self.by_digest.iter_mut().filter(|(digest, slot)| *digest != newest && !slot.is_pinned);
-        let mut kept: Vec<_> = others.map(|(_, slot)| slot).filter(|slot| slot.kept.is_some()).collect();
-        kept.sort_by_key(|slot| slot.used);
-        for slot in kept {
-            if bytes <= bytes_max {
-                break;
+        while self.bytes() > bytes_max {
+            let others = self.by_digest.iter_mut().filter(|(digest, slot)| *digest != newest && !slot.is_pinned);
+            let kept = others.map(|(_, slot)| slot).filter(|slot| slot.kept.is_some());
+            match kept.min_by_key(|slot| slot.used) {
+                Some(slot) => slot.kept = None,
+                None => return,
             }
-            bytes -= slot.kept.take().map_or(0, |plugin| plugin.code_bytes());
         }
     }
 }

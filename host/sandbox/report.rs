@@ -174,15 +174,15 @@ impl Report {
     }
 }
 
-/// What `--json` prints: the rules, each case with its result (`passed`, `failed`, or `new` without anything expected), and
+/// What `--json` prints: the rules with the digest of their component, each case with its result (`passed`, `failed`, or `new` without anything expected), and
 /// how many of each there are.
-pub fn json(plugin: &Plugin, reports: &[(Case, Report)]) -> Value {
+pub fn json(plugin: &Plugin, digest: &str, reports: &[(Case, Report)]) -> Value {
     let (failed, new) = counts(reports);
     json!({
         "rules": {
             "name": plugin.manifest().name,
             "version": plugin.manifest().version,
-            "digest": format!("sha256:{}", plugin.digest()),
+            "digest": format!("sha256:{digest}"),
         },
         "cases": reports.iter().map(|(case, report)| report.to_json(case)).collect::<Vec<_>>(),
         "passed": reports.len() - failed - new,

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
+use tandem::compile::Compiler;
 use tandem::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{EventRow, RunRow};
 use tandem::model::EventId;
@@ -112,6 +113,27 @@ impl Host {
     pub fn of(server: Server, config: Config, omneo: Omneo, folder: TempDir) -> Self {
         let (journal, client) = (config.journal.clone(), reqwest::Client::new());
         Self { server, omneo, journal, config, client, _folder: folder }
+    }
+
+    /// Starts a host whose tenants' configuration names these rules, told by folder and name. This compiles them, and nobody
+    /// waits for that.
+    pub async fn building(compiler: Compiler, names: &[&str], rules: impl Fn(&Path, &str) -> RulesFrom) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
+        let mut config = config(folder.path(), &omneo, names);
+        for tenant in &mut config.tenants {
+            tenant.rules = rules(folder.path(), &tenant.name);
+        }
+        let server = Server::start_on(&config, compiler).await.unwrap();
+        Self { server, omneo, journal: config.journal.clone(), config, client: reqwest::Client::new(), _folder: folder }
+    }
+
+    /// Stops the host, changes what there is to change on disk, and starts it again as [`Host::building`] does.
+    pub async fn restart_building(self, compiler: Compiler, change: impl FnOnce(&Path)) -> Self {
+        self.server.stop().await.unwrap();
+        change(self._folder.path());
+        let server = Server::start_on(&self.config, compiler).await.unwrap();
+        Self { server, ..self }
     }
 
     /// Stops the host, changes what there is to change on disk, and starts it again.

@@ -205,7 +205,17 @@ pub mod tests {
     pub fn tenant(name: &str, waiting: u64, oldest_s: f64, dead_letters: u64, paused: &[&str]) -> Tenant {
         let paused = paused.iter().map(|target| (*target).to_owned()).collect();
         let directions = vec![];
-        Tenant { tenant: name.into(), waiting, oldest_s, dead_letters, paused, directions, accepted: 0, ended: 0 }
+        Tenant {
+            tenant: name.into(),
+            waiting,
+            oldest_s,
+            dead_letters,
+            paused,
+            directions,
+            unbuilt: None,
+            accepted: 0,
+            ended: 0,
+        }
     }
 
     fn names(state: &State) -> Vec<&str> {
