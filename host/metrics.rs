@@ -458,14 +458,8 @@ mod tests {
         metrics.cut("webhooks", "silent");
         metrics.asked(0.002, 70_000, Some("late"));
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
-        let now = Now {
-            tenants,
-            journal_bytes: 4096,
-            versions_loaded: 1,
-            code_bytes: 7,
-            rules_building: 2,
-            rules_failed: 1,
-        };
+        let now =
+            Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7, rules_building: 2, rules_failed: 1 };
         let text = metrics.text(&now, Format::OpenMetrics);
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"acme\",source=\"shopify\"} 1",
