@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tandem_sdk::*;
 
 /// What may be asked for. The first two do no harm.
-const TOPICS: [&str; 43] = [
+const TOPICS: [&str; 44] = [
     "good",
     "ask",
     "remember",
@@ -52,6 +52,7 @@ const TOPICS: [&str; 43] = [
     "key-nameless",
     "key-namer",
     "say",
+    "effects",
 ];
 
 /// Nobody can count by this: every ask begins with a fresh instance.
@@ -125,6 +126,7 @@ impl Rules for Hostile {
                 cx.omneo(post(format!("/said/{nth}/{}", self.says), json!({}))).await?;
                 Ok(done(&self.says))
             }
+            "effects" => effects(cx, event).await,
             "remember" => Ok(done("remembered").remember(&event.payload)),
             "recall" => Ok(done(format!("{:?}", cx.memory()))),
             "count" => Ok(done(format!("asked {} times", 1 + ASKS.fetch_add(1, Ordering::Relaxed)))),
@@ -191,6 +193,30 @@ impl Rules for Hostile {
 }
 
 tandem_sdk::export!(Hostile);
+
+/// What `tests/faults` counts: a call that must not be carried out twice, one that may, and what is remembered, each by the
+/// number of its webhook. An answer that does not name the number does not count as one.
+async fn effects(cx: &Cx, event: &Event) -> Ending {
+    let payload = Json::payload(event)?;
+    let nth = payload.view().id("/nth")?.to_string();
+    let names = |answer: &Answer, at: &str| {
+        let body = answer.json().ok();
+        answer.is_success() && body.is_some_and(|body| body.view().opt_text(at).ok().flatten() == Some(&nth))
+    };
+    let once = match cx.call(post(format!("/once/{nth}"), json!({})).to("omneo")).await {
+        Reply::Answer(answer) if names(&answer, "/data/external_id") => "sent",
+        Reply::Answer(answer) if !answer.is_success() => return Err(answer.unexpected("sending once")),
+        _ => "unknown",
+    };
+    for _ in 0..5 {
+        let keep = mutation("mutation Keep($nth: ID!) { keep(nth: $nth) { nth } }", json!({ "nth": nth }));
+        if names(&cx.shopify(keep).await?, "/data/keep/nth") {
+            let before = cx.memory().first().map_or(String::new(), |memory| format!("{memory} "));
+            return Ok(done(once).remember(before + &nth));
+        }
+    }
+    Err(refused("nobody confirms that it is kept"))
+}
 
 fn sent(_: Reply) -> Ending {
     Ok(done("sent"))

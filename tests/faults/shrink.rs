@@ -1,0 +1,37 @@
+//! Makes a life that fails shorter while it still fails. Knows what a life is made of; not why it fails.
+
+use super::life::Life;
+
+/// Tries of one shrinking, each a whole life.
+const TRIES_MAX: usize = 12;
+
+/// The shortest life found, and what is wrong with it. `fails` gives what is wrong.
+pub fn shrink(life: Life, bad: Vec<String>, fails: impl Fn(&Life) -> Vec<String>) -> (Life, Vec<String>) {
+    let mut best = (life, bad);
+    let mut tries = 0;
+    loop {
+        let shorter = shorter(&best.0).find_map(|life| {
+            tries += 1;
+            let bad = if tries > TRIES_MAX { vec![] } else { fails(&life) };
+            (!bad.is_empty()).then_some((life, bad))
+        });
+        match shorter {
+            Some(shorter) => best = shorter,
+            None => return best,
+        }
+    }
+}
+
+/// Lives that are a step shorter: without wrong answers, without one of the troubles.
+fn shorter(life: &Life) -> impl Iterator<Item = Life> {
+    let right = (life.wrong > 0).then(|| Life { wrong: 0, ..life.clone() });
+    let calmer = (0..life.episodes.len()).map({
+        let life = life.clone();
+        move |n| {
+            let mut life = life.clone();
+            life.episodes.remove(n);
+            life
+        }
+    });
+    right.into_iter().chain(calmer)
+}
