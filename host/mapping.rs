@@ -61,7 +61,8 @@ pub async fn run(
     mut stopping: watch::Receiver<bool>,
 ) {
     let Feeds { mut facts, mut requests } = feeds;
-    let shared = Shared { journal, registry, tenants: tenants.clone(), turns: Turns::new(ASKS_MAX.min(2 * cores())), quiet_ms };
+    let shared =
+        Shared { journal, registry, tenants: tenants.clone(), turns: Turns::new(ASKS_MAX.min(2 * cores())), quiet_ms };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
     // What is there from before makes no noise.
