@@ -300,6 +300,11 @@ impl Metrics {
         }
     }
 
+    /// Asks that were ended for their processor time.
+    pub fn asks_late(&self) -> u64 {
+        self.asks_ended.get_or_create(&Cause { cause: "late".into() }).get()
+    }
+
     pub fn counted(&self, tenant: &str) -> Counted {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = |of: &BTreeMap<String, u64>| of.values().sum();

@@ -200,5 +200,8 @@ async fn a_tenant_reads_what_it_cost() {
         assert_eq!((row.blame.as_deref(), row.reason.as_deref()), (Some("plugin"), Some(expected)), "{topic}");
     }
     assert_eq!(ended(host.server.journal.metrics(), "late"), 1);
+    let ready =
+        reqwest::get(format!("http://{}/ready", host.server.admin.unwrap())).await.unwrap().text().await.unwrap();
+    assert_eq!(ready, "ready\nasks that were ended for their processor time, since the start: 1\n");
     host.stop().await;
 }

@@ -192,7 +192,7 @@ pub(super) async fn health() -> &'static str {
 }
 
 /// The host can take webhooks in durably: it has just written something, and that is on disk. Lines that follow say how many
-/// tenants wait for their rules to be built; which, an operator reads in the list of tenants.
+/// tenants wait for their rules to be built (which, an operator reads in the list of tenants), and how many asks took too long.
 #[utoipa::path(get, path = "/ready", security(()), responses((status = 200, body = String), (status = 503)))]
 pub(super) async fn ready(State(admin): State<Admin>) -> Result<String, Problem> {
     let mut tried = admin.1.lock().await;
@@ -208,7 +208,7 @@ pub(super) async fn ready(State(admin): State<Admin>) -> Result<String, Problem>
     };
     *tried = Some((at, outcome.clone()));
     match outcome {
-        Ok(()) => Ok(format!("ready\n{}", unbuilt(&admin))),
+        Ok(()) => Ok(format!("ready\n{}", notes(&admin))),
         Err(why) => {
             let detail = format!("webhooks cannot be stored now: {why}");
             Err(Problem::new(Kind::NotReady, detail))
@@ -216,12 +216,14 @@ pub(super) async fn ready(State(admin): State<Admin>) -> Result<String, Problem>
     }
 }
 
-/// How many tenants are not on the rules that the configuration names, in lines; usually none.
-fn unbuilt(admin: &Admin) -> String {
+/// What an operator may want to look at, in lines with a number each; usually none.
+fn notes(admin: &Admin) -> String {
     let (building, failed) = admin.0.versions.registry.unbuilt_count();
+    let late = usize::try_from(admin.0.journal.metrics().asks_late()).unwrap_or(usize::MAX);
     let line = |count: usize, what: &str| if count == 0 { String::new() } else { format!("{what}: {count}\n") };
     line(building, "tenants whose rules are being built, and whose events wait")
         + &line(failed, "tenants whose rules could not be built")
+        + &line(late, "asks that were ended for their processor time, since the start")
 }
 
 /// Counters and gauges for Prometheus: in the OpenMetrics text format, or in the older one with `accept: text/plain`. Takes an
