@@ -122,7 +122,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let is_whole = product.has("/variant_gids") || variants.len() < LISTED_MAX;
     let mut head = header(&product, id, title, &settings.products)?;
     let left_out = mapping::add(settings.mapping.details(Of::Product), &product, &mut head);
-    let mut head = Value::Object(head);
+    let head = Value::Object(head);
     let mut listed = variants_json(&mut variants);
     let hash = mark(&product, &head, &listed, !missing.is_empty(), settings.products.level);
     let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent, filled: known.filled };
@@ -133,16 +133,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         variants.extend(read(cx, &missing).await?);
         listed = variants_json(&mut variants);
     }
-    let bodies = match (settings.products.level, listed) {
-        (Level::Variant, Value::Array(all)) => all.iter().map(|variant| single(&head, variant)).collect(),
-        (_, all) => {
-            head["variants"] = all;
-            if is_whole {
-                head[ARCHIVE] = json!(true);
-            }
-            vec![head]
-        }
-    };
+    let bodies = bodies(head, listed, is_whole, settings.products.level);
     let named: BTreeMap<_, _> = variants.iter().map(|variant| (variant.id, variant.named.as_slice())).collect();
     let (mut fresh, mut calls) = (BTreeMap::new(), vec![]);
     for mut body in bodies {
@@ -172,6 +163,20 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         end.reason = format!("{}; {note}", end.reason);
     }
     Ok(end.remember(memory.text()))
+}
+
+/// What is sent of a product: one body, or one for each variant.
+fn bodies(mut head: Value, listed: Value, is_whole: bool, level: Level) -> Vec<Value> {
+    match (level, listed) {
+        (Level::Variant, Value::Array(all)) => all.iter().map(|variant| single(&head, variant)).collect(),
+        (_, all) => {
+            head["variants"] = all;
+            if is_whole {
+                head[ARCHIVE] = json!(true);
+            }
+            vec![head]
+        }
+    }
 }
 
 /// Adds to what is sent of a product the nulls that empty in Omneo what is empty in Shopify now. `named` has, by variant, the

@@ -25,6 +25,10 @@ export const refused = (reason) => ({ outcome: "refused", reason });
 export const invalid = (reason) => ({ outcome: "invalid", reason });
 
 // Calls to yield. A read changes nothing; what is repeatable may be sent twice.
+//
+// A 2xx is an answer only if it is JSON and has what `needs` names: `post("omneo", "/orders", body).needs("/data/id")`. A page of
+// a proxy, nothing or half a body is none. What reads or may be repeated is asked three times in all, and then the event is
+// refused; of what may not be sent twice, the reply is `{ unknown: "why" }`.
 export const get = (target, path) => rest("get", target, path, undefined, "read");
 export const post = (target, path, body) => rest("post", target, path, body, "once");
 export const put = (target, path, body) => rest("put", target, path, body, "repeatable");
@@ -46,6 +50,7 @@ function graphql(target, document, variables, effect) {
 export class Call {
   constructor(wire) {
     this.wire = wire;
+    this.places = [];
   }
 
   // `PUT omneo /profiles/2b1c`, `GRAPHQL shopify Person`.
@@ -72,6 +77,30 @@ export class Call {
     this.#body = body;
   }
 
+  // Places, JSON pointers, that must hold something in a 2xx.
+  needs(...places) {
+    this.places.push(...places);
+    return this;
+  }
+
+  // Why a reply is no answer.
+  lacks({ tag, val }) {
+    const { request } = this.wire;
+    const needsNothing = request.val.method === "delete" || (val.status === 204 && this.wire.effect !== "read");
+    if (tag !== "answer" || val.status < 200 || val.status > 299) return undefined;
+    if (needsNothing && this.places.length === 0) return undefined;
+    let body;
+    try {
+      body = exact.parse(val.body);
+    } catch {
+      return "a body that is not JSON";
+    }
+    if (request.tag === "graphql" && body?.errors?.length > 0) return undefined;
+    const wanted = request.tag === "graphql" ? ["/data", ...this.places] : this.places;
+    const lost = wanted.find((place) => place.split("/").slice(1).reduce((at, key) => at?.[key], body) == null);
+    return lost === undefined ? undefined : `nothing at ${lost}`;
+  }
+
   // As it is sent.
   sent() {
     if (this.#body !== undefined) this.wire.request.val[this.#key] = exact.stringify(this.#body);
@@ -84,6 +113,9 @@ export class Call {
     return this.wire.request.tag === "rest" ? "body" : "variables";
   }
 }
+
+// How often a call is asked in all while a 2xx is no answer to it.
+const ASKS_MAX = 3;
 
 // The rules that a plugin and the rules it wraps are together, as a component exports them.
 export function wrap(plugin, inner, log = () => {}) {
@@ -125,10 +157,28 @@ class Run {
     const talk = plugin.handle(opened(this.event), delegate);
     for (let next = talk.next(); ; ) {
       if (next.done) return this.end(next.value);
-      const calls = [next.value].flat();
-      if (this.pass === this.replies.length) return this.send(calls.map((call) => call.sent()));
-      const replies = this.replies[this.pass++];
+      const { open, replies, end } = this.ask([next.value].flat(), !next.value.raw);
+      if (end) return this.end(end);
+      if (open) return this.send(open.map((call) => call.sent()));
       next = talk.next(next.value.raw ? replies : Array.isArray(next.value) ? replies.map(read) : read(replies[0]));
+    }
+  }
+
+  // The replies to calls; or the calls that are open; or an ending, when a target gives no answer. What the inner rules ask,
+  // they judge themselves.
+  ask(calls, isOwn) {
+    const replies = [];
+    let open = calls.map((_, n) => n);
+    for (let asks = 1; ; asks++) {
+      if (this.pass === this.replies.length) return { open: open.map((n) => calls[n]) };
+      const pass = this.replies[this.pass++];
+      open.forEach((n, i) => (replies[n] = pass[i]));
+      const why = (n) => `${calls[n].wire.target} answered \`${calls[n].line}\` with ${replies[n].val.status} and ${calls[n].lacks(replies[n])}`;
+      open = isOwn ? open.filter((n) => calls[n].lacks(replies[n])) : [];
+      for (const n of open.filter((n) => calls[n].wire.effect === "once")) replies[n] = { tag: "unknown", val: why(n) };
+      open = open.filter((n) => replies[n].tag === "answer");
+      if (open.length === 0) return { replies };
+      if (asks === ASKS_MAX) return { end: refused(`given up: ${why(open[0])}, ${ASKS_MAX} times`) };
     }
   }
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Call, converse, done, exact, get, put, query, wrap } from "./tandem.js";
+import { Call, converse, done, exact, get, post, put, query, wrap } from "./tandem.js";
 
 const answer = (body) => ({ tag: "answer", val: { status: 200, headers: [], body } });
 const event = { source: "shopify", topic: "t", id: "1", payload: '{"id":706405506930370084}' };
@@ -64,14 +64,14 @@ test("calls before and after the inner rules keep their replies", () => {
   const said = steps(function* (event, inner) {
     const before = yield get("omneo", `/before/${event.body.id}`);
     const end = yield* inner();
-    const [one, two] = yield [put("omneo", `/${inner.learned("omneo/profile/")}`, {}), query("shopify", "query Q { a }", {})];
+    const [one, two] = yield [put("omneo", `/${inner.learned("omneo/profile/")}`, {}), get("omneo", "/q")];
     return { ...end, reason: `${before.body}; ${end.reason}; ${one.body} ${two.body}` };
   }, 4);
   assert.deepEqual(said.map(({ val }) => val.calls?.map((wire) => new Call(wire).line)), [
     ["GET omneo /before/706405506930370084"],
     ["GET omneo /a", "GET omneo /b"],
     ["PUT omneo /b/2"],
-    ["PUT omneo /2b1c", "GRAPHQL shopify Q"],
+    ["PUT omneo /2b1c", "GET omneo /q"],
     undefined,
   ]);
   assert.equal(said[4].val.reason, "0; 1+2, 3; 4 5");
@@ -93,4 +93,25 @@ test("the inner rules' manifest and key are passed on", () => {
 test("a whole conversation can be held", () => {
   const { calls, end } = converse(rules(function* (_, inner) { return inner(); }), inner, event, () => [201, { ok: true }]);
   assert.deepEqual([calls.length, end.reason], [3, '{"ok":true}+{"ok":true}, {"ok":true}']);
+});
+
+test("a 2xx that is no answer is asked again, then given up or unknown", () => {
+  const told = (calls, ...passes) => {
+    const { step } = wrap(rules(function* () {
+      const replies = yield calls();
+      return done(exact.stringify(replies.map(({ body, unknown }) => body ?? unknown)));
+    }), inner);
+    const next = step(event, [], passes.map((bodies) => bodies.map(answer)));
+    return next.tag === "send" ? next.val.calls.map((wire) => new Call(wire).line) : [next.val.outcome, next.val.reason];
+  };
+  const reads = () => [get("omneo", "/a").needs("/data/id"), query("shopify", "query Q { b }", {})];
+  const good = ['{"data":{"id":7}}', '{"data":{"b":null}}'];
+  assert.deepEqual(told(reads, good), ["done", `[${good.join(",")}]`]);
+  for (const none of ["", "<html>", '{"data":', "{}", "7", '{"data":{"id":null}}']) {
+    assert.deepEqual(told(reads, [none, good[1]]), ["GET omneo /a"], none);
+    assert.deepEqual(told(reads, [none, good[1]], [good[0]]), ["done", `[${good.join(",")}]`], none);
+  }
+  assert.deepEqual(told(reads, [good[0], "<html>"], ["{}"], [""]), ["refused", "given up: shopify answered `GRAPHQL shopify Q` with 200 and a body that is not JSON, 3 times"]);
+  const why = "omneo answered `POST omneo /orders` with 200 and a body that is not JSON";
+  assert.deepEqual(told(() => [post("omneo", "/orders", {})], ["<html>"]), ["done", exact.stringify([why])]);
 });
