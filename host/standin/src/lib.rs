@@ -15,7 +15,7 @@ pub use faults::{Fault, Faults, Rule};
 pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};
 pub use outbox::{Delivery, Outbox, Webhook};
 pub use server::{Request, Response};
-pub use shopify::{Shopify, ShopifyOptions};
+pub use shopify::{Ledger, Manner, Pays, Shopify, ShopifyOptions};
 pub use sign::{sign_omneo, sign_shopify};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -9,6 +9,7 @@ mod customer;
 mod definitions;
 mod edits;
 mod graphql;
+mod ledger;
 mod merges;
 mod metafields;
 mod mutations;
@@ -32,6 +33,7 @@ use crate::outbox::{Delivery, Outbox};
 use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_shopify;
 use bucket::Bucket;
+pub use ledger::{Ledger, Manner, Pays};
 use schema::Schema;
 use store::{Facts, Store};
 

@@ -211,12 +211,16 @@ pub(crate) fn order(store: &Store, body: &Value) -> Value {
         refunded.extend(amounts);
         json!({ "__typename": "Refund", "createdAt": refund["created_at"], "id": gid("Refund", refund["id"].as_u64().unwrap_or_default()), "totalRefundedSet": total })
     }).collect();
+    let current = body.get("current_total_price").filter(|total| total.is_string()).unwrap_or(&body["total_price"]);
+    let (discrepancy, outstanding) = (discrepancy(body), outstanding(body, current));
+    let owed = negative(&outstanding);
+    let net_payment = sum(&[current.clone(), discrepancy.clone(), owed]);
     json!({
         "__typename": "Order",
         "cancelledAt": utc(&body["cancelled_at"]),
         "createdAt": utc(&body["created_at"]),
         "currencyCode": body["currency"],
-        "currentTotalPriceSet": money(body, body.get("current_total_price").unwrap_or(&body["total_price"])),
+        "currentTotalPriceSet": money(body, current),
         "customer": buyer,
         "displayFinancialStatus": body["financial_status"].as_str().map(upper),
         "displayFulfillmentStatus": match body["fulfillment_status"].as_str() {
@@ -231,13 +235,15 @@ pub(crate) fn order(store: &Store, body: &Value) -> Value {
         "name": body["name"],
         "phone": body["phone"],
         "processedAt": utc(&body["processed_at"]),
-        "refundDiscrepancySet": money(body, &json!("0.0")),
+        "netPaymentSet": money(body, &net_payment),
+        "refundDiscrepancySet": money(body, &discrepancy),
         "refunds": refunds,
         "retailLocation": named("Location", &body["location_id"]),
         "sourceName": body["source_name"],
         "tags": words(&body["tags"]),
         "taxesIncluded": body["taxes_included"] == true,
         "test": body["test"] == true,
+        "totalOutstandingSet": money(body, &outstanding),
         "totalPriceSet": money(body, &body["total_price"]),
         "totalRefundedSet": money(body, &sum(&refunded)),
         "updatedAt": utc(&body["updated_at"]),
@@ -298,6 +304,28 @@ fn money(order: &Value, amount: &Value) -> Value {
     json!({ "shopMoney": money, "presentmentMoney": money })
 }
 
+/// What refunds kept back of their goods' worth, or, below nought, gave on top of it.
+fn discrepancy(body: &Value) -> Value {
+    let of = |refund: &Value| refund["order_adjustments"].as_array().cloned().unwrap_or_default();
+    let adjustments = body["refunds"].as_array().into_iter().flatten().flat_map(of);
+    let amounts = adjustments.filter(|one| one["kind"] != "shipping_refund").map(|one| one["amount"].clone());
+    sum(&amounts.collect::<Vec<_>>())
+}
+
+/// What is still to be paid: the body says it, or it is all of an order that nothing was paid for.
+fn outstanding(body: &Value, current: &Value) -> Value {
+    match body["financial_status"].as_str() {
+        _ if body["total_outstanding"].is_string() => body["total_outstanding"].clone(),
+        Some("pending" | "authorized") => current.clone(),
+        _ => json!("0.00"),
+    }
+}
+
+fn negative(amount: &Value) -> Value {
+    let text = amount.as_str().unwrap_or_default();
+    json!(text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned))
+}
+
 /// Decimal strings added to the cent or finer, without a float.
 fn sum(amounts: &[Value]) -> Value {
     const PLACES: usize = 4;
@@ -307,7 +335,8 @@ fn sum(amounts: &[Value]) -> Value {
     });
     let total: i64 = parts.sum();
     let unit = 10_i64.pow(PLACES as u32);
-    json!(format!("{}.{:02}", total / unit, total % unit / 100))
+    let sign = if total < 0 { "-" } else { "" };
+    json!(format!("{sign}{}.{:02}", total.abs() / unit, total.abs() % unit / 100))
 }
 
 fn words(tags: &Value) -> Vec<&str> {
