@@ -8,10 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use tandem::check::{self, Key, checked};
-use tandem::journal::{Activation, Appended, Asked, At, Begun, Cause, Fact, Feeds, Journal, Known, Orders, Over, With};
+use tandem::journal::{
+    Activation, Appended, Asked, At, Begun, Cause, Fact, Feeds, Journal, Known, Mode, Orders, Over, With,
+};
 use tandem::model::{Blame, Call, Effect, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
 use tandem::rules::Plugin;
-use tandem::scheduler::{self, Answer, Closer, Ending, Input, Joined, Limits, Scheduler, Sending, Ticket, Try};
+use tandem::scheduler::{self, Answer, Closer, Ending, Input, Joined, Limits, Scheduler, Sending, System, Ticket, Try};
 
 use super::world::{Attempt, Job, Mutant, QUIET_MS, World};
 
@@ -34,6 +36,8 @@ pub struct Host {
     computed: Vec<Input>,
     known: HashMap<EventId, Held>,
     keys: HashMap<Ticket, Vec<(EventId, Known)>>,
+    /// The calls of every pass of a run, whatever restarts there are.
+    passes: HashMap<RunId, Vec<Vec<Call>>>,
     events: HashMap<EventId, Event>,
     /// Why those are over that have no key.
     reasons: HashMap<EventId, String>,
@@ -53,8 +57,6 @@ struct Held {
     answer: Option<(Try, Result<Next, Failure>, Asked)>,
     failure: Option<Failure>,
     claimed: Names,
-    /// The calls of every pass.
-    passes: Vec<Vec<Call>>,
 }
 
 pub struct Ended {
@@ -96,6 +98,7 @@ impl Host {
             computed: vec![],
             known: HashMap::new(),
             keys: HashMap::new(),
+            passes: HashMap::new(),
             events: HashMap::new(),
             reasons: HashMap::new(),
             remembered: BTreeMap::new(),
@@ -211,7 +214,11 @@ impl World {
                 self.host.told.push_back(fact);
             }
             while let Ok(due) = self.host.feeds.calls.try_recv() {
-                assert_eq!(due.unknown_since, None);
+                if due.unknown_since.is_some() {
+                    let (attempt, why) = (Attempt { due, made: 0, is_again: false }, "an earlier run did not hear");
+                    self.after(QUIET_MS, Job::Unknown(attempt, why.to_owned()));
+                    continue;
+                }
                 let ms = [1, 20, 150, 700][self.random.usize(..4)];
                 let ms = if self.random.u8(..100) < self.troubles.slow { ms } else { 1 };
                 self.after(ms, Job::Attempt(Attempt { due, made: 0, is_again: false }));
@@ -260,14 +267,40 @@ impl World {
         }
     }
 
+    /// Kills the host and starts it again: what is in the journal stays, and what was ordered, told or computed is gone.
+    pub fn reload(&mut self) {
+        while let Ok(fact) = self.host.feeds.facts.try_recv() {
+            self.host.told.push_back(fact);
+        }
+        // Nobody hears of it any more, but it has happened.
+        while let Some(Fact { input, with, .. }) = self.host.told.pop_front() {
+            self.keep(&input, with);
+        }
+        let host = &mut self.host;
+        host.scheduler = Scheduler::new(LIMITS);
+        host.pending.clear();
+        host.computed.clear();
+        host.known.clear();
+        host.keys.clear();
+        for source in ["shopify", "omneo"] {
+            let is_held = self.host.journal.mode(TENANT, source) == Mode::Hold;
+            self.step(Input::Directed { source: System::named(source), is_held });
+        }
+    }
+
     /// Keeps what comes with a fact, and tells the scheduler.
     fn take(&mut self, Fact { input, with, .. }: Fact) {
+        self.keep(&input, with);
+        self.step(input);
+    }
+
+    fn keep(&mut self, input: &Input, with: With) {
         let host = &mut self.host;
-        match (&input, with) {
+        match (input, with) {
             (Input::Began { event, .. }, With::Begun(begun)) => {
                 let held = host.known.entry(*event).or_default();
                 if held.run.replace(begun.run) != Some(begun.run) {
-                    (held.claimed, held.passes) = (Names::default(), vec![]);
+                    held.claimed = Names::default();
                 }
                 held.begun = Some(begun);
             }
@@ -278,7 +311,8 @@ impl World {
                 let held = host.known.entry(*event).or_default();
                 if let Some((_, Ok(Next::Send { calls, names }), _)) = held.answer.take() {
                     held.claimed = names;
-                    held.passes.push(calls);
+                    let run = held.run.expect("it has begun");
+                    host.passes.entry(run).or_default().push(calls);
                 }
             }
             (Input::Sent { is: Sending::Joins(joined), .. }, _) => host.remember_joined(joined),
@@ -296,7 +330,6 @@ impl World {
             }
             _ => {}
         }
-        self.step(input);
     }
 
     /// Asks the rules about an event.
@@ -344,7 +377,8 @@ impl World {
 
     /// No write of a field to a side that the same event has not read, or made, before.
     fn check_reads(&mut self, event: EventId, calls: &[Call]) {
-        let passes = self.host.known.get(&event).map(|held| &held.passes[..]).unwrap_or_default();
+        let run = self.host.known.get(&event).and_then(|held| held.run);
+        let passes = run.and_then(|run| self.host.passes.get(&run)).map(|passes| &passes[..]).unwrap_or_default();
         let before: Vec<String> = passes.iter().flatten().map(Call::line).collect();
         let mut bad = vec![];
         for call in calls.iter().filter(|call| call.effect != Effect::Read) {

@@ -138,10 +138,12 @@ pub struct Troubles {
     pub refused: u8,
     /// Calls that take longer than a moment.
     pub slow: u8,
-    /// Of a hundred moments: an event begins again by hand, a direction is held, the lanes are drained for a while.
+    /// Of a hundred moments: an event begins again by hand, a direction is held, the lanes are drained for a
+    /// while, the host is killed.
     pub restarted: u8,
     pub held: u8,
     pub drained: u8,
+    pub killed: u8,
     /// Whether Shopify keeps protected customer data from webhooks.
     pub is_bare: bool,
 }
@@ -219,6 +221,7 @@ impl Life {
             restarted: operators,
             held: operators,
             drained: operators,
+            killed: operators,
             is_bare: matches!(plot, Plot::Busy) && random.u8(..100) < 8,
         };
         Self { seed, settings, plot, deeds, troubles }

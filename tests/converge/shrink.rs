@@ -39,6 +39,7 @@ fn shorter(life: &Life) -> impl Iterator<Item = Life> {
         Troubles { restarted: 0, ..t },
         Troubles { held: 0, ..t },
         Troubles { drained: 0, ..t },
+        Troubles { killed: 0, ..t },
         Troubles { is_bare: false, ..t },
     ];
     let calmer = calmer.into_iter().filter(move |troubles| *troubles != t);

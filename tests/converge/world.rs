@@ -156,7 +156,8 @@ impl World {
         false
     }
 
-    /// What operators do: an event begins again by hand, a direction is held for some seconds, nothing may run for a while.
+    /// What operators do: an event begins again by hand, a direction is held for some seconds, nothing may run for a while. And
+    /// the host is killed.
     fn disturb(&mut self) {
         if self.percent(self.troubles.restarted) {
             let open = self.host.open_events();
@@ -171,6 +172,9 @@ impl World {
             let ms = self.random.i64(1..4_000);
             self.after(ms, Job::Run(source));
         }
+        if self.percent(self.troubles.killed) {
+            self.kill();
+        }
         if self.percent(self.troubles.drained) {
             self.count += 1;
             let wish = self.count;
@@ -178,6 +182,13 @@ impl World {
             let ms = self.random.i64(1..4_000);
             self.after(ms, Job::Told(Input::Go { wish }));
         }
+    }
+
+    /// The host is killed and starts again. What its scheduler waited for is forgotten with it.
+    fn kill(&mut self) {
+        self.say(|| "the host is killed and starts again".into());
+        self.agenda.retain(|_, job| !matches!(job, Job::Told(_)));
+        self.reload();
     }
 
     fn direct(&mut self, source: &str, mode: Mode) {
