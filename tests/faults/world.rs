@@ -58,6 +58,14 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let control = tempfile::tempdir().unwrap();
     let mut host = Process::new(folder.path(), Arc::new(Disk::new(control.path(), 0, 0)));
     host.start(false);
+    // Its rules are built once here, and in no life.
+    let (began, admin) = (Instant::now(), *host.admin.lock().unwrap());
+    let ready = http::request("GET", "/ready", &[], "");
+    let is_built = || admin.is_some_and(|admin| http::ask(admin, &ready).is_ok_and(|(_, said)| said == "ready\n"));
+    while !is_built() {
+        assert!(began.elapsed() < PATIENCE, "the rules are not built: {}", host.log());
+        thread::sleep(Duration::from_millis(20));
+    }
     host.terminate();
     assert_eq!(host.bad, Vec::<String>::new(), "{}", host.log());
     let mut create = Command::new(env!("CARGO_BIN_EXE_tandem"));
