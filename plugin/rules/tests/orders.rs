@@ -305,8 +305,8 @@ fn who_is_faster_is_looked_up_again() {
     let run = omneo.hear(&rules, &paid(&order()));
     assert_eq!(
         run.end.reason,
-        "sale of 19.90 AUD sent without a profile (profile p1 cannot have the identity of customer 7064: it belongs to \
-         nobody)"
+        "sale of 19.90 AUD sent without a profile (profile p1 cannot have the identity of customer 7064: Omneo did \
+         not accept it and does not say why)"
     );
 }
 

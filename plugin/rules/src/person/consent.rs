@@ -139,13 +139,13 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
         match decide(&case.marketing, &case.channel, &before) {
             Act::ToOmneo(subscribed, why) if run.to_omneo => {
                 match to_omneo(run, &profile.id, &case, (subscribed, why)).await? {
-                    Some(after) => {
+                    Ok(after) => {
                         is_seen &= after.is_only(medium, subscribed, &comms);
                         comms = after;
+                        now.omneo = Some(subscribed);
                     }
-                    None => is_seen = false,
+                    Err(why) => now.held = Some(why),
                 }
-                now.omneo = Some(subscribed);
             }
             Act::ToShopify(subscribed, why) if run.to_shopify => {
                 match to_shopify(run, customer.id, &case, (subscribed, why)).await? {
@@ -197,13 +197,13 @@ fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> 
     }
 }
 
-/// Gives the attributes after the write, if the answer shows them.
+/// Gives the attributes after the write, as its answer shows them or else as they are read, or why it came to nothing.
 async fn to_omneo(
     run: &mut Run<'_>,
     profile: &str,
     case: &Case,
     (subscribed, why): (bool, Why),
-) -> Result<Option<Comms>, End> {
+) -> Result<Result<Comms, String>, End> {
     let key = case.medium.key();
     let mut body = Map::new();
     body.insert(format!("{key}_promo"), json!(subscribed));
@@ -214,9 +214,17 @@ async fn to_omneo(
     if let Some(at) = case.marketing.at {
         body.insert(format!("{key}_consent_updated_at"), json!(Time(at * 1000).rfc3339()));
     }
-    let after = omneo::update_comms(run.cx, profile, body.into()).await?;
+    let after = match omneo::update_comms(run.cx, profile, body.into()).await? {
+        Some(after) => after,
+        None => omneo::comms(run.cx, profile).await?,
+    };
+    // A 2xx is not yet a success: the state is.
+    let channel = if case.medium == Medium::Email { &after.email } else { &after.sms };
+    if channel.decision() != Some(subscribed) {
+        return Ok(Err("Omneo left it as it was".into()));
+    }
     run.wrote(Side::Omneo, case.words(subscribed, why));
-    Ok(after)
+    Ok(Ok(after))
 }
 
 /// Gives the state after the write, or why it could not be written.

@@ -275,19 +275,19 @@ pub async fn comms(cx: &Cx, id: &str) -> Result<Comms, End> {
     Ok(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?)
 }
 
-/// Whether the identity is now there; `None` when there is no such profile any more. Repeatable: handle and identifier are unique together, so that a second one is
-/// refused like any other that somebody has.
-pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<Option<bool>, End> {
+/// Whether the identity is now there, or what Omneo says against it; `None` when there is no such profile any more.
+/// Repeatable: handle and identifier are unique together, so that a second one is refused like any other that somebody has.
+pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<Option<Result<(), String>>, End> {
     let path = format!("/profiles/{}/identities", segment(id));
     let call = post(path, json!({ "handle": handle, "identifier": customer.to_string() })).repeatable();
     let answer = cx.omneo(call).await?;
     if is_missing(&answer) {
         return Ok(None);
     }
-    if matches!(answer.status, 409 | 422) {
-        return Ok(Some(false));
+    if is_objection(&answer) {
+        return Ok(Some(Err(listed(&faults(&answer)?))));
     }
-    answer.ok("adding the identity").map(|_| Some(true))
+    answer.ok("adding the identity").map(|_| Some(Ok(())))
 }
 
 /// The identities that a profile has under the handle; `None` when there is no such profile any more.

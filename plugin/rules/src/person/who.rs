@@ -209,23 +209,21 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
         return Ok(());
     }
     let handle = &run.settings.identity_handle;
-    let is_there = omneo::identify(run.cx, &profile.id, handle, customer).await?;
-    let Some(is_there) = is_there else {
+    let Some(added) = omneo::identify(run.cx, &profile.id, handle, customer).await? else {
         return Err(profile_is_gone(run, &profile.id));
     };
-    if !is_there {
-        match omneo::search(run.cx, handle, customer).await? {
+    match added {
+        Ok(()) => run.wrote(Side::Omneo, format!("the identity of customer {customer}")),
+        Err(words) => match omneo::search(run.cx, handle, customer).await? {
             Some(owner) if owner == profile.id => {}
             owner => {
-                let owner = owner.unwrap_or_else(|| "nobody".to_owned());
+                let why = owner.map_or(words, |owner| format!("it belongs to profile {owner}"));
                 let profile = &profile.id;
                 return Err(refused(format!(
-                    "profile {profile} cannot have the identity of customer {customer}: it belongs to {owner}"
+                    "profile {profile} cannot have the identity of customer {customer}: {why}"
                 )));
             }
-        }
-    } else {
-        run.wrote(Side::Omneo, format!("the identity of customer {}", customer));
+        },
     }
     profile.customers.push(customer);
     Ok(())
