@@ -23,7 +23,8 @@ pub async fn claim(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<()
     for sale in sales {
         if is_nobodys(run.cx, &sale).await? {
             let body = json!({ "external_id": sale, "profile_id": profile });
-            let answer = run.cx.omneo(post("/transactions/update-create", body).repeatable()).await?;
+            let call = post("/transactions/update-create", body).repeatable().needs("/data/id");
+            let answer = run.cx.omneo(call).await?;
             match answer.is_success() {
                 true => run.wrote(Side::Omneo, format!("sale {sale}, which was sent without a profile")),
                 false => run.note(answer.unexpected(&format!("claiming sale {sale}")).reason),
@@ -58,7 +59,7 @@ async fn sales_of(cx: &Cx, customer: u64) -> Result<(Vec<String>, bool), End> {
 
 /// Whether a sale stands in Omneo and is of no profile. One that was never sent is not made here.
 async fn is_nobodys(cx: &Cx, sale: &str) -> Result<bool, End> {
-    let answer = cx.omneo(get(format!("/transactions/external/{}", segment(sale)))).await?;
+    let answer = cx.omneo(get(format!("/transactions/external/{}", segment(sale))).needs("/data")).await?;
     if answer.status == 404 {
         return Ok(false);
     }

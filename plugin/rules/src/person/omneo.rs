@@ -55,6 +55,11 @@ pub struct Identity {
     pub customer: u64,
 }
 
+/// Where an answer names the profile that it shows: anything else with a 2xx is no answer about one.
+const A_PROFILE: [&str; 2] = ["/data/id", "/id"];
+/// Where an answer shows communication attributes.
+const COMMS: [&str; 3] = ["/data", "/email_promo", "/sms_promo"];
+
 /// Who has an address or a number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Owner {
@@ -194,7 +199,7 @@ fn mobile(body: &View) -> Result<Option<String>, Wrong> {
 
 /// `None` when there is no such profile any more.
 pub async fn profile(cx: &Cx, id: &str, reading: Reading<'_>) -> Result<Option<Profile>, End> {
-    let answer = cx.omneo(get(format!("/profiles/{}", segment(id)))).await?;
+    let answer = cx.omneo(get(format!("/profiles/{}", segment(id))).needs_one_of(A_PROFILE)).await?;
     if is_missing(&answer) {
         return Ok(None);
     }
@@ -213,7 +218,10 @@ pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<Strin
     // What exactly it answers is not documented: the profile, its id as an object, or its id alone.
     let found = data(&json);
     let at = ["/id", "/profile_id", ""].into_iter().find(|at| found.get(at).is_some_and(|id| id.is_text()));
-    Ok(at.map(|at| found.text(at)).transpose()?.map(str::to_owned))
+    match at {
+        None if found.is_object() => Err(refused("looking for the profile: Omneo answered no id of one")),
+        at => Ok(at.map(|at| found.text(at)).transpose()?.map(str::to_owned)),
+    }
 }
 
 /// Who has the e-mail and the mobile number; nothing is asked about what is not given.
@@ -224,7 +232,7 @@ pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) ->
     if body.is_empty() {
         return Ok((Owner::Nobody, Owner::Nobody));
     }
-    let answer = cx.omneo(post("/profiles/availability", body.into()).reads()).await?;
+    let answer = cx.omneo(post("/profiles/availability", body.into()).reads().needs("/data")).await?;
     if is_objection(&answer) {
         // Who has what Omneo would not take is nobody's question; a write of it says what is wrong.
         return match (email, mobile) {
@@ -251,27 +259,28 @@ pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) ->
 
 /// Not repeatable: e-mail and identity are unique, but nothing says what two of these at the same moment do.
 pub async fn create(cx: &Cx, body: Value, reading: Reading<'_>) -> Result<Written, End> {
-    match cx.call(post("/profiles", body).to("omneo")).await {
+    match cx.ask("omneo", post("/profiles", body).needs_one_of(A_PROFILE)).await? {
         Reply::Answer(answer) => written(cx, answer, "creating the profile", None, reading).await,
         Reply::Unknown(_) => Ok(Written::Unknown),
     }
 }
 
 pub async fn update(cx: &Cx, id: &str, body: Value, reading: Reading<'_>) -> Result<Written, End> {
-    let answer = cx.omneo(put(format!("/profiles/{}", segment(id)), body)).await?;
+    let answer = cx.omneo(put(format!("/profiles/{}", segment(id)), body).needs_one_of(A_PROFILE)).await?;
     written(cx, answer, "updating the profile", Some(id), reading).await
 }
 
 /// Gives the communication attributes after the write.
 pub async fn update_comms(cx: &Cx, id: &str, body: Value) -> Result<Option<Comms>, End> {
-    let answer = cx.omneo(put(format!("/profiles/{}/attributes/comms", segment(id)), body)).await?;
+    let call = put(format!("/profiles/{}/attributes/comms", segment(id)), body).needs_one_of(COMMS);
+    let answer = cx.omneo(call).await?;
     let json = answer.ok("writing the consent")?.json()?;
     let body = data(&json);
     Ok(if body.has("/email_promo") || body.has("/sms_promo") { Some(Comms::read(&body)?) } else { None })
 }
 
 pub async fn comms(cx: &Cx, id: &str) -> Result<Comms, End> {
-    let answer = cx.omneo(get(format!("/profiles/{}/attributes/comms", segment(id)))).await?;
+    let answer = cx.omneo(get(format!("/profiles/{}/attributes/comms", segment(id))).needs_one_of(COMMS)).await?;
     Ok(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?)
 }
 
@@ -279,7 +288,8 @@ pub async fn comms(cx: &Cx, id: &str) -> Result<Comms, End> {
 /// Repeatable: handle and identifier are unique together, so that a second one is refused like any other that somebody has.
 pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<Option<Result<(), String>>, End> {
     let path = format!("/profiles/{}/identities", segment(id));
-    let call = post(path, json!({ "handle": handle, "identifier": customer.to_string() })).repeatable();
+    let body = json!({ "handle": handle, "identifier": customer.to_string() });
+    let call = post(path, body).repeatable().needs_one_of(["/data", "/id"]);
     let answer = cx.omneo(call).await?;
     if is_missing(&answer) {
         return Ok(None);
@@ -292,7 +302,7 @@ pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<
 
 /// The identities that a profile has under the handle; `None` when there is no such profile any more.
 pub async fn identities(cx: &Cx, id: &str, handle: &str) -> Result<Option<Vec<Identity>>, End> {
-    let answer = cx.omneo(get(format!("/profiles/{}/identities", segment(id)))).await?;
+    let answer = cx.omneo(get(format!("/profiles/{}/identities", segment(id))).needs("/data")).await?;
     if is_missing(&answer) {
         return Ok(None);
     }
@@ -329,7 +339,7 @@ pub async fn purge(cx: &Cx, id: &str) -> Result<(), End> {
 /// have been all the same.
 pub async fn merge(cx: &Cx, source: &str, destination: &str) -> Result<bool, End> {
     let body = json!({ "source_profile_id": source, "destination_profile_id": destination });
-    match cx.call(post("/profiles/merge", body).to("omneo")).await {
+    match cx.ask("omneo", post("/profiles/merge", body).needs("/data")).await? {
         Reply::Answer(answer) if is_missing(&answer) || matches!(answer.status, 409 | 422) => Ok(false),
         Reply::Answer(answer) => answer.ok("merging the profiles").map(|_| true),
         Reply::Unknown(_) => Ok(false),

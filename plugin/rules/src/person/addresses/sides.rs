@@ -88,7 +88,7 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
 
 /// `None` when there is no such profile any more.
 pub async fn omneo(cx: &Cx, profile: &str) -> Result<Option<List>, End> {
-    let answer = cx.omneo(get(path(profile))).await?;
+    let answer = cx.omneo(get(path(profile)).needs("/data")).await?;
     if matches!(answer.status, 404 | 410) {
         return Ok(None);
     }
@@ -110,7 +110,7 @@ pub async fn change_row(cx: &Cx, profile: &str, id: &str, body: Map<String, Valu
 /// Not repeatable: a second one would be a second address.
 pub async fn add(cx: &Cx, customer: u64, address: Map<String, Value>) -> Result<Written, End> {
     let call = graphql(ADD, json!({ "id": gid(customer), "address": address }));
-    match cx.call(call.to("shopify")).await {
+    match cx.ask("shopify", call).await? {
         Reply::Answer(answer) => node(answer, "customerAddressCreate"),
         Reply::Unknown(_) => Ok(Written::Again),
     }
