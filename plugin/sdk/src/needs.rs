@@ -83,6 +83,10 @@ fn roots(document: &str) -> Vec<String> {
             ')' => parens = parens.saturating_sub(1),
             '{' if parens == 0 => braces += 1,
             '}' if parens == 0 => braces = braces.saturating_sub(1),
+            // A field that the variables may leave out is not missed.
+            _ if braces == 1 && parens == 0 && before == '@' && matches!(&rest[..name], "include" | "skip") => {
+                found.pop();
+            }
             // What follows a colon is the name behind an alias; what follows a dot or an at sign is no field.
             _ if name > 0 && braces == 1 && parens == 0 && !matches!(before, ':' | '.' | '@') => {
                 found.push(rest[..name].to_owned());
@@ -118,6 +122,7 @@ mod tests {
             "add remove"
         );
         assert_eq!(of("query A { ...Shop a b: c { d } } fragment Shop on QueryRoot { e }"), "a b");
+        assert_eq!(of("query A { a { b } c: d(e: $f) @include(if: $g) { h } i @skip(if: $j) k }"), "a k");
     }
 
     #[test]
