@@ -44,7 +44,7 @@ pub async fn create_profile(
         body.insert("identities".into(), json!([identity]));
         let reading = Reading { second_phone: second, ..run.reading() };
         match omneo::create(run.cx, body.into(), reading).await? {
-            omneo::Written::Done(mut profile) => {
+            omneo::Written::Done(mut profile) | omneo::Written::Read(mut profile) => {
                 if !profile.customers.contains(&customer.id) {
                     profile.customers.push(customer.id);
                 }

@@ -31,6 +31,8 @@ pub struct Profile {
 /// How a write of a profile went.
 pub enum Written {
     Done(Box<Profile>),
+    /// The answer did not show the profile: this is what it was read as after the write.
+    Read(Box<Profile>),
     /// Nothing was written.
     Invalid(Vec<Fault>),
     Gone,
@@ -266,14 +268,13 @@ pub async fn create(cx: &Cx, body: Value, reading: Reading<'_>) -> Result<Writte
 }
 
 pub async fn update(cx: &Cx, id: &str, body: Value, reading: Reading<'_>) -> Result<Written, End> {
-    let answer = cx.omneo(put(format!("/profiles/{}", segment(id)), body).needs_one_of(A_PROFILE)).await?;
+    let answer = cx.omneo(put(format!("/profiles/{}", segment(id)), body)).await?;
     written(cx, answer, "updating the profile", Some(id), reading).await
 }
 
 /// Gives the communication attributes after the write.
 pub async fn update_comms(cx: &Cx, id: &str, body: Value) -> Result<Option<Comms>, End> {
-    let call = put(format!("/profiles/{}/attributes/comms", segment(id)), body).needs_one_of(COMMS);
-    let answer = cx.omneo(call).await?;
+    let answer = cx.omneo(put(format!("/profiles/{}/attributes/comms", segment(id)), body)).await?;
     let json = answer.ok("writing the consent")?.json()?;
     let body = data(&json);
     Ok(if body.has("/email_promo") || body.has("/sms_promo") { Some(Comms::read(&body)?) } else { None })
@@ -368,7 +369,7 @@ pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>)
     let answer = match value {
         Some(value) => {
             let body = json!({ "type": field.format.attribute_type(), "value": field.format.to_json(value) });
-            cx.omneo(put(path, body)).await?
+            cx.omneo(put(path, body).needs_nothing()).await?
         }
         None => cx.omneo(delete_at(path)).await?,
     };
@@ -399,7 +400,7 @@ async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading
         return Err(refused(format!("{doing}: Omneo answered no profile")));
     };
     match profile(cx, id, reading).await? {
-        Some(profile) => Ok(Written::Done(Box::new(profile))),
+        Some(profile) => Ok(Written::Read(Box::new(profile))),
         None => Ok(Written::Gone),
     }
 }

@@ -70,7 +70,10 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes)
         let slot = if find(&changes, Core::Phone).is_some() { second } else { run.memory.second_phone };
         let reading = Reading { second_phone: slot, ..run.reading() };
         match omneo::update(run.cx, &profile.id, body, reading).await? {
-            omneo::Written::Done(mut after) => {
+            omneo::Written::Read(after) if is_left(&changes, profile, &after) => {
+                return Err(refused("updating the profile: Omneo answered without it and left it as it was"));
+            }
+            omneo::Written::Done(mut after) | omneo::Written::Read(mut after) => {
                 run.memory.second_phone = slot;
                 after.complete(profile);
                 written.after = Some(*after);
@@ -126,6 +129,14 @@ pub fn objections(
     }
 }
 
+/// Whether none of the changes shows: what is there is what was there before.
+fn is_left(changes: &Changes, before: &Profile, after: &Profile) -> bool {
+    let is_as_before = |field: Field| before.snapshot.fields.value(field) == after.snapshot.fields.value(field);
+    let is_there =
+        |field: Field, value: &Option<String>| field.same(after.snapshot.fields.value(field), value.as_deref());
+    changes.iter().all(|(field, value)| is_as_before(*field) && !is_there(*field, value))
+}
+
 /// The new value of a core field, if it has one.
 fn wanted(changes: &Changes, core: Core) -> Option<String> {
     find(changes, core).and_then(|field| changes.get(&field).cloned().flatten())
@@ -142,10 +153,10 @@ async fn write_attributes(
     changes: Changes,
     written: &mut Written<Profile>,
 ) -> Result<(), End> {
-    let mut done = vec![];
+    let mut done = Changes::new();
     for (field, value) in changes {
         match omneo::set_attribute(run.cx, &profile.id, field, value.as_deref()).await? {
-            None => done.push(field),
+            None => drop(done.insert(field, value)),
             Some(why) => written.held.push((field, wrong(Side::Omneo, why))),
         }
     }
@@ -157,10 +168,14 @@ async fn write_attributes(
     };
     // Of the others it may show an edit that no merge has seen.
     let after = written.after.get_or_insert_with(|| profile.clone());
-    for field in &done {
-        after.snapshot.fields.set(*field, now.snapshot.fields.value(*field).map(str::to_owned));
+    for (field, value) in done {
+        if is_left(&Changes::from([(field, value)]), profile, &now) {
+            written.held.push((field, taken(Side::Omneo, "Omneo left it as it was".to_owned())));
+            continue;
+        }
+        after.snapshot.fields.set(field, now.snapshot.fields.value(field).map(str::to_owned));
+        written.fields.push(field);
     }
-    written.fields.append(&mut done);
     Ok(())
 }
 

@@ -114,13 +114,13 @@ async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
         let kept = profile.tags.iter().flatten().filter(|tag| !is_over(&folded(tag)));
         let list: Vec<_> = kept.chain(&add).collect();
         match omneo::update(run.cx, &profile.id, json!({ "tags": list }), run.reading()).await? {
-            omneo::Written::Done(after) if after.tags.is_some() => *profile = *after,
+            omneo::Written::Done(after) | omneo::Written::Read(after) if after.tags.is_some() => *profile = *after,
             omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
             omneo::Written::Invalid(_) => {
                 run.note("Omneo did not accept the tags");
                 return Ok(());
             }
-            omneo::Written::Done(_) | omneo::Written::Unknown => {
+            omneo::Written::Done(_) | omneo::Written::Read(_) | omneo::Written::Unknown => {
                 profile.tags = Some(list.into_iter().cloned().collect());
             }
         }
