@@ -251,6 +251,11 @@ fn operations(document: &Value) -> Vec<(String, Value)> {
 #[test]
 fn the_document_is_whole() {
     let document: Value = serde_json::from_str(&tandem::admin::document()).unwrap();
+    let allowed: Value = serde_json::from_str(include_str!("desk/openapi.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&allowed).unwrap();
+    let wrong: Vec<_> =
+        validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
     // Every reference leads somewhere, and every schema is one.
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
