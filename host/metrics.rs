@@ -32,11 +32,12 @@ const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 /// Why asks are ended that have fuel left.
 const ENDS: [&str; 2] = ["late", "unwanted"];
 /// The labels of counters that are there from the start, so that a rate over them sees the first count too.
-pub const REFUSALS: [&str; 8] = [
+pub const REFUSALS: [&str; 9] = [
     "malformed",
     "bad signature",
     "unknown address",
     "not a POST",
+    "not whole",
     "too long",
     "too many",
     "tenant's journal full",
