@@ -114,8 +114,8 @@ async fn a_paused_target_gets_nothing_until_it_is_resumed() {
     let pause = |target: &str| format!("/v1/tenants/acme/targets/{target}/pause");
     assert_eq!(desk.post(&operator, &pause("omneo"), json!({"why": "a migration"})).await.0, 204);
     let (_, targets) = desk.get(&operator, "/v1/tenants/acme/targets").await;
-    assert_eq!(targets[1], json!({"target": "omneo", "paused": "paused by ops: a migration"}));
-    assert_eq!(targets[0], json!({"target": "shopify", "paused": null}));
+    assert_eq!(targets[1], json!({"target": "omneo", "paused": "paused by ops: a migration", "held": null}));
+    assert_eq!(targets[0], json!({"target": "shopify", "paused": null, "held": null}));
 
     let before = desk.host.omneo.requests().len();
     let event = desk.host.event("acme", "ask", r#"{"id": 1}"#).await;

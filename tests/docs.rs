@@ -130,7 +130,7 @@ fn words(line: &str) -> Vec<String> {
             }
             c if c.is_whitespace() && !quoted => words.extend(word.take()),
             '#' if !quoted && word.is_none() => break,
-            '<' | '|' | ')' | ';' if !quoted => break,
+            '<' | '|' | ')' | ';' | '`' if !quoted => break,
             c => word.get_or_insert_default().push(c),
         }
     }
@@ -148,12 +148,15 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 /// What is wrong with a command as it is shown. `is_whole`: it can be typed as it is; a mention may leave arguments out.
 fn refused(words: &[String], is_whole: bool) -> Option<String> {
     let error = tandem::cli::command().try_get_matches_from(words).err()?;
-    let is_mention = matches!(
-        error.kind(),
+    let is_cut = words.last().is_some_and(|word| word.starts_with("--"));
+    let is_mention = match error.kind() {
         ErrorKind::MissingRequiredArgument
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            | ErrorKind::MissingSubcommand
-    );
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand => true,
+        // An option is named without its value.
+        ErrorKind::InvalidValue => is_cut,
+        _ => false,
+    };
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let is_fine = is_help || (is_mention && !is_whole);
     (!is_fine).then(|| format!("`{}`: {error}", words.join(" ")))
@@ -172,8 +175,7 @@ fn every_command_that_is_shown_parses() {
         }
         for line in prose {
             for span in line.split('`').skip(1).step_by(2).filter(|span| span.starts_with("tandem ")) {
-                // A table of another document's world, such as `tandem event`, is not a command: those have two words.
-                let command: Vec<_> = words(span).into_iter().filter(|word| word != "…").collect();
+                let command = words(span);
                 wrong.extend(refused(&command, false).map(|why| format!("{}: {why}", path.display())));
             }
         }
@@ -249,6 +251,9 @@ fn shown(arg: &Arg) -> String {
 /// What is said of an argument: its help, its values, its default.
 fn said(arg: &Arg) -> String {
     let mut text = arg.get_help().map(|help| flat(&help.to_string())).unwrap_or_default();
+    if !text.is_empty() && !text.ends_with(['.', '?']) {
+        text.push('.');
+    }
     let values: Vec<_> = arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
     if !values.is_empty() && arg.get_action().takes_values() {
         text.push_str(&format!(" One of {}.", values.join(", ")));
