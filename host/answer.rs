@@ -56,9 +56,12 @@ fn graphql(body: &str) -> Result<(), &'static str> {
         errors: Option<IgnoredAny>,
     }
     rest(body)?;
+    // A list would be read as the fields in order.
     match serde_json::from_str(body) {
-        Ok(Answer { data: None, errors: None }) | Err(_) => Err("has neither `data` nor `errors`"),
-        Ok(_) => Ok(()),
+        Ok(Answer { data, errors }) if body.trim_start().starts_with('{') && (data.is_some() || errors.is_some()) => {
+            Ok(())
+        }
+        _ => Err("has neither `data` nor `errors`"),
     }
 }
 
@@ -116,6 +119,7 @@ mod tests {
             (graphql_call(), 204, b"", Some("204 without a body")),
             (graphql_call(), 200, b"{}", Some("200 with a body that has neither `data` nor `errors`")),
             (graphql_call(), 200, b"[]", Some("200 with a body that has neither `data` nor `errors`")),
+            (graphql_call(), 200, b"[1, 2]", Some("200 with a body that has neither `data` nor `errors`")),
             (graphql_call(), 200, br#"{"data": null}"#, Some("200 with a body that has neither `data` nor `errors`")),
         ];
         for (call, status, body, why) in table {

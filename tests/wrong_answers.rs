@@ -7,11 +7,14 @@ mod liar;
 
 use std::time::{Duration, Instant};
 
-use host::{Host, hostile};
+use host::{Host, hostile_component};
 use liar::{Liar, Lie, answer_of};
+use tandem::bake;
 use tandem::clock;
+use tandem::engine;
 use tandem::journal::{EventRow, RunRow};
 use tandem::model::{EventId, Reply};
+use tandem::rules::Plugin;
 use tandem::serve::Server;
 use tandem_standin::{Omneo, OmneoOptions};
 
@@ -85,8 +88,8 @@ fn bodies() -> Vec<Row> {
         row("nothing", READ, ok(""), GivenUp("200 without a body")),
         row("nothing, for what is sent once", ONCE, ok(""), Unknown("200 without a body")),
         row("nothing, for a query", QUERY, ok(""), GivenUp("200 without a body")),
-        row("204, for a read", READ, raw("HTTP/1.1 204 No Content\r\n\r\n"), GivenUp("204 without a body")),
-        row("204, for what is sent once", ONCE, raw("HTTP/1.1 204 No Content\r\n\r\n"), Answered(204)),
+        row("204, for a read", READ, with("204 No Content", &[], ""), GivenUp("204 without a body")),
+        row("204, for what is sent once", ONCE, with("204 No Content", &[], ""), Answered(204)),
         row("205 and nothing", READ, with("205 Reset Content", &[], ""), GivenUp("205 without a body")),
         row("blanks", READ, ok(" \r\n\t "), GivenUp("200 without a body")),
         row("half of the JSON", READ, ok(&GOOD[..10]), GivenUp(not_json)),
@@ -255,7 +258,11 @@ async fn whatever_a_target_answers_the_host_ends_with_what_is_so() {
         config.allow.push(liar.address.to_string());
         liars.push(liar);
     }
-    let plugins = names.iter().map(|name| ((*name).to_owned(), hostile())).collect();
+    let building = engine::building_engine().unwrap();
+    // What is sent once has this in its path.
+    let rules = bake::bake(&building, hostile_component(), "rules.toml", "says = \"it\"\n").await.unwrap();
+    let plugin = Plugin::load(&engine::engine().unwrap(), &rules.component).unwrap();
+    let plugins = names.iter().map(|name| ((*name).to_owned(), plugin.clone())).collect();
     let server = Server::start_with(&config, plugins).await.unwrap();
     let host = Host::of(server, config, omneo, folder);
     let mut events = vec![];
