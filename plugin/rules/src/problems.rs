@@ -15,7 +15,8 @@ pub fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> 
 pub fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = |known: &str| 2.max(known.len() / 3);
     // As many as one is longer than the other have to go anyhow: so a text of any length costs nothing.
-    let may_be = among.filter(|known| text.chars().count().abs_diff(known.chars().count()) <= most(known));
+    let chars = text.chars().count();
+    let may_be = among.filter(|known| chars.abs_diff(known.chars().count()) <= most(known));
     let scored = may_be.map(|known| (strsim::damerau_levenshtein(text, known), known));
     scored.min().filter(|(distance, known)| *distance <= most(known)).map(|(_, known)| known)
 }
