@@ -20,7 +20,7 @@ impl Needs {
     pub fn of_document(request: &GraphqlRequest) -> Self {
         Self::Graphql {
             roots: roots(&request.document),
-            is_mutation: request.document.trim_start().starts_with("mutation"),
+            is_mutation: kind(&request.document) == Some("mutation"),
             has_user_errors: request.document.contains("userErrors"),
             places: vec![],
         }
@@ -70,9 +70,16 @@ fn missing(body: &View, places: &[Vec<String>]) -> Option<String> {
     Some(format!("nothing at `{}`", lost.join("` or `")))
 }
 
-/// The names under which the fields at the top of an operation are answered: their aliases, or their own.
+/// `query` or `mutation`, whichever the document's operation is.
+fn kind(document: &str) -> Option<&str> {
+    let mut words = document.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    words.find(|word| matches!(*word, "query" | "mutation"))
+}
+
+/// The names under which the fields at the top of an operation are answered: their aliases, or their own. Fragments may stand
+/// before it.
 fn roots(document: &str) -> Vec<String> {
-    let (mut found, mut braces, mut parens) = (vec![], 0_u32, 0_u32);
+    let (mut found, mut braces, mut parens, mut is_fragment) = (vec![], 0_u32, 0_u32, false);
     let mut before = ' ';
     let mut rest = document;
     while let Some(c) = rest.chars().next() {
@@ -88,12 +95,13 @@ fn roots(document: &str) -> Vec<String> {
                 found.pop();
             }
             // What follows a colon is the name behind an alias; what follows a dot or an at sign is no field.
-            _ if name > 0 && braces == 1 && parens == 0 && !matches!(before, ':' | '.' | '@') => {
+            _ if name > 0 && braces == 0 && &rest[..name] == "fragment" => is_fragment = true,
+            _ if name > 0 && braces == 1 && parens == 0 && !is_fragment && !matches!(before, ':' | '.' | '@') => {
                 found.push(rest[..name].to_owned());
             }
             _ => {}
         }
-        if c == '}' && braces == 0 && parens == 0 {
+        if c == '}' && braces == 0 && parens == 0 && !std::mem::take(&mut is_fragment) {
             break;
         }
         if !c.is_whitespace() {
@@ -123,6 +131,8 @@ mod tests {
         );
         assert_eq!(of("query A { ...Shop a b: c { d } } fragment Shop on QueryRoot { e }"), "a b");
         assert_eq!(of("query A { a { b } c: d(e: $f) @include(if: $g) { h } i @skip(if: $j) k }"), "a k");
+        assert_eq!(of("fragment Shop on QueryRoot { e } mutation A { a b: c { d } }"), "a b");
+        assert_eq!(kind("fragment Shop on QueryRoot { e } mutation A { a }"), Some("mutation"));
     }
 
     #[test]
