@@ -54,7 +54,7 @@ pub struct Server {
     /// What it goes by now.
     config: Mutex<Config>,
     /// What went wrong with the rules that the configuration names, once that is known.
-    configured: Option<oneshot::Receiver<Vec<anyhow::Error>>>,
+    configured: Option<oneshot::Receiver<Settled>>,
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
@@ -63,6 +63,13 @@ pub struct Server {
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
     _claim: Claim,
+}
+
+/// What came of the rules that the configuration names.
+struct Settled {
+    wrong: Vec<anyhow::Error>,
+    /// Whether any tenant has some.
+    has_rules: bool,
 }
 
 impl Server {
@@ -93,8 +100,10 @@ impl Server {
             let settled = move |tenant: &str| drop(lanes.look(tenant));
             let configure = async {
                 let wrong = registry.configure_all(named, relink, settled).await;
+                let is_without = |name: &String| matches!(registry.manifest(name), Ok(None));
+                let has_rules = wrong.is_empty() || !tenants.names().iter().all(is_without);
                 // Most do not ask.
-                let _ = done.send(wrong);
+                let _ = done.send(Settled { wrong, has_rules });
                 warn_of_missing(client, registry.clone(), tenants, address).await;
             };
             tokio::select! {
@@ -108,8 +117,23 @@ impl Server {
     /// Waits until the rules of every tenant were seen to that the configuration names, and gives what went wrong. Once.
     pub async fn configured(&mut self) -> anyhow::Result<Vec<anyhow::Error>> {
         match self.configured.take() {
-            Some(configured) => configured.await.context("the host stops"),
+            Some(configured) => Ok(configured.await.context("the host stops")?.wrong),
             None => Ok(vec![]),
+        }
+    }
+
+    /// What went wrong, if because of that no tenant at all has rules: otherwise it waits for ever. In place of
+    /// [`Server::configured`].
+    pub fn useless(&mut self) -> impl Future<Output = anyhow::Error> + use<> {
+        let configured = self.configured.take();
+        async move {
+            if let Some(configured) = configured
+                && let Ok(Settled { wrong, has_rules: false }) = configured.await
+                && let Some(error) = wrong.into_iter().next()
+            {
+                return error;
+            }
+            std::future::pending().await
         }
     }
 

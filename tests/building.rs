@@ -134,7 +134,7 @@ async fn what_cannot_be_built_keeps_nobody_else_from_starting() {
     .await;
     let wrong: Vec<_> = host.server.configured().await.unwrap().iter().map(|error| format!("{error:#}")).collect();
     assert_eq!(wrong.len(), 2, "{wrong:?}");
-    assert!(wrong.iter().any(|why| why.contains("t0.toml:1:1")) && wrong.iter().any(|why| why.contains("`t1`")));
+    assert!(wrong.iter().any(|why| why.contains("t0.toml:1:1")) && wrong.iter().any(|why| why.contains("t1.toml`")));
     assert_eq!(ready(&host).await, "ready\ntenants whose rules could not be built: 2\n");
     let events = one_of_each(&host, 1).await;
     for event in &events[2..] {

@@ -50,8 +50,20 @@ impl Folder {
         self.run(command)
     }
 
+    /// What `tandem serve` says beside its log when it does not go on.
+    fn served(&self) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.args(["serve"]).env("TANDEM_LOG", "off");
+        self.said(command)
+    }
+
     fn run(&self, mut command: Command) -> Said {
-        let output = command.current_dir(self.path()).env_remove("NO_COLOR").env_remove("TANDEM_LOG");
+        command.env_remove("TANDEM_LOG");
+        self.said(command)
+    }
+
+    fn said(&self, mut command: Command) -> Said {
+        let output = command.current_dir(self.path()).env_remove("NO_COLOR");
         let output = output.output().unwrap();
         let text = |bytes: Vec<u8>| self.masked(&String::from_utf8(bytes).unwrap());
         Said { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -281,7 +293,7 @@ hint: write `orders = true` or `orders = false`
 #[test]
 fn every_mistake_in_the_rules_is_shown_in_its_line() {
     let folder = Folder::new().with("acme.toml", BAD_RULES).with("tandem.toml", config_with("rules = \"acme.toml\""));
-    assert_eq!(folder.tandem("serve"), fails(BAD_RULES_SAID));
+    assert_eq!(folder.served(), fails(BAD_RULES_SAID));
     assert_eq!(folder.tandem("build acme.toml -o acme.wasm"), fails(BAD_RULES_SAID));
     assert!(!folder.path().join("acme.wasm").exists());
     assert_eq!(
@@ -308,9 +320,9 @@ fn missing_files_are_named() {
     assert_eq!(folder.tandem("build acme.toml --base no.wasm -o acme.wasm"), missing("reading plugin `no.wasm`"));
     assert_eq!(folder.tandem("inspect no.wasm"), missing("reading plugin `no.wasm`"));
     let folder = folder.with("tandem.toml", config_with("component = \"no.wasm\""));
-    assert_eq!(folder.tandem("serve"), missing("reading plugin `no.wasm`"));
+    assert_eq!(folder.served(), missing("reading plugin `no.wasm`"));
     let folder = folder.with("tandem.toml", config_with("rules = \"no.toml\""));
-    assert_eq!(folder.tandem("serve"), missing("reading the rules `no.toml`"));
+    assert_eq!(folder.served(), missing("reading the rules `no.toml`"));
 }
 
 /// A journal with two events: one that waits, and one that failed.

@@ -398,7 +398,8 @@ async fn a_host_that_deploys_and_activates_until_it_is_killed() {
     let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
     let compiler = Compiler::child(env!("CARGO_BIN_EXE_tandem").into(), Limits::default());
     let config = host::config(Path::new(&folder), &omneo, &[TENANT]);
-    let server = Server::start_on(&config, compiler).await.unwrap();
+    let mut server = Server::start_on(&config, compiler).await.unwrap();
+    assert!(server.configured().await.unwrap().is_empty());
     let first = server.registry.versions(TENANT).unwrap().len();
     for n in first.. {
         let deployed = server.versions.deploy(TENANT, &saying(&n.to_string()).await, None).await.unwrap();

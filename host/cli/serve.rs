@@ -47,7 +47,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     let mut reloads = reload_signals()?;
-    let server = Server::start_on(&config, Compiler::child(config::this_program()?, Limits::default())).await?;
+    let mut server = Server::start_on(&config, Compiler::child(config::this_program()?, Limits::default())).await?;
+    let mut useless = pin!(server.useless());
     let mut broken = pin!(server.journal.broken());
     let mut stopped = pin!(stop_signal());
     let reloading = async {
@@ -61,6 +62,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         // Whoever starts this again has it read what is on disk.
         why = &mut broken => return Err(ended(&config.journal, why)),
         () = reloading => {}
+        error = &mut useless => {
+            server.stop().await?;
+            return Err(error);
+        }
     }
     tracing::info!("stopping");
     tokio::select! {

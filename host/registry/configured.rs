@@ -70,6 +70,11 @@ impl Registry {
         }
     }
 
+    /// The configuration does not name a tenant any more.
+    pub fn forget(&self, tenant: &str) {
+        self.0.unsettled.set(tenant, None);
+    }
+
     /// Tenants that are not on what their configuration names, and why.
     pub fn unbuilt(&self) -> BTreeMap<String, Unbuilt> {
         self.0.unsettled.tenants().clone()
@@ -153,7 +158,7 @@ impl Registry {
 
     async fn make_configured(&self, tenant: &Tenant, relink: bool) -> anyhow::Result<()> {
         let (of, name) = (|| format!("the rules of tenant `{}`", tenant.name), &tenant.name);
-        let Some(named) = self.named(tenant).await.with_context(of)? else { return Ok(()) };
+        let Some(named) = self.named(tenant).await? else { return Ok(()) };
         let active = self.0.journal.read(|reader| reader.active(name))?.map(|active| active.digest);
         if self.is_settled(name, &named)? {
             return Ok(());

@@ -63,6 +63,7 @@ impl Server {
     async fn leave(&self, name: &str) -> anyhow::Result<()> {
         self.tenants.remove(name);
         self.delivery.forget(name);
+        self.registry.forget(name);
         self.lanes.leave(name).await
     }
 

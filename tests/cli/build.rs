@@ -63,7 +63,7 @@ fn what_is_no_component_is_refused() {
     assert_eq!(hint, "hint: it may have been cut off; build it again\n");
     assert_eq!(folder.tandem("build acme.toml --base cut.wasm -o acme.wasm"), said);
     let folder = folder.with("tandem.toml", config_with("component = \"cut.wasm\""));
-    let served = folder.tandem("serve").stderr;
+    let served = folder.served().stderr;
     assert_eq!(served, said.stderr);
 }
 
