@@ -91,6 +91,15 @@ async fn a_day_is_logged_without_anything_of_anybodys() {
         discard.header("content-type", "application/json").body(why).send().await.unwrap();
         client.get(url("/v1/tenants?secret=augusta")).bearer_auth(token).send().await.unwrap();
     }
+    // Somebody puts a token where it does not belong.
+    for path in [format!("/v1/tenants/{token}/events"), format!("/v1/{token}"), format!("/v1/tenants/{tenant}/{token}")]
+    {
+        client.get(url(&path)).bearer_auth(&token).send().await.unwrap();
+    }
+    let intake = format!("http://{}/webhooks/omneo/{token}", server.address);
+    client.post(intake).header("x-shopify-shop-domain", &token).body("{}").send().await.unwrap();
+    let intake = format!("http://{}/webhooks/shopify", server.address);
+    client.post(intake).header("x-shopify-shop-domain", &token).body("{}").send().await.unwrap();
     // A stranger knocks.
     let intake = format!("http://{}/webhooks/omneo/no%0Abody", server.address);
     client.post(intake).body("augusta@byron.example").send().await.unwrap();
@@ -138,6 +147,7 @@ async fn a_day_is_logged_without_anything_of_anybodys() {
     assert!(says(&["delivery{", &of, "event=1", "run=1", "call=1", "200 attempt=1 took_ms="]), "{log}");
     assert!(says(&["delivery{", "throttled"]) || says(&["delivery{", "429 attempt="]), "{log}");
     assert!(says(&["mapping{", "failed; `tandem events ", "blame=\"peer\""]), "{log}");
-    assert!(says(&["admin{", "method=POST", "by=\"ops\"", "200 took_ms="]), "{log}");
+    assert!(says(&["admin{", "method=POST", &of, "by=\"ops\"", "200 took_ms="]), "{log}");
+    assert!(says(&["admin{", "path=\"/v1/tenants/{tenant}/events\"", "by=\"ops\"", "404 took_ms="]), "{log}");
     assert!(says(&["WARN webhook: ", "not accepted: unknown address took_ms="]), "{log}");
 }
