@@ -400,7 +400,10 @@ impl Problems {
     /// Each in its line, with what could be a secret made unreadable.
     fn of(name: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let broken: Vec<_> = errors.iter().filter_map(|error| Some(error.span()?.start.min(text.len()))).collect();
+        // Where the file is no TOML, a line may hold a text without quotes.
+        let shown = mistakes.iter().map(|mistake| mistake.place.start).filter(|_| !errors.is_empty());
+        let places = errors.iter().filter_map(|error| Some(error.span()?.start)).chain(shown);
+        let broken: Vec<_> = places.map(|at| at.min(text.len())).collect();
         let masked = shape::masked(text, table.get_ref(), &broken);
         Self(excerpt::show("error", name, &masked, mistakes, 0).trim_end().to_owned())
     }

@@ -199,7 +199,7 @@ omneo = { url = "https://api.zeta.getomneo.com/api/v3", token = "t", webhook_sec
             "error: `http://api.acme.getomneo.com/api/v3` is not https",
             "  --> tandem.toml:10:17",
             "error: no webhook of omneo could be verified",
-            "  --> tandem.toml:10:86",
+            "  --> tandem.toml:10:87",
             "error: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 6",
             "  --> tandem.toml:12:8",
         ]
@@ -384,11 +384,10 @@ fn a_journal_that_is_not_there_is_named() {
 async fn events_are_listed_and_shown_in_plain_text() {
     let folder = Folder::new();
     journal(&folder).await;
-    let head =
-        "event received (UTC)      tenant, topic              about                    outcome     calls reason\n";
+    let head = "event received (UTC)      tenant     topic                      about                    outcome  calls   reason\n";
     let waiting =
-        "    1 2026-01-02 03:04:06 acme customers/update                                    waiting          \n";
-    let failed = "    2 2026-01-02 03:04:06 acme orders/paid                                         failed           the rules panicked\u{fffd}[31m\n";
+        "    1 2026-01-02 03:04:06 acme       customers/update                                    waiting          \n";
+    let failed = "    2 2026-01-02 03:04:06 acme       orders/paid                                         failed           the rules panicked\u{fffd}[31m\n";
     assert_eq!(folder.tandem("events --journal tandem.db"), prints(&format!("{head}{waiting}{failed}")));
     let failed = format!("{head}{failed}");
     for filter in ["--outcome dead", "--outcome failed", "--topic orders/paid"] {

@@ -264,7 +264,10 @@ async fn a_target_is_paused_and_resumed() {
         .is("omneo of acme gets no calls until `tandem resume acme omneo`\n");
     desk.acme("targets acme").await.is("target   now\nshopify  takes calls\nomneo    paused by ops: migration\n");
     desk.acme("resume acme omneo").await.is("omneo of acme takes calls\n");
-    assert_eq!(desk.acme("targets acme --json").await.json()[1], json!({"target": "omneo", "paused": null}));
+    assert_eq!(
+        desk.acme("targets acme --json").await.json()[1],
+        json!({"target": "omneo", "paused": null, "held": null})
+    );
     desk.host.stop().await;
 }
 
@@ -565,7 +568,7 @@ async fn a_command_that_nobody_reads_ends_without_a_word() {
         format!("token list {on_journal}"),
         format!("token create one {on_journal}"),
         format!("inspect {component}"),
-        format!("build --base {component} --explain"),
+        format!("build --base {component}"),
         "new a-plugin --lang js".to_owned(),
     ];
     for line in table {

@@ -35,6 +35,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(path) => bake::read_component(path)?,
         None => bake::default_base()?,
     };
+    let given = rules.as_ref().or(base_path.as_ref()).map_or(String::new(), |path| path.display().to_string());
     let base_name = base_path.map_or("the default rules".to_owned(), |path| format!("plugin `{}`", path.display()));
     // What the component was built of, for those who want it explained.
     let (component, manifest, file, text) = match rules {
@@ -63,7 +64,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         out!("{}", bake::explain(&file, &text, &manifest))?;
     }
     let Some(output) = output else {
-        return if explain { Ok(()) } else { outln!("{file} is right; `-o FILE` writes the component") };
+        return if explain { Ok(()) } else { outln!("{given} is right; `-o FILE` writes the component") };
     };
     if !relink {
         keep_links(&output, &component, &manifest)?;

@@ -189,9 +189,9 @@ pub fn paths() -> Vec<String> {
 /// all behind its first `=` or quote.
 pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
     let mut bytes: Vec<u8> = text.as_bytes().to_vec();
-    let mut hide = |range: Range<usize>| {
+    let mut hide = |range: Range<usize>, kept: &[u8]| {
         for at in range {
-            if let Some(byte) = bytes.get_mut(at).filter(|byte| !matches!(**byte, b'\n' | b'\r')) {
+            if let Some(byte) = bytes.get_mut(at).filter(|byte| !kept.contains(byte)) {
                 *byte = b'*';
             }
         }
@@ -207,13 +207,14 @@ pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
     let mut found = vec![];
     table.values().for_each(|value| texts(value, &mut found));
     for Range { start, end } in found {
-        hide(start + 1..end.saturating_sub(1));
+        hide(start + 1..end.saturating_sub(1), b"\r\n");
     }
     for at in broken {
         let start = text[..text.floor_char_boundary(*at)].rfind('\n').map_or(0, |n| n + 1);
         let line = text[start..].split('\n').next().unwrap_or_default();
         let from = line.find(['=', '"', '\'']).map_or(line.len(), |n| n + 1);
-        hide(start + from..start + line.len());
+        // What the TOML is made of may be what is wrong with it.
+        hide(start + from..start + line.len(), b"\r\n\t []{},\"'");
     }
     String::from_utf8(bytes).unwrap_or_default()
 }
