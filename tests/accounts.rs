@@ -405,3 +405,51 @@ async fn two_hosts_do_not_run_on_one_journal() {
     desk.host.server.stop().await.unwrap();
     Server::start(&config).await.unwrap().stop().await.unwrap();
 }
+
+/// A key that comes back opens its tenant, without a restart.
+#[tokio::test]
+async fn a_configuration_that_is_read_again_opens_who_was_closed() {
+    let mut desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    let right = OmneoOptions::default().token;
+    assert_eq!(desk.post(&operator, "/v1/tenants", tenant(&desk, "acme", &right)).await.0, 201);
+    let config = desk.host.config.clone();
+    desk.host.config.keys = keys(&[]);
+    desk.host = desk.host.restart(|_| ()).await;
+    assert_eq!(from_omneo(&desk, "acme", SECRET).await, 503);
+    desk.host.server.reload(config).await.unwrap();
+    assert_eq!(from_omneo(&desk, "acme", SECRET).await, 200);
+    assert_eq!(desk.get(&operator, "/v1/tenants/acme/targets").await.1[0]["paused"], Value::Null);
+    desk.host.stop().await;
+}
+
+/// Beside the stopped host, and not beside one that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_removed_from_a_journal_that_no_host_runs_on() {
+    let desk = desk().await;
+    let operator = desk.token("ops", None).await;
+    assert_eq!(desk.post(&operator, "/v1/tenants", tenant(&desk, "acme", "t")).await.0, 201);
+    let event = desk.host.event("acme", "good", r#"{"id": 1}"#).await;
+    let journal = desk.host.journal.clone();
+    let remove = |name: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.args(["tenant", "remove", name, "--yes", "--journal"]).arg(&journal).args(more);
+        let output = command.env_remove("TANDEM_HOST").output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = remove("acme", &[]);
+    assert!(code == Some(3) && said.starts_with("error: another host runs on the journal `"), "{said}");
+    let host = desk.host;
+    host.server.stop().await.unwrap();
+    let (code, said) = remove("acme", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("tenant acme is removed; what was not over is discarded"), "{said}");
+    let reader = tandem::journal::Reader::open(&journal).unwrap();
+    assert!(reader.accounts().unwrap().is_empty());
+    assert_eq!(reader.show(event).unwrap().unwrap().0.outcome.as_deref(), Some("discarded"));
+    // One that stood in the configuration has its shop named.
+    let (code, said) = remove("zeta", &[]);
+    assert!(code == Some(1) && said.contains("name the shop: `--shop zeta.myshopify.com`"), "{said}");
+    assert_eq!(remove("zeta", &["--shop", "zeta.myshopify.com"]).0, Some(0));
+    assert_eq!(reader.removed_shop("zeta").unwrap().as_deref(), Some("zeta.myshopify.com"));
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tandem::config::Quota;
+use tandem::config::{Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Direction, Filter, Journal, Mode};
 use tandem::retention;
 use tandem::tenants::Tenants;
@@ -358,4 +358,44 @@ async fn without_room_a_tenants_token_adds_nothing() {
     assert_eq!(desk.ask(&operator, Method::PUT, &path, Some(cases)).await.0, 204);
     bytes(&desk.host.server.journal);
     desk.host.stop().await;
+}
+
+/// A start with the clock 400 days ahead takes nothing out, however often; and a day takes out a fourth at most.
+#[tokio::test]
+async fn a_clock_that_is_ahead_does_not_empty_a_journal() {
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let (journal, feeds, thread) = Journal::open(&path).unwrap();
+    let now = clock::now();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for age in (0..30).rev() {
+        let insert = "INSERT INTO events (tenant, source, topic, occurred_at, received_at, api_version, payload, outcome, ended_at)
+             VALUES ('acme', 'shopify', 'good', '', ?1, '', '{}', 'done', ?1)";
+        connection.execute(insert, [now - age * DAY_MS]).unwrap();
+    }
+    let peer = Peer { url: "https://o".into(), token: "t".into(), webhook_secrets: vec!["s".into()], per_minute: None };
+    let tenants = |keep_days: u64| {
+        let (shopify, omneo, rules) = (peer.clone(), peer.clone(), RulesFrom::Deployed);
+        let limits = Quota { keep_days, ..Quota::default() };
+        Tenants::new(&[Tenant { name: TENANT.into(), shop: "a.example".into(), rules, shopify, omneo, limits }])
+    };
+    let look = async |keep_days: u64, days_ahead: i64, ran: Duration| {
+        retention::look(&journal, &tenants(keep_days), now + days_ahead * DAY_MS, ran).await.unwrap()
+    };
+    for ran in [Duration::ZERO, Duration::from_secs(3), Duration::ZERO, Duration::ZERO] {
+        assert_eq!(look(90, 400, ran).await, 0);
+    }
+    assert_eq!(look(90, 400, DAY).await, 0);
+    // By the right clock 22 are older than a week.
+    assert_eq!(look(7, 0, Duration::ZERO).await, 7);
+    assert_eq!(look(7, 0, Duration::ZERO).await, 0);
+    let mut days = vec![];
+    for _ in 0..6 {
+        days.push(look(7, 0, DAY).await);
+    }
+    assert_eq!(days, [5, 4, 3, 2, 1, 0]);
+    drop((journal, feeds));
+    thread.join().unwrap();
 }
