@@ -494,3 +494,32 @@ async fn colours_are_for_terminals_and_not_for_who_wants_none() {
     assert!(!in_terminal("NO_COLOR=1").contains('\x1b'));
     assert!(!folder.tandem("events --journal tandem.db").stdout.contains('\x1b'));
 }
+
+#[test]
+fn the_log_begins_with_what_runs_and_can_be_json() {
+    // A journal in a folder that is not there: the host ends at once.
+    let config = "listen = \"127.0.0.1:0\"\njournal = \"no/such/tandem.db\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let folder = Folder::new().with("tandem.toml", config);
+    let served = |format: &str, filter: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.arg("serve").current_dir(folder.path()).env("TANDEM_LOG", filter).env("TANDEM_LOG_FORMAT", format);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (_, log) = served("json", "info");
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let expected = ["starting", env!("CARGO_PKG_VERSION"), "tandem.toml", "no/such/tandem.db"];
+    assert_eq!(["message", "version", "configuration", "journal"].map(|key| first[key].as_str().unwrap()), expected);
+    assert!(first["commit"].is_string(), "{first}");
+    let (_, log) = served("text", "info");
+    assert!(log.lines().next().unwrap().contains(" starting version="), "{log}");
+    for (format, filter, why) in
+        [("xml", "info", "`TANDEM_LOG_FORMAT=xml` is no format"), ("", "loud", "`loud` is no level")]
+    {
+        let (status, said) = served(format, filter);
+        assert!(
+            status == 2 && said.starts_with("error: ") && said.contains(why) && said.contains("\nhint: "),
+            "{said}"
+        );
+    }
+}
