@@ -360,7 +360,11 @@ fn begin(
     if drop_open_runs(tx, event)? > 0 && runs::is_in_flight(tx, event, since)? {
         return Ok((Beginning::InFlight, With::Nothing));
     }
-    if usage::bytes(tx, tenant)? > bytes_max && !is_duty(&row.webhook.source, &row.webhook.topic) {
+    // One that has begun before may have written: it goes on.
+    if usage::bytes(tx, tenant)? > bytes_max
+        && !is_duty(&row.webhook.source, &row.webhook.topic)
+        && !runs::has_any(tx, event)?
+    {
         let (outcome, blame) = (Outcome::Failed, Some(Blame::Host));
         let is_redacted = finish(tx, event, outcome, blame, NO_ROOM_TO_BEGIN, None)?.is_some();
         let over = Over { event, outcome, blame, version: None, is_redacted };

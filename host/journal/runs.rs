@@ -60,6 +60,11 @@ pub fn given_up(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Failure
     why.as_deref().map(from_json).transpose()
 }
 
+/// Whether an event has ever begun.
+pub fn has_any(tx: &Transaction, event: EventId) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE event = ?)")?.query_row([event.0], |row| row.get(0))
+}
+
 /// The replies of a run by pass; `None` while one is missing.
 pub fn replies(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Vec<Vec<Reply>>>> {
     let mut statement = tx.prepare_cached("SELECT pass, reply FROM calls WHERE run = ? ORDER BY pass, id")?;
