@@ -58,8 +58,10 @@ async fn what_a_child_has_compiled_runs_in_the_host_as_it_is() {
     let none = Compiler::child("/nowhere/tandem".into(), Limits::default());
     let registry = Registry::open(shop.journal.clone(), engine::engine().unwrap(), none, &shop.path);
     let plugin = registry.plugin(&deployed.digest).await.unwrap();
-    let same = Plugin::load(&engine::engine().unwrap(), hostile_component()).unwrap();
+    let same = Plugin::load_apart(&engine::engine().unwrap(), hostile_component()).unwrap();
     assert_eq!((plugin.manifest(), plugin.code_bytes()), (same.manifest(), same.code_bytes()));
+    let [code, same] = [&plugin, &same].map(|plugin| plugin.shared_code().unwrap());
+    assert_eq!((code.digest(), code.bytes()), (same.digest(), same.bytes()));
     // What is there needs no compiler for another tenant either.
     assert!(registry.deploy("other", hostile_component(), None).await.unwrap().is_new);
 }

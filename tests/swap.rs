@@ -357,6 +357,14 @@ async fn compiled_code_that_was_tampered_with_is_compiled_again() {
         assert_eq!(said(&host, say(&host.server.journal, 1, nth as u64).await).await, "done: a");
         assert!(std::fs::read(file(&a)).unwrap() == good, "it was not compiled again");
     }
+    // What both share, too.
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let shared: Vec<_> = files.filter(|path| ![file(&a), file(&b)].contains(path)).collect();
+    assert_eq!(shared.len(), 1, "{shared:?}");
+    let good = std::fs::read(&shared[0]).unwrap();
+    host = host.restart(|_| std::fs::write(&shared[0], &good[1..]).unwrap()).await;
+    assert_eq!(said(&host, say(&host.server.journal, 1, 8).await).await, "done: a");
+    assert!(std::fs::read(&shared[0]).unwrap() == good, "it was not compiled again");
     host = host.restart(|_| std::fs::remove_dir_all(&folder).unwrap()).await;
     assert_eq!(said(&host, say(&host.server.journal, 1, 9).await).await, "done: a");
     host.stop().await;
@@ -369,8 +377,11 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
     let path = folder.path().join("tandem.db");
     let (journal, feeds, thread) = Journal::open(&path).unwrap();
     let engine = engine::engine().unwrap();
-    let one = Plugin::load(&engine, &saying("0").await).unwrap().code_bytes();
-    let registry = Registry::within(journal.clone(), engine, Compiler::here(), &path, one * 3 + one / 2);
+    // All have one code, and each its own memory.
+    let first = Plugin::load_apart(&engine, &saying("0").await).unwrap();
+    let (one, shared) = (first.code_bytes(), first.shared_code().unwrap().bytes());
+    let most = shared + one * 3 + one / 2;
+    let registry = Registry::within(journal.clone(), engine, Compiler::here(), &path, most);
     let mut digests = vec![];
     for n in 0..6 {
         let tenant = format!("tenant-{n}");
@@ -380,13 +391,13 @@ async fn code_is_let_go_when_it_takes_up_too_much() {
     }
     let loaded = |registry: &Registry| digests.iter().map(|digest| registry.is_loaded(digest)).collect::<Vec<_>>();
     assert_eq!(loaded(&registry), [false, false, false, true, true, true]);
-    assert!(registry.loaded_bytes() <= one * 3 + one / 2);
+    assert!((shared..=most).contains(&registry.loaded_bytes()));
     let plugin = registry.plugin(&digests[0]).await.unwrap();
     assert_eq!((plugin.digest(), registry.is_loaded(&digests[3])), (digests[0].as_str(), false));
     // Two tenants on one digest have it once.
     registry.deploy("another", &saying("5").await, None).await.unwrap();
     make_current(&registry, "another", &digests[5]).await;
-    assert!(registry.loaded_bytes() <= one * 3 + one / 2 && registry.is_loaded(&digests[5]));
+    assert!(registry.loaded_bytes() <= most && registry.is_loaded(&digests[5]));
     drop((registry, journal, feeds));
     thread.join().unwrap();
 }
