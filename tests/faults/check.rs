@@ -67,7 +67,8 @@ pub fn check(journal: &Path, sent: &[Sent], done: &HashMap<u64, Done>, is_in_ord
         for sent in sent {
             one(sent, rows.get(&sent.nth).map_or(&[], Vec::as_slice), done.get(&sent.nth), &mut bad);
         }
-        memory(&connection, sent, &rows, is_in_order, &mut bad)
+        memory(&connection, sent, &rows, is_in_order, &mut bad)?;
+        replies(&connection, &mut bad)
     });
     if let Err(error) = checked {
         bad.push(format!("the journal cannot be read: {error}"));
@@ -181,6 +182,18 @@ fn memory(
         if found != expected {
             bad.push(format!("{name} of {tenant} remembers {found:?} and not {expected:?}"));
         }
+    }
+    Ok(())
+}
+
+/// What led to an end is on record: no run has ended on a reply that is not there.
+fn replies(connection: &Connection, bad: &mut Vec<String>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT DISTINCT runs.event FROM calls JOIN runs ON runs.id = calls.run WHERE runs.state = 'ended' AND calls.reply IS NULL",
+    )?;
+    let events: Vec<u64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    if !events.is_empty() {
+        bad.push(format!("calls have no reply of events whose runs have ended: {events:?}"));
     }
     Ok(())
 }

@@ -157,9 +157,10 @@ fn webhook(nth: u64, tenant: &str, entity: usize, padding: usize) -> String {
 pub fn dawdlers(to: SocketAddr, each: usize) -> Vec<TcpStream> {
     let whole = webhook(u64::MAX, TENANTS[0], 0, 20_000);
     let head = whole.find("\r\n\r\n").unwrap_or_default();
-    // Nothing at all, half a head, half a body, and bodies that nobody has signed.
+    // Nothing at all, half a head, half a body, bodies that nobody has signed, and questions whose answers nobody reads.
     let unsigned = http::request("POST", "/webhooks/shopify", &[], &"a".repeat(1_900_000));
-    let beginnings = ["", &whole[..head / 2], &whole[..head + 20_000], &unsigned[..200_000]];
+    let unread = "GET /nowhere HTTP/1.1\r\nhost: tandem\r\n\r\n".repeat(3_000);
+    let beginnings = ["", &whole[..head / 2], &whole[..head + 20_000], &unsigned[..200_000], &unread];
     let mut streams = vec![];
     for beginning in beginnings {
         for _ in 0..each {

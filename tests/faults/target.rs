@@ -31,14 +31,23 @@ enum Wrong {
     CutOff,
     /// No answer within the time that the host waits.
     Silent,
-    /// This status line, these headers and this body.
-    Says { status: &'static str, headers: &'static str, body: &'static str },
     /// The right answer, a byte at a time.
     Slow,
+    /// This status line, these headers and this body.
+    Says { status: &'static str, headers: &'static str, body: &'static str },
+    /// These bytes; then the connection is closed.
+    Raw(&'static str),
+    /// The right answer, with this said of Shopify's bucket of cost.
+    Claims(&'static str),
 }
 
 const HTML: &str = "<!doctype html><title>Back soon</title>";
 const THROTTLED: &str = r#"{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}]}"#;
+const JSON: &str = "content-type: application/json\r\n";
+
+const fn ok(body: &'static str) -> Wrong {
+    Wrong::Says { status: "200 OK", headers: JSON, body }
+}
 
 const fn says(status: &'static str, headers: &'static str, body: &'static str) -> Wrong {
     Wrong::Says { status, headers, body }
@@ -49,26 +58,63 @@ const NEVER: u8 = 0;
 const PERHAPS: u8 = 50;
 const ALWAYS: u8 = 100;
 
-const WRONG: [(Wrong, u8); 16] = [
+const WRONG: &[(Wrong, u8)] = &[
     (Wrong::Closed, PERHAPS),
     (Wrong::CutOff, PERHAPS),
     (Wrong::Silent, PERHAPS),
     (Wrong::Slow, ALWAYS),
+    // What HTTP calls a success.
     (says("200 OK", "content-type: text/html\r\n", HTML), PERHAPS),
-    (says("200 OK", "", ""), PERHAPS),
-    (says("204 No Content", "", ""), PERHAPS),
-    (says("200 OK", "content-type: application/json\r\n", r#"{"data":{"external_id":"#), PERHAPS),
+    (ok(""), PERHAPS),
+    (ok(" "), PERHAPS),
+    (ok("null"), PERHAPS),
+    (ok("\"OK\""), PERHAPS),
+    (ok("[]"), PERHAPS),
+    (ok("{}"), PERHAPS),
+    (ok("{}{}"), PERHAPS),
+    (ok("{\"data\":NaN}"), PERHAPS),
+    (ok("\u{feff}{\"data\":{}}"), PERHAPS),
+    (ok(r#"{"data":{"external_id":"#), PERHAPS),
+    (ok(r#"{"data":null}"#), PERHAPS),
+    (ok(r#"{"data":{"external_id":"-1","keep":{"nth":"-1"}}}"#), PERHAPS),
+    (ok(r#"{"errors":"no"}"#), PERHAPS),
+    (ok(r#"{"errors":[{"message":"no"}]}"#), PERHAPS),
+    (ok(THROTTLED), NEVER),
     (says("200 OK", "content-encoding: gzip\r\n", "this is no gzip"), PERHAPS),
-    (says("200 OK", "content-type: application/json\r\n", THROTTLED), NEVER),
-    (says("500 Internal Server Error", "", HTML), PERHAPS),
-    (says("502 Bad Gateway", "content-type: text/html\r\n", HTML), PERHAPS),
+    (says("200 OK", "content-encoding: br\r\n", "{}"), PERHAPS),
+    (says("202 Accepted", "", ""), PERHAPS),
+    (says("204 No Content", "", ""), PERHAPS),
+    (says("206 Partial Content", JSON, "{"), PERHAPS),
+    // What it calls something else.
+    (says("301 Moved Permanently", "location: http://127.0.0.1:9/\r\n", ""), NEVER),
+    (says("400 Bad Request", JSON, "{}"), NEVER),
+    (says("404 Not Found", JSON, "{}"), NEVER),
+    (says("408 Request Timeout", "", ""), NEVER),
+    (says("409 Conflict", "", HTML), NEVER),
+    (says("422 Unprocessable Content", JSON, r#"{"errors":{}}"#), NEVER),
+    (says("425 Too Early", "", ""), NEVER),
     (says("429 Too Many Requests", "", ""), NEVER),
-    (says("404 Not Found", "", "{}"), NEVER),
+    (says("500 Internal Server Error", "", HTML), PERHAPS),
+    (says("501 Not Implemented", "", ""), PERHAPS),
+    (says("502 Bad Gateway", "content-type: text/html\r\n", HTML), PERHAPS),
+    (says("503 Service Unavailable", "", ""), PERHAPS),
+    (says("504 Gateway Timeout", "", ""), PERHAPS),
+    (says("999 Who Knows", "", ""), PERHAPS),
+    // What is not HTTP.
+    (Wrong::Raw("\0\0\0\0"), PERHAPS),
+    (Wrong::Raw("220 mail.example ESMTP\r\n"), PERHAPS),
+    (Wrong::Raw("HTTP/1.1 103 Early Hints\r\n\r\n"), PERHAPS),
+    (Wrong::Raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"), PERHAPS),
+    (Wrong::Raw("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}"), PERHAPS),
+    (Wrong::Raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}"), PERHAPS),
+    // What may hold the target.
     (says("503 Service Unavailable", "retry-after: 1\r\n", ""), NEVER),
     (says("429 Too Many Requests", "retry-after: 1\r\n", ""), NEVER),
+    (Wrong::Claims(r#"{"maximumAvailable":0,"currentlyAvailable":-1e300,"restoreRate":0}"#), ALWAYS),
+    (Wrong::Claims(r#"{"maximumAvailable":2000,"currentlyAvailable":0,"restoreRate":1e-300}"#), ALWAYS),
 ];
-/// How many of these, the last ones, hold the target for a second; and how many of a life's answers may.
-const HOLDING: usize = 2;
+/// How many of these, the last ones, hold the target; and how many of a life's answers may.
+const HOLDING: usize = 4;
 const HELD_MAX: usize = 2;
 
 pub struct Target {
@@ -231,12 +277,11 @@ impl Shared {
             true => format!(r#"{{"data":{{"external_id":"{nth}"}}}}"#),
             false => format!(r#"{{"data":{{"keep":{{"nth":"{nth}","userErrors":[]}}}}}}"#),
         };
-        let json = "content-type: application/json\r\n";
         match wrong.map(|(wrong, _)| wrong) {
-            None => say(stream, "200 OK", json, &right).map(|()| true),
+            None => say(stream, "200 OK", JSON, &right).map(|()| true),
             Some(Wrong::Closed) => Ok(false),
             Some(Wrong::CutOff) => {
-                let head = format!("HTTP/1.1 200 OK\r\n{json}content-length: {}\r\n\r\n", right.len());
+                let head = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: {}\r\n\r\n", right.len());
                 stream.write_all(format!("{head}{}", &right[..right.len() / 2]).as_bytes())?;
                 Ok(false)
             }
@@ -245,8 +290,14 @@ impl Shared {
                 Ok(false)
             }
             Some(Wrong::Says { status, headers, body }) => say(stream, status, headers, body).map(|()| true),
+            Some(Wrong::Raw(bytes)) => stream.write_all(bytes.as_bytes()).map(|()| false),
+            Some(Wrong::Claims(status)) => {
+                let cost =
+                    format!(r#","extensions":{{"cost":{{"requestedQueryCost":10,"throttleStatus":{status}}}}}}}"#);
+                say(stream, "200 OK", JSON, &(right[..right.len() - 1].to_owned() + &cost)).map(|()| true)
+            }
             Some(Wrong::Slow) => {
-                let head = format!("HTTP/1.1 200 OK\r\n{json}content-length: {}\r\n\r\n", right.len());
+                let head = format!("HTTP/1.1 200 OK\r\n{JSON}content-length: {}\r\n\r\n", right.len());
                 for byte in format!("{head}{right}").as_bytes() {
                     stream.write_all(&[*byte])?;
                     thread::sleep(Duration::from_millis(2));
