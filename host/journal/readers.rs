@@ -38,36 +38,39 @@ impl Readers {
 
 impl Journal {
     /// Reads, on a connection of its own, what is committed. Blocks. What the disk does not give is asked for again, a few
-    /// times; what it gives that cannot be believed breaks the journal, as a failed `fsync` does.
+    /// times; what it gives that cannot be believed, however often it is read, breaks the journal, as a failed `fsync` does.
     pub fn read<T>(&self, mut read: impl FnMut(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
         for pause in READ_PAUSES_MS.map(Duration::from_millis) {
             match self.read_once(&mut read) {
-                Err(error) if sqlite(&error).is_some_and(writer::is_unread) => {
+                Err(error) if sqlite(&error).is_some_and(may_pass) => {
                     tracing::warn!(blame = "host", "reading the journal again in {pause:?}: {error:#}");
                     std::thread::sleep(pause);
                 }
                 other => return other,
             }
         }
-        self.read_once(&mut read)
+        let last = self.read_once(&mut read);
+        if let Err(error) = &last
+            && sqlite(error).is_some_and(writer::is_damaged)
+        {
+            self.writer.break_off(&format!("what is on disk is damaged: {error:#}"));
+        }
+        last
     }
 
+    /// After an error the connection goes, whose cache may be what is wrong.
     fn read_once<T>(&self, read: &mut impl FnMut(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let result = self.readers.take().and_then(|reader| Ok((read(&reader)?, reader)));
-        match result {
-            Ok((value, reader)) => {
-                self.readers.put_back(reader);
-                Ok(value)
-            }
-            // With its connection, whose cache may be what is wrong.
-            Err(error) => {
-                if sqlite(&error).is_some_and(writer::is_damaged) {
-                    self.writer.break_off(&format!("what is on disk is damaged: {error:#}"));
-                }
-                Err(error)
-            }
-        }
+        let reader = self.readers.take()?;
+        let value = read(&reader)?;
+        self.readers.put_back(reader);
+        Ok(value)
     }
+}
+
+/// Whether another read may fare better. SQLite says of a read that failed with EIO that the journal is damaged, so that what
+/// is damaged is read again, too.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    writer::is_unread(error) || writer::is_damaged(error)
 }
 
 /// What SQLite said, if an error comes from it.

@@ -37,6 +37,8 @@ async fn what_the_disk_does_not_give_is_asked_for_again_and_not_for_ever() {
     for (fails, code, is_read, tries) in [
         (3, ffi::SQLITE_IOERR_READ, true, 4),
         (3, ffi::SQLITE_IOERR_SHORT_READ, true, 4),
+        // What SQLite makes of EIO.
+        (3, ffi::SQLITE_CORRUPT, true, 4),
         (99, ffi::SQLITE_IOERR_READ, false, 6),
         // Another try would not help.
         (99, ffi::SQLITE_CANTOPEN, false, 1),
