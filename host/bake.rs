@@ -71,9 +71,13 @@ pub fn encode(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     if let Err(error) = wasmparser::validate(bytes) {
         bail!("the {kind} is not valid: {error}\nhint: it may have been cut off; build it again");
     }
-    if kind == "component" {
-        return Ok(bytes.to_vec());
-    }
+    let component = if kind == "component" { bytes.to_vec() } else { encode_module(bytes)? };
+    // Here, since whoever builds, tests, deploys or serves a component comes by.
+    rules::check_fit(&component)?;
+    Ok(component)
+}
+
+fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let encoded =
         wit_component::ComponentEncoder::default().validate(true).module(bytes).and_then(|encoder| encoder.encode());
     encoded.map_err(|error| {

@@ -24,7 +24,7 @@ mod split;
 mod v0_1;
 
 pub use compiled::{Code, Compiled, Shared, host, shared_by};
-pub use fit::COMPONENT_BYTES_MAX;
+pub use fit::{COMPONENT_BYTES_MAX, check as check_fit};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";

@@ -420,6 +420,8 @@ fn what_is_more_than_a_slot_of_the_pool_is_refused_by_name() {
         ),
     ] {
         let component = wat::parse_str(&component).unwrap();
+        let said = bake::encode(&component).unwrap_err().to_string();
+        assert_eq!(said, format!("the component {why}: no host would take it\n{hint}"));
         for engine in engines {
             let said = format!("{:#}", Plugin::load(&engine().unwrap(), &component).err().unwrap());
             assert_eq!(said, format!("the component {why}: no host would take it\n{hint}"));
