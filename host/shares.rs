@@ -139,7 +139,7 @@ mod tests {
             let greedy: Vec<_> = greedy.iter().map(|(name, took)| ((*name).to_owned(), *took)).collect();
             let mut town = Self { shares: Shares::new(turns), now: 0, busy: vec![], greedy };
             for (name, _) in town.greedy.clone() {
-                (0..100).for_each(|_| drop(town.shares.wait(&name)));
+                (0..100).for_each(|_| _ = town.shares.wait(&name));
             }
             town
         }
@@ -216,7 +216,7 @@ mod tests {
     fn nobody_has_more_than_a_share_while_another_waits() {
         let mut shares = Shares::new(8);
         for name in ["a", "b", "c", "d"] {
-            (0..10).for_each(|_| drop(shares.wait(name)));
+            (0..10).for_each(|_| _ = shares.wait(name));
         }
         let mut begun: Vec<_> = std::iter::from_fn(|| shares.hand_out()).map(|(name, _)| name).collect();
         begun.sort();
@@ -229,7 +229,7 @@ mod tests {
         let mut town = Town::new(2, &[("a", took), ("b", took)]);
         (0..1_000).for_each(|_| drop(town.go_on()));
         town.greedy.push(("c".into(), took));
-        (0..100).for_each(|_| drop(town.shares.wait("c")));
+        (0..100).for_each(|_| _ = town.shares.wait("c"));
         let begun: Vec<_> = (0..300).flat_map(|_| town.go_on()).collect();
         let of = |name: &str| begun.iter().filter(|begun| *begun == name).count();
         assert!(

@@ -18,7 +18,7 @@ use liar::{Liar, Lie, answer_of};
 use reqwest::Method;
 use serde_json::json;
 use tandem::listen::{self, Limits, Listen};
-use tandem::metrics::{Metrics, Now};
+use tandem::metrics::{Format, Metrics, Now};
 use tandem::model::EventId;
 use tandem::serve::Server;
 use tandem_standin::{Omneo, OmneoOptions};
@@ -170,7 +170,7 @@ impl Door {
 
     /// What is shown of a series.
     fn shown(&self, series: &str) -> usize {
-        let text = self.metrics.text(&Now::default());
+        let text = self.metrics.text(&Now::default(), Format::OpenMetrics);
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
         line.unwrap_or_default()
     }

@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn a_call_that_may_not_be_sent_twice_is_the_last_to_try() {
         let mut gate = gate();
-        (0..FAILURES_MAX).for_each(|_| drop(sent(&mut gate, failed(), 0)));
+        (0..FAILURES_MAX).for_each(|_| _ = sent(&mut gate, failed(), 0));
         let once = Ask { is_once: true, ..ASK };
         assert_eq!(gate.admit(once, Tick(1_000)), Err(Wait::Until(Tick(2_000))));
         assert!(gate.admit(once, Tick(2_000)).is_ok());
@@ -498,7 +498,7 @@ mod tests {
                     Err(Wait::Paused) => panic!("seed {seed}: nobody paused it"),
                 }
             }
-            out.into_iter().for_each(|pass| drop(gate.ended(pass, Ended::Unsent, None, now)));
+            out.into_iter().for_each(|pass| _ = gate.ended(pass, Ended::Unsent, None, now));
             assert!(gate.in_flight == 0.0, "seed {seed}: {} in flight", gate.in_flight);
             let began = now;
             while let Err(wait) = gate.admit(ASK, now) {

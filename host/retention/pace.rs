@@ -75,7 +75,7 @@ mod tests {
             ("the same, a thousand times", vec![(400, 0); 1_000], 1),
             ("the same, on a journal that is known", vec![(0, 1), (400, 0), (400, 0)], 1),
             ("400 days ahead for a day", vec![(400, 1); 24], 5),
-            ("off for 6 days, then running for 2", vec![[(0, 0); 1].to_vec(), vec![(6, 1); 48]].concat(), 6),
+            ("off for 6 days, then running for 2", [vec![(0, 0)], vec![(6, 1); 48]].concat(), 6),
             ("two days behind", vec![(0, 0), (-2, 1)], -2),
             ("behind and back", vec![(0, 0), (-2, 1), (0, 12)], 0),
             ("400 days ahead and back", vec![(0, 0), (400, 1), (0, 1)], 0),

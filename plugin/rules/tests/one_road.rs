@@ -113,8 +113,8 @@ fn what_is_wrong_with_a_buyer_is_held_as_at_a_sign_up() {
     assert_eq!(run.calls.iter().filter(|call| *call == "POST omneo /profiles").count(), 2, "{:?}", run.calls);
     assert_eq!((profile_of(&omneo).is_some(), run.end.outcome), (true, Outcome::Done));
 
-    let mut omneo = Omneo::default();
-    omneo.instead = vec![("search-id", 404, json!({})), ("availability", 200, json!({"data": {}}))];
+    let instead = vec![("search-id", 404, json!({})), ("availability", 200, json!({"data": {}}))];
+    let mut omneo = Omneo { instead, ..Omneo::default() };
     omneo.instead.push((
         "POST omneo /profiles",
         422,

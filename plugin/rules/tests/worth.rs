@@ -305,7 +305,6 @@ fn shopifys_own_figures_settle_what_a_body_cannot() {
         let run = omneo.hear(&rules, &event(&nonsense("36.00")));
         let why = "refund 7 not sent: goods of 20.00 less differences of 0.00 are not the 11.00 paid back; \
              50.00 less 20.00 that came back is not the current total of 36.00";
-        let why = if setting == "return" { why.to_owned() } else { why.to_owned() };
         let said = format!("Shopify's own figures say that 36.50 is left of the order ({why})");
         assert_eq!(run.end.reason, format!("sale of 36.50 AUD sent without a profile (guest); {said}"));
         assert_eq!(net(&omneo), "36.50".parse().unwrap());
