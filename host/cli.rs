@@ -39,6 +39,7 @@ mod serve;
 mod set_up;
 mod setup;
 mod shadow;
+mod slow;
 mod status;
 mod table;
 mod targets;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
+use super::slow::slow;
 use crate::bake::{self, Baked, Refused};
 use crate::output::{note, noteln, out, outln};
 use crate::rules::{Manifest, Plugin, digest};
@@ -37,6 +38,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let given = rules.as_ref().or(base_path.as_ref()).map_or(String::new(), |path| path.display().to_string());
     let base_name = base_path.map_or("the default rules".to_owned(), |path| format!("plugin `{}`", path.display()));
+    let _slow = slow(format!("building {given}"));
     // What the component was built of, for those who want it explained.
     let (component, manifest, file, text) = match rules {
         Some(path) => {

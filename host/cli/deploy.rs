@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::operations::{ACTIVATE, DEPLOY, PROGRESS, PROOF, PROVE, REMOVE_VERSION, ROLL_BACK};
 use super::replay::{bar, since, verdict};
+use super::slow::slow;
 use crate::admin::{Progress, Step, Swapped, Version};
 use crate::clock;
 use crate::model::Millis;
@@ -144,7 +145,9 @@ pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
         Body::File { kind: "application/wasm", sha256: Some(hex::encode(Sha256::digest(&bytes))), bytes }
     };
     let said: Vec<_> = note.into_iter().map(|note| ("note", note)).collect();
+    let building = slow(format!("the host builds {}", file.display()));
     let answer = host.ask(DEPLOY, &[&tenant], &said, body).await?;
+    drop(building);
     let version: Version = answer.json()?;
     say(json, &answer, || {
         let there = if version.is_new == Some(false) { "was there before" } else { "is new" };

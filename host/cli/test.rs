@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ArgGroup;
 
+use super::slow::slow;
 use super::watch::Watch;
 use super::wrong_command;
 use crate::output::{note, noteln, out, outln};
@@ -157,6 +158,7 @@ pub async fn bench(rules: &Path, base: Option<&Path>) -> anyhow::Result<Bench> {
         let text = text.with_context(|| format!("the rules `{}` are not text", rules.display()))?;
         Source::File { text, base: base.map(|base| files::read(base, "plugin")).transpose()? }
     };
+    let _slow = slow(format!("compiling {}", rules.display()));
     Bench::new(&rules.display().to_string(), source, config::cache_folder().as_deref()).await
 }
 
