@@ -184,7 +184,7 @@ fn sensible(topic: &str, payload: &str, include_test: bool) -> Vec<&'static str>
     }
 }
 
-/// One payload alone, against stand-ins that know nobody but the customer it is about.
+/// One payload alone, against stand-ins that know nobody but the customer that it is about or that has bought.
 async fn run(
     plugin: Plugin,
     file: String,
@@ -275,8 +275,11 @@ impl World {
         let omneo = Omneo::start(options).await.unwrap();
         let allow = vec![shopify.address().to_string(), omneo.address().to_string()];
         let client = Client::new(10_000, allow).unwrap();
-        if event.webhook.topic.starts_with("customers/") {
-            add_customer(&shopify, &event.webhook.payload);
+        let body: Value = serde_json::from_str(&event.webhook.payload).unwrap_or_default();
+        match event.webhook.topic.split('/').next() {
+            Some("customers") => add_customer(&shopify, &body),
+            Some("orders") => add_customer(&shopify, &body["customer"]),
+            _ => {}
         }
         Self { shopify, omneo, client }
     }
@@ -302,10 +305,9 @@ impl Drop for World {
     }
 }
 
-/// The customer of a body, as the shop has them when the body is sent. What the stand-in does not take, such as a phone
+/// The customer of a body, or of an order's, as the shop has them when the body is sent. What the stand-in does not take, such as a phone
 /// that Shopify would not have stored either, is left out.
-fn add_customer(shopify: &Shopify, payload: &str) {
-    let Ok(body) = serde_json::from_str::<Value>(payload) else { return };
+fn add_customer(shopify: &Shopify, body: &Value) {
     let id = body["admin_graphql_api_id"].as_str().and_then(|gid| gid.rsplit('/').next()?.parse::<u64>().ok());
     let Some(id) = id.or_else(|| body["id"].as_u64()) else { return };
     let mut fields = serde_json::Map::from_iter([("id".to_owned(), id.into())]);
