@@ -308,6 +308,21 @@ fn list() -> String {
     text
 }
 
+/// The arguments of a command and its subcommands that say nothing of themselves.
+fn silent(command: &Command, path: &str) -> Vec<String> {
+    let path = format!("{path} {}", command.get_name());
+    let own = command.get_arguments().filter(|arg| arg.get_help().is_none() && !arg.is_hide_set());
+    let own = own.map(|arg| format!("{path}: {}", arg.get_id()));
+    own.chain(command.get_subcommands().flat_map(|inner| silent(inner, &path))).collect()
+}
+
+#[test]
+fn every_argument_says_what_it_is() {
+    let command = tandem::cli::command();
+    let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    assert_eq!(shown.flat_map(|one| silent(one, "tandem")).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 #[test]
 fn the_list_of_commands_is_the_programs_own() {
     let path = root().join("docs/reference.md");

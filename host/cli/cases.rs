@@ -22,15 +22,22 @@ use crate::sandbox::{self, Case};
 pub enum Cases {
     /// List a tenant's cases by name.
     List {
+        /// The tenant.
         tenant: String,
         /// The host's answer as it is, with every file.
         #[arg(long)]
         json: bool,
     },
     /// Take the cases of a folder in place of all that the tenant has.
-    Put { tenant: String, folder: PathBuf },
+    Put {
+        /// The tenant.
+        tenant: String,
+        /// The folder, with a folder for each case.
+        folder: PathBuf,
+    },
     /// Remove all cases of a tenant.
     Remove {
+        /// The tenant.
         tenant: String,
         /// Do not ask.
         #[arg(long)]

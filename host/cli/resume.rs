@@ -11,7 +11,9 @@ use crate::remote::Body;
 
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// The tenant.
     tenant: String,
+    /// Which of its two systems.
     #[arg(value_parser = ["shopify", "omneo"])]
     target: String,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use crate::remote::{Body, Remote};
 
 #[derive(Args)]
 pub struct SetUp {
+    /// The tenant.
     tenant: String,
     /// Only say what would be done.
     #[arg(long)]

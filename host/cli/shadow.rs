@@ -17,6 +17,7 @@ use crate::rules::short;
 pub enum Shadow {
     /// Have a version follow the events that come from now on.
     Begin {
+        /// The tenant.
         tenant: String,
         /// The version, by its digest or the first digits.
         version: String,
@@ -29,13 +30,17 @@ pub enum Shadow {
     },
     /// Show what the shadow has found so far, or the last one.
     Show {
+        /// The tenant.
         tenant: String,
         /// The host's answer as it is.
         #[arg(long)]
         json: bool,
     },
     /// End the shadow. What it has found stays.
-    End { tenant: String },
+    End {
+        /// The tenant.
+        tenant: String,
+    },
 }
 
 pub async fn run(host: &Remote, verb: Shadow) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ use crate::remote::{Body, Remote};
 pub struct Pause {
     /// The tenant.
     tenant: String,
+    /// Which of its two systems.
     #[arg(value_parser = ["shopify", "omneo"])]
     target: String,
     /// Why: it is shown with the target and in the audit trail.

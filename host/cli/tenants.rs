@@ -37,6 +37,7 @@ pub struct List {
 pub enum Tenant {
     /// Show what is known of a tenant, what waits, what is dead, and which targets take calls.
     Show {
+        /// The tenant.
         tenant: String,
         /// The host's answer as it is.
         #[arg(long)]
@@ -44,6 +45,7 @@ pub enum Tenant {
     },
     /// Add a tenant. Its webhooks are taken in at once; its events wait until a version is activated.
     Add {
+        /// The tenant.
         tenant: String,
         /// `shop`, `[shopify]` and `[omneo]`, as below `[tenants.…]` of a configuration, without the rules; secrets may be
         /// `env:NAME` or `file:PATH`.
@@ -58,17 +60,23 @@ pub enum Tenant {
     Remove(Remove),
     /// Give one of the two systems another token, read from a file, or from standard input if that is `-`.
     Token {
+        /// The tenant.
         tenant: String,
+        /// Which of its two systems.
         #[arg(value_parser = ["shopify", "omneo"])]
         target: String,
+        /// A file, or `-` for standard input.
         file: PathBuf,
     },
     /// Add a webhook secret, read from a file, or from standard input if that is `-`. The ones before it stay in force
     /// for a while.
     Secret {
+        /// The tenant.
         tenant: String,
+        /// Which of its two systems.
         #[arg(value_parser = ["shopify", "omneo"])]
         target: String,
+        /// A file, or `-` for standard input.
         file: PathBuf,
         /// For how long; the host's default is a day.
         #[arg(long, value_name = "HOURS")]
@@ -76,15 +84,19 @@ pub enum Tenant {
     },
     /// End a webhook secret at once, by its id, which `tandem tenant show` has.
     EndSecret {
+        /// The tenant.
         tenant: String,
+        /// Which of its two systems.
         #[arg(value_parser = ["shopify", "omneo"])]
         target: String,
+        /// The id of the secret, as `tandem tenant show` has it.
         id: String,
     },
 }
 
 #[derive(Args)]
 pub struct Remove {
+    /// The tenant.
     tenant: String,
     /// Do not ask.
     #[arg(long)]
@@ -99,10 +111,13 @@ pub struct Remove {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct Changes {
+    /// The shop: `acme.myshopify.com`.
     #[arg(long)]
     shop: Option<String>,
+    /// Where Shopify's API is.
     #[arg(long, value_name = "URL")]
     shopify_url: Option<String>,
+    /// Where Omneo's API is.
     #[arg(long, value_name = "URL")]
     omneo_url: Option<String>,
     /// Calls a minute; 0: as many as it takes.
@@ -133,6 +148,7 @@ struct Changes {
 
 #[derive(Args)]
 pub struct Change {
+    /// The tenant.
     tenant: String,
     #[command(flatten)]
     changes: Changes,

@@ -22,7 +22,10 @@ pub enum Token {
     /// List every token there ever was, without itself.
     List,
     /// Take a token out of force, at once.
-    Revoke { name: String },
+    Revoke {
+        /// What the audit trail calls it.
+        name: String,
+    },
 }
 
 pub async fn run(command: Token, path: &Path) -> anyhow::Result<()> {
