@@ -64,6 +64,8 @@ pub struct Scheduler {
     /// What is under way from before, and has not been begun again here: read as far as this place, or all.
     left: BTreeSet<EventId>,
     left_upto: Option<Place>,
+    /// All of it has a lane, and what of it may still take effect is known: events may begin.
+    is_taken_over: bool,
     /// All that is not over and has a place up to this one is here, or behind a cut.
     horizon: Place,
     /// There is nothing beyond the horizon.
@@ -371,6 +373,18 @@ impl Scheduler {
                 self.restart(event, "another event is about the same entity");
             }
         }
+        if !joined.from.is_empty() {
+            self.keep_one(joined.entity);
+        }
+    }
+
+    /// Of several events of a lane that were under way before the host was killed, the first one goes on.
+    fn keep_one(&mut self, entity: EntityId) {
+        for event in self.lanes.surplus(entity) {
+            self.left.remove(&event);
+            self.drop_run(event);
+            self.out.push(Effect::Restarted { event, why: "another event is about the same entity" });
+        }
     }
 
     /// Begins an event again in the lane that it is in by now. Mostly its lanes were joined before.
@@ -457,8 +471,19 @@ impl Scheduler {
         (self.drains.is_empty() || self.is_behind()) && !self.is_rolling && !self.is_without
     }
 
+    /// Whether all is known of what was under way from before. Until then an event could begin beside one of its own lane, or
+    /// beside a write of a dropped run.
+    fn take_over(&mut self) {
+        if !self.is_taken_over && self.left_upto.is_none() {
+            let was_under_way = |opened: &Opened| opened.has_asked || opened.in_flight;
+            let naming = self.naming.iter().flat_map(|naming| naming.events.values());
+            self.is_taken_over = !self.unkeyed.values().chain(naming).any(was_under_way);
+        }
+    }
+
     fn is_behind(&self) -> bool {
-        self.left_upto.is_some() || !self.left.is_empty() && !self.is_without
+        let is_known = self.is_taken_over && self.left.is_empty();
+        self.left_upto.is_some() || !is_known && !self.is_without
     }
 
     /// Does all that can be done now.
@@ -479,6 +504,9 @@ impl Scheduler {
         }
         if self.is_open() {
             self.name();
+        }
+        self.take_over();
+        if self.is_open() && self.is_taken_over {
             while self.loaded < self.limits.loaded_max
                 && let Some(event) = self.lanes.start()
             {

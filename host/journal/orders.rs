@@ -301,22 +301,30 @@ fn unfinished(
     most: usize,
     since: Millis,
 ) -> rusqlite::Result<Vec<Opened>> {
-    const HAS_CALLS: &str = "EXISTS (SELECT 1 FROM calls WHERE calls.run = runs.id)";
+    /// First those that were under way, whatever tenant they are of: they are few.
+    const UNDER_WAY: &str = "(
+             SELECT runs.event FROM runs
+             WHERE runs.state = 'open' AND EXISTS (SELECT 1 FROM calls WHERE calls.run = runs.id)
+             UNION
+             SELECT runs.event FROM attempts INDEXED BY unsettled
+             JOIN calls ON calls.id = attempts.call JOIN runs ON runs.id = calls.run
+             WHERE (attempts.ended_at IS NULL OR attempts.is_unsettled) AND attempts.began_at > ?6
+               AND runs.state = 'dropped'
+         ) AS under_way CROSS JOIN events ON events.id = under_way.event WHERE";
     let source = if let Which::From(source) = which { Some(source.name()) } else { None };
     let from = match which {
-        Which::All | Which::From(_) => "events INDEXED BY waiting WHERE".to_owned(),
-        Which::Asked => {
-            format!("runs JOIN events ON events.id = runs.event WHERE runs.state = 'open' AND {HAS_CALLS} AND")
-        }
+        Which::All | Which::From(_) => "events INDEXED BY waiting WHERE",
+        Which::Asked => UNDER_WAY,
     };
     let sql = format!(
         "SELECT events.id FROM {from} tenant = ?1 AND outcome IS NULL AND place > ?2 AND place <= ?3
-             AND (?5 IS NULL OR ?5 = source)
+             AND (?5 IS NULL OR ?5 = source) AND ?6 IS NOT NULL
          ORDER BY place LIMIT ?4"
     );
     let mut statement = tx.prepare_cached(&sql)?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![tenant, after.0, upto.0, most, source], |row| row.get(0).map(EventId))?;
+    let rows =
+        statement.query_map(params![tenant, after.0, upto.0, most, source, since], |row| row.get(0).map(EventId))?;
     rows.map(|event| opened(tx, event?, since)).collect()
 }
 

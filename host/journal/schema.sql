@@ -110,6 +110,7 @@ CREATE TABLE IF NOT EXISTS attempts (
   is_unsettled INTEGER NOT NULL DEFAULT FALSE
 ) STRICT;
 CREATE INDEX IF NOT EXISTS attempts_of ON attempts (call);
+CREATE INDEX IF NOT EXISTS unsettled ON attempts (call) WHERE ended_at IS NULL OR is_unsettled;
 
 -- Lines that the rules logged in the last ask of a run.
 CREATE TABLE IF NOT EXISTS log (

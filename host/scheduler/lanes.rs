@@ -266,6 +266,15 @@ impl Lanes {
         restart
     }
 
+    /// Events of a lane whose open runs have calls although another one is before them: a host was killed when lanes had
+    /// become one, and before the later run was dropped.
+    pub fn surplus(&self, entity: EntityId) -> Vec<EventId> {
+        let Some(lane) = self.lanes.get(&self.entity(entity)) else { return vec![] };
+        let has_asked = |event: &&EventId| self.events.get(*event).is_some_and(|item| item.has_asked);
+        let first = usize::from(lane.running.is_none());
+        lane.waiting.values().filter(has_asked).skip(first).copied().collect()
+    }
+
     /// How many events are not over.
     pub fn len(&self) -> usize {
         self.events.len()

@@ -63,6 +63,9 @@ impl Scheduler {
                 continue;
             }
             self.lanes.push(opened, lane.entity, &after);
+            if opened.has_asked {
+                self.keep_one(lane.entity);
+            }
             if opened.in_flight {
                 let has_asked = opened.has_asked;
                 self.wait_quiet(event);
@@ -120,6 +123,12 @@ impl Scheduler {
         }
         again.keys().for_each(|event| self.finish(*event));
         self.unkey();
-        again.into_values().for_each(|opened| self.admit(opened));
+        for opened in again.into_values() {
+            // It was over when all was read.
+            if self.is_all {
+                self.horizon = self.horizon.max(opened.place);
+            }
+            self.admit(opened);
+        }
     }
 }

@@ -328,7 +328,7 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
     All,
-    /// Their open runs have calls.
+    /// Their open runs have calls, or a write of a dropped run may still take effect.
     Asked,
     From(System),
 }

@@ -294,7 +294,7 @@ impl Journal {
     fn read(&mut self, ticket: Ticket, which: Which, (after, upto): (Place, Place), most: usize) {
         let is_meant = |event: &EventId, row: &Event| match which {
             Which::All => true,
-            Which::Asked => self.opened(*event).has_asked,
+            Which::Asked => self.opened(*event).has_asked || self.is_in_flight(*event),
             Which::From(source) => source == row.source,
         };
         let is_it = |event: &EventId, row: &Event| {

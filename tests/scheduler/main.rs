@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use journal::{BAD, Call, Event, Journal};
 use tandem::model::EventId;
-use tandem::scheduler::{Answer, Closer, Effect, Input, Limits, Place, Scheduler, System, Ticket, Try};
+use tandem::scheduler::{Answer, Beginning, Closer, Effect, Input, Limits, Place, Scheduler, System, Ticket, Try};
 
 const LIVES: u64 = 2_000;
 const MUTANT_LIVES: u64 = 3_000;
@@ -137,6 +137,7 @@ impl World {
                 self.drains.retain(|other| other != wish);
                 self.drained.remove(wish);
             }
+            Input::Began { event, is: Beginning::InFlight, .. } => drop(self.sending.insert(*event)),
             Input::RolledBack { again } => {
                 self.rolled_back += 1;
                 for opened in again {
@@ -182,7 +183,7 @@ impl World {
     /// What may not be ordered now.
     fn check(&mut self, order: &Effect) {
         match order {
-            Effect::Send { event, .. } => drop(self.sending.insert(*event)),
+            Effect::Send { event, .. } | Effect::End { event, .. } => drop(self.sending.insert(*event)),
             Effect::Begin { event, .. } => {
                 let (row, opened) = (&self.journal.rows.events[event], self.journal.opened(*event));
                 let may = row.is_over
