@@ -1,18 +1,23 @@
 //! Makes a life that fails shorter while it still fails. Knows what a life is made of; not why it fails.
 
+use std::time::{Duration, Instant};
+
 use super::life::Life;
 
 /// Tries of one shrinking, each a whole life.
 const TRIES_MAX: usize = 12;
+/// After so long no other try is begun.
+const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The shortest life found, and what is wrong with it. `fails` gives what is wrong.
 pub fn shrink(life: Life, bad: Vec<String>, fails: impl Fn(&Life) -> Vec<String>) -> (Life, Vec<String>) {
     let mut best = (life, bad);
-    let mut tries = 0;
+    let (mut tries, began) = (0, Instant::now());
     loop {
         let shorter = shorter(&best.0).find_map(|life| {
             tries += 1;
-            let bad = if tries > TRIES_MAX { vec![] } else { fails(&life) };
+            let is_enough = tries > TRIES_MAX || began.elapsed() > TIME_MAX;
+            let bad = if is_enough { vec![] } else { fails(&life) };
             (!bad.is_empty()).then_some((life, bad))
         });
         match shorter {
