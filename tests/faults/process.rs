@@ -186,9 +186,13 @@ impl Process {
         *self.admin.lock().unwrap() = None;
     }
 
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal to the host, if it runs. Between the look and the signal it may end, and keeps its number: nobody else
+    /// waits for it.
+    pub fn signal(&mut self, signal: Signal) {
+        if !self.is_running() {
+            return;
+        }
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
-        // One that has ended is still there to be waited for.
         if let Some(pid) = pid {
             kill_process(pid, signal).unwrap();
         }
