@@ -123,14 +123,14 @@ const WORDS: &str = "join(' ', [first_name, to_string(abs(point_balance))])";
 fn an_expression_that_fails_leaves_what_is_there_and_says_why() {
     let mut pair = Pair::new(json!({"greeting": {"shopify": "metafields.acme.greeting", "expression": WORDS}}));
     pair.hear("omneo");
-    assert_eq!(pair.node["field_greeting"]["value"], "Ada 120");
+    assert_eq!(pair.node["field_greeting"]["value"], "Ada 120.0");
     pair.wrote();
     // What it reads is no number any more.
     for broken in [json!("lots"), Value::Null] {
         pair.profile["point_balance"] = broken;
         pair.profile["updated_at"] = json!("2026-01-03 00:00:00");
         let end = pair.hear("omneo");
-        assert_eq!(pair.node["field_greeting"]["value"], "Ada 120", "{}", end.reason);
+        assert_eq!(pair.node["field_greeting"]["value"], "Ada 120.0", "{}", end.reason);
         assert!(end.reason.contains("greeting is held, not written to Shopify: `join("), "{}", end.reason);
         assert!(end.reason.contains("fails: Argument 0 expects type number, given"), "{}", end.reason);
         let again = pair.hear("omneo");
@@ -142,7 +142,7 @@ fn an_expression_that_fails_leaves_what_is_there_and_says_why() {
     // Worked out again, it goes over, and nothing is held.
     pair.profile["point_balance"] = json!(130);
     let end = pair.hear("omneo");
-    assert_eq!(pair.node["field_greeting"]["value"], "Ada 130");
+    assert_eq!(pair.node["field_greeting"]["value"], "Ada 130.0");
     assert!(!end.reason.contains("is held"), "{}", end.reason);
     // The same value as before the fault says so, too.
     pair.profile["point_balance"] = Value::Null;
