@@ -1,7 +1,7 @@
 //! One host has a journal, by whatever name it is called: a second one does not start, and one that has lost its journal
 //! writes nothing, sends nothing and ends. With hosts in processes of their own.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,13 +43,25 @@ impl Process {
 
     pub fn start(folder: &Path, journal: &Path) -> Self {
         let mut process = Self::spawn(folder, journal, "");
+        process.serves();
+        process
+    }
+
+    /// Waits until it answers: it listens before it has its journal.
+    fn serves(&mut self) {
         let began = Instant::now();
-        while std::net::TcpStream::connect(&process.address).is_err() {
-            assert!(process.child.try_wait().unwrap().is_none(), "{:?}", process.ended());
-            assert!(began.elapsed() < WAIT_MAX, "the host does not listen");
+        while !self.answers() {
+            assert!(self.child.try_wait().unwrap().is_none(), "{:?}", self.ended());
+            assert!(began.elapsed() < WAIT_MAX, "the host does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
-        process
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = std::net::TcpStream::connect(&self.address) else { return false };
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        let sent = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        sent.is_ok() && stream.read(&mut [0]).is_ok_and(|bytes| bytes == 1)
     }
 
     /// Waits for its end; gives the exit code and what it said.
@@ -249,11 +261,7 @@ async fn a_host_that_has_lost_its_journal_takes_nothing_in_and_sends_nothing() {
 fn files_are_their_owners_alone() {
     let (folder, journal) = place();
     let mut host = Process::spawn(folder.path(), &journal, "umask 000;");
-    let began = Instant::now();
-    while std::net::TcpStream::connect(&host.address).is_err() {
-        assert!(began.elapsed() < WAIT_MAX, "{:?}", host.ended());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    host.serves();
     let modes: Vec<(String, u32)> = std::fs::read_dir(journal.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap())
