@@ -468,7 +468,7 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
         );
         let problems = read(&text).unwrap_err();
         for shown in [
-            "error: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 3\n --> tandem.toml:8:8\n  |\n8 | shop = \"******************\"\n  |        ^^^^^^^^^^^^^^^^^^^^\nhint: a shop belongs to one tenant\n",
+            "error: tenant `zeta` has the shop `acme.myshopify.com`, which tenant `acme` has in line 3\n --> tandem.toml:8:8\n  |\n8 | shop = \"*******************\"\n  |        ^^^^^^^^^^^^^^^^^^^^^\nhint: a shop belongs to one tenant\n",
             "error: `rules` contradicts `component` in line 10: a tenant has one of them\n --> tandem.toml:9:9\n",
             "error: `quiet_ms = 10` contradicts `timeout_ms = 9000` in line 14: a read after it could overtake the write it asks about\n  --> tandem.toml:15:12\n   |\n15 | quiet_ms = 10\n   |            ^^\nhint: make quiet_ms at least as long as timeout_ms",
         ] {
