@@ -516,7 +516,7 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             + "colour = 3\n[delivery]\ntimeout_ms = \"soon\"\n";
         let problems = read(&text).unwrap_err();
         for shown in [
-            "error: unknown key `tenants.acme.shopify.webhok_secrets`\n --> tandem.toml:5:33\n",
+            "error: unknown key `tenants.acme.shopify.webhok_secrets`\n --> tandem.toml:5:34\n",
             "hint: did you mean `webhook_secrets`?",
             "error: `tenants.acme.shopify.webhook_secrets` is missing\n --> tandem.toml:5:1\n",
             "error: `tenants.acme.omneo.token` is not a text\n",

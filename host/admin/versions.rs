@@ -219,7 +219,7 @@ pub(super) async fn deploy(
 
 /// Removes a version that nothing needs: one that is not active, that no roll back of the next few goes to, that the
 /// configuration does not name, and that nothing runs on. Roll backs go past it from then on.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}/versions/{digest}", params(("tenant" = String, Path), ("digest" = String, Path)),
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/versions/{digest}", operation_id = "remove_version", params(("tenant" = String, Path), ("digest" = String, Path)),
     responses((status = 204), (status = 404), (status = 409)))]
 pub(super) async fn remove(
     State(admin): State<Admin>,
