@@ -158,7 +158,7 @@ impl Registry {
         if let Some(sha256) = sha256.filter(|sha256| !sha256.eq_ignore_ascii_case(&came)) {
             bail!("the component has the SHA-256 {came}, not {sha256}\nhint: it may have been cut off; send it again");
         }
-        let one = self.0.built.one([came.clone(), String::new(), String::new()]);
+        let one = self.0.built.one([came.clone(), String::new()]);
         let _one = one.lock().await;
         // Checked when it came the first time, for whomever.
         if let Some(deployed) = self.deploy_again(tenant, &came, String::new(), limits).await? {
@@ -176,17 +176,19 @@ impl Registry {
         text: &str,
         limits: Option<Quota>,
     ) -> anyhow::Result<Deployed> {
-        let key = [rules::digest(text.as_bytes()), self.default_base_digest().await?, file.to_owned()];
+        let key = [rules::digest(text.as_bytes()), self.default_base_digest().await?];
         let one = self.0.built.one(key);
         let mut one = one.lock().await;
-        if let Some(Once { digest, warnings }) = one.clone()
+        if let Some(Once { digest, warnings, file: other }) = one.clone()
+            && (warnings.is_empty() || other == file)
             && let Some(deployed) = self.deploy_again(tenant, &digest, warnings, limits).await?
         {
             return Ok(deployed);
         }
         let source = Source::Rules { file: file.to_owned(), text: text.to_owned(), base: None };
         let deployed = self.make(tenant, source, limits).await?;
-        *one = Some(Once { digest: deployed.digest.clone(), warnings: deployed.warnings.clone() });
+        let (digest, warnings) = (deployed.digest.clone(), deployed.warnings.clone());
+        *one = Some(Once { digest, warnings, file: file.to_owned() });
         Ok(deployed)
     }
 

@@ -231,10 +231,9 @@ impl Registry {
     }
 }
 
-/// Rules files that were built, and those that are: by the digest of file and base, and the file's name, which stands in
-/// what is said about it.
+/// Rules files that were built, and those that are: by the digest of file and base.
 #[derive(Default)]
-pub struct Built(Mutex<BTreeMap<[String; 3], One>>);
+pub struct Built(Mutex<BTreeMap<[String; 2], One>>);
 
 /// Held by whoever builds it; what came of it, for the next one.
 type One = Arc<tokio::sync::Mutex<Option<Once>>>;
@@ -243,12 +242,14 @@ type One = Arc<tokio::sync::Mutex<Option<Once>>>;
 #[derive(Clone)]
 pub struct Once {
     pub digest: String,
+    /// The file's name stands in them, which may be another tenant's.
     pub warnings: String,
+    pub file: String,
 }
 
 impl Built {
     /// Whoever holds this builds it; others wait, and find what came of it.
-    pub fn one(&self, key: [String; 3]) -> One {
+    pub fn one(&self, key: [String; 2]) -> One {
         let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if built.len() >= BUILT_MAX {
             // What is being built stays; of the rest somebody may have to build one again.
