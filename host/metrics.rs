@@ -296,6 +296,11 @@ impl Metrics {
     pub fn asked(&self, seconds: f64, fuel: u64, ended: Option<&str>) {
         self.ask_seconds.observe(seconds);
         self.ask_fuel.observe(fuel as f64);
+        self.ask_ended(ended);
+    }
+
+    /// An ask for a key, of which no more is counted.
+    pub fn ask_ended(&self, ended: Option<&str>) {
         if let Some(cause) = ended {
             self.asks_ended.get_or_create(&Cause { cause: cause.into() }).inc();
         }

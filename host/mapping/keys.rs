@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::{Message, Shared, Worker};
 use crate::check::{self, Key};
 use crate::compliance;
-use crate::engine::{StillWanted, Wanted};
+use crate::engine::{Ended, StillWanted, Wanted};
 use crate::journal::{Journal, Known, With};
 use crate::model::{Blame, EventId, Outcome};
 use crate::rules::Plugin;
@@ -97,7 +97,12 @@ fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> anyhow::Result<Kno
         // Nobody may be told of whom it is about any more. It was held when that was asked for, or the host restarted.
         Some((_, true)) => Ok(Known::Over(Outcome::Skipped, None, "it was to be redacted before it began".into())),
         Some((event, false)) => {
-            let asked = || check::key(&event.webhook, plugin.manifest(), || plugin.key(&event).result);
+            let ask = || {
+                let asked = plugin.key(&event);
+                journal.metrics().ask_ended(asked.usage.ended.map(Ended::name));
+                asked.result
+            };
+            let asked = || check::key(&event.webhook, plugin.manifest(), ask);
             let Some(duty) = compliance::duty(&event.webhook) else {
                 return Ok(match asked() {
                     Key::Entity(entity) => Known::Entity(entity),

@@ -154,7 +154,7 @@ impl Rules for Hostile {
             "scribbler" => log_for_ever(60_000),
             "mutterer" => log_for_ever(0),
             "chatty" | "flooding" => {
-                let calls = if event.topic == "chatty" { 500 } else { 10_000 };
+                let calls = if event.topic == "chatty" { 500 } else { 6_000 };
                 join_all((0..calls).map(|n| cx.omneo(get(format!("/profiles/{n}"))))).await;
                 Ok(done("sent"))
             }
