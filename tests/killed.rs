@@ -18,6 +18,9 @@ use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions, 
 use town::order;
 
 /// A host in a process of its own, between two stand-ins in this one.
+/// How long anything may take: rules are built while the host listens already, by a process of its own.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
 struct Killable {
     shopify: Shopify,
     omneo: Omneo,
@@ -84,7 +87,7 @@ impl Killable {
         let began = Instant::now();
         for port in [self.port, self.admin] {
             while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                assert!(began.elapsed() < Duration::from_secs(30), "the host does not listen");
+                assert!(began.elapsed() < WAIT_MAX, "the host does not listen");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -112,7 +115,7 @@ impl Killable {
     async fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let began = Instant::now();
         while !done() {
-            assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}: {:#?}", self.events());
+            assert!(began.elapsed() < WAIT_MAX, "waited in vain for {what}: {:#?}", self.events());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -45,7 +45,7 @@ impl Desk {
     }
 
     async fn activate(&self, digest: &str, failures_max: Option<u32>) {
-        self.journal.activate(activation(digest, Cause::Activated, failures_max)).await.unwrap().unwrap();
+        self.journal.activate(activation(digest, Cause::Configured, failures_max)).await.unwrap().unwrap();
     }
 
     async fn append(&self, source: &str) -> EventId {
