@@ -17,10 +17,10 @@ use tandem::{bake, engine};
 use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions, sign_shopify};
 use town::order;
 
-/// A host in a process of its own, between two stand-ins in this one.
 /// How long anything may take: rules are built while the host listens already, by a process of its own.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
+/// A host in a process of its own, between two stand-ins in this one.
 struct Killable {
     shopify: Shopify,
     omneo: Omneo,
