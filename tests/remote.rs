@@ -98,6 +98,8 @@ impl Desk {
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
+        // Some of these are secrets, which others must not read.
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         path.display().to_string()
     }
 }
