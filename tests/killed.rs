@@ -75,7 +75,7 @@ impl Killable {
         killable
     }
 
-    /// Starts the host and waits until it listens.
+    /// Starts the host and waits until it listens and has its rules.
     async fn run(&self) {
         let child = Command::new(env!("CARGO_BIN_EXE_tandem"))
             .args(["serve", "--config"])
@@ -90,6 +90,12 @@ impl Killable {
                 assert!(began.elapsed() < WAIT_MAX, "the host does not listen");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+        }
+        // Events wait for the first build, and what is tested here is not how long that takes.
+        let ready = format!("http://127.0.0.1:{}/ready", self.admin);
+        while reqwest::get(&ready).await.unwrap().text().await.unwrap() != "ready\n" {
+            assert!(began.elapsed() < Duration::from_secs(120), "the rules are not built");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
