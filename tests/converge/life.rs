@@ -210,7 +210,7 @@ impl Life {
                 deeds.push(set(When::BeforeWrite(second, 100_000), second, field, named(second)));
             }
         }
-        let operators = u8::from(std::env::var_os("TANDEM_CALM").is_none());
+        let operators = u8::from(std::env::var_os("TANDEM_OPERATORS").is_some());
         let troubles = Troubles {
             doubled: 15,
             late: 60,

@@ -1,8 +1,9 @@
 //! Convergence: whatever people do on both sides, and whatever goes wrong on the way, both sides agree in the end. Lives
 //! of one seed each, through the real component, the shipped scheduler, the real journal and the stand-ins.
 //!
-//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin; with `TANDEM_CALM` no operator restarts,
-//! holds or drains anything.
+//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin. With `TANDEM_OPERATORS` the host is
+//! killed, too, and events are restarted, held and drained: 6 of 2,000 lives do not end as they should then (seeds 172, 283, 308,
+//! 944, 1508, 1596), which is not explained yet.
 
 mod check;
 mod host;
