@@ -63,7 +63,7 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let ready = http::request("GET", "/ready", &[], "");
     let is_built = || admin.is_some_and(|admin| http::ask(admin, &ready).is_ok_and(|(_, said)| said == "ready\n"));
     while !is_built() {
-        assert!(began.elapsed() < PATIENCE, "the rules are not built: {}", host.log());
+        assert!(began.elapsed() < PATIENCE * 4, "the rules are not built: {}", host.log());
         thread::sleep(Duration::from_millis(20));
     }
     host.terminate();
