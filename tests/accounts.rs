@@ -8,7 +8,6 @@ use host::{Host, SECRET, hostile_component, shop};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tandem::clock;
-use tandem::config::Config;
 use tandem::serve::Server;
 use tandem::vault::Keys;
 use tandem_standin::{OmneoOptions, Shopify, ShopifyOptions, sign_omneo, sign_shopify};

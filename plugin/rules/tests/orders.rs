@@ -3,7 +3,7 @@
 mod conversation;
 
 use conversation::{Omneo, parse, rules, run, shopify};
-use tandem_sdk::{Answer, Event, Outcome, Reply, Rules, Value, converse, json, step};
+use tandem_sdk::{Event, Outcome, Reply, Rules, Value, json, step};
 
 /// A paid order of one line, by a customer with an e-mail.
 fn order() -> Value {
@@ -585,73 +585,4 @@ fn what_a_tenant_maps_of_an_order_goes_along_and_what_is_wrong_is_left_out_aloud
     let run = omneo.hear(&rules(json!({ "fields": fields })), &paid(&but(json!({ "note_attributes": notes }))));
     assert_eq!(run.bodies[1]["meta"], json!({"gift_message": "for Ada", "source": "web", "pieces": 1}));
     assert!(run.end.reason.ends_with("pickup is left out: it is not a date"), "{}", run.end.reason);
-}
-
-/// What proxies and targets in trouble have sent with a 2xx.
-const NO_ANSWERS: [(u16, &str); 8] = [
-    (200, ""),
-    (200, "<html><body>We will be back soon</body></html>"),
-    (200, r#"{"data": {"id": 7"#),
-    (200, "\u{1f}\u{fffd}\u{8}\u{0}"),
-    (200, r#"{"status": "maintenance"}"#),
-    (200, "null"),
-    (201, r#"{"data": []}"#),
-    (204, ""),
-];
-
-#[test]
-fn a_2xx_that_is_no_answer_never_counts_as_sent() {
-    let rules = rules(json!({}));
-    let customer = order();
-    let pending = but(json!({"financial_status": "pending"}));
-    // Each kind of call of an order, a product and a location in turn is answered so, for ever.
-    let product = json!({"id": 61, "title": "Tea", "variants": [{"id": 91, "title": "Small", "price": "1.00"}],
-        "variant_gids": [{"admin_graphql_api_id": "gid://shopify/ProductVariant/92"}]});
-    let place = json!({"id": 7, "name": "Shop", "phone": "+61390000000"});
-    let events = [
-        (paid(&customer), "/transactions/update-create"),
-        (paid(&pending), "GET omneo /orders"),
-        (paid(&pending), "POST omneo /orders"),
-        (shopify("products/update", &product), "/products/queue"),
-        (shopify("products/update", &product), "GRAPHQL shopify Variants"),
-        (shopify("locations/create", &place), "GET omneo /locations"),
-        (shopify("locations/create", &place), "POST omneo /locations"),
-    ];
-    for (event, at) in events {
-        for (status, body) in NO_ANSWERS {
-            if at.starts_with("GET") && body.contains("[]") {
-                // An empty list is what a look-up answers.
-                continue;
-            }
-            let mut omneo = Omneo::default();
-            let mut asked = 0;
-            let (_, end) = converse(&rules, &event, &[], |call| {
-                if format!("{} ", call.line()).contains(at) {
-                    asked += 1;
-                    return Reply::Answer(Answer { status, headers: vec![], body: body.to_owned() });
-                }
-                let nodes = json!({"data": {"nodes": [null]}});
-                let (status, body) = if call.line().contains("Variants") { (200, nodes) } else { omneo.answer(call) };
-                Reply::Answer(Answer { status, headers: vec![], body: body.to_string() })
-            });
-            assert!(asked > 0, "{at} is not asked: {}", end.reason);
-            assert_eq!(end.outcome, Outcome::Refused, "{at} answers {status} {body}: {}", end.reason);
-            // What reads or may be repeated is asked three times, and an order is looked for before it is made again.
-            assert!([1, 2, 3].contains(&asked), "{at} is asked {asked} times");
-        }
-    }
-}
-
-#[test]
-fn a_call_that_is_answered_the_second_time_is_done_once() {
-    let rules = rules(json!({}));
-    let mut omneo = Omneo::default();
-    let mut first = true;
-    let (calls, end) = converse(&rules, &paid(&but(json!({"customer": null}))), &[], |call| {
-        let (status, body) = omneo.answer(call);
-        let body = if std::mem::take(&mut first) { "<html>".to_owned() } else { body.to_string() };
-        Reply::Answer(Answer { status, headers: vec![], body })
-    });
-    assert_eq!(calls.iter().map(tandem_sdk::Call::line).collect::<Vec<_>>(), [SALE, SALE]);
-    assert_eq!((end.outcome, omneo.transactions.len()), (Outcome::Done, 1), "{}", end.reason);
 }

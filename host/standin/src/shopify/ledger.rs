@@ -91,7 +91,7 @@ impl Ledger {
         let mut ledger = Self { number, taxes_included, fee: charges[0], duties: charges[1], ..Self::default() };
         lines.iter().for_each(|line| ledger.add(*line));
         ledger.shipping =
-            (shipping > 0).then(|| Shipping { price: shipping, tax: shipping / 10, back: 0, is_removed: false });
+            (shipping > 0).then_some(Shipping { price: shipping, tax: shipping / 10, back: 0, is_removed: false });
         ledger.first_total = ledger.total();
         ledger.kept = ledger.total();
         ledger

@@ -1,0 +1,106 @@
+//! Orders, products and locations whose calls are answered with a 2xx that is no answer.
+
+mod conversation;
+
+use conversation::{Omneo, rules, shopify};
+use tandem_sdk::{Answer, Event, Outcome, Reply, Value, converse, json};
+
+const SALE: &str = "POST omneo /transactions/update-create";
+
+/// A paid order of one line, by a customer with an e-mail.
+fn order() -> Value {
+    json!({
+        "id": 4501, "admin_graphql_api_id": "gid://shopify/Order/4501", "name": "#1001", "order_number": 1001,
+        "created_at": "2026-03-01T10:00:00+11:00", "updated_at": "2026-03-01T10:00:00+11:00",
+        "currency": "AUD", "financial_status": "paid", "fulfillment_status": null, "cancelled_at": null, "test": false,
+        "source_name": "web", "payment_gateway_names": ["bogus"], "email": "ada@example.org",
+        "customer": {"id": 7064, "email": "ada@example.org", "first_name": "Ada", "last_name": null},
+        "taxes_included": true, "total_price": "19.90", "total_tax": "1.81", "total_discounts": "0.00",
+        "line_items": [{
+            "id": 81, "name": "Tea", "price": "19.90", "quantity": 1, "sku": "", "variant_id": 91, "product_id": 61,
+            "tax_lines": [{"price": "1.81"}], "discount_allocations": []
+        }],
+        "shipping_lines": [], "refunds": []
+    })
+}
+
+fn but(changes: Value) -> Value {
+    let mut order = order();
+    for (key, value) in changes.as_object().unwrap() {
+        order[key] = value.clone();
+    }
+    order
+}
+
+fn paid(order: &Value) -> Event {
+    shopify("orders/paid", order)
+}
+
+/// What proxies and targets in trouble have sent with a 2xx.
+const NO_ANSWERS: [(u16, &str); 8] = [
+    (200, ""),
+    (200, "<html><body>We will be back soon</body></html>"),
+    (200, r#"{"data": {"id": 7"#),
+    (200, "\u{1f}\u{fffd}\u{8}\u{0}"),
+    (200, r#"{"status": "maintenance"}"#),
+    (200, "null"),
+    (201, r#"{"data": []}"#),
+    (204, ""),
+];
+
+#[test]
+fn a_2xx_that_is_no_answer_never_counts_as_sent() {
+    let rules = rules(json!({}));
+    let customer = order();
+    let pending = but(json!({"financial_status": "pending"}));
+    // Each kind of call of an order, a product and a location in turn is answered so, for ever.
+    let product = json!({"id": 61, "title": "Tea", "variants": [{"id": 91, "title": "Small", "price": "1.00"}],
+        "variant_gids": [{"admin_graphql_api_id": "gid://shopify/ProductVariant/92"}]});
+    let place = json!({"id": 7, "name": "Shop", "phone": "+61390000000"});
+    let events = [
+        (paid(&customer), "/transactions/update-create"),
+        (paid(&pending), "GET omneo /orders"),
+        (paid(&pending), "POST omneo /orders"),
+        (shopify("products/update", &product), "/products/queue"),
+        (shopify("products/update", &product), "GRAPHQL shopify Variants"),
+        (shopify("locations/create", &place), "GET omneo /locations"),
+        (shopify("locations/create", &place), "POST omneo /locations"),
+    ];
+    for (event, at) in events {
+        for (status, body) in NO_ANSWERS {
+            if at.starts_with("GET") && body.contains("[]") {
+                // An empty list is what a look-up answers.
+                continue;
+            }
+            let mut omneo = Omneo::default();
+            let mut asked = 0;
+            let (_, end) = converse(&rules, &event, &[], |call| {
+                if format!("{} ", call.line()).contains(at) {
+                    asked += 1;
+                    return Reply::Answer(Answer { status, headers: vec![], body: body.to_owned() });
+                }
+                let nodes = json!({"data": {"nodes": [null]}});
+                let (status, body) = if call.line().contains("Variants") { (200, nodes) } else { omneo.answer(call) };
+                Reply::Answer(Answer { status, headers: vec![], body: body.to_string() })
+            });
+            assert!(asked > 0, "{at} is not asked: {}", end.reason);
+            assert_eq!(end.outcome, Outcome::Refused, "{at} answers {status} {body}: {}", end.reason);
+            // What reads or may be repeated is asked three times, and an order is looked for before it is made again.
+            assert!([1, 2, 3].contains(&asked), "{at} is asked {asked} times");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_answered_the_second_time_is_done_once() {
+    let rules = rules(json!({}));
+    let mut omneo = Omneo::default();
+    let mut first = true;
+    let (calls, end) = converse(&rules, &paid(&but(json!({"customer": null}))), &[], |call| {
+        let (status, body) = omneo.answer(call);
+        let body = if std::mem::take(&mut first) { "<html>".to_owned() } else { body.to_string() };
+        Reply::Answer(Answer { status, headers: vec![], body })
+    });
+    assert_eq!(calls.iter().map(tandem_sdk::Call::line).collect::<Vec<_>>(), [SALE, SALE]);
+    assert_eq!((end.outcome, omneo.transactions.len()), (Outcome::Done, 1), "{}", end.reason);
+}
