@@ -93,7 +93,7 @@ impl Killable {
         }
         // Events wait for the first build, and what is tested here is not how long that takes.
         let ready = format!("http://127.0.0.1:{}/ready", self.admin);
-        while reqwest::get(&ready).await.unwrap().text().await.unwrap() != "ready\n" {
+        while client().get(&ready).send().await.unwrap().text().await.unwrap() != "ready\n" {
             assert!(began.elapsed() < Duration::from_secs(120), "the rules are not built");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -154,8 +154,9 @@ impl Rules for Hostile {
             "scribbler" => log_for_ever(60_000),
             "mutterer" => log_for_ever(0),
             "chatty" | "flooding" => {
-                let calls = if event.topic == "chatty" { 500 } else { 6_000 };
-                join_all((0..calls).map(|n| cx.omneo(get(format!("/profiles/{n}"))))).await;
+                let (calls, long) = if event.topic == "chatty" { (500, 0) } else { (5_000, 250) };
+                let rest = "0".repeat(long);
+                join_all((0..calls).map(|n| cx.omneo(get(format!("/profiles/{n}{rest}"))))).await;
                 Ok(done("sent"))
             }
             "looper" => loop {
