@@ -274,7 +274,8 @@ impl World {
         let options = OmneoOptions { clock, delivery: Delivery::Manual, ..OmneoOptions::default() };
         let omneo = Omneo::start(options).await.unwrap();
         let allow = vec![shopify.address().to_string(), omneo.address().to_string()];
-        let client = Client::new(10_000, allow).unwrap();
+        // Hundreds of payloads run at once: a busy machine is no fault.
+        let client = Client::new(120_000, allow).unwrap();
         let body: Value = serde_json::from_str(&event.webhook.payload).unwrap_or_default();
         match event.webhook.topic.split('/').next() {
             Some("customers") => add_customer(&shopify, &body),
