@@ -263,8 +263,7 @@ fn config_with(rules: &str) -> String {
     format!(
         "listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n[tenants.acme]\nshop = \"acme.myshopify.com\"\n{rules}\n\
          shopify = {{ token = \"t\", webhook_secrets = [\"s\"] }}\n\
-         omneo = {{ url = \"https://api.acme.getomneo.com/api/v3\", token = \"t\", webhook_secrets = [\"o\"] }}\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n"
+         omneo = {{ url = \"https://api.acme.getomneo.com/api/v3\", token = \"t\", webhook_secrets = [\"o\"] }}\n"
     )
 }
 
