@@ -68,8 +68,8 @@ fn a_2xx_that_is_no_answer_never_counts_as_sent() {
     ];
     for (event, at) in events {
         for (status, body) in NO_ANSWERS {
-            if at.starts_with("GET") && body.contains("[]") {
-                // An empty list is what a look-up answers.
+            if (at.starts_with("GET") || at == "/products/queue") && body.contains("[]") {
+                // An empty list is what a look-up answers, and of the queue's answer no more is known than that it has `data`.
                 continue;
             }
             let mut omneo = Omneo::default();
