@@ -144,7 +144,10 @@ fn a_difference_is_refused_with_what_was_tried() {
     let nothing = order("AUD", "1.00", &[("1.00", 0, &[], &["1.00"])]);
     assert_eq!(
         send(&nothing, "unit").outcome(),
-        (Outcome::Refused, "payload at `/line_items/0`: a line without pieces has a price")
+        (
+            Outcome::Refused,
+            "payload at `/line_items/0`: a line without pieces has a price; Shopify does not show the order"
+        )
     );
     let many = order("AUD", "1001.00", &[("1.00", 1001, &[], &[])]);
     assert_eq!(
@@ -377,7 +380,7 @@ fn the_shopper_may_have_seen_another_money() {
     let (none, why) = sent("presentment", &body);
     assert_eq!(
         (none.as_str(), why.as_str()),
-        ("", "payload at `/line_items/0/price_set`: it has no presentment money")
+        ("", "payload at `/line_items/0/price_set`: it has no presentment money; Shopify does not show the order")
     );
     // With one currency there is but one money.
     let one = with(order("AUD", "20.00", &[("10.00", 2, &[], &[])]), json!({"presentment_currency": "AUD"}));
