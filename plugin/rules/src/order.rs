@@ -182,7 +182,7 @@ impl Job<'_> {
         if !drafts[0].1.has_items && !self.memory.has_sent() {
             return Ok(skipped("no line of the order is an item for Omneo"));
         }
-        let who = profile::find(self.cx, self.settings, &self.order, self.memory.profile.as_ref()).await?;
+        let who = profile::find(self.cx, self.settings, &self.order, &self.memory).await?;
         let mut what = match reached {
             true => {
                 self.memory.head = head;

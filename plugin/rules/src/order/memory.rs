@@ -36,6 +36,9 @@ pub struct Memory {
     pub order: Option<OmneoOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Link>,
+    /// The profile that the order was linked to and that was found to be gone: its customer is not made anew for the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Link>,
     /// What of a sold order a refund that comes alone needs: see [`head`].
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub head: Map<String, Value>,
@@ -81,6 +84,10 @@ impl Memory {
         let text = |at: &str| view.opt_text(at).ok().flatten().unwrap_or_default().to_owned();
         let is = |at: &str| view.opt_bool(at).ok().flatten().unwrap_or(false);
         let thing = |at: &str| view.get(at).is_some_and(|found| found.is_object());
+        let link = |at: &str| {
+            let id = Some(text(&format!("{at}/id"))).filter(|id| !id.is_empty())?;
+            Some(Link { customer: view.opt_id(&format!("{at}/customer")).ok().flatten(), id })
+        };
         Self {
             clock: Clock::read(&view),
             state: text("/state"),
@@ -95,9 +102,8 @@ impl Memory {
                 hash: text("/order/hash"),
                 status: text("/order/status"),
             }),
-            profile: Some(text("/profile/id"))
-                .filter(|id| !id.is_empty())
-                .map(|id| Link { customer: view.opt_id("/profile/customer").ok().flatten(), id }),
+            profile: link("/profile"),
+            gone: link("/gone"),
             head: view.get("/head").and_then(|head| head.object()).unwrap_or_default(),
             lost: false,
         }

@@ -2,7 +2,7 @@
 
 use tandem_sdk::{Cx, End, View};
 
-use super::memory::Link;
+use super::memory::{Link, Memory};
 use crate::key::own_id;
 use crate::person::{self, Buyer};
 use crate::settings::Settings;
@@ -16,12 +16,13 @@ pub enum Who {
 }
 
 /// The profile of the order's customer: remembered, or else the one that a sign-up of theirs would find or make. A guest's
-/// order is linked only to a profile that exists, and only if the settings say so.
-pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, known: Option<&Link>) -> Result<Who, End> {
+/// order is linked only to a profile that exists, and only if the settings say so. A profile that was found to be gone is
+/// declined.
+pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, memory: &Memory) -> Result<Who, End> {
     let id = customer_id(order);
-    match known {
+    match &memory.profile {
         Some(known) if id.is_none() || known.customer == id => Ok(Who::Profile(known.clone())),
-        _ => look(cx, settings, order, None).await,
+        _ => look(cx, settings, order, memory.gone.as_ref().filter(|gone| gone.customer == id)).await,
     }
 }
 

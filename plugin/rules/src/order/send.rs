@@ -141,6 +141,7 @@ impl Job<'_> {
         {
             let found = profile::find_again(self.cx, self.settings, &self.order, link).await?;
             if found != who {
+                self.memory.gone = matches!(found, Who::Nobody(_)).then(|| link.clone());
                 who = found;
                 let buyer = self.buyer(&draft, &who)?;
                 hash = buyer.1;
