@@ -64,9 +64,10 @@ impl Job<'_> {
         for (n, (refund, draft)) in drafts.into_iter().enumerate() {
             let (amount, total, left_out) =
                 (draft.amount.clone(), draft.total.abs().to_string(), draft.left_out.clone());
-            let (_, hash) = self.buyer(&draft, &who)?;
             let known = if n == 0 { self.memory.sale.as_ref() } else { self.memory.returns.get(&refund) };
-            if known.is_some_and(|known| !known.void && known.hash == hash) {
+            if let Some(known) = known.filter(|known| !known.void)
+                && self.is_same(&known.hash, &draft, &who)?
+            {
                 continue;
             }
             let (answer, hash, whose) = self.deliver(Place::Transaction, draft, who).await?;
@@ -153,6 +154,13 @@ impl Job<'_> {
             Who::Nobody(_) => None,
         };
         Ok((answer, hash, who))
+    }
+
+    /// Whether a draft says what was sent. What was sent to a profile that is gone stays as it is.
+    fn is_same(&self, sent: &str, draft: &Draft, who: &Who) -> Result<bool, End> {
+        let gone = self.memory.gone.clone().filter(|_| matches!(who, Who::Nobody(_))).map(Who::Profile);
+        let to_gone = gone.map(|gone| self.buyer(draft, &gone).map(|(_, hash)| hash)).transpose()?;
+        Ok(self.buyer(draft, who)?.1 == sent || to_gone.is_some_and(|hash| hash == sent))
     }
 
     /// The key that says whose the purchase is, and the mark of the draft with it.
