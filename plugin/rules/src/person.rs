@@ -148,7 +148,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     };
     let was_gone = run.memory.gone.profile.take_if(|gone| gone.as_str() == id).is_some();
     if settings.sync.consent && profile.comms.is_none() {
-        profile.comms = Some(omneo::comms(cx, id).await?);
+        profile.comms = Some(consent::read(&mut run, id).await?);
     }
     if let Some(reason) = run.kept_from_shopify(&profile) {
         return Ok(skipped(reason));

@@ -146,3 +146,43 @@ fn a_deleted_profile_leaves_the_customer_and_is_not_created_again() {
     let run = run(&rules(json!({})), &late, &run_deleted.memory(), |call| panic!("{}", call.line()));
     assert!(run.end.reason.contains("is deleted in Omneo; it is not created again"), "{}", run.end.reason);
 }
+
+#[test]
+fn a_profile_that_is_deleted_before_its_consent_is_written_is_kept_in_mind() {
+    let body = json!({"id": PROFILE, "profile_type": "active", "email": "ada@example.org"});
+    for is_there in [false, true] {
+        let event = shopify(
+            "customers_marketing_consent/update",
+            &json!({"id": 7, "sms_marketing_consent": {"state": "subscribed", "consent_updated_at": "2026-03-02T10:00:00Z"}}),
+        );
+        let mut is_deleted = false;
+        let run = run(&rules(json!({})), &event, &linked(), |call| match &*call.line() {
+            "GRAPHQL shopify Person" => (
+                200,
+                json!({"data": {"customer": {"id": "gid://shopify/Customer/7", "state": "DISABLED", "firstName": "Ada",
+                    "lastName": null, "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-01T00:00:00Z", "tags": [],
+                    "defaultEmailAddress": {"emailAddress": "ada@example.org"}, "defaultPhoneNumber": {
+                        "phoneNumber": "+61400000001", "marketingState": "SUBSCRIBED",
+                        "marketingUpdatedAt": "2026-03-02T10:00:00Z"}, "link": null}}}),
+            ),
+            line if line.ends_with("/attributes/comms") => {
+                if line.starts_with("GET") && !is_deleted {
+                    return (200, json!({"data": {"email_promo": null, "sms_promo": null}}));
+                }
+                is_deleted = true;
+                (404, json!({"message": "No query results for model [Profile]."}))
+            }
+            line if line.starts_with("GET omneo /profiles/") && is_deleted && !is_there => (404, json!({})),
+            line if line.starts_with("GET omneo /profiles/") => (200, json!({ "data": body })),
+            line => panic!("{line}"),
+        });
+        assert!(is_deleted, "{:?}", run.calls);
+        let (outcome, why) = if is_there {
+            (Outcome::Refused, "does not find its communication attributes")
+        } else {
+            (Outcome::Skipped, "is deleted in Omneo; it is not created again")
+        };
+        assert_eq!(run.end.outcome, outcome, "{}", run.end.reason);
+        assert!(run.end.reason.contains(why), "{}", run.end.reason);
+    }
+}

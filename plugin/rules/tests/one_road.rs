@@ -145,3 +145,34 @@ fn without_protected_data_only_an_identity_finds_a_buyer() {
     assert_eq!(run.calls, ["POST omneo /profiles/search-id", SALE]);
     assert!(run.end.reason.contains("Shopify keeps protected customer data"), "{}", run.end.reason);
 }
+
+#[test]
+fn an_order_makes_nobody_anew_whose_profile_was_found_to_be_gone() {
+    let mut omneo = Omneo::with(&[("bob@posteo.example", "p7", &["7101"])]);
+    omneo.emails.insert(BOB, Some("bob@posteo.example"));
+    hear(&mut omneo, &order(0, "bob@posteo.example"));
+    assert_eq!(profile_of(&omneo), Some(&json!("p7")));
+    // The profile is deleted in Omneo, and the shop, where nothing is written to, does not know of it.
+    omneo.profiles.clear();
+    omneo.instead =
+        vec![("update-create", 422, json!({"errors": {"profile_id": ["The selected profile id is invalid."]}}))];
+    let mut refunded: Value = serde_json::from_str(&order(1, "bob@posteo.example").payload).unwrap();
+    refunded["financial_status"] = json!("partially_refunded");
+    refunded["refunds"] = json!([{"id": 9, "created_at": "2026-03-05T10:00:00Z", "order_adjustments": [],
+        "refund_line_items": [{"id": 91, "line_item_id": 311, "quantity": 1, "subtotal": 80.0, "total_tax": 0.0}],
+        "transactions": [{"kind": "refund", "status": "success", "amount": "80.00"}]}]);
+    let run = hear(&mut omneo, &shopify("orders/updated", &refunded));
+    assert_eq!(run.outcome(), (Outcome::Done, "return of 80.00 AUD sent"));
+    // Whatever comes later finds nobody, and sends nothing again.
+    for second in 2..4 {
+        refunded["updated_at"] = json!(format!("2026-03-04T10:00:{second:02}Z"));
+        let run = hear(&mut omneo, &shopify("orders/updated", &refunded));
+        assert!(!run.calls.iter().any(|call| call == SALE || call == "POST omneo /profiles"), "{:?}", run.calls);
+        assert!(omneo.profiles.is_empty());
+    }
+    // Who is back is found.
+    omneo.profiles.insert("bob@posteo.example".into(), ("p8".into(), vec!["7101".into()]));
+    refunded["updated_at"] = json!("2026-03-04T10:00:09Z");
+    hear(&mut omneo, &shopify("orders/updated", &refunded));
+    assert_eq!(profile_of(&omneo), Some(&json!("p8")));
+}

@@ -104,3 +104,28 @@ fn a_call_that_is_answered_the_second_time_is_done_once() {
     assert_eq!(calls.iter().map(tandem_sdk::Call::line).collect::<Vec<_>>(), [SALE, SALE]);
     assert_eq!((end.outcome, omneo.transactions.len()), (Outcome::Done, 1), "{}", end.reason);
 }
+
+#[test]
+fn an_order_whose_fate_is_not_known_is_looked_for_each_time_and_made_once() {
+    let rules = rules(json!({}));
+    let pending = paid(&but(json!({"customer": null, "financial_status": "pending"})));
+    for (lost, is_done) in [(1, true), (2, true), (3, false)] {
+        let mut omneo = Omneo::default();
+        let mut made = 0;
+        let (calls, end) = converse(&rules, &pending, &[], |call| {
+            if call.line() == "POST omneo /orders" {
+                made += 1;
+                if made <= lost {
+                    return Reply::Unknown("the connection was closed".into());
+                }
+            }
+            let (status, body) = omneo.answer(call);
+            Reply::Answer(Answer { status, headers: vec![], body: body.to_string() })
+        });
+        assert_eq!(end.outcome == Outcome::Done, is_done, "{lost}: {}", end.reason);
+        assert_eq!(omneo.orders.len(), usize::from(is_done), "{lost}");
+        let lines: Vec<_> = calls.iter().map(tandem_sdk::Call::line).collect();
+        let looks = lines.iter().filter(|line| line.starts_with("GET omneo /orders")).count();
+        assert_eq!(looks, lines.iter().filter(|line| *line == "POST omneo /orders").count(), "{lines:?}");
+    }
+}

@@ -410,7 +410,7 @@ fn an_order_whose_fate_is_unknown_is_looked_for_when_it_is_cancelled() {
     let tandem_sdk::Next::Send(send) = step(&rules, &event, &[], there) else { panic!("it should go on") };
     assert_eq!(send.calls[0].line(), "PUT omneo /orders/500");
     let none = || vec![found(r#"{"data":[]}"#)];
-    let replies = vec![none(), vec![lost()], none(), vec![lost()]];
+    let replies = vec![none(), vec![lost()], none(), vec![lost()], none(), vec![lost()]];
     let tandem_sdk::Next::End(end) = step(&rules, &event, &[], replies) else { panic!("it should end") };
     assert_eq!(end.outcome, Outcome::Refused);
     let mut omneo = Omneo { memory: end.memory.into_iter().collect(), ..Omneo::default() };

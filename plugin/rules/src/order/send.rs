@@ -15,6 +15,9 @@ use crate::settings::OnRefund;
 /// What the answer to a write shows when Omneo has stored it.
 const STORED: &str = "/data/id";
 
+/// How often an order whose fate is not known is looked for and made again, before a person has to look.
+const TRIES_MAX: u32 = 3;
+
 /// Where a draft goes.
 pub(super) enum Place {
     Transaction,
@@ -129,13 +132,18 @@ impl Job<'_> {
         mut who: Who,
     ) -> Result<(Answer, String, Who), End> {
         let (buyer, mut hash) = self.buyer(&draft, &who)?;
-        let mut answer = match self.cx.ask("omneo", self.call(&place, draft.clone(), buyer)?).await? {
-            Reply::Answer(answer) => answer,
-            // It may be there by now: it is looked for before it is made again.
-            Reply::Unknown(_) => {
-                place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order);
-                self.cx.omneo(self.call(&place, draft.clone(), buyer)?).await?
+        let mut tries = 1;
+        let mut answer = loop {
+            let call = self.call(&place, draft.clone(), buyer)?;
+            if tries == TRIES_MAX {
+                break self.cx.omneo(call).await?;
             }
+            match self.cx.ask("omneo", call).await? {
+                Reply::Answer(answer) => break answer,
+                // It may be there by now: it is looked for before it is made again.
+                Reply::Unknown(_) => place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order),
+            }
+            tries += 1;
         };
         if let Who::Profile(link) = &who
             && matches!(answer.status, 404 | 422)

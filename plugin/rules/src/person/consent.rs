@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use serde_json::Map;
-use tandem_sdk::{End, Time, View, Wrong, json};
+use tandem_sdk::{End, Time, View, Wrong, json, refused};
 
 use super::comms::{Channel, Comms};
 use super::fields::{Medium, Side};
@@ -13,7 +13,7 @@ use super::memory::{Consent, Memory};
 use super::omneo::{self, Profile};
 use super::run::Run;
 use super::shopify::{self, Customer, Decision, Marketing, decision, seconds};
-use super::write::customer_is_gone;
+use super::write::{customer_is_gone, profile_is_gone};
 
 /// What a body says about one medium.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
     }
     let mut comms = match &profile.comms {
         Some(comms) => comms.clone(),
-        None => omneo::comms(run.cx, &profile.id).await?,
+        None => read(run, &profile.id).await?,
     };
     // Whether the answers to our writes showed all of the attributes, and nothing in them that somebody else has changed:
     // that has its own event, which must not be taken for an echo.
@@ -197,7 +197,24 @@ fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> 
     }
 }
 
-/// Gives the attributes after the write, as its answer shows them or else as they are read, or why it came to nothing.
+/// The communication attributes of a profile, which may be deleted by now.
+pub async fn read(run: &mut Run<'_>, profile: &str) -> Result<Comms, End> {
+    match omneo::comms(run.cx, profile).await? {
+        Some(comms) => Ok(comms),
+        None => Err(not_found(run, profile).await),
+    }
+}
+
+/// The end of a run whose profile's communication attributes are not found: the profile is deleted, or Omneo is wrong.
+async fn not_found(run: &mut Run<'_>, profile: &str) -> End {
+    match omneo::profile(run.cx, profile, run.reading()).await {
+        Ok(None) => profile_is_gone(run, profile),
+        Ok(Some(_)) => refused(format!("Omneo has profile {profile} and does not find its communication attributes")),
+        Err(end) => end,
+    }
+}
+
+/// Gives the attributes after the write, or why it came to nothing.
 async fn to_omneo(
     run: &mut Run<'_>,
     profile: &str,
@@ -216,7 +233,7 @@ async fn to_omneo(
     }
     let after = match omneo::update_comms(run.cx, profile, body.into()).await? {
         Some(after) => after,
-        None => omneo::comms(run.cx, profile).await?,
+        None => return Err(not_found(run, profile).await),
     };
     // A 2xx is not yet a success: the state is.
     let channel = if case.medium == Medium::Email { &after.email } else { &after.sms };

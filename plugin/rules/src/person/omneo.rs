@@ -272,17 +272,26 @@ pub async fn update(cx: &Cx, id: &str, body: Value, reading: Reading<'_>) -> Res
     written(cx, answer, "updating the profile", Some(id), reading).await
 }
 
-/// Gives the communication attributes after the write.
+/// Gives the communication attributes after the write, as its answer shows them or else as they are read; `None` when Omneo
+/// does not find them.
 pub async fn update_comms(cx: &Cx, id: &str, body: Value) -> Result<Option<Comms>, End> {
     let answer = cx.omneo(put(format!("/profiles/{}/attributes/comms", segment(id)), body)).await?;
+    if is_missing(&answer) {
+        return Ok(None);
+    }
     let json = answer.ok("writing the consent")?.json()?;
     let body = data(&json);
-    Ok(if body.has("/email_promo") || body.has("/sms_promo") { Some(Comms::read(&body)?) } else { None })
+    let is_shown = body.has("/email_promo") || body.has("/sms_promo");
+    if is_shown { Ok(Some(Comms::read(&body)?)) } else { comms(cx, id).await }
 }
 
-pub async fn comms(cx: &Cx, id: &str) -> Result<Comms, End> {
+/// The communication attributes; `None` when Omneo does not find them.
+pub async fn comms(cx: &Cx, id: &str) -> Result<Option<Comms>, End> {
     let answer = cx.omneo(get(format!("/profiles/{}/attributes/comms", segment(id))).needs_one_of(COMMS)).await?;
-    Ok(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?)
+    if is_missing(&answer) {
+        return Ok(None);
+    }
+    Ok(Some(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?))
 }
 
 /// Whether the identity is now there, or what Omneo says against it; `None` when there is no such profile any more.
