@@ -2,8 +2,8 @@
 //! of one seed each, through the real component, the shipped scheduler, the real journal and the stand-ins.
 //!
 //! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin. With `TANDEM_OPERATORS` the host is
-//! killed, too, and events are restarted, held and drained: 6 of 2,000 lives do not end as they should then (seeds 172, 283, 308,
-//! 944, 1508, 1596), which is not explained yet.
+//! killed, too, and events are restarted, held and drained. A life may end otherwise then without a fault of the rules: whoever
+//! has an event begin again while its write is under way takes the guard of that write away with the run (seed 283).
 
 mod check;
 mod host;
@@ -96,6 +96,9 @@ fn replay(world: &mut World) -> Vec<String> {
     let webhooks = std::mem::take(&mut world.delivered);
     for round in 0..2 {
         let before = world.writes.len();
+        // Looked at before: what waited and goes through now is not held any more.
+        let is_waiting = world.host.dead_letters().next().is_some()
+            || world.memories().any(|memory| memory.to_string().contains("\"held\""));
         for mut webhook in webhooks.clone() {
             webhook.delivery_id.iter_mut().for_each(|id| id.push_str(&format!("-replay{round}")));
             world.after(1, world::Job::Deliver(webhook));
@@ -103,8 +106,6 @@ fn replay(world: &mut World) -> Vec<String> {
                 return vec!["never comes to rest when replayed".to_owned()];
             }
         }
-        let is_waiting = world.host.dead_letters().next().is_some()
-            || world.memories().any(|memory| memory.to_string().contains("\"held\""));
         let wrote = &world.writes[before..];
         if wrote.is_empty() {
             break;
