@@ -41,6 +41,9 @@ use write::{Merged, Pair, customer_is_gone, profile_is_gone};
 
 pub use buyer::{Buyer, of_guest};
 
+/// How often a customer is read again in one event because somebody changed a metafield before it was written.
+const LOOKS_MAX: usize = 3;
+
 pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let body = payload.view();
@@ -65,6 +68,9 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         News::Body { .. } => settings.sync.addresses && !addresses::are_as_seen(&run.memory, &body)?,
         _ => link.is_none(),
     };
+    if run.addresses_due {
+        run.addresses_over = addresses::run_over(&run.memory, Side::Shopify, &body, settings.addresses_owner)?;
+    }
     let Some(link) = link else {
         if event.topic == "customers/disable" {
             return Ok(skipped("the customer is not linked to a profile, and a disabled one gets none"));
@@ -163,7 +169,11 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         run.addresses_due |= has_addresses || !run.has_written(Side::Shopify);
         return in_step(run, met, &RunOver::new(), &Asked::default()).await;
     };
-    if about_address && addresses::omneo_as_seen(&run, id).await? {
+    if settings.sync.addresses {
+        run.addresses_over = addresses::run_over(&run.memory, Side::Omneo, &body, settings.addresses_owner)?;
+        run.addresses_due |= !run.addresses_over.is_empty();
+    }
+    if about_address && run.addresses_over.is_empty() && addresses::omneo_as_seen(&run, id).await? {
         run.addresses_due = false;
     }
     if over.is_empty() && !run.addresses_due && !run.memory.waits && is_echo(&run, &profile) {
@@ -310,7 +320,7 @@ async fn merge_body(mut run: Run<'_>, profile: Profile, customer: u64, body: &Sn
         return in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await;
     }
     let merged = Merged { plan: &plan, shopify: body, asked: &Asked::default() };
-    write::apply(&mut run, merged, Pair { customer: None, profile }).await?;
+    write::apply(&mut run, merged, Pair::new(None, profile)).await?;
     advance(&mut run, body);
     Ok(run.end("nothing to do: both sides agree"))
 }
@@ -321,27 +331,47 @@ async fn in_step(mut run: Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> E
     Ok(run.end("nothing to do: both sides agree"))
 }
 
+/// Looks at both halves again as long as somebody changes Shopify's between a read and the write after it.
 async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Result<(), End> {
-    let Met { customer, mut profile } = met;
+    let Met { mut customer, mut profile } = met;
     if run.kept_from_shopify(&profile).is_some() {
         run.to_shopify = false;
     }
-    let body = customer.snapshot.clone();
-    let limits = Limits { email_is_login: customer.has_account };
-    let plan = merge::plan(run, &body, &profile.snapshot, over, limits);
-    if profile.shows_identities {
-        who::identify(run, customer.id, &mut profile).await?;
+    for look in 1.. {
+        let body = customer.snapshot.clone();
+        let limits = Limits { email_is_login: customer.has_account };
+        let plan = merge::plan(run, &body, &profile.snapshot, over, limits);
+        if profile.shows_identities {
+            who::identify(run, customer.id, &mut profile).await?;
+        }
+        let id = customer.id;
+        let merged = Merged { plan: &plan, shopify: &body, asked };
+        let pair = write::apply(run, merged, Pair::new(Some(customer), profile)).await?;
+        profile = pair.profile;
+        if pair.stale.is_empty() || look == LOOKS_MAX {
+            for field in &pair.stale {
+                run.note(format!(
+                    "{}: somebody changed it at each of {LOOKS_MAX} looks; the next event looks again",
+                    field.name()
+                ));
+            }
+            if pair.stale.is_empty() {
+                advance(run, &body);
+            }
+            let Some(written) = pair.customer else { return Ok(()) };
+            customer = written;
+            break;
+        }
+        match shopify::person(run, id).await? {
+            Some(now) => customer = now,
+            None => return Err(customer_is_gone(run, id)),
+        }
     }
-    let merged = Merged { plan: &plan, shopify: &body, asked };
-    let pair = write::apply(run, merged, Pair { customer: Some(customer), profile }).await?;
-    advance(run, &body);
-    let Pair { customer: Some(customer), mut profile } = pair else {
-        return Ok(());
-    };
     tags::sync(run, &customer, &mut profile).await?;
     consent::sync(run, &customer, &profile).await?;
     who::link_back(run, &customer, &profile).await?;
     addresses::sync(run, customer.id, &profile.id).await?;
+    run.memory.waits |= run.is_new_link && customer.has_orders;
     claims::claim(run, customer.id, &profile.id).await
 }
 

@@ -291,3 +291,53 @@ fn a_part_that_is_emptied_is_emptied_on_the_other_side() {
     assert_eq!(world.shopify.customers[&id].addresses[0]["address2"], Value::Null, "{:?}", world.reasons());
     is_at_rest(&mut world);
 }
+
+#[test]
+fn an_edit_that_a_write_of_an_address_ran_over_is_put_back_if_its_side_may_win() {
+    for (owner, is_in_shopify, expected) in [
+        ("latest", true, "Darwin"),
+        ("shopify", true, "Darwin"),
+        ("omneo", true, "Hobart"),
+        ("latest", false, "Darwin"),
+        ("omneo", false, "Darwin"),
+        ("shopify", false, "Hobart"),
+    ] {
+        let (mut world, id, profile) = met(json!({ "addresses": { "owner": owner } }));
+        let address = world.edit(|world| world.shopify.address(id, None, &street("Melbourne"))).unwrap();
+        assert!(world.rest());
+        let (number, row) = (address["id"].as_u64(), world.omneo.profiles[&profile].addresses[0]["id"].clone());
+        let of_shopify = move |world: &mut World, city: &str| {
+            world.edit(|world| world.shopify.address(id, number, &json!({ "city": city })));
+        };
+        let of_omneo = {
+            let profile = profile.clone();
+            move |world: &mut World, city: &str| {
+                world.edit(|world| world.omneo.address(&profile, Some(row.clone()), &json!({ "city": city })));
+            }
+        };
+        let (first, ambush, write): (Box<dyn Fn(&mut World, &str)>, Box<dyn Fn(&mut World, &str)>, _) =
+            match is_in_shopify {
+                true => (Box::new(of_omneo), Box::new(of_shopify), "ChangeAddress"),
+                false => (Box::new(of_shopify), Box::new(of_omneo), "addresses/upsert"),
+            };
+        world.now += 60_000;
+        world.before.push((
+            write,
+            Box::new(move |world: &mut World| {
+                world.now += 5_000;
+                ambush(world, "Darwin");
+            }),
+        ));
+        first(&mut world, "Hobart");
+        assert!(world.rest());
+        let s = world.shopify.customers[&id].addresses[0]["city"].clone();
+        let o = world.omneo.profiles[&profile].addresses[0]["city"].clone();
+        assert_eq!(
+            (s, o),
+            (json!(expected), json!(expected)),
+            "{owner}, in Shopify: {is_in_shopify}: {:#?}",
+            world.reasons()
+        );
+        is_at_rest(&mut world);
+    }
+}

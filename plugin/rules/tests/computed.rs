@@ -16,6 +16,8 @@ struct Pair {
     profile: Value,
     node: Value,
     writes: Vec<(String, Value)>,
+    /// What somebody writes into `acme.size` just before the rules write metafields, once each.
+    ambushes: Vec<&'static str>,
 }
 
 impl Pair {
@@ -30,12 +32,12 @@ impl Pair {
             "id": "gid://shopify/Customer/7", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z",
             "state": "DISABLED", "firstName": "Ada", "lastName": "Lovelace", "tags": [], "note": null, "locale": "en",
             "defaultEmailAddress": {"emailAddress": "ada@example.org"}, "defaultPhoneNumber": null, "link": {"value": PROFILE},
-            "numberOfOrders": "3", "taxExempt": false, "verifiedEmail": true, "amountSpent": {"amount": "10.0", "currencyCode": "AUD"}
+            "numberOfOrders": "0", "taxExempt": false, "verifiedEmail": true, "amountSpent": {"amount": "10.0", "currencyCode": "AUD"}
         });
         for field in ["greeting", "size", "tier", "tier_name", "points", "reward_balance"] {
             node[format!("field_{field}")] = Value::Null;
         }
-        Self { rules: configured(fields), memory: vec![], profile, node, writes: vec![] }
+        Self { rules: configured(fields), memory: vec![], profile, node, writes: vec![], ambushes: vec![] }
     }
 
     fn hear(&mut self, source: &str) -> End {
@@ -87,6 +89,18 @@ impl Pair {
             }
             "GRAPHQL shopify Loyalty" => {
                 let written = body["metafields"].as_array().unwrap().clone();
+                if let Some(value) = self.ambushes.pop() {
+                    self.set(&json!({"key": "size"}), json!(value));
+                }
+                let is_stale = |one: &Value| {
+                    let now = self.node[format!("field_{}", one["key"].as_str().unwrap())]["compareDigest"].clone();
+                    one.get("compareDigest").is_some_and(|digest| *digest != now)
+                };
+                if let Some(at) = written.iter().position(is_stale) {
+                    let error = json!({"field": ["metafields", at.to_string()], "code": "STALE_OBJECT", "message": "It has been updated."});
+                    let data = json!({"data": {"metafieldsSet": {"metafields": [], "userErrors": [error]}}});
+                    return Reply::Answer(Answer { status: 200, headers: vec![], body: data.to_string() });
+                }
                 for one in &written {
                     self.set(one, one["value"].clone());
                 }
@@ -109,7 +123,11 @@ impl Pair {
     /// The metafield of a field is named as the field.
     fn set(&mut self, metafield: &Value, value: Value) {
         let key = format!("field_{}", metafield["key"].as_str().unwrap());
-        self.node[key] = if value.is_null() { Value::Null } else { json!({ "value": value }) };
+        self.node[key] = if value.is_null() {
+            Value::Null
+        } else {
+            json!({ "value": value, "compareDigest": format!("digest of {value}") })
+        };
     }
 
     fn wrote(&mut self) -> Vec<String> {
@@ -226,6 +244,43 @@ fn emptied_is_not_absent() {
     pair.node.as_object_mut().unwrap().remove("field_size");
     pair.hear("shopify");
     assert_eq!(pair.profile["occupation"], "Countess");
+}
+
+/// Shopify says so (`compareDigest`), and both sides are looked at anew.
+#[test]
+fn a_metafield_that_somebody_changes_before_it_is_written_is_not_run_over() {
+    let met = |owner: &str| {
+        let mut pair =
+            Pair::new(json!({"size": {"omneo": "occupation", "shopify": "metafields.acme.size", "owner": owner}}));
+        pair.profile["occupation"] = json!("Countess");
+        pair.hear("omneo");
+        assert_eq!(pair.node["field_size"]["value"], "Countess");
+        pair.profile["occupation"] = json!("Duchess");
+        pair
+    };
+    for (owner, expected) in [("omneo", "Duchess"), ("shopify", "Queen")] {
+        let mut pair = met(owner);
+        pair.ambushes = vec!["Queen"];
+        let end = pair.hear("omneo");
+        let both = [pair.node["field_size"]["value"].clone(), pair.profile["occupation"].clone()];
+        assert_eq!(both, [expected, expected], "{owner}: {}", end.reason);
+    }
+    // Somebody who does it every time is not written over, and the event ends.
+    let mut pair = met("omneo");
+    pair.ambushes = vec!["Empress", "King", "Queen"];
+    let end = pair.hear("omneo");
+    assert!(end.reason.contains("size: somebody changed it at each of 3 looks"), "{}", end.reason);
+    assert_eq!(pair.node["field_size"]["value"], "Empress");
+    let end = pair.hear("omneo");
+    assert_eq!(pair.node["field_size"]["value"], "Duchess", "{}", end.reason);
+    // One that nobody had is made only if nobody has it yet.
+    let mut pair =
+        Pair::new(json!({"size": {"omneo": "occupation", "shopify": "metafields.acme.size", "owner": "shopify"}}));
+    pair.profile["occupation"] = json!("Countess");
+    pair.ambushes = vec!["Queen"];
+    let end = pair.hear("omneo");
+    let both = [pair.node["field_size"]["value"].clone(), pair.profile["occupation"].clone()];
+    assert_eq!(both, ["Queen", "Queen"], "{}", end.reason);
 }
 
 #[test]

@@ -11,10 +11,11 @@ use tandem_sdk::{End, View, Wrong, join, json};
 
 use super::fields::Side;
 use super::mark::Mark;
-use super::memory::{Base, Memory};
+use super::memory::{Base, Memory, Window};
 use super::run::Run;
+use super::shopify::seconds;
 use crate::mapping::Owner;
-use address::Address;
+pub use address::Address;
 use sides::{List, Written};
 
 /// How often both sides are read again in one event, after a write whose end is not known.
@@ -52,6 +53,11 @@ struct Entry {
     gone: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<String>,
+    /// The last write of ours to each side. A body dated inside shows an edit that the write ran over.
+    #[serde(rename = "s_window", skip_serializing_if = "Option::is_none")]
+    shopify_window: Option<Window>,
+    #[serde(rename = "o_window", skip_serializing_if = "Option::is_none")]
+    omneo_window: Option<Window>,
 }
 
 impl Addresses {
@@ -77,6 +83,48 @@ pub fn are_as_seen(memory: &Memory, body: &View) -> Result<bool, Wrong> {
         }
     }
     Ok(true)
+}
+
+/// The addresses of an event's body that a write of ours ran over, as fields are (`merge::run_over`): each from between our
+/// read and our write, and neither what we read nor what we wrote. Their side must be one that may win.
+pub fn run_over(memory: &Memory, side: Side, body: &View, owner: Owner) -> Result<Vec<Address>, Wrong> {
+    let may_win = match owner {
+        Owner::Latest => true,
+        Owner::Shopify => side == Side::Shopify,
+        Owner::Omneo => side == Side::Omneo,
+    };
+    let windows = memory.addresses.entries.iter().any(|entry| entry.window(side).is_some());
+    if !may_win || !windows {
+        return Ok(vec![]);
+    }
+    let list =
+        if body.get("/addresses").is_some_and(|list| list.is_list()) { body.list("/addresses")? } else { vec![] };
+    let mut shown = vec![];
+    match side {
+        Side::Shopify => {
+            let at = seconds(body, "/updated_at")?;
+            for one in &list {
+                if let Some(mut address) = Address::of_body(one)? {
+                    address.at = at;
+                    shown.push(address);
+                }
+            }
+        }
+        Side::Omneo if body.has("/address_line_1") => shown.push(Address::of_row(body)?),
+        Side::Omneo => {
+            for one in &list {
+                shown.push(Address::of_row(one)?);
+            }
+        }
+    }
+    shown.retain(|address| {
+        let window = entry_of(memory, side, &address.id).and_then(|entry| entry.window(side));
+        window.zip(address.at).is_some_and(|(window, at)| {
+            let shows = mark(memory, address);
+            shows != window.read && shows != window.wrote && window.read_at < at && at <= window.wrote_at
+        })
+    });
+    Ok(shown)
 }
 
 /// Whether Omneo's addresses are all as last seen.
@@ -115,6 +163,13 @@ impl Entry {
             Side::Omneo => self.omneo.as_ref(),
         }
     }
+
+    fn window(&self, side: Side) -> Option<&Window> {
+        match side {
+            Side::Shopify => self.shopify_window.as_ref(),
+            Side::Omneo => self.omneo_window.as_ref(),
+        }
+    }
 }
 
 /// Reads the addresses of both sides and brings them in step, if anything says that they may not be.
@@ -127,7 +182,7 @@ pub async fn sync(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(),
         let (Some(s), Some(o)) = (s?, o?) else {
             return Ok(());
         };
-        let mut pass = Pass { run, customer, profile, s, o };
+        let mut pass = Pass { run, customer, profile, s, o, wrote_shopify: false };
         if pass.run().await? {
             return Ok(());
         }
@@ -143,6 +198,7 @@ struct Pass<'r, 'a> {
     profile: &'r str,
     s: List,
     o: List,
+    wrote_shopify: bool,
 }
 
 impl Pass<'_, '_> {
@@ -160,6 +216,15 @@ impl Pass<'_, '_> {
             if let Some(why) = &entry.held {
                 let id = entry.shopify.as_ref().or(entry.omneo.as_ref()).map_or("", String::as_str);
                 self.run.note(format!("address {id} is held: {why}"));
+            }
+        }
+        if self.wrote_shopify {
+            // Shopify's addresses have no clock: the customer's, after all writes, ends their windows.
+            let at = sides::updated_at(self.run.cx, self.customer).await?;
+            for entry in &mut entries {
+                let open = entry.shopify_window.take_if(|window| window.wrote_at == i64::MAX);
+                let closed = open.zip(at).map(|(window, wrote_at)| Window { wrote_at, ..window });
+                entry.shopify_window = entry.shopify_window.take().or(closed);
             }
         }
         self.run.memory.addresses.entries = entries;
@@ -208,6 +273,15 @@ impl Pass<'_, '_> {
     }
 
     async fn both(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
+        for (side, now) in [(Side::Shopify, s), (Side::Omneo, o)] {
+            // An edit that was overwritten is put back only while the side shows what we wrote: anything else is a later one.
+            let over = self.run.addresses_over.iter().find(|over| Some(&over.id) == entry.id(side)).cloned();
+            let over =
+                over.filter(|_| entry.window(side).is_some_and(|window| window.wrote == mark(&self.run.memory, now)));
+            if let Some(over) = over {
+                return self.put_back(entry, side, &over, s, o).await;
+            }
+        }
         let memory = &self.run.memory;
         let changed = |side: Side, address: &Address| {
             entry.base.as_ref().is_none_or(|base| *base.of(side) != mark(memory, address))
@@ -230,6 +304,45 @@ impl Pass<'_, '_> {
         match from {
             Side::Shopify => self.write_omneo(entry, s, Some(o)).await,
             Side::Omneo => self.write_shopify(entry, Some(s), o).await,
+        }
+    }
+
+    /// Writes an address as it was before a write of ours ran over it: to its own side, and then to the other one.
+    async fn put_back(
+        &mut self,
+        entry: &mut Entry,
+        side: Side,
+        over: &Address,
+        s: &Address,
+        o: &Address,
+    ) -> Result<bool, End> {
+        let (is_allowed, input) = match side {
+            Side::Shopify => (self.run.to_shopify, over.for_shopify(Some(s), s.parts())),
+            Side::Omneo => (self.run.to_omneo, over.for_omneo(o.parts())),
+        };
+        let written = match side {
+            _ if !is_allowed || input.is_empty() => return Ok(true),
+            Side::Shopify => sides::change(self.run.cx, self.customer, &s.id, input).await?,
+            Side::Omneo => sides::change_row(self.run.cx, self.profile, &o.id, input).await?,
+        };
+        let now = match written {
+            Written::Done(now) => now,
+            Written::Again => return Ok(false),
+            Written::Held { why, .. } => return Ok(self.hold(entry, Some(s), Some(o), why)),
+        };
+        let what = format!("address {} (an edit that was overwritten at the same moment is put back)", s.id);
+        self.run.wrote(side, what);
+        match side {
+            Side::Shopify => {
+                let mut now = *now;
+                now.is_default = s.is_default;
+                self.s.put(now.clone());
+                self.write_omneo(entry, &now, Some(o)).await
+            }
+            Side::Omneo => {
+                self.o.put((*now).clone());
+                self.write_shopify(entry, Some(s), &now).await
+            }
         }
     }
 
@@ -265,6 +378,7 @@ impl Pass<'_, '_> {
                     entry.omneo = Some(after.id.clone());
                     self.settle(entry, Some(s), Some(&after));
                     entry.held = left_out.map(without_phone);
+                    entry.omneo_window = o.and_then(|o| Some(self.window(o, o.at?, &after, after.at?)));
                     self.o.put(*after);
                     self.run.wrote(Side::Omneo, format!("address {}", s.id));
                     return Ok(true);
@@ -291,6 +405,8 @@ impl Pass<'_, '_> {
                     entry.shopify = Some(after.id.clone());
                     self.settle(entry, Some(&after), Some(o));
                     entry.held = left_out.map(without_phone);
+                    entry.shopify_window = s.and_then(|s| Some(self.window(s, self.s.at?, &after, i64::MAX)));
+                    self.wrote_shopify |= entry.shopify_window.is_some();
                     self.run.wrote(Side::Shopify, format!("address {}", after.id));
                     self.s.put((*after).clone());
                     let is_named = o.external.as_deref() == Some(&after.id);
@@ -376,6 +492,13 @@ impl Pass<'_, '_> {
         entry.base = Some(Base { shopify: of(s), omneo: of(o) });
         entry.had = (s.map_or(0, Address::parts), o.map_or(0, Address::parts));
         entry.held = None;
+        (entry.shopify_window, entry.omneo_window) = (None, None);
+    }
+
+    /// A write of ours, from the read before it to its answer.
+    fn window(&self, read: &Address, read_at: i64, wrote: &Address, wrote_at: i64) -> Window {
+        let of = |address| mark(&self.run.memory, address);
+        Window { read_at, wrote_at, read: of(read), wrote: of(wrote) }
     }
 
     /// It is tried again when either side changes.

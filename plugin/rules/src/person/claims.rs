@@ -14,7 +14,8 @@ const ORDERS_MAX: usize = 50;
 const ORDERS: &str = "query OrdersOf($id: ID!, $first: Int!) { customer(id: $id) { orders(first: $first, \
      sortKey: CREATED_AT, reverse: true) { nodes { id refunds { id } } pageInfo { hasNextPage } } } }";
 
-/// Gives the profile what its customer bought before, if anything says that some of it went without one.
+/// Gives the profile what its customer bought before, if anything says that some of it went without one: the customer waited
+/// for a profile, or has bought before the two were linked.
 pub async fn claim(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(), End> {
     if !std::mem::take(&mut run.memory.waits) || !run.settings.sync.orders || !run.to_omneo {
         return Ok(());

@@ -6,7 +6,7 @@ use crate::mapping::Mapping;
 /// The document of an operation that reads whole customers, with what the tenant's fields need of them.
 pub fn document(operation: &str, mapping: &Mapping) -> String {
     format!(
-        "{operation} fragment Person on Customer {{ id createdAt updatedAt state firstName lastName tags \
+        "{operation} fragment Person on Customer {{ id createdAt updatedAt state firstName lastName tags numberOfOrders \
          defaultEmailAddress {{ emailAddress marketingState marketingUpdatedAt }} \
          defaultPhoneNumber {{ phoneNumber marketingState marketingUpdatedAt }} \
          link: metafield(namespace: \"omneo\", key: \"profile_id\") {{ value }}{} }}",

@@ -84,7 +84,7 @@ pub struct Windows {
     pub omneo: BTreeMap<String, Window>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     pub read_at: i64,
     pub wrote_at: i64,

@@ -34,6 +34,8 @@ pub struct Written<T> {
     pub after: Option<T>,
     pub fields: Vec<Field>,
     pub held: Vec<(Field, Held)>,
+    /// Fields that somebody changed after they were read: they were not written, and have to be looked at again.
+    pub stale: Vec<Field>,
 }
 
 /// A value that somebody else has may be free one day.
@@ -52,7 +54,7 @@ pub fn taken_by(customer: u64) -> Held {
 
 /// Availability first; what Omneo refuses all the same is held.
 pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes) -> Result<Written<Profile>, End> {
-    let mut written = Written { after: None, fields: vec![], held: vec![] };
+    let mut written = Written { after: None, fields: vec![], held: vec![], stale: vec![] };
     let is_attribute = |field: &Field| matches!(field.omneo, OmneoPlace::Attribute { .. });
     let (attributes, mut changes): (Changes, Changes) = changes.into_iter().partition(|(field, _)| is_attribute(field));
     let (email, phone) = (wanted(&changes, Core::Email), wanted(&changes, Core::Phone));
@@ -228,7 +230,7 @@ pub async fn write_shopify(
     mut changes: Changes,
     asked: &Asked,
 ) -> Result<Written<Customer>, End> {
-    let mut written = Written { after: None, fields: vec![], held: vec![] };
+    let mut written = Written { after: None, fields: vec![], held: vec![], stale: vec![] };
     let (email, phone) = (wanted(&changes, Core::Email), wanted(&changes, Core::Phone));
     let is_known = (email.is_none() || email == asked.email) && (phone.is_none() || phone == asked.phone);
     let owners = match is_known {
@@ -299,16 +301,23 @@ async fn write_metafields(
     while !values.is_empty() {
         let some = values.iter().take(METAFIELDS_MAX - 1);
         let list: Vec<_> = some.filter_map(|(field, value)| Some((*field, value.clone()?))).collect();
-        match shopify::set_metafields(run, customer.id, &list, link.as_deref()).await? {
+        match shopify::set_metafields(run, customer, &list, link.as_deref()).await? {
             Ok(shown) => {
                 let after = written.after.get_or_insert_with(|| customer.clone());
-                shown.into_iter().for_each(|(field, value)| after.snapshot.fields.set(field, value));
+                for (field, value) in shown {
+                    after.snapshot.fields.set(field, value);
+                    after.digests.remove(&field);
+                }
                 if let Some(profile) = link.take() {
                     run.wrote(Side::Shopify, format!("the link to profile {profile}"));
                     after.profile = Some(profile);
                 }
                 written.fields.extend(list.iter().map(|(field, _)| *field));
                 values.retain(|field, _| !list.iter().any(|(written, _)| written == field));
+            }
+            Err(errors) if errors.iter().any(shopify::is_stale) => {
+                written.stale.extend(values.into_keys());
+                return Ok(());
             }
             // Shopify takes all or none, so the others are tried without those that it objects to.
             Err(errors) => {
@@ -335,7 +344,10 @@ async fn write_metafields(
         match shopify::clear_metafields(run, customer.id, &fields).await?.first() {
             None => {
                 let after = written.after.get_or_insert_with(|| customer.clone());
-                fields.iter().for_each(|field| after.snapshot.fields.set(*field, None));
+                for field in &fields {
+                    after.snapshot.fields.set(*field, None);
+                    after.digests.remove(field);
+                }
                 written.fields.extend(fields);
             }
             Some(error) => {

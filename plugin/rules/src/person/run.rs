@@ -2,6 +2,7 @@
 
 use tandem_sdk::{Cx, End, Event, Time, done, skipped};
 
+use super::addresses::Address;
 use super::fields::{Core, Side};
 use super::memory::{Link, Memory};
 use super::omneo::{Profile, Reading};
@@ -19,8 +20,12 @@ pub struct Run<'a> {
     /// Whether Omneo, and whether Shopify, may be written.
     pub to_omneo: bool,
     pub to_shopify: bool,
+    /// Whether these two were not linked before, as far as is remembered.
+    pub is_new_link: bool,
     /// Whether anything says that the addresses may not be as last seen.
     pub addresses_due: bool,
+    /// Addresses of the event's body that a write of ours ran over.
+    pub addresses_over: Vec<Address>,
     /// Omneo's address that the event says is deleted.
     pub address_deleted: Option<String>,
     /// Whether names are claimed. A purchase does not: it is no part of the person, and waits in no lane of theirs.
@@ -50,7 +55,9 @@ impl<'a> Run<'a> {
             now: i64::MAX,
             to_omneo: settings.sync.shopify_to_omneo,
             to_shopify: settings.sync.omneo_to_shopify,
+            is_new_link: false,
             addresses_due: false,
+            addresses_over: vec![],
             address_deleted: None,
             claims: false,
             wrote: vec![],
@@ -93,6 +100,7 @@ impl<'a> Run<'a> {
         self.learn(profile_name(profile));
         let link = Link { customer, profile: profile.to_owned() };
         if self.memory.link.as_ref() != Some(&link) {
+            self.is_new_link = true;
             self.memory.forget();
             self.memory.link = Some(link);
         }

@@ -1,5 +1,7 @@
 //! Shopify's customer: what is asked, what is answered, what a webhook shows. Decides nothing about what is written.
 
+use std::collections::BTreeMap;
+
 use tandem_sdk::{
     Answer, CallTo, Cx, End, GraphqlError, Json, Time, Value, View, Wrong, graphql, json, mutation, query, refused,
 };
@@ -24,10 +26,14 @@ pub struct Customer {
     /// Whether there is an account, whose login is the e-mail.
     pub has_account: bool,
     pub tags: Vec<String>,
+    /// Whether the customer has bought before: some of it may stand in Omneo without a profile.
+    pub has_orders: bool,
     pub email: Marketing,
     pub sms: Marketing,
     /// The profile that the customer's metafield names.
     pub profile: Option<String>,
+    /// Per mapped metafield, the digest of what was read; `None` where there was no such metafield.
+    pub digests: BTreeMap<Field, Option<String>>,
 }
 
 /// The state of one marketing channel.
@@ -132,8 +138,9 @@ impl Customer {
         let tags: Result<Vec<_>, Wrong> =
             node.list("/tags")?.iter().map(|tag| tag.text("").map(str::to_owned)).collect();
         let tags = tags?;
-        let mut fields = Fields::default();
+        let (mut fields, mut digests) = (Fields::default(), BTreeMap::new());
         for field in mapping.fields() {
+            digests.extend(digest_of(field, node)?.map(|digest| (field, digest)));
             match &field.shopify {
                 ShopifyPlace::Expression(expression) => {
                     fields.compute(Side::Shopify, field, expression.of(&node.value()))
@@ -154,7 +161,9 @@ impl Customer {
             snapshot,
             has_account: node.opt_text("/state")? == Some("ENABLED"),
             tags,
+            has_orders: node.opt_loose("/numberOfOrders")?.is_some_and(|count| count != "0"),
             profile: node.opt_text("/link/value")?.map(str::to_owned),
+            digests,
         })
     }
 }
@@ -184,6 +193,15 @@ fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<Option<
     })
 }
 
+/// The digest of a mapped metafield: nothing where the answer does not say, and none where there is no metafield.
+fn digest_of(field: Field, node: &View) -> Result<Option<Option<String>>, Wrong> {
+    let Some(shown) = node.get(&format!("/{}", alias(field))) else { return Ok(None) };
+    if shown.is_null() {
+        return Ok(Some(None));
+    }
+    Ok(shown.opt_text("/compareDigest")?.map(|digest| Some(digest.to_owned())))
+}
+
 /// What a mapped metafield is called in a document.
 pub fn alias(field: Field) -> String {
     format!("field_{}", field.name())
@@ -196,7 +214,9 @@ pub fn selection(mapping: &Mapping) -> String {
         match &field.shopify {
             ShopifyPlace::Metafield { namespace, key } => {
                 let alias = alias(field);
-                selection += &format!(" {alias}: metafield(namespace: \"{namespace}\", key: \"{key}\") {{ value }}");
+                selection += &format!(
+                    " {alias}: metafield(namespace: \"{namespace}\", key: \"{key}\") {{ value compareDigest }}"
+                );
             }
             ShopifyPlace::Key(key) if field.core.is_none() => selection += &format!(" {}", key.input),
             ShopifyPlace::Expression(_) if !selection.contains(FOR_EXPRESSIONS) => selection += FOR_EXPRESSIONS,
@@ -207,7 +227,7 @@ pub fn selection(mapping: &Mapping) -> String {
 }
 
 /// What an expression over a customer can read besides what is always read. Lists would make the query dear.
-const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail numberOfOrders amountSpent { amount currencyCode }";
+const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail amountSpent { amount currencyCode }";
 
 impl Marketing {
     fn read(node: &View, at: &str, has_address: bool) -> Result<Self, Wrong> {
@@ -342,19 +362,25 @@ pub async fn link(cx: &Cx, customer: u64, profile: &str) -> Result<Vec<GraphqlEr
 }
 
 /// Writes mapped metafields, and after them the link to a profile; gives each with the value that Shopify then shows, or
-/// what it objects to. Shopify takes all of them or none.
+/// what it objects to. Shopify takes all of them or none, and none if one is not as it was read (`compareDigest`; null says
+/// that there was none).
 pub async fn set_metafields(
     run: &Run<'_>,
-    customer: u64,
+    customer: &Customer,
     values: &[(Field, String)],
     link: Option<&str>,
 ) -> Result<Result<Vec<(Field, Option<String>)>, Vec<GraphqlError>>, End> {
     let input = |(field, value): &(Field, String)| {
         let ShopifyPlace::Metafield { namespace, key } = &field.shopify else { return None };
         let (ty, value) = (field.format.metafield_type(), field.format.to_metafield(value));
-        Some(json!({ "ownerId": gid(customer), "namespace": namespace, "key": key, "type": ty, "value": value }))
+        let mut input =
+            json!({ "ownerId": gid(customer.id), "namespace": namespace, "key": key, "type": ty, "value": value });
+        if let Some(digest) = customer.digests.get(field) {
+            input["compareDigest"] = json!(digest);
+        }
+        Some(input)
     };
-    let link = link.map(|profile| link_input(customer, profile));
+    let link = link.map(|profile| link_input(customer.id, profile));
     let inputs: Vec<_> = values.iter().filter_map(input).chain(link).collect();
     let answer = ask(run.cx, mutation(LOYALTY, json!({ "metafields": inputs })), "writing metafields").await?;
     let errors = answer.user_errors("metafieldsSet");
@@ -433,6 +459,11 @@ pub fn input_key(field: Field) -> Option<&'static str> {
 pub fn field_of(error: &GraphqlError, mut among: impl Iterator<Item = Field>) -> Option<Field> {
     let key = error.field.rsplit('.').next().unwrap_or_default();
     among.find(|field| input_key(*field) == Some(key))
+}
+
+/// Whether a metafield was not as it was read (recorded answer).
+pub fn is_stale(error: &GraphqlError) -> bool {
+    error.code == "STALE_OBJECT"
 }
 
 /// Codes are missing where the schema has none, and some answers leave out the one that it has.

@@ -25,6 +25,15 @@ pub struct Pair {
     /// Absent where a body was enough: then nothing is written to Shopify.
     pub customer: Option<Customer>,
     pub profile: Profile,
+    /// Fields of Shopify that somebody changed between the read and the write, so that they were not written.
+    pub stale: Vec<Field>,
+}
+
+impl Pair {
+    /// Both sides as read.
+    pub fn new(customer: Option<Customer>, profile: Profile) -> Self {
+        Self { customer, profile, stale: vec![] }
+    }
 }
 
 /// The end of a run that found the profile deleted.
@@ -54,7 +63,7 @@ pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Res
     let in_omneo = write_omneo(run, &pair.profile, to_omneo).await?;
     let in_shopify = match &pair.customer {
         Some(customer) => write_shopify(run, customer, to_shopify, asked).await?,
-        None => Written { after: None, fields: vec![], held: vec![] },
+        None => Written { after: None, fields: vec![], held: vec![], stale: vec![] },
     };
 
     // Only what was written is taken from the answers: they may also show edits that no merge has seen.
@@ -76,6 +85,7 @@ pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Res
     if let Some(at) = in_shopify.after.as_ref().and_then(|customer| customer.snapshot.at) {
         run.memory.clock.wrote = run.memory.clock.wrote.max(at);
     }
+    pair.stale = in_shopify.stale;
     pair.customer = in_shopify.after.or(pair.customer);
     pair.profile = in_omneo.after.unwrap_or(pair.profile);
     Ok(pair)

@@ -52,6 +52,11 @@ impl Shopify {
                 });
                 json!({ "customer": node })
             }
+            "AddressesWritten" => {
+                let customer = self.customers.get(&id("/id"));
+                let time = customer.map(|customer| Time(customer.at * 1000).rfc3339());
+                json!({ "customer": time.map(|at| json!({ "updatedAt": at })) })
+            }
             "AddAddress" | "ChangeAddress" => {
                 let known = (operation == "ChangeAddress").then(|| id("/addressId"));
                 let root = if known.is_some() { "customerAddressUpdate" } else { "customerAddressCreate" };

@@ -13,6 +13,7 @@ use crate::person::shopify::gid;
 const READ: &str = "query Addresses($id: ID!) { customer(id: $id) { updatedAt defaultAddress { id } \
      addressesV2(first: 250) { nodes { id address1 address2 city company zip phone province provinceCode country \
      countryCodeV2 firstName lastName } } } }";
+const TIME: &str = "query AddressesWritten($id: ID!) { customer(id: $id) { updatedAt } }";
 const ADD: &str = "mutation AddAddress($id: ID!, $address: MailingAddressInput!) { \
      customerAddressCreate(customerId: $id, address: $address) { address { id address1 address2 city company zip phone \
      province provinceCode country countryCodeV2 firstName lastName } userErrors { field message } } }";
@@ -84,6 +85,13 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
         list.all.push(address);
     }
     Ok(Some(list))
+}
+
+/// When the customer was last changed: at every change of an address, too.
+pub async fn updated_at(cx: &Cx, customer: u64) -> Result<Option<i64>, End> {
+    let doing = "reading when the addresses were written";
+    let answer = cx.shopify(query(TIME, json!({ "id": gid(customer) }))).await?.ok(doing)?.json()?;
+    Ok(crate::person::shopify::seconds(&answer.view(), "/data/customer/updatedAt")?)
 }
 
 /// `None` when there is no such profile any more.
