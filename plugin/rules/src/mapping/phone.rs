@@ -53,27 +53,29 @@ const ABROAD_OF: [(&str, &str); 8] = [
     ("SG", "001"),
     ("US", "011"),
 ];
-/// Countries whose mobile numbers have no trunk prefix though others have: China's have eleven digits and begin with 1.
-const BARE: [(&str, &str, usize); 1] = [("CN", "1", 11)];
+/// Countries whose mobile numbers are dialled and written without the trunk prefix of the others, by what they begin with and
+/// how many digits they have.
+const BARE: [(&str, &str, usize); 5] =
+    [("CN", "1", 11), ("IN", "6", 10), ("IN", "7", 10), ("IN", "8", 10), ("IN", "9", 10)];
 
 /// The number as `+` and digits; `None` where that would have to be guessed at, as with letters and extensions. Without a
 /// country only numbers that begin with `+` have one.
 pub fn international(text: &str, country: Option<&str>) -> Option<String> {
-    // `+61 (0)400 …`: the 0 is dialled at home alone.
-    let text = if text.trim_start().starts_with('+') { text.replacen("(0)", "", 1) } else { text.to_owned() };
     let number: String = text.chars().filter_map(sign).collect();
-    let abroad = |digits: &str| {
-        let is_number = is_digits(digits) && (7..=15).contains(&digits.len()) && !digits.starts_with('0');
-        is_number.then(|| format!("+{digits}"))
-    };
+    let shows_trunk = text.contains("(0)");
     if let Some(digits) = number.strip_prefix('+') {
-        return abroad(digits);
+        return abroad(digits, shows_trunk);
     }
     let (home, code, trunk, least, most) = *COUNTRIES.iter().find(|(known, ..)| Some(*known) == country)?;
     let prefix = ABROAD_OF.iter().find(|(known, _)| *known == home).map_or(ABROAD, |(_, prefix)| prefix);
     // One that begins like a number at home, as Japan's does, says nothing for certain.
     if let Some(digits) = number.strip_prefix(prefix).filter(|_| trunk != "0" || prefix.starts_with("00")) {
-        return abroad(digits);
+        // Where 001 is the prefix, 00 1 may be meant: the length of the number tells.
+        let fits = country_of(digits).is_none_or(|(code, trunk, lengths)| {
+            let own = &digits[code.len()..];
+            lengths.contains(&own.strip_prefix(trunk).unwrap_or(own).len())
+        });
+        return abroad(digits, shows_trunk).filter(|_| fits);
     }
     let is_bare = |&(known, begins, count): &(&str, &str, usize)| {
         known == home && number.starts_with(begins) && number.len() == count && is_digits(&number)
@@ -91,6 +93,27 @@ pub fn international(text: &str, country: Option<&str>) -> Option<String> {
     is_own.then(|| format!("+{code}{own}"))
 }
 
+/// The number behind `+`, without a trunk prefix: `+61 (0)400 …` and `+61 0400 …` have one, which is dialled at home alone.
+/// In countries that the table does not have, a 0 may be part of the number, as in Italy's.
+fn abroad(digits: &str, shows_trunk: bool) -> Option<String> {
+    if !is_digits(digits) || !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
+        return None;
+    }
+    let Some((code, trunk, lengths)) = country_of(digits) else {
+        return (!shows_trunk).then(|| format!("+{digits}"));
+    };
+    match digits[code.len()..].strip_prefix(trunk).filter(|_| !trunk.is_empty()) {
+        Some(own) => (lengths.contains(&own.len()) && !own.starts_with('0')).then(|| format!("+{code}{own}")),
+        None => Some(format!("+{digits}")),
+    }
+}
+
+/// Calling code, trunk prefix and lengths of the country whose calling code these digits begin with.
+fn country_of(digits: &str) -> Option<(&'static str, &'static str, std::ops::RangeInclusive<usize>)> {
+    let (_, code, trunk, least, most) = COUNTRIES.iter().find(|(_, code, ..)| digits.starts_with(code))?;
+    Some((code, trunk, *least..=*most))
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -98,7 +121,17 @@ fn is_digits(text: &str) -> bool {
 /// A sign of a number as it is compared: what only separates is left out, and digits of full width are digits.
 fn sign(c: char) -> Option<char> {
     match c {
-        '-' | '(' | ')' | '.' | '/' | '\u{2010}'..='\u{2015}' => None,
+        '-' | '(' | ')' | '.' | '/' | '\u{2010}'..='\u{2015}' | '\u{2212}' => None,
+        // Of full width; and signs that nobody sees, which come with what is copied out of an address book.
+        '－'
+        | 'ー'
+        | '（'
+        | '）'
+        | '．'
+        | '／'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => None,
         c if c.is_whitespace() => None,
         '０'..='９' => char::from_digit(u32::from(c) - u32::from('０'), 10),
         '＋' => Some('+'),
@@ -130,6 +163,27 @@ mod tests {
             ("０４００ ０００ ００１", Some("AU"), Some("+61400000001")),
             ("0400–000–001", Some("AU"), Some("+61400000001")),
             ("1-800-FLOWERS", Some("US"), None),
+            // The trunk prefix behind a calling code.
+            ("+61 0400 000 001", None, Some("+61400000001")),
+            ("0011 61 0400 000 001", Some("AU"), Some("+61400000001")),
+            ("+44 020 7946 0018", None, Some("+442079460018")),
+            ("0044 (0)20 7946 0018", Some("FR"), Some("+442079460018")),
+            ("+49 (0)30 1234567", None, Some("+49301234567")),
+            ("00 49 (0)30 1234567", Some("GB"), Some("+49301234567")),
+            ("+33 06 12 34 56 78", None, Some("+33612345678")),
+            ("+91 098765 43210", None, Some("+919876543210")),
+            ("+81 090-1234-5678", None, Some("+819012345678")),
+            ("+1 (1) 202 555 0100", None, Some("+12025550100")),
+            ("+61 00400 000 001", None, None),
+            ("+39 06 698 12345", None, Some("+390669812345")),
+            ("+39 (0)6 698 12345", None, None),
+            // `00 1` is no prefix there, and `001 41` would be one of Switzerland that is too short.
+            ("00 1 415 555 2671", Some("HK"), None),
+            ("001 1 415 555 2671", Some("SG"), Some("+14155552671")),
+            ("98765 43210", Some("IN"), Some("+919876543210")),
+            ("（０３）１２３４ー５６７８", Some("JP"), Some("+81312345678")),
+            ("\u{202a}+61 400 000 001\u{202c}", None, Some("+61400000001")),
+            ("−0400 000 001", Some("AU"), Some("+61400000001")),
             ("(202) 555-0100 ext 5", Some("US"), None),
             ("13 11 14", Some("AU"), None),
             ("1300 000 000", Some("AU"), None),
