@@ -18,9 +18,16 @@ fn name((area, place): (&str, &str)) -> String {
     if area.is_empty() { place.to_owned() } else { format!("{area}/{place}") }
 }
 
+/// Letters of an abbreviation such as `AEST`.
+const ABBREVIATION_CHARS_MAX: usize = 5;
+
+fn area_of(zone: &str) -> Option<&str> {
+    zone.rsplit_once('/').map(|(area, _)| area)
+}
+
 /// What is wrong with the name of a time zone, if anything.
 pub fn check(at: &str, zone: &str) -> Option<Problem> {
-    let (area, place) = zone.rsplit_once('/').unwrap_or(("", zone));
+    let (area, place) = (area_of(zone).unwrap_or_default(), zone.rsplit('/').next().unwrap_or(zone));
     if all().any(|known| known == (area, place)) {
         return None;
     }
@@ -36,6 +43,10 @@ fn meant(zone: &str, place: &str) -> Option<String> {
     let place = place.replace(' ', "_");
     if let Some(found) = all().find(|(area, known)| !area.is_empty() && known.eq_ignore_ascii_case(&place)) {
         return Some(name(found));
+    }
+    // Abbreviations stand near each other and mean places far apart: `AEST` is no `EST`.
+    if area_of(zone).is_none() && zone.len() <= ABBREVIATION_CHARS_MAX {
+        return None;
     }
     let names: Vec<_> = all().map(name).collect();
     // A name is long, and a third of it could be another one.
@@ -70,6 +81,8 @@ mod tests {
             ("America/New York", "did you mean \"America/New_York\"?"),
             ("europe/berlin", "did you mean \"Europe/Berlin\"?"),
             ("Foo/Bar", "write the IANA name of the shop's time zone, such as \"Australia/Melbourne\""),
+            ("AEST", "write the IANA name of the shop's time zone, such as \"Australia/Melbourne\""),
+            ("PDT", "write the IANA name of the shop's time zone, such as \"Australia/Melbourne\""),
             ("GMT+10:00", "write the IANA name of the shop's time zone, such as \"Australia/Melbourne\""),
         ] {
             assert_eq!(fix(zone).as_deref(), Some(expected), "{zone}");
