@@ -2,37 +2,8 @@
 
 mod conversation;
 
-use conversation::{Omneo, parse, rules, run, shopify};
+use conversation::{Omneo, but, order, paid, parse, rules, run, shopify};
 use tandem_sdk::{Event, Outcome, Reply, Rules, Value, json, step};
-
-/// A paid order of one line, by a customer with an e-mail.
-fn order() -> Value {
-    json!({
-        "id": 4501, "admin_graphql_api_id": "gid://shopify/Order/4501", "name": "#1001", "order_number": 1001,
-        "created_at": "2026-03-01T10:00:00+11:00", "updated_at": "2026-03-01T10:00:00+11:00",
-        "currency": "AUD", "financial_status": "paid", "fulfillment_status": null, "cancelled_at": null, "test": false,
-        "source_name": "web", "payment_gateway_names": ["bogus"], "email": "ada@example.org",
-        "customer": {"id": 7064, "email": "ada@example.org", "first_name": "Ada", "last_name": null},
-        "taxes_included": true, "total_price": "19.90", "total_tax": "1.81", "total_discounts": "0.00",
-        "line_items": [{
-            "id": 81, "name": "Tea", "price": "19.90", "quantity": 1, "sku": "", "variant_id": 91, "product_id": 61,
-            "tax_lines": [{"price": "1.81"}], "discount_allocations": []
-        }],
-        "shipping_lines": [], "refunds": []
-    })
-}
-
-fn but(changes: Value) -> Value {
-    let mut order = order();
-    for (key, value) in changes.as_object().unwrap() {
-        order[key] = value.clone();
-    }
-    order
-}
-
-fn paid(order: &Value) -> Event {
-    shopify("orders/paid", order)
-}
 
 fn at(second: u32, changes: Value) -> Value {
     let mut order = but(changes);

@@ -26,6 +26,36 @@ pub fn shopify(topic: &str, payload: &Value) -> Event {
     Event { topic: topic.into(), payload: payload.to_string(), ..event() }
 }
 
+/// A paid order of one line, by a customer with an e-mail.
+pub fn order() -> Value {
+    json!({
+        "id": 4501, "admin_graphql_api_id": "gid://shopify/Order/4501", "name": "#1001", "order_number": 1001,
+        "created_at": "2026-03-01T10:00:00+11:00", "updated_at": "2026-03-01T10:00:00+11:00",
+        "currency": "AUD", "financial_status": "paid", "fulfillment_status": null, "cancelled_at": null, "test": false,
+        "source_name": "web", "payment_gateway_names": ["bogus"], "email": "ada@example.org",
+        "customer": {"id": 7064, "email": "ada@example.org", "first_name": "Ada", "last_name": null},
+        "taxes_included": true, "total_price": "19.90", "total_tax": "1.81", "total_discounts": "0.00",
+        "line_items": [{
+            "id": 81, "name": "Tea", "price": "19.90", "quantity": 1, "sku": "", "variant_id": 91, "product_id": 61,
+            "tax_lines": [{"price": "1.81"}], "discount_allocations": []
+        }],
+        "shipping_lines": [], "refunds": []
+    })
+}
+
+/// The same but for these keys.
+pub fn but(changes: Value) -> Value {
+    let mut order = order();
+    for (key, value) in changes.as_object().unwrap() {
+        order[key] = value.clone();
+    }
+    order
+}
+
+pub fn paid(order: &Value) -> Event {
+    shopify("orders/paid", order)
+}
+
 /// Runs an event to its end.
 pub fn run(
     rules: &DefaultRules,
