@@ -96,7 +96,9 @@ pub struct Secrets {
 /// Why nothing has changed.
 #[derive(Debug, Error)]
 pub enum Refused {
-    #[error("tenant `{0}` stands in the configuration\nhint: change it there, and start the host again")]
+    #[error(
+        "tenant `{0}` stands in the configuration\nhint: change it there, and send the host SIGHUP, or start it again"
+    )]
     Configured(String),
     #[error("there is a tenant `{0}`")]
     Exists(String),
@@ -411,10 +413,7 @@ impl Account {
 
     fn check(&self, allow: &[String]) -> Result<(), String> {
         let mut problems: Vec<_> = self.limits.problems().into_iter().map(|(_, why)| why).collect();
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if self.shop.len() > URL_CHARS_MAX || !self.shop.contains('.') || !self.shop.chars().all(fits) {
-            problems.push(format!("`{}` is no shop\nhint: write its domain: `acme.myshopify.com`", self.shop));
-        }
+        problems.extend(model::no_shop(&self.shop));
         for side in [&self.shopify, &self.omneo] {
             if side.url.len() > URL_CHARS_MAX {
                 problems.push(format!("an address has {URL_CHARS_MAX} characters at most"));

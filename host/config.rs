@@ -29,6 +29,7 @@ mod shape;
 
 pub use added::added;
 pub use changes::{Changes, changes};
+pub use check::BODY_BYTES_MAX;
 
 use check::Check;
 use file::{File, default_journal};
@@ -272,9 +273,10 @@ pub fn parse(
     let keys = check.keys(file.secrets.keys.as_ref());
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
+    let allow = check.allowed(&file.network.allow);
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
-        tenants.extend(check.tenant(tenant, table, limits, &file.network.allow));
+        tenants.extend(check.tenant(tenant, table, limits, &allow));
     }
     check.shops(&file.tenants);
     if check.problems.is_empty() {
@@ -284,7 +286,7 @@ pub fn parse(
             listen,
             journal,
             body_bytes_max,
-            allow: file.network.allow,
+            allow,
             delivery,
             public_url,
             tenants,

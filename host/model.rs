@@ -316,6 +316,20 @@ pub fn shop(text: &str) -> String {
     bare.trim_end_matches(['/', '.']).to_owned()
 }
 
+/// Letters of a domain, by the rules of the domain name system.
+const DOMAIN_CHARS_MAX: usize = 253;
+
+/// Why a domain in that form is none by which Shopify names a shop, if so: each webhook has `acme.myshopify.com`, whatever
+/// other domains the shop has.
+pub fn no_shop(domain: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let is_domain = domain.contains('.') && domain.len() <= DOMAIN_CHARS_MAX && domain.chars().all(fits);
+    let is_shopifys = domain.ends_with("shopify.com") && !domain.ends_with(".myshopify.com");
+    (!is_domain || is_shopifys).then(|| {
+        format!("`{domain}` is no shop\nhint: write the domain that ends in `.myshopify.com`: `acme.myshopify.com`")
+    })
+}
+
 /// Whether a text is a name: three parts, none empty. The last may have further slashes in it.
 pub fn is_name(text: &str) -> bool {
     let mut parts = text.splitn(3, '/');

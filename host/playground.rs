@@ -10,7 +10,7 @@ use anyhow::bail;
 use tandem_standin::{Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -65,7 +65,7 @@ impl Playground {
             relink: vec![],
             listen: ([127, 0, 0, 1], 0).into(),
             journal: journal.to_owned(),
-            body_bytes_max: 2 << 20,
+            body_bytes_max: BODY_BYTES_MAX,
             allow: vec![shopify.address().to_string(), omneo.address().to_string()],
             delivery: Delivery {
                 timeout_ms: 5_000,

@@ -275,6 +275,7 @@ async fn what_is_wrong_with_a_new_tenant_is_said_and_nothing_is_kept() {
         (with("/tenant", json!("a/b")), 422, "the tenant name `a/b` is part of an address"),
         (with("/tenant", json!("")), 422, "the tenant name `` is part of an address"),
         (with("/shop", json!("nowhere")), 422, "`nowhere` is no shop"),
+        (with("/shop", json!("zeta.shopify.com")), 422, "`zeta.shopify.com` is no shop"),
         (with("/omneo/url", json!("http://10.0.0.1/")), 422, "`http://10.0.0.1` is not https"),
         (with("/omneo/url", Value::Null), 422, "`omneo.url` is missing"),
         (with("/omneo/token", json!("")), 422, "the token of omneo of tenant `zeta` is a line of 1 to"),

@@ -15,7 +15,7 @@ use crate::model;
 use crate::vault::Keys;
 
 /// Orders of 2.6 MB are known. A body that is refused is lost in the end, so this is all that the memory of rules allows.
-const BODY_BYTES_MAX: usize = 10 << 20;
+pub const BODY_BYTES_MAX: usize = 10 << 20;
 const TIMEOUT_MS: u64 = 20_000;
 /// Delays before each further attempt, in milliseconds: about two days in all.
 const RETRY_DELAYS_MS: [u64; 13] = [
@@ -111,6 +111,22 @@ impl Check<'_> {
         Delivery { timeout_ms, retry_delays_ms, quiet_ms }
     }
 
+    /// Addresses that calls may go to, each with its port: one without would allow nothing.
+    pub fn allowed(&mut self, given: &[Spanned<String>]) -> Vec<String> {
+        for one in given {
+            let address = one.get_ref();
+            let is_whole =
+                address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            if !is_whole {
+                self.problem(
+                    one.span(),
+                    format!("`{address}` is no host with a port\nhint: write both, `127.0.0.1:8080`, as in the address of the calls"),
+                );
+            }
+        }
+        given.iter().map(|one| one.get_ref().clone()).collect()
+    }
+
     /// Limits as they are given, with those beside them that are not.
     pub fn limits<'a>(
         &mut self,
@@ -155,6 +171,9 @@ impl Check<'_> {
             }
         };
         let shop = model::shop(file.shop.get_ref());
+        if let Some(why) = model::no_shop(&shop) {
+            self.problem(file.shop.span(), why);
+        }
         let shopify = self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow);
         let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
         let limits = self.limits(limits, file.limits.iter().map(|(name, given)| (name.as_str(), given)));
@@ -206,21 +225,44 @@ impl Check<'_> {
 
     /// A secret as it stands, from the environment (`env:NAME`) or from a file (`file:PATH`, without its last line end).
     pub fn secret<T>(&mut self, text: &str, at: &Spanned<T>) -> Option<String> {
-        let (value, what) = if let Some(name) = text.strip_prefix("env:") {
-            ((self.variable)(name), format!("the environment variable `{name}` is not set"))
+        let (value, what, fix) = if let Some(name) = text.strip_prefix("env:") {
+            let what = format!("the environment variable `{name}` is not set");
+            ((self.variable)(name), what, "set it, or write the secret itself")
         } else if let Some(path) = text.strip_prefix("file:") {
             let path = self.folder.join(path);
             match std::fs::read_to_string(&path) {
-                Ok(value) => (Some(value.trim_end().to_owned()), format!("the file `{}` is empty", path.display())),
-                Err(error) => (None, format!("reading the secret `{}`: {error}", path.display())),
+                Ok(value) => {
+                    let what = format!("the file `{}` is empty", path.display());
+                    (Some(value.trim_end().to_owned()), what, "write the secret into it")
+                }
+                Err(error) => {
+                    let what = format!("reading the secret `{}`: {error}", path.display());
+                    (None, what, "check the path: it counts from the folder of the configuration")
+                }
             }
         } else {
-            (Some(text.to_owned()), "an empty secret".to_owned())
+            (Some(text.to_owned()), "an empty secret".to_owned(), "write the secret, or `env:NAME`, or `file:PATH`")
         };
+        let is_mistyped = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
         let value = value.filter(|value| !value.is_empty());
-        if value.is_none() {
+        let wrong = match &value {
+            None => Some((what, fix)),
+            Some(_) if !text.starts_with("env:") && is_mistyped("env:") => {
+                Some(("a secret begins with `env:` in capitals".to_owned(), "write `env:` in small letters"))
+            }
+            Some(_) if !text.starts_with("file:") && is_mistyped("file:") => {
+                Some(("a secret begins with `file:` in capitals".to_owned(), "write `file:` in small letters"))
+            }
+            Some(value) if value.contains(char::is_control) => Some((
+                "a secret has a line break or another control character in it".to_owned(),
+                "write it as one line",
+            )),
+            Some(_) => None,
+        };
+        if let Some((what, fix)) = wrong {
             let place = at.span();
-            self.problem(place, format!("{what}\nhint: set it, or write the secret itself"));
+            self.problem(place, format!("{what}\nhint: {fix}"));
+            return None;
         }
         value
     }

@@ -29,7 +29,7 @@ pub struct File {
 #[derive(Default, Deserialize)]
 pub struct Network {
     #[serde(default)]
-    pub allow: Vec<String>,
+    pub allow: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

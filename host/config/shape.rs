@@ -79,7 +79,7 @@ impl Shape {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Text => ("a text", "\"…\""),
-            Self::Number => ("a number that is not negative", "3"),
+            Self::Number => ("a whole number of 0 or more", "…"),
             Self::Texts => ("a list of texts", "[\"…\"]"),
             Self::Numbers => ("a list of numbers", "[1000, 5000]"),
             Self::Table(_) | Self::Named(_) | Self::Limits => ("a table", "{ … }"),
@@ -135,7 +135,10 @@ fn inside(
         mistakes.push(Mistake {
             place: name.span(),
             message: format!("`{path}` is not {what}"),
-            fix: format!("write `{key} = {example}`"),
+            fix: match shape {
+                Shape::Number => "write the digits alone, without quotation marks and without a unit".to_owned(),
+                _ => format!("write `{key} = {example}`"),
+            },
         });
         return;
     }
