@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
-use tandem::check::{self, Key, checked};
+use tandem::check::{self, Key};
 use tandem::journal::{
     Activation, Appended, Asked, At, Begun, Cause, Fact, Feeds, Journal, Known, Mode, Orders, Over, With,
 };
@@ -337,8 +337,7 @@ impl World {
         let host = &mut self.host;
         let Some(begun) = host.known.get_mut(&event).and_then(|held| held.begun.take()) else { return };
         let step = host.plugin.step(&begun.event, &begun.memory, &begun.replies);
-        let next = step.result.and_then(|next| checked(next, host.plugin.manifest()));
-        let mut next = next.and_then(|next| check::not_for_ever(next, begun.replies.len()));
+        let mut next = check::next(step.result, host.plugin.manifest(), begun.replies.len());
         self.mutilate(&mut next);
         let names = next.as_ref().map(|next| next.names().clone()).unwrap_or_default();
         let answer = match &next {
@@ -365,7 +364,12 @@ impl World {
                 }
                 if let Some(memory) = end.memory.as_mut().filter(|_| self.mutant == Mutant::NoGuard) {
                     let mut parts: Value = serde_json::from_str(memory).unwrap_or_default();
-                    if parts.as_object_mut().is_some_and(|parts| parts.remove("windows").is_some()) {
+                    let entries = parts["addresses"]["entries"].as_array_mut().into_iter().flatten();
+                    let of_addresses = entries
+                        .filter_map(Value::as_object_mut)
+                        .flat_map(|entry| ["s_window", "o_window"].map(|key| entry.remove(key).is_some()));
+                    let is_taken = of_addresses.fold(false, |any, one| any | one);
+                    if parts.as_object_mut().is_some_and(|parts| parts.remove("windows").is_some()) || is_taken {
                         self.host.windows_taken += 1;
                         *memory = parts.to_string();
                     }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::addresses;
+
 /// A field that both sides have and that must agree in the end. A line here is all that a new one needs.
 pub struct Mapped {
     /// In settings, memory and reasons.
@@ -88,7 +90,7 @@ pub enum Plot {
     Wide,
     /// Two people edit one field at nearly the same moment.
     Duel,
-    /// Somebody edits the field that a write of ours is just about to change.
+    /// Somebody edits the field or the address that a write of ours is just about to change.
     Ambush,
 }
 
@@ -113,6 +115,7 @@ pub enum What {
     Tag { side: Side, who: usize, tag: &'static str, is_added: bool },
     Consent { side: Side, who: usize, medium: &'static str, decision: u8 },
     Delete { side: Side, who: usize },
+    Address { side: Side, who: usize, deed: addresses::Deed },
     Order { number: u64, who: Option<usize>, step: Step },
 }
 
@@ -120,7 +123,8 @@ pub enum What {
 pub enum Step {
     Placed,
     Paid,
-    Refunded,
+    /// Something happens to it; the number says what.
+    Changed(u8),
     Cancelled,
 }
 
@@ -151,9 +155,9 @@ pub struct Troubles {
 /// Rules files that lives are lived under.
 pub const SETTINGS: [&str; 6] = [
     "",
-    "[fields]\nfirst_name.owner = \"omneo\"\nlast_name.owner = \"omneo\"\nemail.owner = \"omneo\"\nphone.owner = \"omneo\"\n[people]\nemail_to_accounts = true\n",
-    "[fields]\nfirst_name.owner = \"shopify\"\nlast_name.owner = \"shopify\"\nemail.owner = \"shopify\"\nphone.owner = \"shopify\"\n",
-    "[fields]\nfirst_name.owner = \"omneo\"\nlast_name.owner = \"shopify\"\nemail.owner = \"latest\"\nphone.owner = \"omneo\"\n[people]\non_customer_delete = \"ignore\"\n",
+    "[fields]\nfirst_name.owner = \"omneo\"\nlast_name.owner = \"omneo\"\nemail.owner = \"omneo\"\nphone.owner = \"omneo\"\n[people]\nemail_to_accounts = true\n[addresses]\nowner = \"omneo\"\n",
+    "[fields]\nfirst_name.owner = \"shopify\"\nlast_name.owner = \"shopify\"\nemail.owner = \"shopify\"\nphone.owner = \"shopify\"\n[addresses]\nowner = \"shopify\"\n",
+    "[fields]\nfirst_name.owner = \"omneo\"\nlast_name.owner = \"shopify\"\nemail.owner = \"latest\"\nphone.owner = \"omneo\"\n[people]\non_customer_delete = \"ignore\"\n[orders]\nrefunds = \"update\"\n",
     "[sync]\nomneo_to_shopify = false\n",
     "[sync]\nshopify_to_omneo = false\n",
 ];
@@ -165,6 +169,11 @@ pub fn owner(settings: usize, field: usize) -> &'static str {
         (2, _) | (3, "last_name") => "shopify",
         _ => "latest",
     }
+}
+
+/// The same of addresses.
+pub fn address_owner(settings: usize) -> &'static str {
+    ["latest", "omneo", "shopify", "latest", "latest", "latest"][settings]
 }
 
 pub fn writes_to(settings: usize, side: Side) -> bool {
@@ -189,6 +198,9 @@ impl Life {
         for n in 0..1 + usize::from(random.u8(..3) == 0) + usize::from(random.u8(..6) == 0) {
             births(&mut random, &mut deeds, n);
         }
+        if plot == Plot::Busy && random.u8(..100) < 30 {
+            takeover(&mut random, &mut deeds);
+        }
         match plot {
             Plot::Busy | Plot::Wide => {
                 for n in 0..random.i64(1..9) {
@@ -205,9 +217,20 @@ impl Life {
                 let field = random.usize(..2);
                 let (first, second) =
                     if random.bool() { (Side::Shopify, Side::Omneo) } else { (Side::Omneo, Side::Shopify) };
-                let named = |side| if side == Side::Shopify { "From Shopify" } else { "From Omneo" };
-                deeds.push(set(When::At(100_000), first, field, named(first)));
-                deeds.push(set(When::BeforeWrite(second, 100_000), second, field, named(second)));
+                if random.u8(..3) == 0 {
+                    // Alone: a write of a field in the same second would hide when the address was edited.
+                    let on = |side, deed| What::Address { side, who: 0, deed };
+                    let add = addresses::Deed::Add("1 Old Street");
+                    deeds.push(Deed { when: When::At(30_000), what: on(first, add) });
+                    let [one, other] =
+                        ["2 First Street", "3 Second Street"].map(|street| addresses::Deed::Move(0, street));
+                    deeds.push(Deed { when: When::At(100_000), what: on(first, one) });
+                    deeds.push(Deed { when: When::BeforeWrite(second, 100_000), what: on(second, other) });
+                } else {
+                    let named = |side| if side == Side::Shopify { "From Shopify" } else { "From Omneo" };
+                    deeds.push(set(When::At(100_000), first, field, named(first)));
+                    deeds.push(set(When::BeforeWrite(second, 100_000), second, field, named(second)));
+                }
             }
         }
         let operators = u8::from(std::env::var_os("TANDEM_OPERATORS").is_some());
@@ -247,6 +270,22 @@ fn births(random: &mut fastrand::Rng, deeds: &mut Vec<Deed>, n: usize) {
     }
 }
 
+/// The first customer gives an e-mail up, and at nearly the same moment somebody else signs up with it and buys.
+fn takeover(random: &mut fastrand::Rng, deeds: &mut Vec<Deed>) {
+    let Some(What::Born { values, .. }) = deeds.first().map(|deed| deed.what.clone()) else { return };
+    let (at, side) = (random.i64(22_000..25_000), Side::Shopify);
+    let (field, value) = (2, Some("e@mail.example"));
+    deeds.push(Deed { when: When::At(at), what: What::Set { side, who: 0, field, value } });
+    let at = at + [10, 300, 2_000][random.usize(..3)];
+    let values = vec![Some("Bob"), Some("Boole"), values[field], None];
+    deeds.push(Deed { when: When::At(at), what: What::Born { side, values } });
+    for (n, step) in [Step::Placed, Step::Paid].into_iter().enumerate() {
+        // The youngest customer is the last one.
+        let what = What::Order { number: 4_599, who: Some(usize::MAX), step };
+        deeds.push(Deed { when: When::At(at + 20 + n as i64 * random.i64(1..900)), what });
+    }
+}
+
 fn deed(random: &mut fastrand::Rng, at: i64, deeds: &mut Vec<Deed>) {
     let side = if random.bool() { Side::Shopify } else { Side::Omneo };
     let who = random.usize(..6);
@@ -263,12 +302,23 @@ fn deed(random: &mut fastrand::Rng, at: i64, deeds: &mut Vec<Deed>) {
         66..82 => {
             What::Consent { side, who, medium: if random.bool() { "email" } else { "sms" }, decision: random.u8(..4) }
         }
-        82..96 => {
-            let (number, last) = (4_501 + random.u64(..2), random.usize(..4));
+        82..88 => {
+            let street = ["1 High Street", "2 Low Road", "3 Long Lane"][random.usize(..3)];
+            let n = random.usize(..3);
+            let deed = match random.u8(..10) {
+                0..5 => addresses::Deed::Add(street),
+                5..9 => addresses::Deed::Move(n, street),
+                _ => addresses::Deed::Drop(n),
+            };
+            What::Address { side, who, deed }
+        }
+        88..97 => {
+            let (number, last) = (4_501 + random.u64(..2), random.usize(..6));
             let who = (random.u8(..4) > 0).then_some(who);
             // From placing on, as far as this order comes.
-            let steps = [Step::Placed, Step::Paid, Step::Refunded, Step::Cancelled];
-            for (n, step) in steps.into_iter().take(last + 1).enumerate() {
+            let changed = [(); 3].map(|()| Step::Changed(random.u8(..)));
+            let steps = [Step::Placed, Step::Paid].into_iter().chain(changed).chain([Step::Cancelled]);
+            for (n, step) in steps.take(last + 1).enumerate() {
                 let when = When::At(at + n as i64 * random.i64(0..1_500));
                 deeds.push(Deed { when, what: What::Order { number, who, step } });
             }

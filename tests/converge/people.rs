@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::life::{MAPPED, Side, Step, What};
+use super::addresses;
+use super::life::{MAPPED, Side, What};
+use super::orders::Book;
 use super::world::World;
 
 /// A side and an id on it.
@@ -25,8 +27,9 @@ pub struct History {
     /// Fields in which somebody once wanted what another one had.
     pub collided: BTreeSet<usize>,
     pub count: usize,
-    /// Orders by number: how far each came.
-    pub orders: BTreeMap<u64, BTreeSet<Step>>,
+    /// Orders by number.
+    pub orders: BTreeMap<u64, Book>,
+    pub addresses: addresses::Done,
     /// Halves that a person deleted, with the other half they had then.
     pub deleted: Vec<(Who, Option<Who>)>,
 }
@@ -101,7 +104,8 @@ impl World {
 
     fn pick(&self, side: Side, who: usize) -> Option<Who> {
         let halves = self.halves(side);
-        halves.get(who % halves.len().max(1)).cloned()
+        // `usize::MAX` is the youngest.
+        if who == usize::MAX { halves.last().cloned() } else { halves.get(who % halves.len().max(1)).cloned() }
     }
 
     /// Carries a deed out, if there is anybody to do it to.
@@ -136,6 +140,11 @@ impl World {
                         Side::Omneo => self.omneo.delete_profile(&who.1),
                     };
                     self.history.deleted.push((who, other));
+                }
+            }
+            What::Address { side, who, deed } => {
+                if let Some(who) = self.pick(*side, *who) {
+                    self.move_house(&who, *deed);
                 }
             }
             What::Order { number, who, step } => {
@@ -226,55 +235,4 @@ impl World {
         };
         self.omneo.set_comms(&who.1, comms).unwrap();
     }
-
-    fn order(&mut self, number: u64, customer: Option<Value>, step: Step) {
-        let known = self.shopify.orders().into_iter().find(|order| order["id"] == number);
-        let steps = self.history.orders.entry(number).or_default();
-        // What was cancelled is over, and what was not placed has no other step.
-        if steps.contains(&Step::Cancelled) || steps.is_empty() != (step == Step::Placed) || !steps.insert(step) {
-            return;
-        }
-        let came = steps.clone();
-        self.history.count += 1;
-        let customer = known.map_or_else(
-            || customer.map(|body| json!({ "id": body["id"], "email": body["email"], "first_name": body["first_name"], "last_name": body["last_name"] })),
-            |known| Some(known["customer"].clone()).filter(|customer| !customer.is_null()),
-        );
-        let body = order_body(number, customer, &came, &tandem::clock::rfc3339(self.now));
-        let topics: &[&str] = match step {
-            Step::Placed => &["orders/create"],
-            Step::Paid => &["orders/paid", "orders/updated"],
-            Step::Refunded => &["orders/updated"],
-            Step::Cancelled => &["orders/cancelled", "orders/updated"],
-        };
-        for topic in topics {
-            self.shopify.send_order(topic, body.clone());
-        }
-    }
-}
-
-pub const TOTAL: &str = "19.90";
-pub const REFUND: &str = "-9.95";
-
-/// One piece and its shipping, tax included; the refund gives the piece back.
-fn order_body(number: u64, customer: Option<Value>, came: &BTreeSet<Step>, now: &str) -> Value {
-    let (is_paid, is_refunded) = (came.contains(&Step::Paid), came.contains(&Step::Refunded));
-    let refund = json!({
-        "id": number * 100, "created_at": "2026-11-05T10:00:00Z", "order_adjustments": [],
-        "refund_line_items": [{ "id": number * 100 + 1, "line_item_id": number * 10, "quantity": 1, "subtotal": 9.95, "total_tax": 0.90 }],
-        "transactions": [{ "kind": "refund", "status": "success", "amount": "9.95" }],
-    });
-    json!({
-        "id": number, "name": format!("#{number}"), "test": false, "currency": "AUD", "taxes_included": true,
-        "financial_status": if is_refunded && is_paid { "partially_refunded" } else if is_paid { "paid" } else { "pending" },
-        "fulfillment_status": null,
-        "cancelled_at": came.contains(&Step::Cancelled).then_some(now),
-        "created_at": "2026-11-02T20:00:00+11:00", "processed_at": "2026-11-02T20:00:00+11:00",
-        "total_price": TOTAL, "total_discounts": "0.00", "total_tax": "1.81", "source_name": "web",
-        "payment_gateway_names": ["shopify_payments"], "customer": customer,
-        "line_items": [{ "id": number * 10, "name": "Socks", "title": "Socks", "sku": "SOCKS", "price": "9.95", "quantity": 1,
-            "variant_id": 5, "discount_allocations": [], "tax_lines": [{ "price": "0.90" }] }],
-        "shipping_lines": [{ "id": number * 10 + 1, "title": "Standard", "price": "9.95", "discount_allocations": [], "tax_lines": [{ "price": "0.91" }] }],
-        "refunds": if is_refunded && is_paid { json!([refund]) } else { json!([]) },
-    })
 }

@@ -39,6 +39,8 @@ pub enum Mutant {
     NoClaims,
     /// What our writes may have run over is not remembered.
     NoGuard,
+    /// Nobody asks whose a profile is: it looks as if it were no customer's.
+    NoOwner,
 }
 
 pub struct World {
@@ -264,8 +266,14 @@ impl World {
         let side = if due.call.target == "shopify" { Side::Shopify } else { Side::Omneo };
         let writes = due.call.effect != Effect::Read;
         self.clock.set(self.now);
-        if writes && is_of_fields(&due.call.line()) {
-            let ready = self.ambushes.iter().position(|(of, from, _)| *of == side && *from <= self.now);
+        if writes {
+            let line = due.call.line();
+            let is_its = |what: &What| match what {
+                What::Address { .. } => is_of_addresses(&line),
+                _ => is_of_fields(&line),
+            };
+            let is_ready = |(of, from, what): &(Side, i64, What)| *of == side && *from <= self.now && is_its(what);
+            let ready = self.ambushes.iter().position(is_ready);
             if let Some((_, _, what)) = ready.map(|at| self.ambushes.remove(at)) {
                 self.act(&what);
             }
@@ -319,14 +327,18 @@ impl World {
         if response.body.contains("\"THROTTLED\"") {
             return Outcome::Throttled { wait_ms: 250 };
         }
-        let body = if self.mutant == Mutant::NoRead { self.stale(due, response.body) } else { response.body };
+        let body = match self.mutant {
+            Mutant::NoRead => self.stale(due, response.body),
+            Mutant::NoOwner => nobodys(due, response.body),
+            _ => response.body,
+        };
         Outcome::Answered {
             answer: Answer { status: response.status, headers: response.headers, body },
             retry_after_ms,
         }
     }
 
-    fn ask_shopify(&self, document: &str, variables: &str) -> Option<tandem_standin::Response> {
+    pub fn ask_shopify(&self, document: &str, variables: &str) -> Option<tandem_standin::Response> {
         let headers = [("x-shopify-access-token", "shpat_standin")];
         let body = format!(r#"{{"query":{},"variables":{variables}}}"#, Value::from(document));
         self.shopify.ask("POST", "/admin/api/2026-07/graphql.json", &headers, &body)
@@ -344,9 +356,23 @@ impl World {
     }
 }
 
+/// A profile as it would look without the identities that it has.
+fn nobodys(due: &Due, body: String) -> String {
+    let mut answer: Value = serde_json::from_str(&body).unwrap_or_default();
+    match answer["data"].get_mut("identities").filter(|_| due.call.effect == Effect::Read) {
+        Some(identities) => *identities = serde_json::json!([]),
+        None => return body,
+    }
+    answer.to_string()
+}
+
 /// Whether it may change what people edit.
 fn is_of_fields(line: &str) -> bool {
-    line.starts_with("PUT omneo /profiles/") || line.ends_with(" UpdatePerson")
+    (line.starts_with("PUT omneo /profiles/") && !is_of_addresses(line)) || line.ends_with(" UpdatePerson")
+}
+
+fn is_of_addresses(line: &str) -> bool {
+    line.contains("/addresses") || line.ends_with("Address")
 }
 
 /// A customer's body without what Shopify keeps from an app that was not granted protected data.
