@@ -1,6 +1,6 @@
 //! Whether what came back can be an answer to what was asked. Pure.
 //!
-//! A 2xx that cannot is no answer, as if the connection had broken: a page of a proxy, half a body, nothing at all. The rules
+//! A success that cannot is no answer, as if the connection had broken: a page of a proxy, half a body, nothing at all. The rules
 //! are never told of it as a success, and nobody knows whether the target has acted.
 
 use serde::Deserialize;
@@ -8,10 +8,21 @@ use serde::de::IgnoredAny;
 
 use crate::model::{Call, Method, Request};
 
+/// Statuses by which a target says something about what it was asked for, beside success: it is not there, it is in the way
+/// of another one, it is wrong. Rules act on them, so a page of a proxy with one of them must not pass for the target's word.
+const VERDICTS: [u16; 4] = [404, 409, 410, 422];
+
 /// The body as text, or why this is no answer.
 ///
-/// Any other status says by itself what it says, so its body is taken as it is.
+/// A status that is neither a success nor a verdict says by itself what it says, so its body is taken as it is.
 pub fn text(call: &Call, status: u16, encoding: Option<&str>, body: Vec<u8>) -> Result<String, String> {
+    if VERDICTS.contains(&status) {
+        let body = String::from_utf8_lossy(&body).into_owned();
+        return match rest(&body) {
+            Ok(()) => Ok(body),
+            Err(why) => Err(format!("{status} with a body that {why}")),
+        };
+    }
     if !(200..300).contains(&status) {
         return Ok(String::from_utf8_lossy(&body).into_owned());
     }
@@ -96,8 +107,17 @@ mod tests {
             (graphql_call(), 200, br#"{"data": {"shop": null}}"#, None),
             (graphql_call(), 200, br#"{"data": null, "errors": [{"message": "no"}]}"#, None),
             (graphql_call(), 200, br#"{"errors": "[API] Invalid API key"}"#, None),
+            // A verdict is the target's own, whatever it says.
+            (rest_call(Get), 404, br#"{"message": "No query results"}"#, None),
+            (rest_call(Post), 422, br#"{"errors": {}}"#, None),
+            (graphql_call(), 404, br#"{"errors": "Not Found"}"#, None),
+            (rest_call(Get), 404, b"<html>", Some("404 with a body that is not JSON")),
+            (rest_call(Delete), 404, b"", Some("404 with a body that is not JSON")),
+            (rest_call(Get), 410, b"gone", Some("410 with a body that is not JSON")),
+            (rest_call(Post), 409, b"\xff", Some("409 with a body that is not JSON")),
+            (rest_call(Post), 422, b"null", Some("422 with a body that is neither an object nor a list")),
             // Another status is taken as it is.
-            (rest_call(Get), 404, b"<html>", None),
+            (rest_call(Get), 400, b"<html>", None),
             (graphql_call(), 502, b"", None),
             (rest_call(Get), 302, b"\xff", None),
             // No answers.
@@ -132,7 +152,7 @@ mod tests {
     #[test]
     fn no_encoding_was_asked_for() {
         let said = |status, encoding| text(&rest_call(Method::Get), status, Some(encoding), b"{}".to_vec());
-        assert!(said(200, "identity").is_ok() && said(200, " Identity").is_ok() && said(404, "gzip").is_ok());
+        assert!(said(200, "identity").is_ok() && said(200, " Identity").is_ok() && said(400, "gzip").is_ok());
         for encoding in ["gzip", "br", "identity, gzip", ""] {
             assert!(said(200, encoding).is_err(), "{encoding}");
         }
