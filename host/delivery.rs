@@ -235,7 +235,7 @@ impl Delivery {
                         // What was refused is not what it has by now.
                         target.lift(Cause::Unauthorized);
                     }
-                    tracing::error!(blame = "peer", "answers {said}: paused until its credentials are seen to");
+                    tracing::error!(blame = "peer", "answers {said}: paused until it has new credentials");
                 }
                 Decision::GiveUp(why) => {
                     tracing::warn!(blame = "peer", "given up; `tandem events {}` says why", due.event);

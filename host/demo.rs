@@ -110,7 +110,7 @@ impl Day {
             .map_err(|errors| anyhow::anyhow!("{errors}"))?;
         self.settle().await?;
 
-        self.heading("Omneo is out of order for a while, and Ada changes her address meanwhile")?;
+        self.heading("Omneo is down for a while, and Ada changes her address meanwhile")?;
         omneo.faults().add(Rule::any().times(4), Fault::Status(503));
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         edited(shopify.update_customer(ada, json!({"email": "ada@analytical.dev", "first_name": "Augusta Ada"})))?;

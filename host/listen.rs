@@ -335,6 +335,8 @@ impl Shared {
 
     /// Shows how many bytes of bodies are not answered yet.
     fn show_bytes(&self) {
+        // One after the other, so that the last one to show is the last one to count.
+        let _turn = self.visitors();
         let in_flight = self.listen.limits.body_bytes.saturating_sub(self.bytes.available_permits());
         self.listen.metrics.body_bytes(self.listen.name, in_flight);
     }

@@ -26,7 +26,7 @@ pub enum Decision {
     Again { after_ms: u64, counts: bool },
     /// After a quiet time the rules are told that nobody knows.
     Unknown(String),
-    /// The target takes nothing more until its credentials are seen to.
+    /// The target takes nothing more until it has new credentials.
     Pause(String),
     /// Not again.
     GiveUp(String),

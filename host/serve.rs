@@ -147,10 +147,15 @@ impl Server {
         compiler: Compiler,
         plugins: Option<HashMap<String, Plugin>>,
     ) -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-        let address = listener.local_addr().context("listening")?;
+        // First, so that a second host says what it is, whatever else the two have in common.
         let claim = Claim::on(&config.journal)?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            anyhow!(
+                "listening on {} for webhooks: {error}\nhint: `listen` in the configuration names another address",
+                config.listen
+            )
+        })?;
+        let address = listener.local_addr().context("listening")?;
         let (journal, feeds, writer) = Journal::open_as_host(&claim)?;
         let loaded = plugins.as_ref().and_then(|plugins| plugins.values().next());
         let engine = loaded.map_or_else(engine::engine, |plugin| Ok(plugin.engine().clone()))?;

@@ -223,6 +223,17 @@ async fn a_data_request_gives_all_of_a_persons_payloads_and_none_of_anothers() {
     assert!(!said.contains("boole") && said.contains("shopify/customer/") && said.contains("omneo/profile/"), "{said}");
     assert_eq!(document["mentioned_in"].as_array().unwrap().len(), 1);
     assert!(document["memory"][0]["link"]["customer"] == json!(ada), "{document:#}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        // Its owner's alone, though others could read what was there before.
+        let file = town.folder.path().join("request.json");
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let (good, said) = tandem(&town, &format!("data-request {event} -o {}", file.display()));
+        assert!(good, "{said}");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    }
     let (good, said) = tandem(&town, "data-request 1");
     assert_eq!((good, &*said), (false, "error: event 1 is `customers/create`, no `customers/data_request`\n"));
     town.stop().await;

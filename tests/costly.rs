@@ -4,15 +4,20 @@
 #[path = "costly/made.rs"]
 mod made;
 
+mod desk;
 mod host;
 
 use std::time::Duration;
 
-use host::{Host, hostile};
+use desk::Desk;
+use host::{Host, SECRET, hostile, shop};
+use reqwest::Method;
+use serde_json::{Value, json};
 use tandem::engine::{self, Engine, Wanted};
 use tandem::metrics::{Format, Metrics, Now};
 use tandem::model::{Event, EventId, Webhook};
 use tandem::rules::{Asked, Plugin};
+use tandem::vault::Keys;
 
 const TOO_LONG: &str = "the rules ran too long: more than 50 million instructions in one ask";
 const TOO_LOUD: &str =
@@ -204,4 +209,50 @@ async fn a_tenant_reads_what_it_cost() {
         reqwest::get(format!("http://{}/ready", host.server.admin.unwrap())).await.unwrap().text().await.unwrap();
     assert_eq!(ready, "ready\nasks that were ended for their processor time, since the start: 1\n");
     host.stop().await;
+}
+
+/// Tries until so many asks were given up; each try is to give one up that is under way.
+async fn until_given_up<F: Future<Output = ()>>(metrics: &Metrics, count: u64, each: impl Fn() -> F) {
+    for _ in 0..500 {
+        if ended(metrics, "unwanted") >= count {
+            return;
+        }
+        each().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} asks were given up, not {count}", ended(metrics, "unwanted"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ask_is_given_up_when_its_event_begins_again_or_is_discarded() {
+    let desk = Desk::of(Host::with(|config| config.keys = Keys::parse(&["0f".repeat(32)]).unwrap()).await);
+    let operator = desk.token("ops", None).await;
+    let side = json!({"url": desk.host.omneo.url(), "token": "t", "webhook_secrets": [SECRET]});
+    let tenant = json!({"tenant": "parts", "shop": shop("parts"), "shopify": side, "omneo": side});
+    assert_eq!(desk.post(&operator, "/v1/tenants", tenant).await.0, 201);
+    let parts = made::parts_in_step();
+    let url = format!("http://{}/v1/tenants/parts/versions", desk.host.server.admin.unwrap());
+    let sent = desk.client.post(url).bearer_auth(&operator).body(parts).send().await.unwrap();
+    let digest = serde_json::from_str::<Value>(&sent.text().await.unwrap()).unwrap()["digest"].clone();
+    let path = format!("/v1/tenants/parts/versions/{}/activate", digest.as_str().unwrap());
+    assert_eq!(desk.post(&operator, &path, json!({})).await.0, 200);
+    let metrics = desk.host.server.journal.metrics().clone();
+    let event = desk.host.event("parts", "orders/paid", r#"{"id": 7}"#).await;
+    until_given_up(&metrics, 1, async || {
+        let path = format!("/v1/tenants/parts/events/{event}/restart");
+        desk.post(&operator, &path, json!({"why": "a test"})).await;
+    })
+    .await;
+
+    desk.host.over(event).await;
+
+    let event = desk.host.event("parts", "orders/paid", r#"{"id": 8}"#).await;
+    while desk.host.show(event).1.is_empty() {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let before = ended(&metrics, "unwanted");
+    assert_eq!(desk.ask(&operator, Method::DELETE, "/v1/tenants/parts", None).await.0, 204);
+    until_given_up(&metrics, before + 1, async || ()).await;
+    assert_eq!(desk.host.row(event).outcome.as_deref(), Some("discarded"));
+    desk.host.stop().await;
 }

@@ -5,6 +5,7 @@ mod desk;
 mod host;
 mod liar;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ use tokio::time::timeout;
 
 const ACME: &str = "acme";
 const LONG: Duration = Duration::from_secs(60);
+/// Held by tests that fill the machine, and by the one whose bodies have little time to come.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
@@ -90,6 +93,7 @@ async fn a_target_that_asks_to_wait_gets_nothing_until_it_is_over() {
     assert!(liar.requests() <= SLOTS, "{} requests", liar.requests());
     let held = target().await;
     assert_eq!((&held["held"]["cause"], &held["paused"]), (&json!("throttled"), &json!(null)), "{held}");
+    assert_eq!(desk.get(&token, "/v1/tenants").await.1[0]["held"], json!(["omneo throttled"]));
     assert_eq!(held["held"]["why"], json!("answers 429"));
     let (_, metrics) = desk.ask(&token, Method::GET, "/metrics", None).await;
     let line = r#"tandem_target_held{tenant="acme",target="omneo",cause="throttled"} 1"#;
@@ -249,6 +253,7 @@ async fn who_comes_gets_the_place_of_who_dawdles() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_do_not_end_give_way_to_one_that_does() {
+    let _alone = ALONE.lock().await;
     let door = Door::open(LIMITS).await;
     let (length, most) = (300 << 10, LIMITS.body_bytes);
     let mut stalled = vec![];
@@ -302,63 +307,139 @@ async fn nothing_is_read_of_a_body_that_cannot_be_right() {
     host.stop().await;
 }
 
+/// A host in a process of its own, with so many descriptors.
+#[cfg(unix)]
+struct Served {
+    process: std::process::Child,
+    webhooks: SocketAddr,
+    admin: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+#[cfg(unix)]
+impl Served {
+    async fn with(descriptors: usize) -> Self {
+        use std::process::{Command, Stdio};
+
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let own = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own }).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<_> = ports.into_iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let (webhooks, admin) = (ports[0], ports[1]);
+        let peer = |url: &str| format!(r#"{{ url = "https://{url}", token = "t", webhook_secrets = ["{SECRET}"] }}"#);
+        let config = format!(
+            "listen = \"{webhooks}\"\n[admin]\nlisten = \"{admin}\"\n[tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\n\
+             shopify = {}\nomneo = {}\n",
+            shop(ACME),
+            peer("acme.invalid"),
+            peer("acme.invalid/api/v3")
+        );
+        std::fs::write(folder.path().join("tandem.toml"), config).unwrap();
+        std::fs::write(folder.path().join("acme.toml"), "timezone = \"UTC\"\n").unwrap();
+        let process = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" serve"), env!("CARGO_BIN_EXE_tandem")])
+            .current_dir(folder.path())
+            .env("TANDEM_LOG", "off")
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("it to listen", async || TcpStream::connect(admin).await.is_ok()).await;
+        Self { process, webhooks, admin, _folder: folder }
+    }
+
+    /// The whole of a webhook that is signed and has no tenant's rules to go to.
+    fn webhook() -> String {
+        let body = r#"{"id": 1}"#;
+        let signature = tandem_standin::sign_shopify(SECRET, body.as_bytes());
+        format!(
+            "POST /webhooks/shopify HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\
+             x-shopify-shop-domain: {}\r\nx-shopify-topic: carts/update\r\nx-shopify-hmac-sha256: {signature}\r\n\r\n{body}",
+            body.len(),
+            shop(ACME)
+        )
+    }
+
+    /// Fails unless somebody who sends this is served.
+    async fn serves(&self, address: SocketAddr, request: &str) {
+        let mut stream = timeout(LONG, TcpStream::connect(address)).await.unwrap().unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{address}: {said}");
+    }
+
+    /// The most memory that the process has had, in MiB.
+    #[cfg(target_os = "linux")]
+    fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// A process with few descriptors, more silent connections than those, and somebody who sends: on both listeners.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_do_not_use_up_the_descriptors() {
-    use std::process::{Command, Stdio};
-
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
     const SILENT: usize = 1_500;
-    let own = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own }).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let ports: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<_> = ports.into_iter().map(|listener| listener.local_addr().unwrap()).collect();
-    let (webhooks, admin) = (ports[0], ports[1]);
-    let peer = |url: &str| format!(r#"{{ url = "https://{url}", token = "t", webhook_secrets = ["{SECRET}"] }}"#);
-    let config = format!(
-        "listen = \"{webhooks}\"\n[admin]\nlisten = \"{admin}\"\n[tenants.acme]\nshop = \"{}\"\nrules = \"acme.toml\"\n\
-         shopify = {}\nomneo = {}\n",
-        shop(ACME),
-        peer("acme.invalid"),
-        peer("acme.invalid/api/v3")
-    );
-    std::fs::write(folder.path().join("tandem.toml"), config).unwrap();
-    std::fs::write(folder.path().join("acme.toml"), "timezone = \"UTC\"\n").unwrap();
-    let mut process = Command::new("sh")
-        .args(["-c", "ulimit -n 128; exec \"$0\" serve", env!("CARGO_BIN_EXE_tandem")])
-        .current_dir(folder.path())
-        .env("TANDEM_LOG", "off")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    until("it to listen", async || TcpStream::connect(admin).await.is_ok()).await;
+    let _alone = ALONE.lock().await;
+    let served = Served::with(128).await;
     let mut silent = vec![];
     for n in 0..SILENT {
-        let address = if n % 3 == 0 { admin } else { webhooks };
+        let address = if n % 3 == 0 { served.admin } else { served.webhooks };
         // The queue may be full for a moment.
         if let Ok(Ok(stream)) = timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
             silent.push(stream);
         }
     }
     assert!(silent.len() > SILENT / 2, "{} connected", silent.len());
-    let body = r#"{"id": 1}"#;
-    let signature = tandem_standin::sign_shopify(SECRET, body.as_bytes());
-    let webhook = format!(
-        "POST /webhooks/shopify HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\
-         x-shopify-shop-domain: {}\r\nx-shopify-topic: carts/update\r\nx-shopify-hmac-sha256: {signature}\r\n\r\n{body}",
-        body.len(),
+    served.serves(served.webhooks, &Served::webhook()).await;
+    served.serves(served.admin, "GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+}
+
+/// Hundreds of bodies of 1.9 MB whose signatures could be right, each without its last byte: as many stay in memory as the
+/// listener's bytes allow, and somebody who sends is served.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_take_no_more_memory_than_is_set_aside_for_them() {
+    const BODIES: usize = 150;
+    /// What the listener allows, and as much again for what a host has besides.
+    const GROWTH_MIB_MAX: u64 = 128;
+    let _alone = ALONE.lock().await;
+    let served = Served::with(1_024).await;
+    served.serves(served.webhooks, &Served::webhook()).await;
+    let before = served.memory_mib();
+    let (body, signature) = ("a".repeat(1_900_000), tandem_standin::sign_shopify("another secret", b"{}"));
+    let head = format!(
+        "POST /webhooks/shopify HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\nx-shopify-shop-domain: {}\r\n\
+         x-shopify-topic: carts/update\r\nx-shopify-hmac-sha256: {signature}\r\n\r\n",
+        body.len() + 1,
         shop(ACME)
     );
-    let health = "GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_owned();
-    for (address, request) in [(webhooks, webhook), (admin, health)] {
-        let mut stream = timeout(LONG, TcpStream::connect(address)).await.unwrap().unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let said = rest(&mut stream).await;
-        assert!(said.starts_with("HTTP/1.1 200 "), "{address}: {said}");
+    let request: std::sync::Arc<[u8]> = [head.as_bytes(), body.as_bytes()].concat().into();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..BODIES {
+        let (request, address) = (request.clone(), served.webhooks);
+        senders.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.ok()?;
+            // Whoever is cut off on the way has sent enough.
+            let _ = timeout(LONG, stream.write_all(&request)).await;
+            Some(stream)
+        });
     }
-    process.kill().unwrap();
-    process.wait().unwrap();
+    let streams = senders.join_all().await;
+    assert!(streams.iter().flatten().count() > BODIES / 2);
+    served.serves(served.webhooks, &Served::webhook()).await;
+    let growth = served.memory_mib() - before;
+    assert!(growth < GROWTH_MIB_MAX, "{growth} MiB for {BODIES} bodies");
 }

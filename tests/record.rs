@@ -109,6 +109,11 @@ async fn every_event_becomes_a_case_that_holds_and_hides_everybody() {
         let case = recorded(&journal, &plugin, id).unwrap();
         assert_eq!(case.difference, None, "{id} {topic}: {:?}", event.reason);
         let folder = case.write(cases.path(), &format!("event-{id}")).unwrap();
+        #[cfg(unix)]
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).chain([folder.clone()]) {
+            let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap()) & 0o777;
+            assert_eq!(mode, if path == folder { 0o700 } else { 0o600 }, "{}", path.display());
+        }
         let case = Case::read(&folder).unwrap();
         assert_eq!(case.run(&Rules::from(&plugin), None).wrong(), None, "{id} {topic}");
         let text = texts(&folder).to_lowercase();

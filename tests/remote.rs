@@ -138,7 +138,7 @@ async fn tenants_and_events_are_shown_as_a_journal_shows_them() {
     }
     // A tenant's token needs no name.
     assert_eq!(desk.acme("events").await, desk.ops("events --tenant acme").await);
-    desk.ops("events").await.fails(2, "it is not said of which tenant\nhint: `--tenant NAME`; there are acme, other");
+    desk.ops("events").await.fails(2, "no tenant is named\nhint: `--tenant NAME`; there are acme, other");
     assert!(desk.acme("events --topic good").await.stdout.starts_with("no events"));
 
     let top = desk.ops("top").await;
@@ -277,14 +277,14 @@ async fn a_target_is_paused_and_resumed() {
 async fn a_direction_is_held_dropped_and_runs_again() {
     let desk = Desk::open().await;
     let held = desk.acme("hold acme shopify --why migration").await;
-    held.is("what comes from shopify to acme is held; 0 events not over\n");
+    held.is("what comes from shopify to acme is held; 0 events waiting\n");
     let event = desk.host.event("acme", "good", r#"{"id": 1}"#).await;
     let shown = desk.acme("directions acme").await.stdout;
     let lines: Vec<_> = shown.lines().collect();
     assert!(lines[1].starts_with("shopify to omneo  is held        1  20"), "{shown}");
     assert!(lines[1].ends_with("  acme-1: migration"), "{shown}");
     assert_eq!(lines[2], "omneo to shopify  runs           0");
-    desk.acme("run acme shopify --why done").await.is("what comes from shopify to acme runs; 1 event not over\n");
+    desk.acme("run acme shopify --why done").await.is("what comes from shopify to acme runs; 1 event waiting\n");
     assert_eq!(desk.host.over(event).await.outcome.as_deref(), Some("done"));
     assert_eq!(desk.acme("drop acme shopify --why closing").await.status, 0);
     assert_eq!(desk.acme("directions acme --json").await.json()[0]["mode"], "drop");

@@ -164,7 +164,7 @@ fn a_new_case_grows_reply_by_reply() {
 
      = ?
      ? `GET omneo /profiles` needs a reply before it can go on
-1 case: 0 ok, 1 new, of which nothing is expected: `--bless` writes down what happened
+1 case: 0 ok, 1 new, without a transcript: `--bless` writes down what happened
 "
         )
     );
@@ -283,7 +283,7 @@ step 1 [USE]
 new  shopify/remember/it-keeps-the-payload
      0 calls in 2 asks [USE]
      = done: remembered
-2 cases: 1 ok, 1 new, of which nothing is expected: `--bless` writes down what happened"
+2 cases: 1 ok, 1 new, without a transcript: `--bless` writes down what happened"
         )
     );
 }

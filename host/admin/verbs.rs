@@ -38,6 +38,9 @@ pub struct Tenant {
     pub dead_letters: u64,
     /// Targets that take no calls now.
     pub paused: Vec<String>,
+    /// Targets whose calls wait though they are not paused: `shopify throttled`, `omneo down`.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// Directions that do not simply run: `shopify hold`, `omneo drop`.
     pub directions: Vec<String>,
     /// Why it is not on the rules that the configuration names: `being built`, while its events wait, or what is wrong.
@@ -275,6 +278,7 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
         oldest_s: now.oldest_ms as f64 / 1000.0,
         dead_letters: now.dead_letters,
         paused: now.paused,
+        held: now.held.iter().map(|(target, cause)| format!("{target} {cause}")).collect(),
         directions: now.directions.iter().map(|(source, mode)| format!("{source} {mode}")).collect(),
         unbuilt,
     };

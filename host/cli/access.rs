@@ -97,7 +97,7 @@ pub async fn tenant(host: &Remote, named: Option<String>) -> anyhow::Result<Stri
             let names: Vec<_> = known.iter().take(10).map(|tenant| tenant.tenant.as_str()).collect();
             let more = if known.len() > names.len() { ", …" } else { "" };
             Err(wrong_command(anyhow!(
-                "it is not said of which tenant\nhint: `--tenant NAME`; there are {}{more}",
+                "no tenant is named\nhint: `--tenant NAME`; there are {}{more}",
                 names.join(", ")
             )))
         }

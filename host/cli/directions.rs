@@ -75,7 +75,7 @@ pub async fn set(host: &Remote, mode: DirectionMode, arguments: Direct) -> anyho
     } else {
         ""
     };
-    outln!("what comes from {source} to {tenant} {}; {waiting} not over{held}", word(direction.mode))?;
+    outln!("what comes from {source} to {tenant} {}; {waiting} waiting{held}", word(direction.mode))?;
     Ok(())
 }
 

@@ -182,7 +182,7 @@ pub async fn list(host: &Remote, List { json }: List) -> anyhow::Result<()> {
 
 /// What takes no calls, what is held or dropped, and whether its rules are to come yet.
 pub fn stopped(tenant: &admin::Tenant) -> String {
-    let paused = tenant.paused.iter().map(|target| format!("{target} paused"));
+    let paused = tenant.paused.iter().map(|target| format!("{target} paused")).chain(tenant.held.iter().cloned());
     let unbuilt = tenant.unbuilt.as_deref().map(|why| match why {
         admin::BEING_BUILT => "rules being built".to_owned(),
         _ => "rules not built".to_owned(),
@@ -312,7 +312,7 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
         &format!("{} of {} MiB, kept for {keep_days} days", journal_bytes >> 20, journal_bytes_max >> 20),
         paint,
     )?;
-    field("versions", &format!("{versions_max} of {} MiB at most", versions_bytes_max >> 20), paint)?;
+    field("versions", &format!("{versions_max} at most, {} MiB in all", versions_bytes_max >> 20), paint)?;
     Ok(())
 }
 

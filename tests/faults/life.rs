@@ -44,6 +44,9 @@ pub enum Trouble {
     Ahead { ms: u64 },
     /// Calls of the disk fail.
     Disk { call: Call, strike: Strike, ms: u64 },
+    /// One sync fails, and after so long the power is cut: what that sync was to bring to the disk is lost, however well
+    /// later ones have gone.
+    LostSync { ms: u64 },
     /// Nothing can be added to the disk.
     Full { ms: u64 },
     /// The clock is wrong by so many hours.
@@ -69,6 +72,7 @@ impl Trouble {
             Self::Disk { call: Call::Write, strike, .. } if strike.error == 0 => "short writes",
             Self::Disk { call: Call::Write, .. } => "failing writes",
             Self::Disk { call: Call::Sync, .. } => "failing syncs",
+            Self::LostSync { .. } => "failed sync, then power cut",
             Self::Full { .. } => "full disk",
             Self::Clock { .. } => "wrong clock",
             Self::Unreachable { .. } => "unreachable targets",
@@ -78,7 +82,7 @@ impl Trouble {
 }
 
 /// Every kind there is: lives in their default number meet each.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "kill -9",
     "power cut",
     "SIGSTOP",
@@ -90,6 +94,7 @@ pub const KINDS: [&str; 15] = [
     "short writes",
     "failing writes",
     "failing syncs",
+    "failed sync, then power cut",
     "full disk",
     "wrong clock",
     "unreachable targets",
@@ -127,7 +132,8 @@ fn trouble(random: &mut fastrand::Rng) -> Trouble {
         44..48 => Trouble::HangUp,
         48..52 => Trouble::Rival,
         52..55 => Trouble::Ahead { ms },
-        55..72 => {
+        55..59 => Trouble::LostSync { ms },
+        59..72 => {
             let call = [Call::Read, Call::Write, Call::Sync][random.usize(..3)];
             let error = match call {
                 Call::Write => [EIO, ENOSPC, 0][random.usize(..3)],

@@ -74,6 +74,16 @@ fn told(seed: u64, lived: &Lived) -> String {
     )
 }
 
+/// Three seconds with a clock 400 days ahead, once everything is over: retention removes nothing of it.
+#[test]
+fn a_start_with_a_clock_that_is_ahead_removes_nothing() {
+    let ahead = life::Episode { after: 40, trouble: life::Trouble::Ahead { ms: 3_000 } };
+    let life = Life { seed: 1, webhooks: 40, wrong: 0, sync_us: 0, events_per_second: 1_000, episodes: vec![ahead] };
+    let lived = live(&life);
+    assert_eq!(lived.bad, Vec::<String>::new(), "{}", lived.log);
+    assert_eq!(lived.met, ["clock ahead at start"]);
+}
+
 #[test]
 fn whatever_fails_nothing_is_lost_or_done_twice() {
     let (first, lives) = (number("TANDEM_SEED").unwrap_or(1), number("TANDEM_SWEEP").unwrap_or(LIVES));

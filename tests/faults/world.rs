@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::disk::{Call, Disk};
+use super::disk::{Call, Disk, EIO, Strike};
 use super::life::{Life, Trouble};
 use super::process::Process;
 use super::senders::{self, SECRET, Senders, TENANTS};
@@ -197,7 +197,9 @@ impl World {
 
     /// Whether anything is wrong with the disk now.
     fn is_faulty(&self) -> bool {
-        self.passing.iter().any(|(_, trouble)| matches!(trouble, Trouble::Disk { .. } | Trouble::Full { .. }))
+        self.passing.iter().any(|(_, trouble)| {
+            matches!(trouble, Trouble::Disk { .. } | Trouble::LostSync { .. } | Trouble::Full { .. })
+        })
     }
 
     /// Lets time pass until so much has happened, or nothing happens any more.
@@ -259,6 +261,11 @@ impl World {
                 self.unwritable = is_total.then(Instant::now).or(self.unwritable);
                 ms
             }
+            Trouble::LostSync { ms } => {
+                self.host.excuse();
+                self.disk.strike(Call::Sync, Some(Strike { share: 10_000, error: EIO, most: 1 }));
+                ms
+            }
             Trouble::Full { ms } => {
                 self.host.excuse();
                 self.disk.set_full(true);
@@ -288,6 +295,12 @@ impl World {
                 if call == Call::Sync {
                     self.unwritable = None;
                 }
+            }
+            Trouble::LostSync { .. } => {
+                self.disk.strike(Call::Sync, None);
+                self.host.kill();
+                self.disk.cut_power(&self.journal(), &mut self.random).unwrap();
+                self.host.start(self.is_faulty());
             }
             Trouble::Full { .. } => self.disk.set_full(false),
             Trouble::Clock { .. } => self.disk.set_clock(0),

@@ -158,7 +158,7 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
         let now = &row.now;
         let style = match now {
             _ if !now.paused.is_empty() || !now.directions.is_empty() => Style::new().fg(Color::Red),
-            _ if now.dead_letters > 0 || now.oldest_s >= 60.0 => Style::new().fg(Color::Yellow),
+            _ if now.dead_letters > 0 || now.oldest_s >= 60.0 || !now.held.is_empty() => Style::new().fg(Color::Yellow),
             _ => Style::new(),
         };
         TableRow::new(columns.iter().map(|(name, _)| cell(name, row))).style(style)
@@ -274,6 +274,7 @@ mod tests {
         state.take(tenants(), None, 0);
         let mut later = tenants();
         (later[0].accepted, later[0].ended, later[1].accepted) = (7, 7, 5_000);
+        later[1].held = vec!["shopify down".into()];
         let failures =
             vec![dead(17, "503"), dead(18, "a long\n\u{1b}reason that does not fit into what is left of one line")];
         state.take(later, Some(("shut".into(), failures)), 3_723_000);
@@ -290,7 +291,7 @@ tandem top  01:02:03  3 tenants  in 1.3/s  out 0/s  waiting 12346
 
 tenant                      in/s   out/s  waiting  oldest   dead stopped
 shut                           0       0        1     5 s     41 omneo paused, s
-late                         1.3       0    12345     2 h      3
+late                         1.3       0    12345     2 h      3 shopify down
 calm                           0       0        0              0
 ";
         let shown = frame(&state, 80, 24);

@@ -211,6 +211,7 @@ pub mod tests {
             oldest_s,
             dead_letters,
             paused,
+            held: vec![],
             directions,
             unbuilt: None,
             accepted: 0,

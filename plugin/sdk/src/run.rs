@@ -138,7 +138,7 @@ impl Cx {
                 return Ok(Reply::Unknown(last));
             }
         }
-        Err(refused(format!("given up: {last}, {ASKS_MAX} times; replay the event when {target} answers again")))
+        Err(refused(format!("given up: {last}, {ASKS_MAX} times; retry the event when {target} answers again")))
     }
 
     /// Runs a future and has each call that it asks for changed before it is sent: what other rules want, some of it
@@ -308,7 +308,7 @@ mod tests {
         let (calls, end) = hold(vec![page(), page(), page()]);
         assert_eq!((calls.len(), end.outcome), (3, Outcome::Refused));
         let why = "omneo answered `POST omneo /sale` with 200 and a body that is not JSON";
-        assert_eq!(end.reason, format!("given up: {why}, 3 times; replay the event when omneo answers again"));
+        assert_eq!(end.reason, format!("given up: {why}, 3 times; retry the event when omneo answers again"));
         // What may not be sent twice is not.
         let (calls, end) = hold(vec![good(), page()]);
         let why = why.replace("/sale", "/order");
