@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use tandem::conversation::{Conversation, Rules};
 use tandem::model::{Answer, Call, Event, EventId, Next, Outcome, Reply, Webhook};
 use tandem::playground;
 use tandem::rules::Plugin;
@@ -177,18 +178,20 @@ fn cases(plugin: &Plugin) -> Vec<Case> {
 /// A case, and what is remembered after it.
 fn case(plugin: &Plugin, name: &str, topic: &str, payload: Value, memory: Vec<String>) -> (Case, Vec<String>) {
     let event = event(topic, payload.to_string());
-    let mut replies: Vec<Vec<Reply>> = vec![];
-    loop {
-        match plugin.step(&event, &memory, &replies).result.expect("the rules answer") {
-            Next::Send { calls, .. } => replies.push(calls.iter().map(answer).collect()),
-            Next::End(end) => {
-                assert_eq!(end.outcome, Outcome::Done, "{name}: {}", end.reason);
-                let after = end.memory.into_iter().collect();
-                return (Case { name: name.to_owned(), event, memory, replies }, after);
-            }
+    let rules = Rules::from(plugin);
+    let mut conversation = Conversation::new(&rules, &event, &memory);
+    conversation.key();
+    let end = loop {
+        match conversation.next().expect("the rules answer").0 {
+            Next::Send { calls, .. } => conversation.answer(calls.iter().map(answer).collect()),
+            Next::End(end) => break end,
         }
-    }
+    };
+    assert_eq!(end.outcome, Outcome::Done, "{name}: {}", end.reason);
+    let replies = conversation.into_asks().1;
+    (Case { name: name.to_owned(), event, memory, replies }, end.memory.into_iter().collect())
 }
+
 /// Answers as systems that know nobody yet would.
 fn answer(call: &Call) -> Reply {
     let line = call.line();
@@ -221,6 +224,9 @@ fn answer(call: &Call) -> Reply {
             "attributes": {"comms": {"email_promo": null, "sms_promo": null, "optout": false}},
             "created_at": "2026-11-02 09:00:00", "updated_at": "2026-11-02 09:00:00"}}),
         )
+    } else if line == "shopify Loyalty" {
+        let sent: Value = serde_json::from_str(call.body()).expect("its variables are JSON");
+        (200, json!({"data": {"metafieldsSet": {"metafields": sent["metafields"], "userErrors": []}}}))
     } else if line == "shopify Person" {
         (
             200,

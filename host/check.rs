@@ -44,9 +44,9 @@ pub fn key(
     }
 }
 
-/// What the rules ask after so many passes, if that is not one more than they may have.
-pub fn not_for_ever(next: Next, passes: usize) -> Result<Next, Failure> {
-    match next {
+/// What the rules say after so many passes, if they may say it, and do not ask for one more than they may have.
+pub fn next(said: Result<Next, Failure>, manifest: &Manifest, passes: usize) -> Result<Next, Failure> {
+    match checked(said?, manifest)? {
         Next::Send { .. } if passes >= PASSES_MAX => {
             refuse(format!("the rules asked for more than {PASSES_MAX} rounds of calls"))
         }
@@ -78,7 +78,7 @@ pub fn learn(known: &mut Names, found: Names) -> Result<Names, Failure> {
 }
 
 /// What the rules ask, if they may ask it.
-pub fn checked(next: Next, manifest: &Manifest) -> Result<Next, Failure> {
+fn checked(next: Next, manifest: &Manifest) -> Result<Next, Failure> {
     match next {
         Next::Send { calls, names } => {
             check_known(&names)?;

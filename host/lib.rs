@@ -13,6 +13,7 @@ pub mod compile;
 pub mod compliance;
 pub mod compose;
 pub mod config;
+pub mod conversation;
 pub mod delivery;
 pub mod demo;
 pub mod deploy;

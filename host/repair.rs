@@ -11,13 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::compliance;
+use crate::conversation::Rules;
 use crate::engine;
 use crate::journal::{Chosen, Journal, REPLAYED_MAX, Range, Reader, Recorded, Unchosen, Wanted};
 use crate::model::Effect;
 use crate::registry::Registry;
 use crate::replay::{self, AskedAgain, Ends, Replay, Report};
 use crate::rules::Plugin;
-use crate::sandbox::Rules;
 
 /// Events whose calls are told.
 const TOLD_MAX: usize = 100;

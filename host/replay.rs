@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 
+use crate::conversation::Rules;
 use crate::engine;
 use crate::journal::{Range, Reader, Recorded};
 use crate::model::EventId;
 use crate::rules::Plugin;
-use crate::sandbox::Rules;
 
 mod asked;
 mod compare;

@@ -11,56 +11,30 @@ mod request;
 mod trace;
 mod transcript;
 
-use crate::check::{self, Key, checked};
-use crate::model::{Call, End, Entity, Event, Failure, Names, Next, Outcome, Reply};
-use crate::rules::{Asked, Manifest, Plugin};
+use crate::check::Key;
+use crate::conversation::Conversation;
+use crate::model::{Call, End, Failure, Next, Outcome};
 
+pub use crate::conversation::{Ask, Rules};
 pub use bench::{Bench, Source};
 pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, RULES, TRANSCRIPT, find, memory_file};
 pub use layout::text as laid_out;
-pub use report::{Ask, Report, diff, json, summary};
+pub use report::{Report, diff, json, summary};
 pub use request::{Schema, refusal};
 pub use trace::trace;
 pub use transcript::{Exchange, Given, Pass, Transcript, one_line};
-
-/// Rules that can be asked, as a component or otherwise.
-pub struct Rules<'a> {
-    pub manifest: &'a Manifest,
-    pub key: Box<AskKey<'a>>,
-    pub step: Box<AskStep<'a>>,
-}
-
-pub type AskKey<'a> = dyn Fn(&Event) -> Asked<Result<Entity, String>> + 'a;
-/// Of an event, what was remembered, and the replies so far.
-pub type AskStep<'a> = dyn Fn(&Event, &[String], &[Vec<Reply>]) -> Asked<Next> + 'a;
-
-impl<'a> From<&'a Plugin> for Rules<'a> {
-    fn from(plugin: &'a Plugin) -> Self {
-        Self {
-            manifest: plugin.manifest(),
-            key: Box::new(|event| plugin.key(event)),
-            step: Box::new(|event, memory, replies| plugin.step(event, memory, replies)),
-        }
-    }
-}
 
 impl Case {
     /// Runs the event to its end, or up to a call for which the case has no reply. Each call is looked at as it is
     /// written, GraphQL against the schema if there is one.
     pub fn run(&self, rules: &Rules, schema: Option<&Schema>) -> Report {
-        let mut run = Run {
-            case: self,
-            rules,
-            names: Names::default(),
-            after: vec![],
-            asks: vec![],
-            sent: vec![],
-            transcript: Transcript::default(),
-        };
-        let ending = match run.key() {
+        let mut conversation = Conversation::new(rules, &self.event, &self.memory);
+        let mut run = Run { case: self, sent: vec![], transcript: Transcript::default() };
+        let mut after = vec![];
+        let ending = match conversation.key() {
             Key::Entity(entity) => {
-                (run.names.learned, run.after) = (entity.names, entity.after);
-                run.converse()
+                after = entity.after;
+                run.converse(&mut conversation)
             }
             Key::Over(outcome, blame, reason) => {
                 let blame = blame.map(|blame| format!(" ({})", blame.name())).unwrap_or_default();
@@ -82,9 +56,9 @@ impl Case {
             memory_expected: self.memory_after.as_deref().map(layout::text),
             memory_actual: layout::text(memory.as_ref().or(self.memory.first()).map_or("", String::as_str)),
             remembered: memory,
-            names: run.names.learned,
-            after: run.after,
-            asks: run.asks,
+            names: conversation.names().learned.clone(),
+            after,
+            asks: conversation.into_asks().0,
             transcript: run.transcript,
         }
     }
@@ -99,53 +73,28 @@ struct Ending {
 
 struct Run<'a> {
     case: &'a Case,
-    rules: &'a Rules<'a>,
-    /// Names of the entity known so far.
-    names: Names,
-    after: Vec<String>,
-    asks: Vec<Ask>,
     sent: Vec<Call>,
     transcript: Transcript,
 }
 
 impl Run<'_> {
-    fn key(&mut self) -> Key {
-        let event = &self.case.event;
-        check::key(&event.webhook, self.rules.manifest, || {
-            let asked = (self.rules.key)(event);
-            self.asks.push(Ask { usage: asked.usage, limits: asked.limits, log: asked.log });
-            asked.result
-        })
-    }
-
     /// `None` when a reply is missing.
-    fn converse(&mut self) -> Option<Ending> {
+    fn converse(&mut self, conversation: &mut Conversation) -> Option<Ending> {
         let passes = self.case.transcript.iter().flat_map(|transcript| &transcript.passes);
         let mut recorded: Vec<&Exchange> = passes.flat_map(|pass| &pass.exchanges).collect();
-        let mut replies = vec![];
         loop {
-            let asked = (self.rules.step)(&self.case.event, &self.case.memory, &replies);
-            self.asks.push(Ask { usage: asked.usage, limits: asked.limits, log: asked.log });
-            let next = asked.result.and_then(|next| checked(next, self.rules.manifest));
-            match next.and_then(|next| check::not_for_ever(next, replies.len())) {
-                Ok(Next::Send { calls, names }) => {
-                    let names = match check::learn(&mut self.names, names) {
-                        Ok(names) => names,
-                        Err(failure) => return Some(failed(failure)),
-                    };
+            match conversation.next() {
+                Ok((Next::Send { calls, .. }, names)) => {
                     let exchanges = calls.iter().map(|call| exchange(call, &mut recorded)).collect();
                     let pass = Pass { names, exchanges };
                     let given =
                         pass.exchanges.iter().map(|exchange| exchange.reply.clone()).collect::<Option<Vec<_>>>();
                     self.transcript.passes.push(pass);
                     self.sent.extend(calls);
-                    replies.push(given?.into_iter().map(|given| given.reply).collect());
+                    conversation.answer(given?.into_iter().map(|given| given.reply).collect());
                 }
-                Ok(Next::End(End { outcome, reason, memory, names })) => {
-                    match check::learn(&mut self.names, names) {
-                        Ok(names) => self.transcript.names = names,
-                        Err(failure) => return Some(failed(failure)),
-                    }
+                Ok((Next::End(End { outcome, reason, memory, .. }), names)) => {
+                    self.transcript.names = names;
                     return Some(Ending { outcome, text: format!("{}: {reason}", outcome.name()), memory });
                 }
                 Err(failure) => return Some(failed(failure)),
@@ -173,8 +122,8 @@ fn exchange(call: &Call, recorded: &mut Vec<&Exchange>) -> Exchange {
 mod tests {
     use super::*;
     use crate::engine::{Limits, Usage};
-    use crate::model::{Effect, Method, Outcome, Request};
-    use crate::rules::Target;
+    use crate::model::{Effect, Entity, Method, Names, Request};
+    use crate::rules::{Asked, Manifest, Target};
 
     fn asked<T>(answer: T) -> Asked<T> {
         Asked { result: Ok(answer), usage: Usage::default(), limits: Limits::for_input(0), log: vec![] }

@@ -15,13 +15,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::clock;
+use crate::conversation::Rules;
 use crate::engine::{self, Engine};
 use crate::journal::{ActivationRow, Journal, Shadow, Span};
 use crate::model::{EventId, Millis};
 use crate::registry::Registry;
 use crate::replay::{Report, Tally, compare, step_back};
 use crate::rules::Plugin;
-use crate::sandbox::Rules;
 use crate::tenants::Tenants;
 
 /// Shadows at one time. Each has its version's code in memory.

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tracing::Instrument as _;
 
 use super::{Answered, Asked, Deed, Message, Refused, Worker, millis};
-use crate::check::{self, checked};
+use crate::check;
 use crate::compliance;
 use crate::engine::{Ended, Usage, Wanted};
 use crate::journal::{Begun, With};
@@ -57,8 +57,7 @@ impl Worker {
                     let Usage { fuel, ended, .. } = step.usage;
                     metrics.asked(turn.took().as_secs_f64(), fuel, ended.map(Ended::name));
                     drop(turn);
-                    let next = step.result.and_then(|next| checked(next, rules.manifest()));
-                    step.result = next.and_then(|next| check::not_for_ever(next, replies.len()));
+                    step.result = check::next(step.result, rules.manifest(), replies.len());
                     step
                 });
                 let (next, asked) = match step.await {

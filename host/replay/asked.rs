@@ -2,10 +2,10 @@
 //! nothing, and compares nothing.
 
 use super::replies::Replies;
-use crate::check::{self, Key, checked};
+use crate::check::Key;
+use crate::conversation::{Conversation, Rules};
 use crate::journal::Recorded;
-use crate::model::{Call, Effect, EventId, Failure, Names, Next, Outcome, Reply};
-use crate::sandbox::Rules;
+use crate::model::{Call, Effect, EventId, Failure, Next, Outcome, Reply};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AskedAgain {
@@ -34,31 +34,28 @@ pub enum Ends {
 
 /// Asks a version about an event as if it began now.
 pub fn ask_again(recorded: &Recorded, memory: &[String], rules: &Rules) -> AskedAgain {
-    let (event, manifest) = (&recorded.event, rules.manifest);
+    let event = &recorded.event;
     let topic = format!("{} {}", event.webhook.source, event.webhook.topic);
     let mut asked = AskedAgain { event: event.id, topic, calls: vec![], ends: Ends::Open };
-    let mut known = match check::key(&event.webhook, manifest, || (rules.key)(event).result) {
-        Key::Entity(entity) => Names { learned: entity.names, retired: vec![] },
-        Key::Over(outcome, _, reason) => return AskedAgain { ends: Ends::Over(outcome, reason), ..asked },
-    };
+    let mut conversation = Conversation::new(rules, event, memory);
+    if let Key::Over(outcome, _, reason) = conversation.key() {
+        return AskedAgain { ends: Ends::Over(outcome, reason), ..asked };
+    }
     let passes = recorded.run.as_ref().map(|run| &run.passes[..]).unwrap_or_default();
     let is_answered = |call: &Call| {
         call.effect == Effect::Once
             && passes.iter().flatten().any(|(then, reply)| then == call && is_done(reply.as_ref()))
     };
-    let (mut recorded, mut replies) = (Replies::new(passes), vec![]);
+    let mut recorded = Replies::new(passes);
     loop {
-        let next = (rules.step)(event, memory, &replies).result.and_then(|next| checked(next, manifest));
-        let next = next.and_then(|next| check::not_for_ever(next, replies.len()));
-        let next = next.and_then(|next| check::learn(&mut known, next.names().clone()).map(|_| next));
-        match next {
+        match conversation.next() {
             Err(Failure { reason, .. }) => return AskedAgain { ends: Ends::Failed(reason), ..asked },
-            Ok(Next::End(end)) => return AskedAgain { ends: Ends::Over(end.outcome, end.reason), ..asked },
-            Ok(Next::Send { calls, .. }) => {
-                let given = recorded.answer(replies.len(), &calls, &mut vec![]);
+            Ok((Next::End(end), _)) => return AskedAgain { ends: Ends::Over(end.outcome, end.reason), ..asked },
+            Ok((Next::Send { calls, .. }, _)) => {
+                let given = recorded.answer(conversation.pass(), &calls, &mut vec![]);
                 asked.calls.extend(calls.into_iter().map(|call| AskedCall { is_answered: is_answered(&call), call }));
                 match given {
-                    Some(given) => replies.push(given),
+                    Some(given) => conversation.answer(given),
                     None => return asked,
                 }
             }
@@ -75,7 +72,7 @@ mod tests {
     use super::*;
     use crate::engine::{Limits, Usage};
     use crate::journal::Run;
-    use crate::model::{Answer, End, Entity, Event, Method, Request, Webhook};
+    use crate::model::{Answer, End, Entity, Event, Method, Names, Request, Webhook};
     use crate::rules::{Asked, Manifest, Target};
 
     fn call(path: &str, effect: Effect) -> Call {

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::difference::{Change, Class, Difference, changes, parsed};
 use super::replies::Replies;
-use crate::check::{self, Key, checked};
+use crate::check::Key;
 use crate::compliance;
+use crate::conversation::{Conversation, Rules};
 use crate::journal::{Recorded, Run};
 use crate::model::{Blame, End, Entity, Failure, Names, Next, Outcome};
-use crate::sandbox::Rules;
 
 /// What became of a recorded event, if a candidate had been in force.
 pub fn compare(recorded: &Recorded, rules: &Rules) -> Difference {
@@ -132,38 +132,30 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn hold(&mut self) -> Ended {
-        let (event, manifest) = (&self.recorded.event, self.rules.manifest);
-        let mut known = match check::key(&event.webhook, manifest, || (self.rules.key)(event).result) {
-            Key::Entity(entity) => {
-                self.compare_key(Some(&entity));
-                Names { learned: entity.names, retired: vec![] }
-            }
+        let mut conversation = Conversation::new(self.rules, &self.recorded.event, &self.run.memory);
+        match conversation.key() {
+            Key::Entity(entity) => self.compare_key(Some(&entity)),
             Key::Over(outcome, _, reason) => {
                 self.compare_key(None);
                 return self.end(&End { outcome, reason, memory: None, names: Names::default() });
             }
-        };
-        let mut replies = vec![];
+        }
         loop {
-            let asked = (self.rules.step)(event, &self.run.memory, &replies);
-            let next = asked.result.and_then(|next| checked(next, manifest));
-            let next = next.and_then(|next| check::not_for_ever(next, replies.len()));
-            let next = next.and_then(|next| check::learn(&mut known, next.names().clone()).map(|_| next));
-            let next = match next {
-                Ok(next) => next,
+            let next = match conversation.next() {
+                Ok((next, _)) => next,
                 Err(Failure { reason, .. }) => {
                     let (outcome, names) = (Outcome::Failed, Names::default());
                     return self.end(&End { outcome, reason, memory: None, names });
                 }
             };
-            if self.was_refused(replies.len(), next.names()) {
+            if self.was_refused(conversation.pass(), next.names()) {
                 return Ended::Over;
             }
             self.names.learned.extend_from_slice(&next.names().learned);
             self.names.retired.extend_from_slice(&next.names().retired);
             match next {
-                Next::Send { calls, .. } => match self.replies.answer(replies.len(), &calls, &mut self.changes) {
-                    Some(given) => replies.push(given),
+                Next::Send { calls, .. } => match self.replies.answer(conversation.pass(), &calls, &mut self.changes) {
+                    Some(given) => conversation.answer(given),
                     None => return Ended::Diverged,
                 },
                 Next::End(end) => return self.end(&end),
@@ -366,9 +358,9 @@ mod tests {
         let mut recorded = recorded(vec![vec![read.clone()], vec![write.clone()], vec![read.clone()]]);
         recorded.run.as_mut().unwrap().passes[2][0].1 = Some(answer("as written"));
         let manifest = manifest();
-        let heard = std::cell::RefCell::new(vec![]);
+        let heard = std::sync::Mutex::new(vec![]);
         let step = |_: &Event, _: &[String], replies: &[Vec<Reply>]| {
-            *heard.borrow_mut() = replies.to_vec();
+            *heard.lock().unwrap() = replies.to_vec();
             asked(Ok(match replies.len() {
                 0 => Next::Send { calls: vec![write.clone()], names: Names::default() },
                 1 => Next::Send { calls: vec![read.clone()], names: Names::default() },
@@ -379,7 +371,7 @@ mod tests {
             &recorded,
             &Rules { manifest: &manifest, key: Box::new(|_| asked(Ok(Ok(entity())))), step: Box::new(step) },
         );
-        assert_eq!(heard.borrow()[1], [answer("as written")]);
+        assert_eq!(heard.lock().unwrap()[1], [answer("as written")]);
     }
 
     #[test]

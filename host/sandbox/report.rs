@@ -5,8 +5,9 @@ use similar::TextDiff;
 
 use super::case::{Case, MEMORY_AFTER, TRANSCRIPT};
 use super::transcript::{Transcript, UNKNOWN};
-use crate::engine::{LOG_BYTES_MAX, Limits, Usage};
-use crate::model::{Call, Outcome};
+use crate::conversation::Ask;
+use crate::engine::LOG_BYTES_MAX;
+use crate::model::{Call, Outcome, Request};
 use crate::paint::{Paint, harmless};
 use crate::rules::Plugin;
 
@@ -38,14 +39,6 @@ pub struct Report {
     /// The first one is for the key.
     pub asks: Vec<Ask>,
     pub transcript: Transcript,
-}
-
-/// What an ask used, of what it may, and what it logged.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
-    pub usage: Usage,
-    pub limits: Limits,
-    pub log: Vec<String>,
 }
 
 /// Use against a limit, of the ask that came closest to it.
@@ -146,9 +139,14 @@ impl Report {
 
     fn to_json(&self, case: &Case) -> Value {
         let meter = |meter: &Meter| (meter.name.to_owned(), json!({ "used": meter.used, "max": meter.max }));
-        let calls = self.transcript.passes.iter().flat_map(|pass| &pass.exchanges).map(|exchange| {
+        let exchanges = self.transcript.passes.iter().flat_map(|pass| &pass.exchanges);
+        let calls = exchanges.zip(&self.sent).map(|(exchange, sent)| {
             let body = serde_json::from_str(&exchange.body).unwrap_or(Value::Null);
-            json!({ "call": exchange.line, "body": body, "answered": exchange.reply.is_some() })
+            let mut call = json!({ "call": exchange.line, "body": body, "answered": exchange.reply.is_some() });
+            if let Request::Graphql { document, .. } = &sent.request {
+                call["document"] = json!(document);
+            }
+            call
         });
         let verdict = match (self.wrong(), &self.expected) {
             (Some(_), _) => "failed",
@@ -200,9 +198,7 @@ pub fn summary(reports: &[(Case, Report)], paint: Paint) -> (String, usize) {
         parts.push(paint.red(format!("{failed} failed")));
     }
     if new > 0 {
-        parts.push(
-            paint.yellow(format!("{new} new, of which nothing is expected: `--bless` writes down what happened")),
-        );
+        parts.push(paint.yellow(format!("{new} new, without a transcript: `--bless` writes down what happened")));
     }
     let cases = if reports.len() == 1 { "1 case".to_owned() } else { format!("{} cases", reports.len()) };
     (format!("{cases}: {}\n", parts.join(", ")), failed)
@@ -256,6 +252,7 @@ fn indented(text: &str, paint: Paint, show: impl Fn(Paint, &str) -> String) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Limits, Usage};
 
     fn report(expected: &str, actual: &str) -> Report {
         let usage = Usage { fuel: 500_000, memory_bytes: 1 << 20, output_bytes: 100, log_bytes: 6, ended: None };

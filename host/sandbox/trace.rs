@@ -5,9 +5,10 @@ use similar::{ChangeTag, TextDiff};
 
 use super::case::Case;
 use super::layout;
-use super::report::{Ask, Report};
+use super::report::Report;
 use crate::clock;
-use crate::model::{Names, Reply};
+use crate::conversation::Ask;
+use crate::model::{Names, Reply, Request};
 use crate::paint::{Paint, harmless};
 
 /// Characters of a text that are shown before it is cut.
@@ -35,11 +36,16 @@ pub fn trace(case: &Case, report: &Report, paint: Paint) -> String {
     if !report.after.is_empty() {
         lines.say("after", &report.after.join(", "));
     }
+    let mut sent = report.sent.iter();
     for (n, pass) in report.transcript.passes.iter().enumerate() {
         lines.step(&format!("step {}", n + 1), asks.next());
         lines.names(&pass.names);
         for exchange in &pass.exchanges {
             lines.say("asked", &exchange.line);
+            // What a reply has to hold stands in the document.
+            if let Some(Request::Graphql { document, .. }) = sent.next().map(|call| &call.request) {
+                lines.more(document);
+            }
             lines.more(&exchange.body);
             match &exchange.reply {
                 Some(given) => match &given.reply {
