@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 /// What people read, without the documents that belong to files of another repository.
 const DOCUMENTS: [&str; 9] = [
@@ -263,13 +263,20 @@ fn said(arg: &Arg) -> String {
     text
 }
 
+/// Whether it is there with every command: one of those that all take, `--help` or `--version`.
+fn is_of_all(arg: &Arg) -> bool {
+    let shows =
+        matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version);
+    arg.is_global_set() || shows
+}
+
 /// The section of a command, and those of its subcommands.
-fn section(command: &Command, path: &str, of_all: &[&str], text: &mut String) {
+fn section(command: &Command, path: &str, text: &mut String) {
     let path = format!("{path} {}", command.get_name());
     let about = command.get_long_about().or(command.get_about()).map(|about| about.to_string()).unwrap_or_default();
     let about: Vec<_> = about.split("\n\n").map(flat).collect();
     text.push_str(&format!("\n#### `{path}`\n\n{}\n", about.join("\n\n")));
-    let own = |arg: &&Arg| !arg.is_hide_set() && !of_all.contains(&arg.get_id().as_str());
+    let own = |arg: &&Arg| !arg.is_hide_set() && !is_of_all(arg);
     let args: Vec<_> = command.get_arguments().filter(own).collect();
     if !args.is_empty() {
         text.push_str("\n| argument | |\n|---|---|\n");
@@ -278,7 +285,7 @@ fn section(command: &Command, path: &str, of_all: &[&str], text: &mut String) {
         }
     }
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
-        section(inner, &path, of_all, text);
+        section(inner, &path, text);
     }
 }
 
@@ -299,10 +306,9 @@ fn list() -> String {
     for arg in &of_all {
         text.push_str(&format!("| {} | {} |\n", shown(arg), said(arg)));
     }
-    let of_all: Vec<&str> = of_all.iter().map(|arg| arg.get_id().as_str()).chain(["help", "version"]).collect();
     for (_, commands) in tandem::cli::groups(&command) {
         for command in commands {
-            section(command, "tandem", &of_all, &mut text);
+            section(command, "tandem", &mut text);
         }
     }
     text
