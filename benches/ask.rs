@@ -182,7 +182,7 @@ fn case(plugin: &Plugin, name: &str, topic: &str, payload: Value, memory: Vec<St
     let mut conversation = Conversation::new(&rules, &event, &memory);
     conversation.key();
     let end = loop {
-        match conversation.next().expect("the rules answer").0 {
+        match conversation.go_on().expect("the rules answer").0 {
             Next::Send { calls, .. } => conversation.answer(calls.iter().map(answer).collect()),
             Next::End(end) => break end,
         }

@@ -2,8 +2,9 @@
 //!
 //! Knows the journal and what delivery has paused; nothing of rules or lanes. Every change is in the audit trail.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -13,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, field};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -59,7 +60,7 @@ const TOKEN_PREFIX: &str = "tandem_";
 const TARGETS: [&str; 2] = ["shopify", "omneo"];
 
 #[derive(Clone)]
-pub struct Admin(Arc<Shared>, Arc<Mutex<Tried>>);
+pub struct Admin(Arc<Shared>, Arc<AsyncMutex<Tried>>);
 
 /// What came of the last try to write, and when that was.
 type Tried = Option<(Instant, Result<(), String>)>;
@@ -75,6 +76,29 @@ pub struct Shared {
     /// For set-up.
     pub client: Client,
     pub public_url: Option<String>,
+    pub places: Places,
+}
+
+/// Requests of one tenant's tokens at a time: fewer than there are connections, so that a tenant keeps neither the operators
+/// nor a probe out, and no other tenant from the compiler for long.
+const OF_TENANT_MAX: usize = 8;
+
+/// The places that requests of tenants' tokens take until they are dealt with, also when who asked has gone.
+#[derive(Default)]
+pub struct Places(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Places {
+    fn take(&self, tenant: &str) -> Result<OwnedSemaphorePermit, Problem> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has no request under way takes no memory.
+        places.retain(|name, places| name == tenant || places.available_permits() < OF_TENANT_MAX);
+        let of_tenant = places.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(OF_TENANT_MAX)));
+        of_tenant.clone().try_acquire_owned().map_err(|_| {
+            let detail =
+                format!("{OF_TENANT_MAX} requests of this tenant's tokens are under way; send this again later");
+            Problem::new(Kind::TooMany, detail)
+        })
+    }
 }
 
 /// A new token. It is shown once; only [`hash`] of it is kept. An error: the system has no randomness to give.

@@ -66,7 +66,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// What the rules say to all the replies so far, and the names among it that are new.
-    pub fn next(&mut self) -> Result<(Next, Names), Failure> {
+    pub fn go_on(&mut self) -> Result<(Next, Names), Failure> {
         let Asked { result, usage, limits, log } = (self.rules.step)(self.event, self.memory, &self.replies);
         self.asks.push(Ask { usage, limits, log });
         let next = check::next(result, self.rules.manifest, self.pass())?;

@@ -47,13 +47,15 @@ pub enum Kind {
     NotReady,
     /// The tenant has used up what it may have in the journal.
     NoRoom,
+    /// As many requests of the tenant's tokens are under way as may be.
+    TooMany,
     /// One that this program does not know: of another version.
     #[default]
     Other,
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::NoToken,
         Self::UnknownToken,
@@ -69,6 +71,7 @@ impl Kind {
         Self::Host,
         Self::NotReady,
         Self::NoRoom,
+        Self::TooMany,
     ];
 
     /// Status, the last part of its type, and title.
@@ -89,6 +92,7 @@ impl Kind {
             Self::Host => (500, "host", "The host failed"),
             Self::NotReady => (503, "not-ready", "The host cannot take webhooks in"),
             Self::NoRoom => (507, "no-room", "The tenant has used up its room in the journal"),
+            Self::TooMany => (429, "too-many", "Too many requests of the tenant are under way"),
             Self::Other => (500, "other", "Something went wrong"),
         }
     }

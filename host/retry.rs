@@ -49,10 +49,9 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
             match answer.status {
                 401 | 402 | 423 => Decision::Pause(describe(&answer)),
                 429 if asked > 0 => Decision::Again { after_ms: jittered(asked, chance), counts: false },
-                408 | 425 | 429 => again(describe(&answer), asked),
-                // A gateway's 5xx does not tell whether what stands behind it has acted.
-                500.. if effect == Effect::Once => Decision::Unknown(describe(&answer)),
-                500.. => again(describe(&answer), asked),
+                // A gateway's 408 or 5xx does not tell whether what stands behind it has acted.
+                408 | 500.. if effect == Effect::Once => Decision::Unknown(describe(&answer)),
+                408 | 425 | 429 | 500.. => again(describe(&answer), asked),
                 _ => Decision::Reply(Reply::Answer(answer)),
             }
         }
@@ -131,6 +130,9 @@ mod tests {
             (answered(503, Some(5_000)), Repeatable, 2, again(60_000, true)),
             (answered(503, None), Repeatable, 3, gave_up("503")),
             (answered(504, None), Once, 1, Decision::Unknown("504".into())),
+            (answered(408, None), Once, 1, Decision::Unknown("408".into())),
+            (answered(408, None), Repeatable, 1, again(1_000, true)),
+            (answered(425, None), Once, 1, again(1_000, true)),
             (lost(), Read, 1, again(1_000, true)),
             (lost(), Once, 1, Decision::Unknown("timed out".into())),
             (Outcome::NotSent("refused".into()), Once, 1, again(1_000, true)),

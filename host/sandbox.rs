@@ -83,7 +83,7 @@ impl Run<'_> {
         let passes = self.case.transcript.iter().flat_map(|transcript| &transcript.passes);
         let mut recorded: Vec<&Exchange> = passes.flat_map(|pass| &pass.exchanges).collect();
         loop {
-            match conversation.next() {
+            match conversation.go_on() {
                 Ok((Next::Send { calls, .. }, names)) => {
                     let exchanges = calls.iter().map(|call| exchange(call, &mut recorded)).collect();
                     let pass = Pass { names, exchanges };

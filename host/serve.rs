@@ -231,6 +231,7 @@ impl Server {
                     tenants: tenants.clone(),
                     client: client.clone(),
                     public_url: config.public_url.clone(),
+                    places: admin::Places::default(),
                 });
                 (Some(address), tokio::spawn(admin::serve(admin, listener, descriptors, stopped)))
             }

@@ -159,8 +159,8 @@ impl Intake {
         let said = if is_dropped { "dropped" } else { "accepted" };
         Span::current().record("event", event.0);
         let differs = differs_from.map(|from| {
-            tracing::warn!("its webhook id is that of event {from}, whose body is another");
-            format!("; its webhook id is that of event {from}, whose body is another")
+            tracing::warn!("its webhook id is that of event {from}, whose body or topic is another");
+            format!("; its webhook id is that of event {from}, whose body or topic is another")
         });
         (Extension(Said(said)), format!("{said} as event {event}{}\n", differs.unwrap_or_default())).into_response()
     }

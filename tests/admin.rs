@@ -484,3 +484,38 @@ async fn a_token_is_made_listed_and_revoked_beside_a_running_host() {
     assert_eq!(tandem("token revoke me").2, gone);
     desk.host.stop().await;
 }
+
+/// A tenant's requests whose bodies do not come keep nobody else out, and themselves only until they are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_so_many_requests_under_way_and_no_more() {
+    let desk = Desk::open().await;
+    let (operator, acme) = (desk.token("ops", None).await, desk.token("acme-1", Some("acme")).await);
+    let other = desk.token("other-1", Some("other")).await;
+    let address = desk.host.server.admin.unwrap();
+    let head = format!(
+        "POST /v1/tenants/acme/versions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {acme}\r\ncontent-length: 100\r\n\r\n"
+    );
+    let mut waiting = vec![];
+    for _ in 0..20 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    let until = async |status: u16| {
+        for _ in 0..1_000 {
+            if desk.get(&acme, "/v1/tenants/acme").await.0 == status {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("no {status}");
+    };
+    until(429).await;
+    let full = desk.get(&acme, "/v1/tenants/acme").await;
+    assert_eq!(detail(&full), (429, "8 requests of this tenant's tokens are under way; send this again later"));
+    assert_eq!(desk.get(&operator, "/v1/tenants").await.0, 200);
+    assert_eq!(desk.get(&other, "/v1/tenants/other").await.0, 200);
+    drop(waiting);
+    until(200).await;
+    desk.host.stop().await;
+}

@@ -68,7 +68,7 @@ async fn an_order_as_large_as_a_body_may_be_is_sent_within_the_limits() {
         let mut conversation = Conversation::new(&rules, &event, &[]);
         assert!(matches!(conversation.key(), Key::Entity(_)));
         let end = loop {
-            match conversation.next().unwrap_or_else(|failure| panic!("{length} bytes: {}", failure.reason)).0 {
+            match conversation.go_on().unwrap_or_else(|failure| panic!("{length} bytes: {}", failure.reason)).0 {
                 Next::End(end) => break end,
                 Next::Send { calls, .. } => {
                     let stored = || Answer { status: 201, headers: vec![], body: r#"{"data":{"id":77}}"#.into() };

@@ -208,6 +208,7 @@ fn statuses() -> Vec<Row> {
         row("402", QUERY, with("402 Payment Required", &[], ""), Paused),
         row("423", QUERY, with("423 Locked", &[], ""), Paused),
         row("500", READ, with("500 Oops", &[], "<html>"), GivenUp("500")),
+        row("408, for what is sent once", ONCE, with("408 Request Timeout", &[], ""), Unknown("408")),
         row("502, for what is sent once", ONCE, with("502 Bad Gateway", &[], "<html>"), Unknown("502")),
         row("status 999", READ, with("999 Request denied", &[], ""), GivenUp("999")),
         row("429 and no time", READ, with("429 Too Many Requests", &[], ""), GivenUp("429")),

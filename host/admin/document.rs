@@ -60,6 +60,7 @@ fn problems(operation: &mut Value, adds_to_tenant: bool) {
     met.extend(has_body.then_some(Kind::TooLong));
     met.extend(is_json.then_some([Kind::MediaType, Kind::Unfit]).into_iter().flatten());
     met.extend(adds_to_tenant.then_some(Kind::NoRoom));
+    met.extend((!is_open).then_some(Kind::TooMany));
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for kind in met {
         responses.entry(kind.status().to_string()).or_insert_with(|| json!({}));

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, header};
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
 use super::{Admin, Kind, Problem, TARGETS, hash};
@@ -15,6 +16,8 @@ use crate::paint::unquoted;
 pub struct Who {
     pub name: String,
     pub tenant: Option<String>,
+    /// One of the places of the tenant's requests.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// Who asks about which tenant, from the path: one that the token may know of.
@@ -64,7 +67,8 @@ impl FromRequestParts<Admin> for Who {
         match admin.read(move |reader| reader.token(&hash)).await? {
             Some(token) => {
                 Span::current().record("by", &token.name);
-                Ok(Self { name: token.name, tenant: token.tenant })
+                let place = token.tenant.as_ref().map(|tenant| admin.0.places.take(tenant)).transpose()?;
+                Ok(Self { name: token.name, tenant: token.tenant, _place: place })
             }
             None => Err(Problem::new(Kind::UnknownToken, "this token is not known, or was revoked")),
         }

@@ -16,7 +16,16 @@ use crate::vault::Keys;
 
 /// Orders of 2.6 MB are known. A body that is refused is lost in the end, so this is all that the memory of rules allows.
 pub const BODY_BYTES_MAX: usize = 10 << 20;
+/// The shortest that says anything.
+const BODY_BYTES_MIN: usize = 1_024;
 const TIMEOUT_MS: u64 = 20_000;
+/// An answer may take ten minutes at most, and a call of unknown fate a day.
+const TIMEOUT_MS_BOUNDS: std::ops::RangeInclusive<u64> = 10..=600_000;
+const QUIET_MS_MAX: u64 = 24 * 3_600_000;
+/// The longest wait between two attempts: a week.
+const RETRY_DELAY_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// A secret is a line, and what has no end is no secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// Delays before each further attempt, in milliseconds: about two days in all.
 const RETRY_DELAYS_MS: [u64; 13] = [
     1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000,
@@ -78,6 +87,14 @@ impl Check<'_> {
 
     pub fn body_bytes_max(&mut self, given: Option<&Spanned<usize>>) -> usize {
         let Some(given) = given else { return BODY_BYTES_MAX };
+        if *given.get_ref() < BODY_BYTES_MIN {
+            let place = given.span();
+            let less = format!(
+                "`body_bytes_max = {}` is less than webhooks have\nhint: use {BODY_BYTES_MIN} at least",
+                given.get_ref()
+            );
+            self.problem(place, less);
+        }
         if *given.get_ref() > Limits::input_bytes_max() {
             let place = given.span();
             self.problem(
@@ -95,6 +112,22 @@ impl Check<'_> {
     pub fn delivery(&mut self, file: &DeliveryFile) -> Delivery {
         let timeout_ms = file.timeout_ms.as_ref().map_or(TIMEOUT_MS, |given| *given.get_ref());
         let quiet_ms = file.quiet_ms.as_ref().map_or(timeout_ms, |given| *given.get_ref());
+        for (name, given, bounds) in [
+            ("timeout_ms", &file.timeout_ms, TIMEOUT_MS_BOUNDS),
+            ("quiet_ms", &file.quiet_ms, TIMEOUT_MS_BOUNDS.start().to_owned()..=QUIET_MS_MAX),
+        ] {
+            if let Some(given) = given.as_ref().filter(|given| !bounds.contains(given.get_ref())) {
+                let (place, value) = (given.span(), given.get_ref());
+                self.problem(
+                    place,
+                    format!(
+                        "`{name} = {value}` is out of bounds\nhint: use {} to {} milliseconds",
+                        bounds.start(),
+                        bounds.end()
+                    ),
+                );
+            }
+        }
         if let Some(quiet) = &file.quiet_ms
             && quiet_ms < timeout_ms
         {
@@ -107,7 +140,14 @@ impl Check<'_> {
                 "`quiet_ms = {quiet_ms}` contradicts {other}: a read after it could overtake the write it asks about\nhint: make quiet_ms at least as long as timeout_ms"
             ));
         }
-        let retry_delays_ms = file.retry_delays_ms.clone().unwrap_or_else(|| RETRY_DELAYS_MS.to_vec());
+        let retry_delays_ms =
+            file.retry_delays_ms.as_ref().map_or(RETRY_DELAYS_MS.to_vec(), |given| given.get_ref().clone());
+        if let Some(given) =
+            file.retry_delays_ms.as_ref().filter(|given| given.get_ref().iter().any(|ms| *ms > RETRY_DELAY_MS_MAX))
+        {
+            let place = given.span();
+            self.problem(place, format!("a wait of `retry_delays_ms` is longer than a week\nhint: use {RETRY_DELAY_MS_MAX} milliseconds at most"));
+        }
         Delivery { timeout_ms, retry_delays_ms, quiet_ms }
     }
 
@@ -230,7 +270,7 @@ impl Check<'_> {
             ((self.variable)(name), what, "set it, or write the secret itself")
         } else if let Some(path) = text.strip_prefix("file:") {
             let path = self.folder.join(path);
-            match std::fs::read_to_string(&path) {
+            match read_secret(&path) {
                 Ok(value) => {
                     let what = format!("the file `{}` is empty", path.display());
                     (Some(value.trim_end().to_owned()), what, "write the secret into it")
@@ -280,4 +320,13 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Reads a secret from a file: not from a device or a pipe, and not more than a secret has.
+fn read_secret(path: &std::path::Path) -> std::io::Result<String> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() || about.len() > SECRET_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is no file of {SECRET_BYTES_MAX} bytes at most")));
+    }
+    std::fs::read_to_string(path)
 }

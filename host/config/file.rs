@@ -53,7 +53,7 @@ pub struct SecretsFile {
 #[derive(Default, Deserialize)]
 pub struct DeliveryFile {
     pub timeout_ms: Option<Spanned<u64>>,
-    pub retry_delays_ms: Option<Vec<u64>>,
+    pub retry_delays_ms: Option<Spanned<Vec<u64>>>,
     pub quiet_ms: Option<Spanned<u64>>,
     pub concurrent_calls: Option<Spanned<u64>>,
 }

@@ -51,26 +51,32 @@ impl Journal {
     }
 }
 
-/// Adds an event, unless it is there. A sender that gives one id to two bodies has sent two webhooks: the second is kept under
-/// the id with a digest of its body, so that it is kept once, too. Gives what is told of an event that is new.
+/// Adds an event, unless it is there. A sender that gives one id to two bodies or topics has sent two webhooks: the second is
+/// kept under the id with a digest of what differs, so that it is kept once, too. Gives what is told of an event that is new.
 pub(super) fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(Appended, Option<Opened>)> {
     let id = webhook.delivery_id.as_deref();
     if let Some(opened) = insert(tx, webhook, id)? {
         return Ok((Appended::Accepted(opened.event), Some(opened)));
     }
     // Of what is redacted the body is gone, and must not come back as an event of its own.
-    let (from, same) = tx
+    let (from, same_body, same_topic) = tx
         .prepare_cached(
-            "SELECT id, payload = ? OR redacted_at IS NOT NULL FROM events
+            "SELECT id, payload = ? OR redacted_at IS NOT NULL, topic = ? FROM events
              WHERE tenant = ? AND source = ? AND delivery_id = ?",
         )?
-        .query_row(params![webhook.payload, webhook.tenant, webhook.source, id], |row| {
-            Ok((EventId(row.get(0)?), row.get::<_, bool>(1)?))
+        .query_row(params![webhook.payload, webhook.topic, webhook.tenant, webhook.source, id], |row| {
+            Ok((EventId(row.get(0)?), row.get::<_, bool>(1)?, row.get::<_, bool>(2)?))
         })?;
-    if same {
+    if same_body && same_topic {
         return Ok((Appended::Duplicate(from), None));
     }
-    let other = format!("{} {}", id.unwrap_or_default(), hex::encode(Sha256::digest(&webhook.payload)));
+    let mut digest = Sha256::new();
+    if !same_topic {
+        digest.update(&webhook.topic);
+        digest.update([0]);
+    }
+    digest.update(&webhook.payload);
+    let other = format!("{} {}", id.unwrap_or_default(), hex::encode(digest.finalize()));
     match insert(tx, webhook, Some(&other))? {
         Some(opened) => Ok((Appended::Differs { event: opened.event, from }, Some(opened))),
         None => tx.query_row(

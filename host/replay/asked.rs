@@ -48,7 +48,7 @@ pub fn ask_again(recorded: &Recorded, memory: &[String], rules: &Rules) -> Asked
     };
     let mut recorded = Replies::new(passes);
     loop {
-        match conversation.next() {
+        match conversation.go_on() {
             Err(Failure { reason, .. }) => return AskedAgain { ends: Ends::Failed(reason), ..asked },
             Ok((Next::End(end), _)) => return AskedAgain { ends: Ends::Over(end.outcome, end.reason), ..asked },
             Ok((Next::Send { calls, .. }, _)) => {

@@ -141,7 +141,7 @@ impl Talk<'_> {
             }
         }
         loop {
-            let next = match conversation.next() {
+            let next = match conversation.go_on() {
                 Ok((next, _)) => next,
                 Err(Failure { reason, .. }) => {
                     let (outcome, names) = (Outcome::Failed, Names::default());

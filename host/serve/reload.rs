@@ -13,6 +13,12 @@ impl Server {
     /// Takes over what can be taken over while the host runs. What is wrong with one tenant keeps no other as it was.
     pub async fn reload(&self, next: Config) -> anyhow::Result<()> {
         let now = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A file that is being written has none for a moment, and every webhook would be refused.
+        if next.tenants.is_empty() && !now.tenants.is_empty() {
+            anyhow::bail!(
+                "the configuration has no tenant any more, so nothing of it is taken over\nhint: start the host again if all of them are to go"
+            );
+        }
         let Changes { added, changed, removed, keys, at_restart } = changes(&now, &next);
         let own: Vec<&Tenant> = next.tenants.iter().filter(|tenant| !self.is_of_the_api(tenant, &added)).collect();
         for name in &removed {

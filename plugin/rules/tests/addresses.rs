@@ -292,6 +292,9 @@ fn a_part_that_is_emptied_is_emptied_on_the_other_side() {
     is_at_rest(&mut world);
 }
 
+/// Moves the address to another city.
+type Move = Box<dyn Fn(&mut World, &str)>;
+
 #[test]
 fn an_edit_that_a_write_of_an_address_ran_over_is_put_back_if_its_side_may_win() {
     for (owner, is_in_shopify, expected) in [
@@ -315,11 +318,10 @@ fn an_edit_that_a_write_of_an_address_ran_over_is_put_back_if_its_side_may_win()
                 world.edit(|world| world.omneo.address(&profile, Some(row.clone()), &json!({ "city": city })));
             }
         };
-        let (first, ambush, write): (Box<dyn Fn(&mut World, &str)>, Box<dyn Fn(&mut World, &str)>, _) =
-            match is_in_shopify {
-                true => (Box::new(of_omneo), Box::new(of_shopify), "ChangeAddress"),
-                false => (Box::new(of_shopify), Box::new(of_omneo), "addresses/upsert"),
-            };
+        let (first, ambush, write): (Move, Move, _) = match is_in_shopify {
+            true => (Box::new(of_omneo), Box::new(of_shopify), "ChangeAddress"),
+            false => (Box::new(of_shopify), Box::new(of_omneo), "addresses/upsert"),
+        };
         world.now += 60_000;
         world.before.push((
             write,

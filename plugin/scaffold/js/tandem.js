@@ -97,7 +97,9 @@ export class Call {
     }
     if (request.tag === "graphql" && body?.errors?.length > 0) return undefined;
     const wanted = request.tag === "graphql" ? ["/data", ...this.places] : this.places;
-    const lost = wanted.find((place) => place.split("/").slice(1).reduce((at, key) => at?.[key], body) == null);
+    // An empty text is nothing: an id of it makes no path.
+    const isNothing = (found) => found === undefined || found === null || found === "";
+    const lost = wanted.find((place) => isNothing(place.split("/").slice(1).reduce((at, key) => at?.[key], body)));
     return lost === undefined ? undefined : `nothing at ${lost}`;
   }
 

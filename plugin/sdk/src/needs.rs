@@ -65,7 +65,9 @@ impl Needs {
 }
 
 fn missing(body: &View, places: &[Vec<String>]) -> Option<String> {
-    let is_there = |at: &String| body.get(at).is_some_and(|found| !found.is_null());
+    // An empty text is nothing: an id of it makes no path.
+    let is_empty = |found: &View| found.is_null() || found.text("").is_ok_and(str::is_empty);
+    let is_there = |at: &String| body.get(at).is_some_and(|found| !is_empty(&found));
     let lost = places.iter().find(|one_of| !one_of.iter().any(is_there))?;
     Some(format!("nothing at `{}`", lost.join("` or `")))
 }
