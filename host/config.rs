@@ -511,6 +511,33 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
     }
 
     #[test]
+    fn what_could_not_work_is_refused() {
+        let table = [
+            (GOOD.replace("token = \"t\"", "token = \"ENV:TOKEN\""), "a secret begins with `env:` in capitals"),
+            (GOOD.replace("token = \"t\"", "token = \"File:token\""), "a secret begins with `file:` in capitals"),
+            (GOOD.replace("token = \"t\"", "token = \"a\\nb\""), "a secret has a line break"),
+            (GOOD.replace("token = \"t\"", "token = \"file:/dev/zero\""), "it is no file of 65536 bytes at most"),
+            (format!("network = {{ allow = [\"127.0.0.1\"] }}\n{GOOD}"), "`127.0.0.1` is no host with a port"),
+            (format!("body_bytes_max = 0\n{GOOD}"), "`body_bytes_max = 0` is less than webhooks have"),
+            (format!("{GOOD}[delivery]\ntimeout_ms = 0\n"), "`timeout_ms = 0` is out of bounds"),
+            (format!("{GOOD}[delivery]\nquiet_ms = 9223372036854775807\n"), "is out of bounds"),
+            (format!("{GOOD}[delivery]\nretry_delays_ms = [9223372036854775807]\n"), "is longer than a week"),
+        ];
+        for (text, why) in table {
+            let problems = read(&text).unwrap_err();
+            assert!(problems.contains(why), "{why}\nis not in\n{problems}");
+        }
+        for shop in
+            ["acme", "acme.shopify.com", "admin.shopify.com/store/acme", "acme myshopify.com", ".myshopify.com:1"]
+        {
+            assert!(crate::model::no_shop(&crate::model::shop(shop)).is_some(), "{shop}");
+        }
+        for shop in ["acme.myshopify.com", "https://ACME.myshopify.com/", "shop.acme.example"] {
+            assert_eq!(crate::model::no_shop(&crate::model::shop(shop)), None, "{shop}");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_shown_in_its_line_and_no_secret_with_it() {
         let text = GOOD
             .replace("webhook_secrets = [\"a\"", "webhok_secrets = [\"hush-hush\"")
@@ -523,7 +550,7 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             "error: `tenants.acme.shopify.webhook_secrets` is missing\n --> tandem.toml:5:1\n",
             "error: `tenants.acme.omneo.token` is not a text\n",
             "error: unknown key `tenants.acme.colour`\n --> tandem.toml:7:1\n",
-            "error: `delivery.timeout_ms` is not a number that is not negative\n",
+            "error: `delivery.timeout_ms` is not a whole number of 0 or more\n",
         ] {
             assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
         }
@@ -561,7 +588,7 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
         assert!(
             limits("keep_days = -1")
                 .unwrap_err()
-                .contains("`tenants.acme.limits.keep_days` is not a number that is not")
+                .contains("`tenants.acme.limits.keep_days` is not a whole number of 0 or more\n")
         );
     }
 }

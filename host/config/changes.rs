@@ -92,7 +92,7 @@ mod tests {
             ("an address", OLD.replace(":1\"", ":2\""), Changes { at_restart: vec!["listen"], ..Changes::default() }),
             (
                 "delivery",
-                format!("{OLD}[delivery]\ntimeout_ms = 7\n[network]\nallow = [\"a:1\"]\n"),
+                format!("{OLD}[delivery]\ntimeout_ms = 70\n[network]\nallow = [\"a:1\"]\n"),
                 Changes { at_restart: vec!["[network] allow", "[delivery]"], ..Changes::default() },
             ),
             (
