@@ -153,6 +153,7 @@ mod tests {
         for (call, body) in [
             (&rest, r#"{"status":"maintenance"}"#),
             (&rest, r#"{"data":{"id":null}}"#),
+            (&rest, r#"{"data":{"id":""}}"#),
             (&search, r#"{"data":[]}"#),
             (&read, r#"{"data":null}"#),
             (&read, r#"{"errors":[]}"#),
