@@ -15,19 +15,24 @@ pub struct Book {
     customer: Option<Value>,
     is_paid: bool,
     is_cancelled: bool,
+    /// When it changed last, in milliseconds: Shopify tells two states of one order by when each was sent off.
+    changed_at: i64,
 }
 
 impl World {
     pub fn order(&mut self, number: u64, customer: Option<Value>, step: Step) {
-        let now = tandem::clock::rfc3339(self.now);
+        // Shopify's clock in a body is of whole seconds.
+        let now = tandem::clock::rfc3339(self.now - self.now.rem_euclid(1_000));
         if step == Step::Placed && !self.history.orders.contains_key(&number) {
             let customer = customer.map(|body| json!({ "id": body["id"], "email": body["email"], "first_name": body["first_name"], "last_name": body["last_name"] }));
             let lines = [(995, 2, 0), (4_800, 1, 960)];
             let mut books = Ledger::sell(number, number.is_multiple_of(2), &lines, 550, [28, 300]);
             books.manner.shipping_without_tax = number.is_multiple_of(2);
-            self.history.orders.insert(number, Book { books, customer, is_paid: false, is_cancelled: false });
-        } else if !self.history.orders.get_mut(&number).is_some_and(|book| book.comes_to(step)) {
-            // What was cancelled is over, and what was not placed has no other step.
+            self.history
+                .orders
+                .insert(number, Book { books, customer, is_paid: false, is_cancelled: false, changed_at: self.now });
+        } else if !self.history.orders.get_mut(&number).is_some_and(|book| book.comes_to(step, self.now)) {
+            // What was cancelled is over, what was not placed has no other step, and no two fall into one millisecond.
             return;
         }
         self.history.count += 1;
@@ -50,9 +55,9 @@ impl World {
 
 impl Book {
     /// Whether the step could be taken.
-    fn comes_to(&mut self, step: Step) -> bool {
+    fn comes_to(&mut self, step: Step, now: i64) -> bool {
         let may = match step {
-            _ if self.is_cancelled => false,
+            _ if self.is_cancelled || self.changed_at == now => false,
             Step::Placed => false,
             Step::Paid => !self.is_paid,
             Step::Changed(_) => self.is_paid,
@@ -61,6 +66,7 @@ impl Book {
         if !may {
             return false;
         }
+        self.changed_at = now;
         match step {
             Step::Paid => {
                 self.is_paid = true;

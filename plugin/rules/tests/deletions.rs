@@ -100,6 +100,24 @@ fn lost_memory_costs_a_search_and_the_second_time_writes_nothing() {
 }
 
 #[test]
+fn a_customer_deleted_before_it_was_linked_is_not_created_again() {
+    let memory = delete_with("unlink", &[], &[7]).memory();
+    let profile = json!({
+        "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,
+        "identities": [], "tags": [], "attributes": {"comms": {}},
+        "created_at": "2026-03-01 00:00:00", "updated_at": "2026-03-02 00:00:00"
+    });
+    let edited =
+        Event { source: "omneo".into(), topic: "profile.updated".into(), payload: profile.to_string(), ..event() };
+    let run = run(&rules(json!({})), &edited, &memory, |call| match call.line().as_str() {
+        line if line == format!("GET omneo /profiles/{PROFILE}") => (200, json!({"data": profile})),
+        other => panic!("nobody asks {other}"),
+    });
+    let reason = "customer 7 is deleted in Shopify; it is not created again (`people.recreate_deleted`)";
+    assert_eq!(run.outcome(), (Outcome::Skipped, reason));
+}
+
+#[test]
 fn a_profile_that_is_gone_too_is_kept_in_mind() {
     let run = run(&rules(json!({})), &gone(), &linked(), |_| (404, json!({})));
     assert_eq!(

@@ -63,6 +63,30 @@ fn a_lost_answer_to_a_creation_makes_no_second_customer() {
 }
 
 #[test]
+fn an_edit_of_a_profile_whose_creation_nobody_answered_is_merged() {
+    // Omneo's own way with a name is no edit; a name that somebody has given the profile since is one.
+    for (edited, expected) in [(None, ("mcDonald", "Mcdonald")), (Some("ada"), ("mcDonald", "Mcdonald"))] {
+        let rules = json!({ "fields": { "first_name": { "owner": "shopify" } } });
+        let mut world = World::new(with_timezone(rules), 1, Manners::default());
+        world.lost = vec!["POST omneo /profiles"];
+        let ada = [("first_name", Some("mcDonald")), ("email", Some("ada@example.org"))];
+        let customer = world.edit(|world| world.shopify.create(&ada).unwrap());
+        let edit = move |world: &mut World| {
+            let id = world.omneo.profiles.keys().next().unwrap().clone();
+            let edit = |name| world.edit(|world| world.omneo.update(&id, &json!({ "first_name": name }))).unwrap();
+            edited.into_iter().for_each(edit);
+        };
+        // Before the profile is looked for again.
+        world.before.push(("availability", Box::new(move |world| world.before.push(("search-id", Box::new(edit))))));
+        assert!(world.rest());
+        let profile = world.omneo.profiles.keys().next().unwrap().clone();
+        assert_eq!((world.omneo.profiles.len(), world.lost.len()), (1, 0));
+        let names = first_names(&world, customer, &profile);
+        assert_eq!((names.0.as_str(), names.1.as_str()), expected, "{:?}", world.reasons());
+    }
+}
+
+#[test]
 fn an_edit_that_an_answer_shows_is_not_swallowed() {
     let (mut world, customer, profile) = World::met(json!({}), &ADA);
     let theirs = profile.clone();

@@ -37,6 +37,11 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
             &format!("profile {profile} does not have the identity of customer {customer} any more"),
         ));
     }
+    // The link is kept without the identity: who is deleted is not created again when the profile next changes.
+    if others.is_empty() && run.memory.link.is_none() {
+        run.link(customer, &profile);
+        run.customer_is_gone(customer);
+    }
     let what = match others.first() {
         None if wish == OnCustomerDelete::Delete => {
             omneo::delete(run.cx, &profile).await?;

@@ -102,15 +102,15 @@ pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) ->
     }
 }
 
-/// The profile with the identity is the one that the lost answer was about. While nobody has edited it, what it shows is
-/// what Omneo made of what was sent.
+/// The profile with the identity is the one that the lost answer was about. A name that differs from the customer's by case
+/// alone is what Omneo made of what was sent; anything else was edited since, and is merged.
 async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let met = by_identity(run, customer, id).await?;
-    // Within a second it can have been edited all the same, so only names may differ: what Omneo does to the others is known.
     let is_name = |field: &Field| field.is(Core::FirstName) || field.is(Core::LastName);
     for field in run.settings.mapping.fields().filter(is_name).filter(|_| !met.profile.snapshot.is_edited()) {
         let (s, o) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
-        if s.is_some() == o.is_some() {
+        let folded = |name: &str| name.trim().to_lowercase();
+        if s.map(folded) == o.map(folded) {
             run.memory.settle(field, s, o);
         }
     }

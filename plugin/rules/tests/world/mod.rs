@@ -55,7 +55,7 @@ pub struct World {
     pub unanswered: usize,
     /// What to do just before a call whose line contains this text, once.
     pub before: Vec<(&'static str, Action)>,
-    /// Calls whose line contains this text are carried out, once, without an answer: after five seconds they come again, if they may.
+    /// Calls whose line ends with this text are carried out, once, without an answer: after five seconds they come again, if they may.
     pub lost: Vec<&'static str>,
     /// Webhooks whose topic and payload contain these texts wait until they are let go.
     pub held_back: Vec<&'static str>,
@@ -208,7 +208,7 @@ impl World {
         }
         self.collect(false);
         self.unanswered -= usize::from(is_again);
-        if let Some(at) = self.lost.iter().position(|text| line.contains(text)) {
+        if let Some(at) = self.lost.iter().position(|text| line.ends_with(text)) {
             self.lost.remove(at);
             if call.effect == Effect::Once {
                 self.execute(call);
