@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -32,6 +33,7 @@ mod operators;
 mod orders;
 mod paused;
 mod place;
+mod queues;
 mod reader;
 mod readers;
 mod recorded;
@@ -166,7 +168,7 @@ impl Journal {
         let fence = raise(&mut connection).with_context(what)?;
         // A crash may have left in it what was redacted.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        keep_statements(&connection).with_context(what)?;
         let (writer, thread) = Writer::start(connection, fence)?;
         let (journal, feeds) = Self::around(writer, path.to_owned());
         let (paused, directions) = journal.read(|reader| Ok((reader.paused()?, reader.directions()?)))?;
@@ -184,7 +186,7 @@ impl Journal {
         let mut connection = Connection::open_in_memory().context("opening a journal in memory")?;
         connection.execute_batch("PRAGMA foreign_keys = ON").context("opening a journal in memory")?;
         schema::prepare(&mut connection, Path::new(":memory:")).context("opening a journal in memory")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        keep_statements(&connection).context("opening a journal in memory")?;
         Ok(Self::around(Writer::here(connection), PathBuf::new()))
     }
 
@@ -234,9 +236,10 @@ impl Journal {
             tx.prepare_cached("INSERT INTO attempts (call, began_at) VALUES (?, ?)")?.execute(params![call.0, now])?;
             Ok(Some(tx.last_insert_rowid()))
         };
+        let writer = self.writer.of(&due.tenant);
         match due.call.effect {
-            Effect::Read => self.writer.write_soon(job).await,
-            Effect::Repeatable | Effect::Once => self.writer.write(job, |_| ()).await,
+            Effect::Read => writer.write_soon(job).await,
+            Effect::Repeatable | Effect::Once => writer.write(job, |_| ()).await,
         }
     }
 
@@ -303,7 +306,7 @@ impl Journal {
                 feeds.tell(&tenant, input.clone());
             }
         };
-        self.writer.write_soon_and(record, tell).await.map(drop)
+        self.writer.of(&due.tenant).write_soon_and(record, tell).await.map(drop)
     }
 }
 
@@ -323,6 +326,13 @@ fn next_place(tx: &Transaction) -> rusqlite::Result<Place> {
 }
 
 /// An event that is not over, as its tenant's scheduler wants to know it. Attempts from before `since` are settled.
+/// Keeps statements prepared, all of them and whatever values they are given. Otherwise SQLite prepares a statement anew
+/// whenever a value could change its plan, which took half the time of the thread that writes.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn opened(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Opened> {
     let in_flight = runs::is_in_flight(tx, event, since)?;
     tx.prepare_cached(

@@ -27,7 +27,7 @@ impl Journal {
     /// The same on these terms. `None`: there is no room for it.
     pub async fn take_in(&self, webhook: Webhook, terms: Terms) -> anyhow::Result<Option<Appended>> {
         let feeds = self.feeds.clone();
-        let tenant = webhook.tenant.clone();
+        let (tenant, writer) = (webhook.tenant.clone(), self.writer.intake_of(&webhook.tenant));
         let take = move |tx: &Transaction| {
             let more = ROW_BYTES + webhook.payload.len() as u64;
             if let Some(most) = terms.bytes_max
@@ -47,7 +47,7 @@ impl Journal {
                 feeds.tell(&tenant, Input::Arrived(*opened));
             }
         };
-        Ok(self.writer.write(take, tell).await?.map(|(appended, _)| appended))
+        Ok(writer.write(take, tell).await?.map(|(appended, _)| appended))
     }
 }
 

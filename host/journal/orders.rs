@@ -103,7 +103,7 @@ type Said = (Input, With);
 impl Journal {
     pub fn orders(&self, tenant: &str, quiet_ms: u64) -> Orders {
         Orders {
-            writer: self.writer.clone(),
+            writer: self.writer.of(tenant),
             facts: self.feeds.facts.clone(),
             calls: self.feeds.calls.clone(),
             tenant: tenant.to_owned(),

@@ -108,7 +108,9 @@ impl Reader {
     /// Opens the journal that this process has open already.
     pub(super) fn beside(path: &Path) -> anyhow::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Self::new(Connection::open_with_flags(path, flags).context("opening the journal to read")?))
+        let connection = Connection::open_with_flags(path, flags).context("opening the journal to read")?;
+        super::keep_statements(&connection).context("opening the journal to read")?;
+        Ok(Self::new(connection))
     }
 
     pub(super) fn new(connection: Connection) -> Self {

@@ -81,15 +81,14 @@ pub fn replies(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Vec<Vec<
 
 /// Whether a write of a dropped run of an event may still take effect: it has no answer, and began after this time.
 pub fn is_in_flight(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<bool> {
-    tx.prepare_cached(
-        "SELECT EXISTS (
-             SELECT 1 FROM runs JOIN calls ON calls.run = runs.id JOIN attempts ON attempts.call = calls.id
-             WHERE runs.event = ? AND runs.state = 'dropped' AND attempts.began_at > ?
-               AND (attempts.ended_at IS NULL OR attempts.is_unsettled)
-               AND calls.call <> '' AND json_extract(calls.call, '$.effect') <> 'read')",
-    )?
-    .query_row([event.0, since], |row| row.get(0))
+    tx.prepare_cached(IN_FLIGHT)?.query_row([event.0, since], |row| row.get(0))
 }
+
+const IN_FLIGHT: &str = "SELECT EXISTS (
+         SELECT 1 FROM runs JOIN calls ON calls.run = runs.id JOIN attempts ON attempts.call = calls.id
+         WHERE runs.event = ? AND runs.state = 'dropped' AND attempts.began_at > ?
+           AND (attempts.ended_at IS NULL OR attempts.is_unsettled)
+           AND calls.call <> '' AND json_extract(calls.call, '$.effect') <> 'read')";
 
 /// A call, and what its target's requests are written for.
 pub type Written = (Call, String);
@@ -156,4 +155,24 @@ fn asked_before(tx: &Transaction, event: EventId, run: RunId, call: &str) -> rus
         }
     }
     Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::journal::{keep_statements, schema};
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_it_is_given() {
+        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        schema::prepare(&mut connection, std::path::Path::new(":memory:")).unwrap();
+        keep_statements(&connection).unwrap();
+        let tx = connection.transaction().unwrap();
+        for event in 1..9 {
+            assert!(!is_in_flight(&tx, EventId(event), event).unwrap());
+        }
+        assert_eq!(tx.prepare_cached(IN_FLIGHT).unwrap().get_status(StatementStatus::RePrepare), 0);
+    }
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
 use tokio::sync::{oneshot, watch};
 
 use super::fence::Fence;
+use super::queues::{Queues, What, Who};
 
 /// Jobs that one commit takes at most, so that the first of them does not wait for long.
 const JOBS_PER_COMMIT_MAX: usize = 512;
@@ -71,12 +72,14 @@ pub struct Broken {
 #[derive(Clone)]
 pub struct Writer {
     to: To,
+    /// Who wants it written.
+    who: Who,
     broken: watch::Sender<Option<Broken>>,
 }
 
 #[derive(Clone)]
 enum To {
-    Thread(SyncSender<Work>),
+    Thread(SyncSender<(Who, Work)>),
     /// Whoever writes does so at once, in a transaction of its own.
     Here(Arc<Mutex<Connection>>),
 }
@@ -91,12 +94,27 @@ impl Writer {
             .name("journal".into())
             .spawn(move || run(connection, fence, &waiting, &breaks))
             .context("starting the journal's thread")?;
-        Ok((Self { to: To::Thread(jobs), broken }, thread))
+        Ok((Self { to: To::Thread(jobs), who: Who::default(), broken }, thread))
     }
 
     /// Without a thread: a write is over when it is first polled. For a journal that is not to last.
     pub fn here(connection: Connection) -> Self {
-        Self { to: To::Here(Arc::new(Mutex::new(connection))), broken: watch::Sender::new(None) }
+        let to = To::Here(Arc::new(Mutex::new(connection)));
+        Self { to, who: Who::default(), broken: watch::Sender::new(None) }
+    }
+
+    /// What a tenant wants written. Writes of one tenant keep their order; tenants take turns, and with the host itself.
+    pub fn of(&self, tenant: &str) -> Self {
+        self.for_what(tenant, What::Other)
+    }
+
+    /// The same, of what comes in for the tenant, which goes before all else.
+    pub fn intake_of(&self, tenant: &str) -> Self {
+        self.for_what(tenant, What::Intake)
+    }
+
+    fn for_what(&self, tenant: &str, what: What) -> Self {
+        Self { who: Who { tenant: tenant.into(), what }, ..self.clone() }
     }
 
     /// Writes what is in memory to a file.
@@ -254,7 +272,7 @@ impl Writer {
                 return Ok(());
             }
         };
-        match jobs.try_send(work) {
+        match jobs.try_send((self.who.clone(), work)) {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Disconnected(_)) => Err(anyhow!("the journal has stopped")),
             Err(mpsc::TrySendError::Full(job)) => {
@@ -287,24 +305,35 @@ fn in_savepoint<T>(
 fn run(
     mut connection: Connection,
     fence: Option<Fence>,
-    waiting: &Receiver<Work>,
+    waiting: &Receiver<(Who, Work)>,
     broken: &watch::Sender<Option<Broken>>,
 ) {
+    let mut queues = Queues::new();
     loop {
-        let first = match waiting.recv_timeout(FENCE_EVERY) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => {
-                // What cannot be read now is looked at with the next commit.
-                if let Some(Ok(Some(why))) = fence.map(|fence| fence.lost(&connection)) {
-                    taken(broken, why);
+        if queues.is_empty() {
+            match waiting.recv_timeout(FENCE_EVERY) {
+                Ok((who, work)) => queues.push(who, work),
+                Err(RecvTimeoutError::Timeout) => {
+                    // What cannot be read now is looked at with the next commit.
+                    if let Some(Ok(Some(why))) = fence.map(|fence| fence.lost(&connection)) {
+                        taken(broken, why);
+                    }
+                    continue;
                 }
-                continue;
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let more = iter::from_fn(|| waiting.try_recv().ok());
+        }
+        queues.begin();
+        let next = iter::from_fn(|| {
+            while queues.len() < JOBS_WAITING_MAX
+                && let Ok((who, work)) = waiting.try_recv()
+            {
+                queues.push(who, work);
+            }
+            queues.pop()
+        });
         let mut emptied = vec![];
-        let jobs = iter::once(first).chain(more).take(JOBS_PER_COMMIT_MAX).filter_map(|work| match work {
+        let jobs = next.take(JOBS_PER_COMMIT_MAX).filter_map(|work| match work {
             Work::Job(job) => Some(job),
             Work::EmptyLog(answer) => {
                 emptied.push(answer);

@@ -54,7 +54,7 @@ pub fn check(world: &World, life: &Life) -> Vec<String> {
                 (world.shopify.customer(customer).unwrap(), world.omneo.profile(profile).unwrap());
             bad.extend(check_tags(&customer, &profile, &memory));
             bad.extend(check_consent(&customer, &profile, true));
-            bad.extend(addresses::check(world, life, &pair, &memory));
+            bad.extend(addresses::check(world, life, &pair, &memory, is_taken_over));
         }
     }
     bad.extend(check_everybody(world));

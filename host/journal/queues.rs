@@ -1,0 +1,187 @@
+//! Whose write is next: tenants take turns, and one that wants much does not make another wait for all of it.
+//!
+//! A decision about values: knows who waits; not what is written.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Who wants something written: a tenant, or the host itself, which has the empty name; and what for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Who {
+    pub tenant: Arc<str>,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A webhook is taken in. Its sender waits, so that it goes before all else.
+    Intake,
+    #[default]
+    Other,
+}
+
+impl What {
+    /// What one tenant may have in a commit that others share. A tenant that is alone has no such limit: the more one
+    /// commit takes, the less each write costs.
+    fn beside_others_max(self) -> usize {
+        match self {
+            What::Intake => 64,
+            What::Other => 16,
+        }
+    }
+}
+
+/// What waits to be written, in the order of each tenant.
+#[derive(Debug)]
+pub struct Queues<T> {
+    waiting: HashMap<Who, VecDeque<T>>,
+    /// Those of whom something waits, the next one first.
+    next: VecDeque<Who>,
+    /// What each has had of this commit.
+    had: HashMap<Who, usize>,
+    len: usize,
+}
+
+impl<T> Queues<T> {
+    pub fn new() -> Self {
+        Self { waiting: HashMap::new(), next: VecDeque::new(), had: HashMap::new(), len: 0 }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn push(&mut self, who: Who, what: T) {
+        let waiting = self.waiting.entry(who.clone()).or_default();
+        if waiting.is_empty() {
+            self.next.push_back(who);
+        }
+        waiting.push_back(what);
+        self.len += 1;
+    }
+
+    /// Another commit begins.
+    pub fn begin(&mut self) {
+        self.had.clear();
+    }
+
+    /// What this commit takes next; `None` when nothing waits, or nobody who waits may have more of it.
+    pub fn pop(&mut self) -> Option<T> {
+        let may = |who: &Who| self.may_have_more(who);
+        let first = self.next.iter().position(|who| who.what == What::Intake && may(who));
+        let at = first.or_else(|| self.next.iter().position(may))?;
+        let who = self.next.remove(at)?;
+        let waiting = self.waiting.get_mut(&who)?;
+        let what = waiting.pop_front();
+        if waiting.is_empty() {
+            self.waiting.remove(&who);
+        } else {
+            self.next.push_back(who.clone());
+        }
+        *self.had.entry(who).or_default() += 1;
+        self.len -= 1;
+        what
+    }
+
+    fn may_have_more(&self, who: &Who) -> bool {
+        let is_other = |other: &Who| other.tenant != who.tenant;
+        let had = self.had.get(who).copied().unwrap_or(0);
+        had < who.what.beside_others_max() || !self.next.iter().chain(self.had.keys()).any(is_other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(tenant: &str) -> Who {
+        Who { tenant: tenant.into(), what: What::Other }
+    }
+
+    fn queues(waiting: &[(&str, usize)]) -> Queues<(String, usize)> {
+        let mut queues = Queues::new();
+        for (who, count) in waiting {
+            (0..*count).for_each(|n| queues.push(of(who), ((*who).to_owned(), n)));
+        }
+        queues
+    }
+
+    fn commit(queues: &mut Queues<(String, usize)>) -> Vec<(String, usize)> {
+        queues.begin();
+        std::iter::from_fn(|| queues.pop()).collect()
+    }
+
+    #[test]
+    fn one_that_is_alone_has_all_of_a_commit() {
+        let mut queues = queues(&[("flood", 1_000)]);
+        assert_eq!(commit(&mut queues).len(), 1_000);
+        assert!(queues.is_empty() && queues.waiting.is_empty() && queues.next.is_empty());
+    }
+
+    #[test]
+    fn beside_another_it_has_a_part_and_the_other_does_not_wait_for_it() {
+        let mut queues = queues(&[("flood", 1_000), ("light", 2)]);
+        let first = commit(&mut queues);
+        assert_eq!(first.len(), What::Other.beside_others_max() + 2);
+        let light: Vec<_> = (0..first.len()).filter(|at| first[*at].0 == "light").collect();
+        assert_eq!(light, [1, 3]);
+        assert_eq!(queues.len(), 1_000 - What::Other.beside_others_max());
+    }
+
+    #[test]
+    fn a_commit_ends_for_one_who_comes_late() {
+        let mut queues = queues(&[("flood", 1_000)]);
+        queues.begin();
+        for _ in 0..500 {
+            assert!(queues.pop().is_some());
+        }
+        queues.push(of("light"), ("light".to_owned(), 0));
+        assert_eq!(queues.pop().map(|(who, _)| who).as_deref(), Some("light"));
+        assert_eq!(queues.pop(), None);
+        assert_eq!(commit(&mut queues).len(), 500);
+    }
+
+    #[test]
+    fn what_comes_in_goes_first() {
+        let mut queues = queues(&[("flood", 3)]);
+        queues.push(Who { tenant: "light".into(), what: What::Intake }, ("in".to_owned(), 0));
+        queues.push(Who { tenant: "flood".into(), what: What::Intake }, ("in".to_owned(), 1));
+        let all: Vec<_> = commit(&mut queues).into_iter().map(|(who, _)| who).collect();
+        assert_eq!(all, ["in", "in", "flood", "flood", "flood"]);
+    }
+
+    #[test]
+    fn each_has_its_own_order_whoever_waits_beside_it() {
+        let seed = std::env::var("TANDEM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+        let (mut random, mut queues) = (fastrand::Rng::with_seed(seed), Queues::new());
+        let (mut given, mut taken) = ([0; 4], [0; 4]);
+        for _ in 0..10_000 {
+            let who = random.usize(..4);
+            match random.u8(..10) {
+                0..=5 => {
+                    queues.push(of(["", "a", "b", "c"][who]), (who, given[who]));
+                    given[who] += 1;
+                }
+                6 => queues.begin(),
+                _ => {
+                    if let Some((who, n)) = queues.pop() {
+                        assert_eq!(n, taken[who], "seed {seed}");
+                        taken[who] += 1;
+                    }
+                }
+            }
+        }
+        while !queues.is_empty() {
+            queues.begin();
+            while let Some((who, n)) = queues.pop() {
+                assert_eq!(n, taken[who], "seed {seed}");
+                taken[who] += 1;
+            }
+        }
+        assert_eq!(given, taken, "seed {seed}");
+    }
+}
