@@ -250,13 +250,6 @@ pub(super) async fn metrics(
     Ok(([(header::CONTENT_TYPE, format.media_type())], admin.0.journal.metrics().text(&now, format)))
 }
 
-/// This document.
-#[utoipa::path(get, path = "/v1/openapi.json", security(()),
-    responses((status = 200, body = serde_json::Value, content_type = "application/json")))]
-pub(super) async fn openapi() -> ([(header::HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "application/json")], super::document())
-}
-
 /// The tenants that the token is for, with what waits and what is dead.
 #[utoipa::path(get, path = "/v1/tenants", responses((status = 200, body = Vec<Tenant>)))]
 pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<Tenant>> {

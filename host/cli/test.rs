@@ -82,7 +82,7 @@ async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
     for case in cases {
         let plugin = bench.plugin(&case).await?;
         let mut report = case.run(&Rules::from(&plugin), schema.as_ref());
-        let blessed = arguments.bless && case.bless(&report)?;
+        let blessed = arguments.bless && report.bless(&case)?;
         if arguments.bless {
             report.expected = Some(report.actual.clone());
             report.memory_expected = None;

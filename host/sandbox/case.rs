@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
 use super::transcript::Transcript;
 use crate::clock;
 use crate::model::{Event, EventId, Webhook};
@@ -184,23 +183,6 @@ impl Case {
     /// The folder; empty for a case that stands in none.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Makes what happened what must happen, and says whether that changes anything. A call without a reply waits for
-    /// somebody to give it one.
-    pub fn bless(&self, report: &Report) -> anyhow::Result<bool> {
-        let mut files = vec![];
-        if report.expected.as_ref() != Some(&report.actual) {
-            files.push((TRANSCRIPT, report.actual.clone()));
-        }
-        if report.memory_expected.as_ref().is_some_and(|expected| *expected != report.memory_actual) {
-            files.push((MEMORY_AFTER, format!("{}\n", report.memory_actual)));
-        }
-        for (file, text) in &files {
-            let path = self.dir.join(file);
-            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))?;
-        }
-        Ok(!files.is_empty())
     }
 }
 

@@ -1,5 +1,8 @@
 //! What running a case gave, and what it took. Knows how to show it; judges only whether it is what was expected.
 
+use std::fs;
+
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -135,6 +138,23 @@ impl Report {
             Some(Meter { name, unit, used, max, scale })
         };
         reads.iter().filter_map(meter).collect()
+    }
+
+    /// Makes what happened what must happen in its case, and says whether that changes anything. A call without a reply
+    /// waits for somebody to give it one.
+    pub fn bless(&self, case: &Case) -> anyhow::Result<bool> {
+        let mut files = vec![];
+        if self.expected.as_ref() != Some(&self.actual) {
+            files.push((TRANSCRIPT, self.actual.clone()));
+        }
+        if self.memory_expected.as_ref().is_some_and(|expected| *expected != self.memory_actual) {
+            files.push((MEMORY_AFTER, format!("{}\n", self.memory_actual)));
+        }
+        for (file, text) in &files {
+            let path = case.dir().join(file);
+            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))?;
+        }
+        Ok(!files.is_empty())
     }
 
     fn to_json(&self, case: &Case) -> Value {

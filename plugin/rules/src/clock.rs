@@ -1,4 +1,4 @@
-//! Tells which of two bodies is the later one. Knows Shopify's clocks; nothing of what the bodies say.
+//! Tells which of two bodies is the later one, and reads their times. Knows Shopify's clocks; nothing of what the bodies say.
 
 use serde::Serialize;
 use tandem_sdk::{Event, Time, View, Wrong};
@@ -40,6 +40,11 @@ impl Clock {
             _ => matches!((self.triggered_at, other.triggered_at), (Some(this), Some(other)) if this < other),
         }
     }
+}
+
+/// Seconds of a time in a body.
+pub fn seconds(from: &View, pointer: &str) -> Result<Option<i64>, Wrong> {
+    Ok(from.opt_text(pointer)?.and_then(Time::parse).map(Time::seconds))
 }
 
 #[cfg(test)]

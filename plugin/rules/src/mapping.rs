@@ -6,6 +6,7 @@ mod detail;
 mod doubled;
 mod expression;
 mod format;
+mod keys;
 mod phone;
 mod place;
 mod roots;

@@ -3,6 +3,7 @@
 //! An event is only a hint that somebody changed. What both sides show is compared with what was last seen on each, and
 //! only what one of them changed goes to the other. Knows nothing of orders.
 
+mod address;
 mod addresses;
 mod born;
 mod buyer;
@@ -37,7 +38,7 @@ use omneo::Profile;
 use put::Asked;
 use run::Run;
 use who::Met;
-use write::{Merged, Pair, customer_is_gone, profile_is_gone};
+use write::{Merged, Pair};
 
 pub use buyer::{Buyer, of_guest};
 
@@ -103,7 +104,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     }
     let (customer, profile) = join(shopify::person(&run, id), omneo::profile(cx, &link.profile, run.reading())).await;
     let Some(customer) = customer? else {
-        return Err(customer_is_gone(&mut run, id));
+        return Err(run.end_without_customer(id));
     };
     match profile? {
         Some(profile) => in_step(run, Met { customer, profile }, &over, &Asked::default()).await,
@@ -182,7 +183,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return Ok(if was_gone { end.remember(run.memory.write()) } else { end });
     }
     if run.memory.gone.customer == Some(link.customer) && !settings.people.recreate_deleted {
-        return Err(customer_is_gone(&mut run, link.customer));
+        return Err(run.end_without_customer(link.customer));
     }
     let asked = wanted(&run, &profile);
     let read = shopify::person_and_owners(&run, link.customer, asked.email.as_deref(), asked.phone.as_deref());
@@ -196,7 +197,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
             let met = who::of_profile(&mut run, profile).await?;
             in_step(run, met, &RunOver::new(), &Asked::default()).await
         }
-        None => Err(customer_is_gone(&mut run, link.customer)),
+        None => Err(run.end_without_customer(link.customer)),
     }
 }
 
@@ -210,7 +211,7 @@ pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let (customer, profile) =
         join(shopify::person(&run, link.customer), omneo::profile(cx, &link.profile, run.reading())).await;
     let Some(customer) = customer? else {
-        return Err(customer_is_gone(&mut run, link.customer));
+        return Err(run.end_without_customer(link.customer));
     };
     let Some(mut profile) = profile? else {
         return lost_profile(run, &link.profile, link.customer).await;
@@ -248,7 +249,7 @@ async fn without_protected_data(mut run: Run<'_>, id: u64, body: &Snapshot, name
         ));
     };
     let Some(mut read) = omneo::profile(run.cx, &profile, run.reading()).await? else {
-        return Err(profile_is_gone(&mut run, &profile));
+        return Err(run.end_without_profile(&profile));
     };
     let linked = run.memory.link.iter().filter(|link| link.profile == profile).map(|link| link.customer);
     if let Some(other) = linked.chain(read.customers.iter().copied()).next().filter(|other| *other != id) {
@@ -277,7 +278,7 @@ async fn first_contact_of_customer(mut run: Run<'_>, id: u64) -> Ending {
 async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending {
     let now = omneo::search(run.cx, &run.settings.identity_handle, customer).await?;
     if now.is_none_or(|now| now == profile) && !(run.settings.people.recreate_deleted && run.to_omneo) {
-        return Err(profile_is_gone(&mut run, profile));
+        return Err(run.end_without_profile(profile));
     }
     run.retire(profile_name(profile));
     run.memory = memory::Memory::default();
@@ -315,7 +316,7 @@ async fn merge_body(mut run: Run<'_>, profile: Profile, customer: u64, body: &Sn
     let plan = merge::plan(&run, body, &profile.snapshot, &RunOver::new(), Limits::default());
     if merge::writes(&plan, Side::Shopify) {
         let Some(customer) = shopify::person(&run, customer).await? else {
-            return Err(customer_is_gone(&mut run, customer));
+            return Err(run.end_without_customer(customer));
         };
         return in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await;
     }
@@ -364,7 +365,7 @@ async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Re
         }
         match shopify::person(run, id).await? {
             Some(now) => customer = now,
-            None => return Err(customer_is_gone(run, id)),
+            None => return Err(run.end_without_customer(id)),
         }
     }
     tags::sync(run, &customer, &mut profile).await?;

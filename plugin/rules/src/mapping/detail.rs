@@ -4,9 +4,9 @@
 use serde_json::Map;
 use tandem_sdk::{Problem, Value, View, json};
 
-use super::check::{KEYS, Keys};
 use super::expression::{Computed, Expression};
 use super::format::Format;
+use super::keys::{KEYS, Keys};
 use crate::problems::quoted;
 
 /// What a detail is of.

@@ -3,68 +3,21 @@
 //!
 //! Absence deletes nothing: an address that one side lacks stays on the other. Does not know which fields a person has.
 
-mod address;
 mod sides;
 
-use serde::{Deserialize, Serialize};
 use tandem_sdk::{End, View, Wrong, join, json};
 
+use super::address::Address;
 use super::fields::Side;
 use super::mark::Mark;
-use super::memory::{Base, Memory, Window};
+use super::memory::{AddressEntry as Entry, Base, Memory, Window};
 use super::run::Run;
-use super::shopify::seconds;
+use crate::clock::seconds;
 use crate::mapping::Owner;
-pub use address::Address;
 use sides::{List, Written};
 
 /// How often both sides are read again in one event, after a write whose end is not known.
 const PASSES_MAX: usize = 3;
-
-/// What is remembered of a person's addresses: ids and marks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Addresses {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    entries: Vec<Entry>,
-    /// The defaults last seen on both sides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    default: Option<(Option<String>, Option<String>)>,
-}
-
-/// One address.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Entry {
-    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
-    shopify: Option<String>,
-    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
-    omneo: Option<String>,
-    /// Marks of what was last seen on each side, used together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base: Option<Base>,
-    /// Which parts each side had then: only those are cleared.
-    had: (u16, u16),
-    /// Whether Shopify's was made by these rules: then it goes when Omneo's goes.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    ours: bool,
-    /// Deleted in Omneo: it is not made there again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    gone: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<String>,
-    /// The last write of ours to each side. A body dated inside shows an edit that the write ran over.
-    #[serde(rename = "s_window", skip_serializing_if = "Option::is_none")]
-    shopify_window: Option<Window>,
-    #[serde(rename = "o_window", skip_serializing_if = "Option::is_none")]
-    omneo_window: Option<Window>,
-}
-
-impl Addresses {
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.default.is_none()
-    }
-}
 
 /// Whether a body of Shopify shows no address that is not as last seen. Some bodies have the default only beside an empty
 /// list, so both count.
@@ -154,22 +107,6 @@ fn is_seen(memory: &Memory, side: Side, address: &Address) -> bool {
 
 fn mark(memory: &Memory, address: &Address) -> Mark {
     address.mark(memory.link.as_ref().map_or("", |link| &link.profile))
-}
-
-impl Entry {
-    fn id(&self, side: Side) -> Option<&String> {
-        match side {
-            Side::Shopify => self.shopify.as_ref(),
-            Side::Omneo => self.omneo.as_ref(),
-        }
-    }
-
-    fn window(&self, side: Side) -> Option<&Window> {
-        match side {
-            Side::Shopify => self.shopify_window.as_ref(),
-            Side::Omneo => self.omneo_window.as_ref(),
-        }
-    }
 }
 
 /// Reads the addresses of both sides and brings them in step, if anything says that they may not be.

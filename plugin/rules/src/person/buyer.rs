@@ -7,7 +7,6 @@ use super::fields::Core;
 use super::omneo::{self, Owner};
 use super::run::Run;
 use super::who;
-use super::write::customer_is_gone;
 use super::{known_as_deleted, shopify};
 use crate::settings::Settings;
 
@@ -49,7 +48,7 @@ impl Buyer<'_> {
             ));
         }
         let Some(customer) = shopify::person(&run, customer).await? else {
-            return Err(customer_is_gone(&mut run, customer));
+            return Err(run.end_without_customer(customer));
         };
         who::without_identity(&mut run, customer).await.map(|met| met.profile.id)
     }

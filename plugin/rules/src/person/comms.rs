@@ -3,7 +3,7 @@
 use tandem_sdk::{View, Wrong};
 
 use super::fields::Medium;
-use super::shopify::seconds;
+use crate::clock::seconds;
 
 /// The communication attributes that are mapped.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -12,8 +12,8 @@ use super::mark::Mark;
 use super::memory::{Consent, Memory};
 use super::omneo::{self, Profile};
 use super::run::Run;
-use super::shopify::{self, Customer, Decision, Marketing, decision, seconds};
-use super::write::{customer_is_gone, profile_is_gone};
+use super::shopify::{self, Customer, Decision, Marketing, decision};
+use crate::clock::seconds;
 
 /// What a body says about one medium.
 #[derive(Clone, Copy, Debug)]
@@ -208,7 +208,7 @@ pub async fn read(run: &mut Run<'_>, profile: &str) -> Result<Comms, End> {
 /// The end of a run whose profile's communication attributes are not found: the profile is deleted, or Omneo is wrong.
 async fn not_found(run: &mut Run<'_>, profile: &str) -> End {
     match omneo::profile(run.cx, profile, run.reading()).await {
-        Ok(None) => profile_is_gone(run, profile),
+        Ok(None) => run.end_without_profile(profile),
         Ok(Some(_)) => refused(format!("Omneo has profile {profile} and does not find its communication attributes")),
         Err(end) => end,
     }
@@ -273,7 +273,7 @@ async fn to_shopify(
             let why = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
             Ok(Err(format!("Shopify says `{why}`")))
         }
-        shopify::Written::Gone => Err(customer_is_gone(run, customer)),
+        shopify::Written::Gone => Err(run.end_without_customer(customer)),
     }
 }
 

@@ -7,7 +7,6 @@ use super::omneo::{self, Identity};
 use super::run::Run;
 use super::shopify;
 use super::tags;
-use super::write::profile_is_gone;
 use crate::settings::{OnCustomerDelete, OnProfileDelete};
 
 /// `customers/delete`, whose body says nothing but who it was.
@@ -64,7 +63,7 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
 /// A profile that is gone. Its customer is never deleted; when the settings want it, it loses what came from the profile,
 /// if the event says itself that the profile was deleted.
 pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool) -> Ending {
-    let end = profile_is_gone(&mut run, profile);
+    let end = run.end_without_profile(profile);
     if !is_told || !run.to_shopify || run.settings.people.on_profile_delete != OnProfileDelete::Clean {
         return Err(end);
     }

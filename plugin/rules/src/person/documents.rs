@@ -1,7 +1,7 @@
 //! The operations that are sent to Shopify about people. Knows nothing of what is put into them.
 
-use super::shopify::selection;
-use crate::mapping::Mapping;
+use super::fields::Field;
+use crate::mapping::{Mapping, ShopifyPlace};
 
 /// The document of an operation that reads whole customers, with what the tenant's fields need of them.
 pub fn document(operation: &str, mapping: &Mapping) -> String {
@@ -13,6 +13,33 @@ pub fn document(operation: &str, mapping: &Mapping) -> String {
         selection(mapping)
     )
 }
+
+/// What a mapped metafield is called in a document.
+pub fn alias(field: Field) -> String {
+    format!("field_{}", field.name())
+}
+
+/// What is read of a customer because fields are mapped to it.
+fn selection(mapping: &Mapping) -> String {
+    let mut selection = String::new();
+    for field in mapping.fields() {
+        match &field.shopify {
+            ShopifyPlace::Metafield { namespace, key } => {
+                let alias = alias(field);
+                selection += &format!(
+                    " {alias}: metafield(namespace: \"{namespace}\", key: \"{key}\") {{ value compareDigest }}"
+                );
+            }
+            ShopifyPlace::Key(key) if field.core.is_none() => selection += &format!(" {}", key.input),
+            ShopifyPlace::Expression(_) if !selection.contains(FOR_EXPRESSIONS) => selection += FOR_EXPRESSIONS,
+            _ => {}
+        }
+    }
+    selection
+}
+
+/// What an expression over a customer can read besides what is always read. Lists would make the query dear.
+const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail amountSpent { amount currencyCode }";
 
 pub const PERSON: &str = "query Person($id: ID!) { customer(id: $id) { ...Person } }";
 pub const PERSON_AND_OWNERS: &str = "query PersonAndOwners($id: ID!, $email: CustomerIdentifierInput!, $withEmail: Boolean!, \

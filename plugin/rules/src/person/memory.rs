@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tandem_sdk::Value;
 
-use super::addresses::Addresses;
 use super::fields::{Field, Fields, Side};
 use super::mark::Mark;
 
@@ -108,6 +107,67 @@ pub struct Tags {
     /// The mark of Omneo's list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omneo: Option<Mark>,
+}
+
+/// What is remembered of a person's addresses: ids and marks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Addresses {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<AddressEntry>,
+    /// The defaults last seen on both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<(Option<String>, Option<String>)>,
+}
+
+/// One address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddressEntry {
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub shopify: Option<String>,
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    pub omneo: Option<String>,
+    /// Marks of what was last seen on each side, used together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Which parts each side had then: only those are cleared.
+    pub had: (u16, u16),
+    /// Whether Shopify's was made by these rules: then it goes when Omneo's goes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ours: bool,
+    /// Deleted in Omneo: it is not made there again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// The last write of ours to each side. A body dated inside shows an edit that the write ran over.
+    #[serde(rename = "s_window", skip_serializing_if = "Option::is_none")]
+    pub shopify_window: Option<Window>,
+    #[serde(rename = "o_window", skip_serializing_if = "Option::is_none")]
+    pub omneo_window: Option<Window>,
+}
+
+impl Addresses {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.default.is_none()
+    }
+}
+
+impl AddressEntry {
+    pub fn id(&self, side: Side) -> Option<&String> {
+        match side {
+            Side::Shopify => self.shopify.as_ref(),
+            Side::Omneo => self.omneo.as_ref(),
+        }
+    }
+
+    pub fn window(&self, side: Side) -> Option<&Window> {
+        match side {
+            Side::Shopify => self.shopify_window.as_ref(),
+            Side::Omneo => self.omneo_window.as_ref(),
+        }
+    }
 }
 
 /// Decisions about marketing as last seen, `subscribed@1767322445`.

@@ -11,7 +11,6 @@ use super::put::Asked;
 use super::run::Run;
 use super::shopify::{self, MergeRequest};
 use super::who::{self, Met};
-use super::write::customer_is_gone;
 use super::{agree, in_step};
 use crate::key::{CUSTOMER_DELETED, CUSTOMER_KEPT, customer_name};
 use crate::settings::{OnMerge, OnProfileMerge};
@@ -95,7 +94,7 @@ async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Prof
         return Ok(skipped(reason).remember(run.memory.write()));
     }
     let Some(customer) = shopify::person(&run, kept).await? else {
-        return Err(customer_is_gone(&mut run, kept));
+        return Err(run.end_without_customer(kept));
     };
     let others: Vec<_> = profile.customers.iter().copied().filter(|other| ![kept, deleted].contains(other)).collect();
     who::nobody_else_speaks(&run, &profile.id, &others).await?;
@@ -128,7 +127,7 @@ async fn two_profiles(mut run: Run<'_>, (kept, deleted): (u64, u64), own: Profil
             }
             merge_profiles(&mut run, &theirs.id, &own.id).await?;
             let Some(customer) = shopify::person(&run, kept).await? else {
-                return Err(customer_is_gone(&mut run, kept));
+                return Err(run.end_without_customer(kept));
             };
             run.link(kept, &own.id);
             let Some(profile) = omneo::profile(run.cx, &own.id, run.reading()).await? else {

@@ -7,7 +7,7 @@ use tandem_sdk::{
 
 use super::comms::Comms;
 use super::fields::{Core, Field, Fields, Side, Snapshot};
-use super::shopify::seconds;
+use crate::clock::seconds;
 use crate::mapping::{Mapping, OmneoPlace};
 
 /// A profile as read.

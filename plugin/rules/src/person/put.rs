@@ -11,7 +11,6 @@ use super::memory::Held;
 use super::omneo::{self, Fault, Owner, Profile, Reading};
 use super::run::Run;
 use super::shopify::{self, Customer, Owners};
-use super::write::{customer_is_gone, profile_is_gone};
 use crate::mapping::{OmneoPlace, ShopifyPlace};
 
 /// Metafields that Shopify takes at a time.
@@ -81,7 +80,7 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes)
                 written.after = Some(*after);
                 written.fields.extend(std::mem::take(&mut changes).into_keys());
             }
-            omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
+            omneo::Written::Gone => return Err(run.end_without_profile(&profile.id)),
             omneo::Written::Unknown => return Err(refused("it is not known whether the profile was updated")),
             omneo::Written::Invalid(faults) => {
                 let objections = objections(&faults, changes.keys().copied(), second, "updating the profile")?;
@@ -166,7 +165,7 @@ async fn write_attributes(
         return Ok(());
     }
     let Some(now) = omneo::profile(run.cx, &profile.id, run.reading()).await? else {
-        return Err(profile_is_gone(run, &profile.id));
+        return Err(run.end_without_profile(&profile.id));
     };
     // Of the others it may show an edit that no merge has seen.
     let after = written.after.get_or_insert_with(|| profile.clone());
@@ -259,7 +258,7 @@ pub async fn write_shopify(
                 written.fields.extend(std::mem::take(&mut values).into_keys());
                 written.after = Some(*after);
             }
-            shopify::Written::Gone => return Err(customer_is_gone(run, customer.id)),
+            shopify::Written::Gone => return Err(run.end_without_customer(customer.id)),
             shopify::Written::Errors(errors) => {
                 for (field, why) in faults(&errors, &values, "updating the customer")? {
                     values.remove(&field);
@@ -275,7 +274,7 @@ pub async fn write_shopify(
                 written.fields.extend(fields);
                 written.after = Some(*after);
             }
-            shopify::Written::Gone => return Err(customer_is_gone(run, customer.id)),
+            shopify::Written::Gone => return Err(run.end_without_customer(customer.id)),
             shopify::Written::Errors(errors) => {
                 let why = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
                 let held = wrong(Side::Shopify, format!("Shopify says `{why}`"));

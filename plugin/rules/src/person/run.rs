@@ -2,7 +2,7 @@
 
 use tandem_sdk::{Cx, End, Event, Time, done, skipped};
 
-use super::addresses::Address;
+use super::address::Address;
 use super::fields::{Core, Side};
 use super::memory::{Link, Memory};
 use super::omneo::{Profile, Reading};
@@ -116,6 +116,22 @@ impl<'a> Run<'a> {
     pub fn profile_is_gone(&mut self, profile: &str) {
         self.retire(profile_name(profile));
         self.memory.gone.profile = Some(profile.to_owned());
+    }
+
+    /// The end of a run that found the customer deleted.
+    pub fn end_without_customer(&mut self, customer: u64) -> End {
+        self.customer_is_gone(customer);
+        let reason =
+            format!("customer {customer} is deleted in Shopify; it is not created again (`people.recreate_deleted`)");
+        skipped(reason).remember(self.memory.write())
+    }
+
+    /// The end of a run that found the profile deleted.
+    pub fn end_without_profile(&mut self, profile: &str) -> End {
+        self.profile_is_gone(profile);
+        let reason =
+            format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
+        skipped(reason).remember(self.memory.write())
     }
 
     /// Why this profile has nothing to do with Shopify, if so.

@@ -8,10 +8,11 @@ use tandem_sdk::{
 
 use super::documents::{
     ADD_TAGS, CLEAR_METAFIELDS, CLEAR_PERSON, CREATE_PERSON, EMAIL_CONSENT, FIND_PERSON, LOYALTY, MERGE_PERSONS,
-    MERGE_STATUS, PERSON, PERSON_AND_OWNERS, REMOVE_TAGS, SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON, document,
+    MERGE_STATUS, PERSON, PERSON_AND_OWNERS, REMOVE_TAGS, SMS_CONSENT, SWAP_TAGS, UPDATE_PERSON, alias, document,
 };
 use super::fields::{Field, Fields, Medium, Side, Snapshot};
 use super::run::Run;
+use crate::clock::seconds;
 use crate::mapping::{Mapping, ShopifyPlace};
 
 /// Where a customer carries the id of its profile. It is of type `id`, hence unique, and a customer can be asked for by it.
@@ -83,11 +84,6 @@ pub struct MergeRequest {
 
 pub fn gid(customer: u64) -> String {
     format!("gid://shopify/Customer/{customer}")
-}
-
-/// Seconds of a time in a body.
-pub fn seconds(from: &View, pointer: &str) -> Result<Option<i64>, Wrong> {
-    Ok(from.opt_text(pointer)?.and_then(Time::parse).map(Time::seconds))
 }
 
 /// `subscribed` and `unsubscribed`, in either case, are decisions.
@@ -201,33 +197,6 @@ fn digest_of(field: Field, node: &View) -> Result<Option<Option<String>>, Wrong>
     }
     Ok(shown.opt_text("/compareDigest")?.map(|digest| Some(digest.to_owned())))
 }
-
-/// What a mapped metafield is called in a document.
-pub fn alias(field: Field) -> String {
-    format!("field_{}", field.name())
-}
-
-/// What is read of a customer because fields are mapped to it.
-pub fn selection(mapping: &Mapping) -> String {
-    let mut selection = String::new();
-    for field in mapping.fields() {
-        match &field.shopify {
-            ShopifyPlace::Metafield { namespace, key } => {
-                let alias = alias(field);
-                selection += &format!(
-                    " {alias}: metafield(namespace: \"{namespace}\", key: \"{key}\") {{ value compareDigest }}"
-                );
-            }
-            ShopifyPlace::Key(key) if field.core.is_none() => selection += &format!(" {}", key.input),
-            ShopifyPlace::Expression(_) if !selection.contains(FOR_EXPRESSIONS) => selection += FOR_EXPRESSIONS,
-            _ => {}
-        }
-    }
-    selection
-}
-
-/// What an expression over a customer can read besides what is always read. Lists would make the query dear.
-const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail amountSpent { amount currencyCode }";
 
 impl Marketing {
     fn read(node: &View, at: &str, has_address: bool) -> Result<Self, Wrong> {

@@ -11,7 +11,6 @@ use super::memory::Memory;
 use super::omneo::{self, Profile};
 use super::run::Run;
 use super::shopify::{self, Customer};
-use super::write::profile_is_gone;
 use crate::mapping::Mapping;
 use crate::settings::{Settings, Tags};
 
@@ -115,7 +114,7 @@ async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
         let list: Vec<_> = kept.chain(&add).collect();
         match omneo::update(run.cx, &profile.id, json!({ "tags": list }), run.reading()).await? {
             omneo::Written::Done(after) | omneo::Written::Read(after) if after.tags.is_some() => *profile = *after,
-            omneo::Written::Gone => return Err(profile_is_gone(run, &profile.id)),
+            omneo::Written::Gone => return Err(run.end_without_profile(&profile.id)),
             omneo::Written::Invalid(_) => {
                 run.note("Omneo did not accept the tags");
                 return Ok(());

@@ -9,7 +9,6 @@ use super::omneo::{self, Owner, Profile};
 use super::put::somebody_else;
 use super::run::Run;
 use super::shopify::{self, Customer, is_id};
-use super::write::{customer_is_gone, profile_is_gone};
 use crate::key::{customer_name, profile_name};
 use crate::mapping::is_e164;
 
@@ -28,7 +27,7 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
     let search = omneo::search(run.cx, &run.settings.identity_handle, id);
     let (customer, found) = join(shopify::person(run, id), search).await;
     let Some(customer) = customer? else {
-        return Err(customer_is_gone(run, id));
+        return Err(run.end_without_customer(id));
     };
     match found? {
         Some(profile) => by_identity(run, customer, profile).await,
@@ -44,7 +43,7 @@ pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<M
         match omneo::profile(run.cx, &linked, run.reading()).await? {
             Some(profile) => return by_metafield(run, customer, profile).await,
             None if run.settings.people.recreate_deleted => run.retire(profile_name(&linked)),
-            None => return Err(profile_is_gone(run, &linked)),
+            None => return Err(run.end_without_profile(&linked)),
         }
     }
     let fields = &customer.snapshot.fields;
@@ -84,7 +83,7 @@ pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<M
 
 async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let Some(profile) = omneo::profile(run.cx, &id, run.reading()).await? else {
-        return Err(profile_is_gone(run, &id));
+        return Err(run.end_without_profile(&id));
     };
     let earlier: Vec<_> = profile.customers.iter().take_while(|other| **other != customer.id).copied().collect();
     nobody_else_speaks(run, &id, &earlier).await?;
@@ -173,7 +172,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
         return found(run, customer, profile).await;
     }
     if let Some(deleted) = profile.customers.first().filter(|_| !run.settings.people.recreate_deleted) {
-        return Err(customer_is_gone(run, *deleted));
+        return Err(run.end_without_customer(*deleted));
     }
     match create_customer(run, &profile, phone, phone_owner).await? {
         Some(customer) => {
@@ -210,7 +209,7 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
     }
     let handle = &run.settings.identity_handle;
     let Some(added) = omneo::identify(run.cx, &profile.id, handle, customer).await? else {
-        return Err(profile_is_gone(run, &profile.id));
+        return Err(run.end_without_profile(&profile.id));
     };
     match added {
         Ok(()) => run.wrote(Side::Omneo, format!("the identity of customer {customer}")),

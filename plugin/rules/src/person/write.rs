@@ -1,7 +1,7 @@
 //! Carries out a plan: has the losers' fields written, and remembers what came of it. Does not decide who wins, and writes
 //! only to sides that were read in the same run.
 
-use tandem_sdk::{End, skipped};
+use tandem_sdk::End;
 
 use super::fields::{Field, Side, Snapshot};
 use super::mark::Mark;
@@ -34,21 +34,6 @@ impl Pair {
     pub fn new(customer: Option<Customer>, profile: Profile) -> Self {
         Self { customer, profile, stale: vec![] }
     }
-}
-
-/// The end of a run that found the profile deleted.
-pub fn profile_is_gone(run: &mut Run, profile: &str) -> End {
-    run.profile_is_gone(profile);
-    let reason = format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
-    skipped(reason).remember(run.memory.write())
-}
-
-/// The end of a run that found the customer deleted.
-pub fn customer_is_gone(run: &mut Run, customer: u64) -> End {
-    run.customer_is_gone(customer);
-    let reason =
-        format!("customer {customer} is deleted in Shopify; it is not created again (`people.recreate_deleted`)");
-    skipped(reason).remember(run.memory.write())
 }
 
 /// Writes what the plan says.

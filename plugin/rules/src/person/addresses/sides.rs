@@ -5,7 +5,7 @@ use tandem_sdk::{
     Answer, Cx, End, Json, Reply, Value, View, Wrong, get, graphql, json, mutation, post, put, query, refused, segment,
 };
 
-use super::address::Address;
+use crate::person::address::Address;
 use crate::person::omneo::{faults, is_objection, listed};
 use crate::person::shopify::gid;
 
@@ -77,7 +77,7 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
     let Some(node) = view.get("/data/customer").filter(|node| !node.is_null()) else {
         return Ok(None);
     };
-    let mut list = List { all: vec![], at: crate::person::shopify::seconds(&node, "/updatedAt")? };
+    let mut list = List { all: vec![], at: crate::clock::seconds(&node, "/updatedAt")? };
     let default = node.opt_id("/defaultAddress/id")?;
     for one in node.list("/addressesV2/nodes")? {
         let mut address = Address::of_node(&one)?;
@@ -91,7 +91,7 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
 pub async fn updated_at(cx: &Cx, customer: u64) -> Result<Option<i64>, End> {
     let doing = "reading when the addresses were written";
     let answer = cx.shopify(query(TIME, json!({ "id": gid(customer) }))).await?.ok(doing)?.json()?;
-    Ok(crate::person::shopify::seconds(&answer.view(), "/data/customer/updatedAt")?)
+    Ok(crate::clock::seconds(&answer.view(), "/data/customer/updatedAt")?)
 }
 
 /// `None` when there is no such profile any more.

@@ -3,7 +3,7 @@
 use serde_json::Map;
 use tandem_sdk::{Value, View, Wrong, json};
 
-use crate::person::mark::Mark;
+use super::mark::Mark;
 
 /// The parts that are mapped: in a webhook of Shopify, in its GraphQL, in its input, and in Omneo. That Omneo's `iso` and
 /// `iso_state` are the codes and `country` and `state` the names is inferred; where only a short `country` or `state` in
@@ -69,7 +69,7 @@ impl Address {
         let id = row.opt_loose("/id")?.ok_or_else(|| row.wrong("/id", "missing"))?;
         let external = tidy(row.opt_loose("/external_id")?);
         let is_default = row.opt_bool("/is_default") == Ok(Some(true));
-        let at = crate::person::shopify::seconds(row, "/updated_at")?;
+        let at = crate::clock::seconds(row, "/updated_at")?;
         Ok(Self { id, external, is_default, at, ..Self::default() }.with(parts, name))
     }
 
