@@ -118,6 +118,43 @@ fn a_customer_deleted_before_it_was_linked_is_not_created_again() {
 }
 
 #[test]
+fn an_identity_that_a_profile_cannot_have_because_it_was_deleted_is_no_dead_letter() {
+    let profile = json!({
+        "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,
+        "identities": [], "tags": [], "attributes": {"comms": {}},
+        "created_at": "2026-03-01 00:00:00", "updated_at": "2026-03-02 00:00:00"
+    });
+    let edited =
+        Event { source: "omneo".into(), topic: "profile.updated".into(), payload: profile.to_string(), ..event() };
+    let customer = json!({
+        "id": "gid://shopify/Customer/7", "state": "DISABLED", "firstName": "Ada", "lastName": "Byron", "tags": [],
+        "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-01T00:00:00Z", "link": null, "numberOfOrders": "0",
+        "defaultEmailAddress": {"emailAddress": "ada@example.org", "marketingState": "NOT_SUBSCRIBED", "marketingUpdatedAt": null},
+        "defaultPhoneNumber": null
+    });
+    let taken = json!({"message": "The given data was invalid.", "errors": {"identifier": ["The identifier has already been taken."]}});
+    let is_deleted = std::cell::Cell::new(false);
+    let run = run(&rules(json!({})), &edited, &[], |call| match call.line().as_str() {
+        line if line == format!("GET omneo /profiles/{PROFILE}") && !is_deleted.get() => {
+            (200, json!({"data": profile}))
+        }
+        line if line.starts_with("GET omneo") => (404, json!({})),
+        "GRAPHQL shopify FindPerson" => {
+            let by_mail = format!("{:?}", call.request).contains("emailAddress");
+            (200, json!({"data": {"customerByIdentifier": if by_mail { customer.clone() } else { Value::Null }}}))
+        }
+        "POST omneo /profiles/search-id" => (404, json!({})),
+        line if line.ends_with("/identities") => {
+            is_deleted.set(true);
+            (422, taken.clone())
+        }
+        other => panic!("nobody asks {other}"),
+    });
+    let reason = format!("profile {PROFILE} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
+    assert_eq!(run.outcome(), (Outcome::Skipped, reason.as_str()));
+}
+
+#[test]
 fn a_profile_that_is_gone_too_is_kept_in_mind() {
     let run = run(&rules(json!({})), &gone(), &linked(), |_| (404, json!({})));
     assert_eq!(

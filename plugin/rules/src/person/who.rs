@@ -101,16 +101,17 @@ pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) ->
     }
 }
 
-/// The profile with the identity is the one that the lost answer was about. A name that differs from the customer's by case
-/// alone is what Omneo made of what was sent; anything else was edited since, and is merged.
+/// The profile with the identity is the one that the lost answer was about: both sides began with what was sent. A name that
+/// differs from it by case alone is how Omneo writes it; any other was edited since.
 async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let met = by_identity(run, customer, id).await?;
     let is_name = |field: &Field| field.is(Core::FirstName) || field.is(Core::LastName);
-    for field in run.settings.mapping.fields().filter(is_name).filter(|_| !met.profile.snapshot.is_edited()) {
-        let (s, o) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
+    for field in run.settings.mapping.fields().filter(is_name) {
+        let (sent, shown) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
         let folded = |name: &str| name.trim().to_lowercase();
-        if s.map(folded) == o.map(folded) {
-            run.memory.settle(field, s, o);
+        if sent.is_some() == shown.is_some() {
+            let began = if sent.map(folded) == shown.map(folded) { shown } else { sent };
+            run.memory.settle(field, sent, began);
         }
     }
     Ok(met)
@@ -215,6 +216,10 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
         Ok(()) => run.wrote(Side::Omneo, format!("the identity of customer {customer}")),
         Err(words) => match omneo::search(run.cx, handle, customer).await? {
             Some(owner) if owner == profile.id => {}
+            // The profile that had it may be this one, deleted since.
+            None if omneo::profile(run.cx, &profile.id, run.reading()).await?.is_none() => {
+                return Err(run.end_without_profile(&profile.id));
+            }
             owner => {
                 let why = owner.map_or(words, |owner| format!("it belongs to profile {owner}"));
                 let profile = &profile.id;
