@@ -301,12 +301,13 @@ impl Journal {
         record: impl FnOnce(&Transaction) -> rusqlite::Result<Option<Input>> + Send + 'static,
     ) -> anyhow::Result<()> {
         let (feeds, tenant) = (self.feeds.clone(), due.tenant.clone());
-        let tell = move |input: &Option<Input>| {
-            if let Some(input) = input {
-                feeds.tell(&tenant, input.clone());
+        let record = move |tx: &Transaction| {
+            if let Some(input) = record(tx)? {
+                feeds.tell(&tenant, input);
             }
+            Ok(())
         };
-        self.writer.of(&due.tenant).write_soon_and(record, tell).await.map(drop)
+        self.writer.of(&due.tenant).write_soon(record).await
     }
 }
 

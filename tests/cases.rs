@@ -102,7 +102,7 @@ impl Bench {
             return Err(format!("as a component:\n{baked}\nbut natively:\n{native}"));
         }
         if self.bless {
-            case.bless(&baked).map_err(|error| format!("{error:#}"))?;
+            baked.bless(&case).map_err(|error| format!("{error:#}"))?;
         }
         let wrong = match self.bless {
             // What was blessed is right by definition, but for what nobody has answered.

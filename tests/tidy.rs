@@ -201,6 +201,112 @@ fn modules_do_not_use_each_other_in_a_circle() {
     assert!(graph.is_empty(), "a circle is among these: {graph:?}");
 }
 
+/// What each file of a room names of the room's other files, below the folder that both are in: a module may use its own
+/// parts, and they it.
+fn neighbours(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let below = |file: &Source| -> Vec<String> {
+        let path = file.path.strip_prefix(room).unwrap().trim_start_matches('/').trim_end_matches(".rs");
+        path.split('/').map(str::to_owned).collect()
+    };
+    let sources =
+        files(room, ".rs").into_iter().filter(|file| room != "host" || !file.path.starts_with("host/standin/"));
+    let all: Vec<(Vec<String>, String)> = sources.map(|file| (below(&file), file.code())).collect();
+    let modules: BTreeSet<&[String]> = all.iter().map(|(module, _)| &module[..]).collect();
+    let mut graph = BTreeMap::<String, BTreeSet<String>>::new();
+    for (module, code) in &all {
+        for path in named(code) {
+            let Some(other) = file_of(module, &path, &modules) else { continue };
+            let same = module.iter().zip(&other).take_while(|(one, other)| one == other).count();
+            if same < module.len().min(other.len()) {
+                graph.entry(module[..=same].join("/")).or_default().insert(other[..=same].join("/"));
+            }
+        }
+    }
+    graph
+}
+
+/// The paths that a file names from `crate`, `super` or itself on: its imports one by one, and what it names in place.
+fn named(code: &str) -> Vec<Vec<String>> {
+    let mut named = vec![];
+    for tree in code.split("use ").skip(1).filter_map(|rest| rest.split_once(';')).map(|(tree, _)| tree) {
+        unfold("", tree, &mut named);
+    }
+    for start in ["super::", "crate::"] {
+        for (at, _) in code.match_indices(start) {
+            let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+            named.push(code[at..].chars().take_while(|c| is_path(*c)).collect());
+        }
+    }
+    named.into_iter().map(|path| path.split("::").map(word).filter(|part| !part.is_empty()).collect()).collect()
+}
+
+/// `a::{b, c::d}` as `a::b` and `a::c::d`.
+fn unfold(before: &str, tree: &str, paths: &mut Vec<String>) {
+    let Some((head, list)) = tree.split_once('{') else { return paths.push(format!("{before}{}", tree.trim())) };
+    let before = format!("{before}{}", head.trim());
+    let (mut depth, mut item) = (0, String::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                unfold(&before, &std::mem::take(&mut item), paths);
+                continue;
+            }
+            _ => {}
+        }
+        item.push(c);
+    }
+    unfold(&before, &item, paths);
+}
+
+/// The file of a room that a path leads to from a module.
+fn file_of(module: &[String], path: &[String], modules: &BTreeSet<&[String]>) -> Option<Vec<String>> {
+    let supers = path.iter().take_while(|part| *part == "super").count();
+    let (mut at, rest) = match path.first()?.as_str() {
+        "crate" => (vec![], &path[1..]),
+        "super" => (module[..module.len().checked_sub(supers)?].to_vec(), &path[supers..]),
+        "self" => (module.to_vec(), &path[1..]),
+        _ => (module.to_vec(), path),
+    };
+    let mut found = None;
+    for part in rest {
+        at.push(part.clone());
+        if modules.contains(&at[..]) {
+            found = Some(at.clone());
+        }
+    }
+    found.filter(|found| found != module)
+}
+
+/// What is left of a graph when everything is taken away that uses nothing that is left.
+fn circles(mut graph: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
+    loop {
+        let known: BTreeSet<String> = graph.keys().cloned().collect();
+        graph.values_mut().for_each(|used| used.retain(|used| known.contains(used)));
+        let before = graph.len();
+        graph.retain(|_, used| !used.is_empty());
+        if graph.len() == before {
+            return graph;
+        }
+    }
+}
+
+#[test]
+fn the_files_of_a_room_do_not_use_each_other_in_a_circle() {
+    let graph = BTreeMap::from(
+        [("a", "b"), ("b", "c"), ("c", "b"), ("d", "a")]
+            .map(|(one, other)| (one.to_owned(), BTreeSet::from([other.to_owned()]))),
+    );
+    assert_eq!(circles(graph).len(), 4);
+    for room in ["host", "host/standin/src", "plugin/rules/src", "plugin/sdk/src"] {
+        let graph = neighbours(room);
+        assert!(!graph.is_empty(), "{room} is somewhere else now");
+        assert_eq!(circles(graph), BTreeMap::new(), "a circle is among these of {room}");
+    }
+}
+
 #[test]
 fn edges_are_where_they_are_said_to_be() {
     assert_eq!(named_outside(&["engine", "rules", "bake"], &["wasmtime"]), Vec::<String>::new());

@@ -232,20 +232,6 @@ impl Writer {
         self.send(Work::Job(job)).await
     }
 
-    /// Runs `job` in the next transaction, tells at once what came of it, and gives it before it is committed.
-    pub async fn write_soon_and<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
-        tell: impl FnOnce(&T) + Send + 'static,
-    ) -> anyhow::Result<T> {
-        let job = move |tx: &Transaction| {
-            let value = job(tx)?;
-            tell(&value);
-            Ok(value)
-        };
-        self.write_soon(job).await
-    }
-
     /// Moves what was written from the log of writes into the journal's file and empties the log, so that nothing older
     /// stands in either. `false`: somebody was reading; nobody waits for them.
     pub async fn empty_log(&self) -> anyhow::Result<bool> {

@@ -8,6 +8,7 @@ mod comms;
 mod edits;
 mod endpoints;
 mod lists;
+mod model;
 mod profiles;
 mod routes;
 mod store;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::store::{Profile, Row, Store};
+use super::model::{Profile, Row};
 use crate::clock;
 
 const CHANNELS: [&str; 5] = ["email", "sms", "push", "phone", "post"];
@@ -39,7 +39,7 @@ pub(crate) fn apply(profile: &mut Profile, given: &Value) {
 }
 
 /// Every preference with its `*_raw` twin, which is null while nobody has set it (Omneo SDK types).
-pub(crate) fn view(store: &Store, profile: &Profile) -> Row {
+pub(crate) fn view(promo_default: Option<bool>, profile: &Profile) -> Row {
     let mut view = Row::new();
     view.insert("profile_id".to_owned(), json!(profile.id));
     for channel in CHANNELS {
@@ -48,7 +48,7 @@ pub(crate) fn view(store: &Store, profile: &Profile) -> Row {
             let raw = profile.comms.get(&key).and_then(Value::as_bool);
             let default = match rest {
                 "optout" | "bounced" => Some(false),
-                "promo" => store.promo_default,
+                "promo" => promo_default,
                 _ => None,
             };
             view.insert(format!("{key}_raw"), json!(raw.map(u8::from)));

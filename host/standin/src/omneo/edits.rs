@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::model::EARNED;
 use super::store::{Errors, Profile, Row, Shelf, Store};
 use super::{Omneo, addresses, comms, profiles, views};
 
@@ -44,7 +45,7 @@ impl Omneo {
         self.core.with(true, |store| {
             let mut new = store.profile(id).cloned().ok_or_else(nobody)?;
             let before = new.fields.clone();
-            new.fields.extend(earned.into_iter().filter(|(key, _)| profiles::EARNED.contains(&key.as_str())));
+            new.fields.extend(earned.into_iter().filter(|(key, _)| EARNED.contains(&key.as_str())));
             if new.fields == before {
                 return Ok(());
             }
@@ -55,7 +56,7 @@ impl Omneo {
                 let body = json!({ "profile_id": id, "tier": new.fields.get("tier"), "profile": { "id": id, "email": new.fields.get("email") } });
                 store.event("tier.achieved", body);
             }
-            let balances = profiles::EARNED.iter().filter(|key| key.contains("balance"));
+            let balances = EARNED.iter().filter(|key| key.contains("balance"));
             let mut body: Row = balances.clone().map(|key| ((*key).to_owned(), new.fields.get(*key).cloned().unwrap_or_default())).collect();
             if balances.into_iter().any(|key| new.fields.get(*key) != before.get(*key)) {
                 body.insert("profile_id".to_owned(), json!(id));
@@ -111,14 +112,14 @@ impl Omneo {
 
     /// The profile as `GET /profiles/{id}` has it, without the envelope; `None` when deleted.
     pub fn profile(&self, id: &str) -> Option<Value> {
-        self.core.with(true, |store| store.profile(id).map(|profile| views::view(store, profile)))
+        self.core.with(true, |store| store.profile(id).map(|profile| views::view(store.promo_default, profile)))
     }
 
     /// All profiles that are not deleted, oldest first.
     pub fn profiles(&self) -> Vec<Value> {
         self.core.with(true, |store| {
             let live = store.profiles.iter().filter(|profile| !profile.deleted);
-            live.map(|profile| views::view(store, profile)).collect()
+            live.map(|profile| views::view(store.promo_default, profile)).collect()
         })
     }
 

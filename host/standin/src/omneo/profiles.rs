@@ -3,49 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::model::{EARNED, WRITABLE};
 use super::store::{Errors, Profile, Row, Store, text};
 use super::{addresses, comms, views};
 use crate::clock;
 
-/// Writable values of the profile itself (Omneo SDK types).
-pub(crate) const WRITABLE: [&str; 25] = [
-    "avatar_url",
-    "birth_day",
-    "birth_month",
-    "birth_year",
-    "company",
-    "currency",
-    "email",
-    "first_name",
-    "gender",
-    "joined_at",
-    "joined_location_id",
-    "joined_staff_id",
-    "last_name",
-    "mobile_phone",
-    "normal_hours",
-    "occupation",
-    "preferred_location_id",
-    "preferred_staff_id",
-    "profile_type",
-    "region",
-    "region_country",
-    "region_id",
-    "secondary_phone",
-    "special_hours",
-    "title",
-];
-/// Values that Omneo's own engine writes: read by everyone, written here only by a test that plays the engine.
-pub(crate) const EARNED: [&str; 8] = [
-    "benefit_balance",
-    "combined_balance_dollars",
-    "credit_balance",
-    "point_balance",
-    "point_balance_dollars",
-    "reward_balance",
-    "tier",
-    "tier_handle",
-];
 /// The answer that Omneo's SDK looks for.
 const PHONE_EXISTS: &str = "The phone number exists";
 
@@ -283,7 +245,7 @@ pub(crate) fn merge(store: &mut Store, source: &str, destination: &str) -> bool 
             *profile = Profile { deleted: true, identities: Vec::new(), addresses: Vec::new(), ..source.clone() };
         }
     }
-    let body = views::context(store, &winner);
+    let body = views::context(store.promo_default, &winner);
     store.event("profile.merged", body);
     true
 }

@@ -90,8 +90,11 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
         ("GET", "/auth/verify") => data("OK"),
         ("GET", "/auth/access-tokens") => data(webhooks::tokens(store)),
         ("GET", "/profiles") => {
-            let rows =
-                store.profiles.iter().filter(|profile| !profile.deleted).map(|profile| views::view(store, profile));
+            let rows = store
+                .profiles
+                .iter()
+                .filter(|profile| !profile.deleted)
+                .map(|profile| views::view(store.promo_default, profile));
             list(rows.collect(), call)
         }
         ("POST", "/profiles") => {
@@ -106,7 +109,7 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
             match found {
                 None => no_model("Profile"),
                 Some(profile) if endpoint.path.ends_with("exists") => data(json!({ "id": profile.id })),
-                Some(profile) => data(views::view(store, profile)),
+                Some(profile) => data(views::view(store.promo_default, profile)),
             }
         }
         ("POST", "/profiles/availability") => {
@@ -191,7 +194,7 @@ fn one_profile(
     let same = |row: &Row| row["id"].as_u64() == request.number();
     let mut errors = Errors::default();
     Ok(match route {
-        ("GET", "") => data(views::view(store, &profile)),
+        ("GET", "") => data(views::view(store.promo_default, &profile)),
         ("PUT", "") => {
             let profile = profiles::apply(store, Some(&profile), request.body, false)?;
             store.save(profile);
@@ -227,10 +230,10 @@ fn one_profile(
         ("PUT", "/attributes/comms") => {
             comms::apply(&mut profile, &Value::Object(request.body.clone()));
             store.save(profile);
-            let saved = store.profile(&id).map(|profile| comms::view(store, profile));
+            let saved = store.profile(&id).map(|profile| comms::view(store.promo_default, profile));
             data(json!(saved))
         }
-        ("GET", "/attributes/comms") => data(comms::view(store, &profile)),
+        ("GET", "/attributes/comms") => data(comms::view(store.promo_default, &profile)),
         ("PUT" | "DELETE", "/attributes/custom/{attribute}") => {
             let Some((namespace, handle)) = request.parts[1].split_once(':') else {
                 return Ok(no_model("CustomAttribute"));
@@ -297,7 +300,7 @@ fn of_addresses(
 }
 
 fn shown(store: &Store, id: &str) -> Value {
-    store.profile(id).map(|profile| views::view(store, profile)).into()
+    store.profile(id).map(|profile| views::view(store.promo_default, profile)).into()
 }
 
 fn rows(shelf: &Shelf) -> Vec<Value> {

@@ -1,31 +1,10 @@
 //! The state of one tenant and the bookkeeping of a profile's change: what was different before decides which webhooks go out.
 //! Knows nothing of HTTP.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
+pub(crate) use super::model::{Profile, Row, Shelf};
 use super::{comms, views};
-
-pub(crate) type Row = Map<String, Value>;
-/// Things with numeric ids: orders, transactions, products, locations, webhooks.
-pub(crate) type Shelf = BTreeMap<u64, Row>;
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Profile {
-    pub id: String,
-    /// Everything writable that is a value of its own, and what only Omneo writes (tier, balances).
-    pub fields: Row,
-    pub tags: Vec<String>,
-    pub identities: Vec<Row>,
-    /// As given; absent or null means never set.
-    pub comms: Row,
-    pub addresses: Vec<Row>,
-    /// Soft-deleted: found nowhere, and its e-mail, phone and identities are free again.
-    pub deleted: bool,
-    pub created_ms: i64,
-    pub updated_ms: i64,
-}
 
 pub(crate) struct Store {
     pub profiles: Vec<Profile>,
@@ -107,17 +86,17 @@ impl Store {
             None => self.profiles.push(new.clone()),
         }
         let Some(old) = old else {
-            self.event("profile.created", views::context(self, &new));
+            self.event("profile.created", views::context(self.promo_default, &new));
             return self.say_identities(&[], &new);
         };
         if new.deleted && !old.deleted {
-            return self.event("profile.deleted", views::context(self, &new));
+            return self.event("profile.deleted", views::context(self.promo_default, &new));
         }
         if old.fields != new.fields || old.tags != new.tags {
-            self.event("profile.updated", views::context(self, &new));
+            self.event("profile.updated", views::context(self.promo_default, &new));
         }
         if old.comms != new.comms {
-            let mut body = Value::Object(comms::view(self, &new));
+            let mut body = Value::Object(comms::view(self.promo_default, &new));
             body["id"] = json!(found);
             self.event("profile-attribute.updated", body);
         }

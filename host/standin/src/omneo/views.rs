@@ -4,8 +4,7 @@
 use serde_json::{Value, json};
 
 use super::comms;
-use super::profiles::{EARNED, WRITABLE};
-use super::store::{Profile, Row, Store};
+use super::model::{EARNED, Profile, Row, WRITABLE};
 use crate::clock;
 
 /// Readable and null unless set (Omneo SDK types).
@@ -22,7 +21,7 @@ const EMPTY: [&str; 9] = [
 ];
 
 /// The profile as `GET /profiles/{id}` has it, without the envelope.
-pub(crate) fn view(store: &Store, profile: &Profile) -> Value {
+pub(crate) fn view(promo_default: Option<bool>, profile: &Profile) -> Value {
     let get = |key: &str| profile.fields.get(key).cloned().unwrap_or_default();
     let mut view: Row = WRITABLE.iter().chain(&EARNED).chain(&EMPTY).map(|key| ((*key).to_owned(), get(key))).collect();
     let names = [get("first_name"), get("last_name")].map(|name| name.as_str().unwrap_or_default().to_owned());
@@ -34,7 +33,7 @@ pub(crate) fn view(store: &Store, profile: &Profile) -> Value {
         "full_name": names.join(" ").trim(),
         "identities": profile.identities,
         "tags": profile.tags,
-        "attributes": { "comms": comms::view(store, profile), "appearance": {}, "dates": [] },
+        "attributes": { "comms": comms::view(promo_default, profile), "appearance": {}, "dates": [] },
         "custom_attributes": profile.fields.get("custom_attributes").unwrap_or(&json!([])),
         "custom_fields": [],
         "statuses": [],
@@ -77,8 +76,8 @@ fn phone_parts(phone: Option<&str>) -> Row {
 }
 
 /// The body of profile webhooks: the profile at the root, and two flat lists.
-pub(crate) fn context(store: &Store, profile: &Profile) -> Value {
-    let mut body = view(store, profile);
+pub(crate) fn context(promo_default: Option<bool>, profile: &Profile) -> Value {
+    let mut body = view(promo_default, profile);
     body["flattened_tags"] = json!(profile.tags);
     body["flattened_statuses"] = json!(["active"]);
     body

@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::{self, Problem};
+use super::contact::normal_phone;
 use super::graphql::Failed;
-use super::mutations::{payload, refused};
 use super::places::{self, Provinces};
+use super::problem::{Problem, refused};
 use super::store::{Address, Customer, Store};
-use super::views;
+use super::views::{self, payload};
 
 /// Recorded answer.
 const ADDRESS_CHARS_MAX: usize = 255;
@@ -137,7 +137,7 @@ pub(crate) fn normal(customer: &Customer, mut address: Address, input: &Value) -
         put(&mut address, key, given);
     }
     // Recorded answer: what is no number stays as it is.
-    if let Some(phone) = address.get("phone").and_then(customer::normal_phone) {
+    if let Some(phone) = address.get("phone").and_then(normal_phone) {
         put(&mut address, "phone", &phone);
     }
     settle_country(&mut address, input)?;

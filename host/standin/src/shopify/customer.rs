@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::contact::{clean_email, normal_phone};
+use super::problem::Problem;
 use super::store::{Address, Customer, Store};
 use super::{addresses, views};
 
@@ -14,27 +16,6 @@ pub(crate) const NOTE_CHARS_MAX: usize = 5_000;
 const EMAIL_CHARS_MAX: usize = 255;
 const TAG_CHARS_MAX: usize = 255;
 const TAGS_MAX: usize = 250;
-/// ITU-T E.164: at most fifteen digits; fewer than seven is no one's number.
-const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-
-/// One entry of `userErrors`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Problem {
-    /// `None` where Shopify says null.
-    pub field: Option<Vec<String>>,
-    pub message: String,
-    pub code: Option<&'static str>,
-}
-
-impl Problem {
-    pub fn new(field: &[&str], message: impl Into<String>, code: &'static str) -> Problem {
-        Problem {
-            field: Some(field.iter().map(|&part| part.to_owned()).collect()),
-            message: message.into(),
-            code: Some(code),
-        }
-    }
-}
 
 /// The customer as it would be after `input`, whose nulls clear; or everything that is wrong with it.
 pub(crate) fn apply(
@@ -125,11 +106,6 @@ fn phone_problem(store: &Store, given: &str, new: &Customer) -> Option<Problem> 
     }
 }
 
-/// Recorded answer: blanks go, also inner ones; upper and lower case stay but do not make a difference.
-pub(crate) fn clean_email(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect()
-}
-
 fn email_problems(store: &Store, email: &str, id: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     let long = email.chars().count() > EMAIL_CHARS_MAX;
@@ -159,16 +135,6 @@ fn is_locale(text: &str) -> bool {
     (2..=3).contains(&language.len())
         && language.bytes().all(|byte| byte.is_ascii_lowercase())
         && parts.all(|part| (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-/// E.164, or `None`. A number needs its country code: a shop's own country is not guessed here.
-pub(crate) fn normal_phone(text: &str) -> Option<String> {
-    let bare: String = text.chars().filter(|c| !c.is_whitespace() && !"-.()/".contains(*c)).collect();
-    let digits = bare.strip_prefix('+').or_else(|| bare.strip_prefix("00"))?;
-    let good = digits.bytes().all(|digit| digit.is_ascii_digit())
-        && PHONE_DIGITS.contains(&digits.len())
-        && !digits.starts_with('0');
-    good.then(|| format!("+{digits}"))
 }
 
 /// `have` with `more`: split at commas, trimmed, one of each whatever the case (the first spelling stays), sorted.

@@ -3,10 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::Problem;
 use super::graphql::Failed;
 use super::metafields::{APP_NAMESPACE, is_type, length_problems};
-use super::mutations::refused;
+use super::problem::{Problem, refused};
 use super::store::{Definition, Store};
 use super::views;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::problem::Problem;
 use super::store::{Customer, Store};
 use super::{Shopify, customer, merges, metafields, mutations, webhooks};
 use crate::clock;
@@ -143,8 +144,7 @@ fn edit(store: &mut Store, old: Option<&Customer>, fields: &Value) -> Result<u64
         };
         input.insert(known.to_owned(), value);
     }
-    let said =
-        |problem: customer::Problem| format!("{}: {}", problem.field.unwrap_or_default().join("."), problem.message);
+    let said = |problem: Problem| format!("{}: {}", problem.field.unwrap_or_default().join("."), problem.message);
     let mut new =
         customer::apply(store, old, &input).map_err(|problems| problems.into_iter().map(said).collect::<Vec<_>>())?;
     for (key, slot) in

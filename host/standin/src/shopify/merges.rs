@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::{self, NOTE_CHARS_MAX, Problem};
-use super::metafields::user_error;
+use super::customer::{self, NOTE_CHARS_MAX};
+use super::problem::{Problem, user_error};
 use super::store::{Customer, Store};
 use super::{views, webhooks};
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::customer::Problem;
+use super::problem::{Problem, user_error};
 use super::store::{Customer, Metafield, Store};
 use super::views;
 use crate::clock;
@@ -249,10 +249,6 @@ fn url(value: &str) -> Result<String, String> {
         Some((scheme, _)) if SCHEMES.contains(&scheme) => Ok(value.to_owned()),
         Some(_) => Err(format!("Value must be one of the following URL schemes: {}.", SCHEMES.join(", "))),
     }
-}
-
-pub(crate) fn user_error(problem: &Problem) -> Value {
-    json!({ "field": problem.field, "message": problem.message, "code": problem.code })
 }
 
 fn under(mut problem: Problem, at: usize) -> Problem {

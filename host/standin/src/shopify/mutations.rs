@@ -3,11 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::{self, Problem};
+use super::contact::{clean_email, normal_phone};
 use super::graphql::Failed;
-use super::metafields::{self, user_error};
+use super::problem::{Problem, refused};
 use super::store::{Consent, Customer, Store};
-use super::{addresses, definitions, merges, queries, subscriptions, views};
+use super::views::payload;
+use super::{addresses, customer, definitions, merges, metafields, queries, subscriptions, views};
 use crate::clock;
 
 pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
@@ -36,14 +37,6 @@ pub(crate) fn resolve(store: &mut Store, field: &str, arguments: &Map<String, Va
         "webhookSubscriptionDelete" => Ok(subscriptions::delete(store, arguments)),
         _ => Ok(Value::Null),
     }
-}
-
-pub(crate) fn payload(store: &Store, id: u64) -> Value {
-    json!({ "customer": store.customers.get(&id).map(|customer| views::customer(store, customer)), "userErrors": [] })
-}
-
-pub(crate) fn refused(what: &str, problems: &[Problem]) -> Value {
-    json!({ what: null, "userErrors": problems.iter().map(user_error).collect::<Vec<_>>() })
 }
 
 fn customer_set(store: &mut Store, identifier: Option<&Value>, input: &Map<String, Value>) -> Result<Value, Failed> {
@@ -99,11 +92,11 @@ fn customer_set(store: &mut Store, identifier: Option<&Value>, input: &Map<Strin
 }
 
 fn same_email(a: &str, b: &str) -> bool {
-    customer::clean_email(a).to_lowercase() == customer::clean_email(b).to_lowercase()
+    clean_email(a).to_lowercase() == clean_email(b).to_lowercase()
 }
 
 fn same_phone(a: &str, b: &str) -> bool {
-    a == b || customer::normal_phone(a).is_some_and(|a| Some(a) == customer::normal_phone(b))
+    a == b || normal_phone(a).is_some_and(|a| Some(a) == normal_phone(b))
 }
 
 fn under_input(mut problem: Problem) -> Problem {

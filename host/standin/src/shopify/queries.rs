@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::connections::ITEMS;
-use super::customer::{clean_email, normal_phone};
+use super::contact::{clean_email, normal_phone};
 use super::graphql::Failed;
 use super::store::{Customer, Store};
 use super::{merges, views};

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+pub(crate) use super::model::{Address, Consent, Customer, Definition, Facts, Metafield};
 use super::webhooks;
 
 /// Below, ids fit 32 bits in nobody's program.
@@ -13,103 +13,6 @@ const CUSTOMER_ID_FIRST: u64 = 7_064_055_069_000;
 /// Above 2^53, where a float would lose the last digits.
 const CUSTOMER_ID_FIRST_BIG: u64 = 9_007_199_254_740_993;
 const OTHER_ID_FIRST: u64 = 12_264_345_076_018;
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Customer {
-    pub id: u64,
-    pub email: Option<String>,
-    pub first_name: Option<String>,
-    pub last_name: Option<String>,
-    pub phone: Option<String>,
-    pub note: Option<String>,
-    pub locale: String,
-    /// As in webhook bodies: `disabled`, `invited`, `enabled`, `declined`.
-    pub state: String,
-    pub tax_exempt: bool,
-    pub tax_exemptions: Vec<String>,
-    pub tags: Vec<String>,
-    pub email_consent: Consent,
-    pub sms_consent: Consent,
-    pub addresses: Vec<Address>,
-    pub default_address: Option<u64>,
-    pub metafields: Vec<Metafield>,
-    pub created_ms: i64,
-    pub updated_ms: i64,
-}
-
-/// State and level in the small letters of webhook bodies.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Consent {
-    pub state: String,
-    pub level: String,
-    pub at_ms: Option<i64>,
-}
-
-impl Default for Consent {
-    /// Recorded answer: a customer nobody asked is NOT_SUBSCRIBED with SINGLE_OPT_IN and no time.
-    fn default() -> Consent {
-        Consent { state: "not_subscribed".to_owned(), level: "single_opt_in".to_owned(), at_ms: None }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Address {
-    pub id: u64,
-    /// By GraphQL name, `address1` to `zip`; no nulls.
-    pub fields: BTreeMap<String, String>,
-}
-
-impl Address {
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(String::as_str)
-    }
-
-    pub fn gid(&self) -> String {
-        format!("gid://shopify/MailingAddress/{}?model_name=CustomerAddress", self.id)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Metafield {
-    pub id: u64,
-    pub namespace: String,
-    pub key: String,
-    pub ty: String,
-    pub value: String,
-    pub created_ms: i64,
-    pub updated_ms: i64,
-}
-
-impl Metafield {
-    pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(self.value.as_bytes()))
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Definition {
-    pub id: u64,
-    pub owner: String,
-    pub namespace: String,
-    pub key: String,
-    pub name: String,
-    pub description: Option<String>,
-    pub ty: String,
-    /// `NONE` or `PUBLIC_READ`.
-    pub storefront: String,
-}
-
-/// What a shop is, apart from its data.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    pub shop: String,
-    pub timezone: String,
-    pub offset_minutes: i32,
-    pub currency: String,
-    pub taxes_included: bool,
-    pub scopes: Vec<String>,
-    pub api_version: String,
-}
 
 pub(crate) struct Store {
     pub facts: Facts,

@@ -4,8 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::customer::Problem;
-use super::mutations::refused;
+use super::problem::{Problem, refused};
 use super::store::Store;
 use crate::clock;
 

@@ -27,6 +27,11 @@ fn list(items: Vec<Value>) -> Value {
     json!({ ITEMS: items })
 }
 
+/// The answer to a mutation that was done: the customer as it is now.
+pub(crate) fn payload(store: &Store, id: u64) -> Value {
+    json!({ "customer": store.customers.get(&id).map(|one| customer(store, one)), "userErrors": [] })
+}
+
 pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
     let names = [customer.first_name.as_deref(), customer.last_name.as_deref()]
         .into_iter()

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::store::{Address, Consent, Customer, Facts};
+use super::model::{Address, Consent, Customer, Facts};
 use crate::clock;
 
 pub(crate) fn gid(ty: &str, id: u64) -> String {
