@@ -326,7 +326,6 @@ fn next_place(tx: &Transaction) -> rusqlite::Result<Place> {
     tx.prepare_cached("UPDATE places SET last = last + 1 RETURNING last")?.query_row([], |row| row.get(0).map(Place))
 }
 
-/// An event that is not over, as its tenant's scheduler wants to know it. Attempts from before `since` are settled.
 /// Keeps statements prepared, all of them and whatever values they are given. Otherwise SQLite prepares a statement anew
 /// whenever a value could change its plan, which took half the time of the thread that writes.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
@@ -334,6 +333,7 @@ fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// An event that is not over, as its tenant's scheduler wants to know it. Attempts from before `since` are settled.
 fn opened(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Opened> {
     let in_flight = runs::is_in_flight(tx, event, since)?;
     tx.prepare_cached(

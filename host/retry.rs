@@ -48,7 +48,9 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
             let asked = retry_after_ms.unwrap_or(0).min(HOLD_MS_MAX);
             match answer.status {
                 401 | 402 | 423 => Decision::Pause(describe(&answer)),
-                429 if asked > 0 => Decision::Again { after_ms: jittered(asked, chance), counts: false },
+                429 if asked > 0 => {
+                    Decision::Again { after_ms: jittered(asked, chance).min(HOLD_MS_MAX), counts: false }
+                }
                 // A gateway's 408 or 5xx does not tell whether what stands behind it has acted.
                 408 | 500.. if effect == Effect::Once => Decision::Unknown(describe(&answer)),
                 408 | 425 | 429 | 500.. => again(describe(&answer), asked),
@@ -183,5 +185,8 @@ mod tests {
         let decision = |chance| decide(answered(503, Some(900)), Effect::Read, 1, &DELAYS, chance);
         assert_eq!(decision(0.0), Decision::Again { after_ms: 1_000, counts: true });
         assert_eq!(decision(1.0), Decision::Again { after_ms: 1_250, counts: true });
+        // What is said to operators is not longer than a target is held.
+        let decision = decide(answered(429, Some(u64::MAX)), Effect::Read, 1, &DELAYS, 1.0);
+        assert_eq!(decision, Decision::Again { after_ms: HOLD_MS_MAX, counts: false });
     }
 }

@@ -31,6 +31,9 @@ impl What {
     }
 }
 
+/// Webhooks that one commit takes while anything else waits, so that what came in is also worked off.
+const INTAKE_MAX: usize = 256;
+
 /// What waits to be written, in the order of each tenant.
 #[derive(Debug)]
 pub struct Queues<T> {
@@ -39,12 +42,14 @@ pub struct Queues<T> {
     next: VecDeque<Who>,
     /// What each has had of this commit.
     had: HashMap<Who, usize>,
+    /// Webhooks in this commit.
+    taken_in: usize,
     len: usize,
 }
 
 impl<T> Queues<T> {
     pub fn new() -> Self {
-        Self { waiting: HashMap::new(), next: VecDeque::new(), had: HashMap::new(), len: 0 }
+        Self { waiting: HashMap::new(), next: VecDeque::new(), had: HashMap::new(), taken_in: 0, len: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -67,14 +72,17 @@ impl<T> Queues<T> {
     /// Another commit begins.
     pub fn begin(&mut self) {
         self.had.clear();
+        self.taken_in = 0;
     }
 
     /// What this commit takes next; `None` when nothing waits, or nobody who waits may have more of it.
     pub fn pop(&mut self) -> Option<T> {
         let may = |who: &Who| self.may_have_more(who);
-        let first = self.next.iter().position(|who| who.what == What::Intake && may(who));
-        let at = first.or_else(|| self.next.iter().position(may))?;
+        let is_open = self.taken_in < INTAKE_MAX || self.next.iter().all(|who| who.what == What::Intake);
+        let first = self.next.iter().position(|who| who.what == What::Intake && is_open && may(who));
+        let at = first.or_else(|| self.next.iter().position(|who| who.what == What::Other && may(who)))?;
         let who = self.next.remove(at)?;
+        self.taken_in += usize::from(who.what == What::Intake);
         let waiting = self.waiting.get_mut(&who)?;
         let what = waiting.pop_front();
         if waiting.is_empty() {
@@ -152,6 +160,19 @@ mod tests {
         queues.push(Who { tenant: "flood".into(), what: What::Intake }, ("in".to_owned(), 1));
         let all: Vec<_> = commit(&mut queues).into_iter().map(|(who, _)| who).collect();
         assert_eq!(all, ["in", "in", "flood", "flood", "flood"]);
+    }
+
+    #[test]
+    fn a_flood_of_webhooks_leaves_room_for_what_is_made_of_them() {
+        let mut queues = queues(&[("flood", 100)]);
+        for n in 0..1_000 {
+            queues.push(Who { tenant: "flood".into(), what: What::Intake }, ("in".to_owned(), n));
+        }
+        queues.begin();
+        let first: Vec<_> = (0..512).filter_map(|_| queues.pop()).collect();
+        assert_eq!(first.iter().filter(|(who, _)| who == "flood").count(), 100);
+        // Once nothing else waits, the rest of the commit is theirs.
+        assert_eq!(first.len(), 512);
     }
 
     #[test]

@@ -150,8 +150,9 @@ fn an_identity_that_a_profile_cannot_have_because_it_was_deleted_is_no_dead_lett
         }
         other => panic!("nobody asks {other}"),
     });
-    let reason = format!("profile {PROFILE} is deleted in Omneo; it is not created again (`people.recreate_deleted`)");
+    let reason = format!("profile {PROFILE} is deleted in Omneo; customer 7 was about to be linked to it");
     assert_eq!(run.outcome(), (Outcome::Skipped, reason.as_str()));
+    assert!(!run.memory().concat().contains("gone"), "{:?}", run.memory());
 }
 
 #[test]

@@ -64,17 +64,24 @@ fn a_lost_answer_to_a_creation_makes_no_second_customer() {
 
 #[test]
 fn an_edit_of_a_profile_whose_creation_nobody_answered_is_merged() {
-    // Omneo's own way with a name is no edit; a name that somebody has given the profile since is one, and the only one.
-    for (edited, expected) in [(None, ("mcDonald", "Mcdonald")), (Some("ada"), ("Ada", "Ada"))] {
+    // Omneo's own way with a name is no edit; a name that somebody has given the profile since is one. Within the first
+    // second nothing tells the two apart, and the owner's counts.
+    let sigma = ("ΝΙΚΟΣ", None, ("ΝΙΚΟΣ", "Νικος"));
+    let own_way = ("mcDonald", None, ("mcDonald", "Mcdonald"));
+    let at_once = ("mcDonald", Some(("ada", 0)), ("mcDonald", "Mcdonald"));
+    let later = ("mcDonald", Some(("ada", 3_000)), ("Ada", "Ada"));
+    for (name, edited, expected) in [sigma, own_way, at_once, later] {
         let rules = json!({ "fields": { "first_name": { "owner": "shopify" } } });
         let mut world = World::new(with_timezone(rules), 1, Manners::default());
         world.lost = vec!["POST omneo /profiles"];
-        let ada = [("first_name", Some("mcDonald")), ("email", Some("ada@example.org"))];
+        let ada = [("first_name", Some(name)), ("email", Some("ada@example.org"))];
         let customer = world.edit(|world| world.shopify.create(&ada).unwrap());
         let edit = move |world: &mut World| {
             let id = world.omneo.profiles.keys().next().unwrap().clone();
-            let edit = |name| world.edit(|world| world.omneo.update(&id, &json!({ "first_name": name }))).unwrap();
-            edited.into_iter().for_each(edit);
+            if let Some((name, after)) = edited {
+                world.now += after;
+                world.edit(|world| world.omneo.update(&id, &json!({ "first_name": name }))).unwrap();
+            }
         };
         // Before the profile is looked for again.
         world.before.push(("availability", Box::new(move |world| world.before.push(("search-id", Box::new(edit))))));

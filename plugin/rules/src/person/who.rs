@@ -102,19 +102,25 @@ pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) ->
 }
 
 /// The profile with the identity is the one that the lost answer was about: both sides began with what was sent. A name that
-/// differs from it by case alone is how Omneo writes it; any other was edited since.
+/// differs from it by case alone is how Omneo writes it, and another in a profile that was edited since is an edit. Within
+/// its first second nothing tells the two apart: then the names are merged like those of people who meet.
 async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let met = by_identity(run, customer, id).await?;
     let is_name = |field: &Field| field.is(Core::FirstName) || field.is(Core::LastName);
     for field in run.settings.mapping.fields().filter(is_name) {
         let (sent, shown) = (met.customer.snapshot.fields.value(field), met.profile.snapshot.fields.value(field));
-        let folded = |name: &str| name.trim().to_lowercase();
-        if sent.is_some() == shown.is_some() {
-            let began = if sent.map(folded) == shown.map(folded) { shown } else { sent };
-            run.memory.settle(field, sent, began);
+        if sent.map(folded) == shown.map(folded) {
+            run.memory.settle(field, sent, shown);
+        } else if sent.is_some() && shown.is_some() && met.profile.snapshot.is_edited() {
+            run.memory.settle(field, sent, sent);
         }
     }
     Ok(met)
+}
+
+/// A name without its case: letter by letter, for a sigma is written in two ways.
+fn folded(name: &str) -> String {
+    name.trim().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// The value of a core field as it is written.
@@ -210,7 +216,7 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
     }
     let handle = &run.settings.identity_handle;
     let Some(added) = omneo::identify(run.cx, &profile.id, handle, customer).await? else {
-        return Err(run.end_without_profile(&profile.id));
+        return Err(vanished(run, customer, &profile.id));
     };
     match added {
         Ok(()) => run.wrote(Side::Omneo, format!("the identity of customer {customer}")),
@@ -218,7 +224,7 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
             Some(owner) if owner == profile.id => {}
             // The profile that had it may be this one, deleted since.
             None if omneo::profile(run.cx, &profile.id, run.reading()).await?.is_none() => {
-                return Err(run.end_without_profile(&profile.id));
+                return Err(vanished(run, customer, &profile.id));
             }
             owner => {
                 let why = owner.map_or(words, |owner| format!("it belongs to profile {owner}"));
@@ -231,6 +237,20 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
     }
     profile.customers.push(customer);
     Ok(())
+}
+
+/// The end of a run whose profile is deleted by now. A customer that was only about to be linked to it keeps nothing of it.
+fn vanished(run: &mut Run, customer: u64, profile: &str) -> End {
+    if !run.is_new_link {
+        return run.end_without_profile(profile);
+    }
+    run.retire(profile_name(profile));
+    run.memory.link = None;
+    let why = format!("profile {profile} is deleted in Omneo; customer {customer} was about to be linked to it");
+    match run.source {
+        Side::Omneo => skipped(why),
+        Side::Shopify => refused(format!("{why}: run the event again")),
+    }
 }
 
 /// Writes the profile's id to the customer's metafield, if it is not there.
