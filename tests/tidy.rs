@@ -101,32 +101,8 @@ fn holding(file: &Source, texts: &[&str]) -> Vec<String> {
 
 /// The modules of the host that a text names behind `crate::`, alone or in a list.
 fn uses(code: &str) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
-        let Some(list) = rest.strip_prefix('{') else {
-            used.insert(word(rest));
-            continue;
-        };
-        let mut depth = 0;
-        let mut item = String::new();
-        for c in list.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => {
-                    used.insert(word(item.trim()));
-                    item.clear();
-                    continue;
-                }
-                _ => {}
-            }
-            item.push(c);
-        }
-        used.insert(word(item.trim()));
-    }
-    used.remove("");
-    used
+    let paths = named(code).into_iter().filter(|path| path.first().is_some_and(|first| first == "crate"));
+    paths.filter_map(|path| path.into_iter().nth(1)).collect()
 }
 
 fn word(text: &str) -> String {

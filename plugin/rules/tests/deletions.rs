@@ -37,6 +37,18 @@ fn omneo(customers: &'static [u64]) -> impl FnMut(&Call) -> (u16, Value) {
     }
 }
 
+/// Somebody has edited the profile, which has no identity.
+fn edited() -> (Value, Event) {
+    let profile = json!({
+        "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,
+        "identities": [], "tags": [], "attributes": {"comms": {}},
+        "created_at": "2026-03-01 00:00:00", "updated_at": "2026-03-02 00:00:00"
+    });
+    let edited =
+        Event { source: "omneo".into(), topic: "profile.updated".into(), payload: profile.to_string(), ..event() };
+    (profile, edited)
+}
+
 fn delete_with(setting: &str, memory: &[String], customers: &'static [u64]) -> Run {
     run(&rules(json!({"people": {"on_customer_delete": setting}})), &gone(), memory, omneo(customers))
 }
@@ -102,13 +114,7 @@ fn lost_memory_costs_a_search_and_the_second_time_writes_nothing() {
 #[test]
 fn a_customer_deleted_before_it_was_linked_is_not_created_again() {
     let memory = delete_with("unlink", &[], &[7]).memory();
-    let profile = json!({
-        "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,
-        "identities": [], "tags": [], "attributes": {"comms": {}},
-        "created_at": "2026-03-01 00:00:00", "updated_at": "2026-03-02 00:00:00"
-    });
-    let edited =
-        Event { source: "omneo".into(), topic: "profile.updated".into(), payload: profile.to_string(), ..event() };
+    let (profile, edited) = edited();
     let run = run(&rules(json!({})), &edited, &memory, |call| match call.line().as_str() {
         line if line == format!("GET omneo /profiles/{PROFILE}") => (200, json!({"data": profile})),
         other => panic!("nobody asks {other}"),
@@ -119,13 +125,7 @@ fn a_customer_deleted_before_it_was_linked_is_not_created_again() {
 
 #[test]
 fn an_identity_that_a_profile_cannot_have_because_it_was_deleted_is_no_dead_letter() {
-    let profile = json!({
-        "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,
-        "identities": [], "tags": [], "attributes": {"comms": {}},
-        "created_at": "2026-03-01 00:00:00", "updated_at": "2026-03-02 00:00:00"
-    });
-    let edited =
-        Event { source: "omneo".into(), topic: "profile.updated".into(), payload: profile.to_string(), ..event() };
+    let (profile, edited) = edited();
     let customer = json!({
         "id": "gid://shopify/Customer/7", "state": "DISABLED", "firstName": "Ada", "lastName": "Byron", "tags": [],
         "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-01T00:00:00Z", "link": null, "numberOfOrders": "0",
