@@ -19,6 +19,8 @@ use tandem_standin::{OmneoOptions, ShopifyOptions};
 
 const EVENTS: usize = 20_000;
 const SENDERS: usize = 256;
+/// Webhooks a second that come at a steady rate.
+const STEADY: u32 = 200;
 /// Events of the cycle, and the products they are about: not so many that the stand-in's own search for one is measured.
 const CYCLES: usize = 6_000;
 const PRODUCTS: usize = 300;
@@ -137,6 +139,7 @@ async fn backlog(folder: &std::path::Path) {
     light(&server, 20).await;
     let idle = light(&server, LIGHT).await;
     let calm = accepted(&server).await;
+    let steady_calm = accepted_steadily(&server).await;
     while unfinished(&server) > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -148,10 +151,12 @@ async fn backlog(folder: &std::path::Path) {
     let alone = worked_off(&server, tokio::time::sleep(ALONE)).await;
     let mut busy = 0.0;
     let together = worked_off(&server, async { busy = light(&server, LIGHT).await }).await;
+    let steady = accepted_steadily(&server).await;
     let beside = accepted(&server).await;
     let left = unfinished(&server);
     println!("the backlog worked off: {alone:.0} events a second; beside the light tenant: {together:.0}");
     println!("accept, p99 of {SENDERS} senders: {calm:.1} ms; beside {left} waiting: {beside:.1} ms");
+    println!("accept, p99 of {STEADY} a second: {steady_calm:.1} ms; beside: {steady:.1} ms");
     println!("a light tenant's event, median: {idle:.1} ms; beside the backlog: {busy:.1} ms ({:.1}x)", busy / idle);
     server.stop().await.expect("a clean stop");
 }
@@ -184,7 +189,7 @@ async fn light(server: &Server, events: usize) -> f64 {
     took[took.len() / 2].as_secs_f64() * 1e3
 }
 
-/// The 99th percentile of accepting by many senders at once, in milliseconds.
+/// The 99th percentile of accepting by many senders at once, in milliseconds: each sends again as soon as it is answered.
 async fn accepted(server: &Server) -> f64 {
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..SENDERS {
@@ -192,14 +197,33 @@ async fn accepted(server: &Server) -> f64 {
         senders.spawn(async move {
             let mut took = vec![];
             for _ in 0..20 {
-                let began = Instant::now();
-                journal.append(test_order("light")).await.expect("an append");
-                took.push(began.elapsed());
+                took.push(taken_in(&journal).await);
             }
             took
         });
     }
-    let mut took: Vec<Duration> = senders.join_all().await.into_iter().flatten().collect();
+    percentile_99(senders.join_all().await.into_iter().flatten().collect())
+}
+
+/// The same of webhooks that come at a steady rate, however long any takes.
+async fn accepted_steadily(server: &Server) -> f64 {
+    let mut sent = tokio::task::JoinSet::new();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / STEADY);
+    for _ in 0..5 * STEADY {
+        ticks.tick().await;
+        let journal = server.journal.clone();
+        sent.spawn(async move { taken_in(&journal).await });
+    }
+    percentile_99(sent.join_all().await)
+}
+
+async fn taken_in(journal: &Journal) -> Duration {
+    let began = Instant::now();
+    journal.append(test_order("light")).await.expect("an append");
+    began.elapsed()
+}
+
+fn percentile_99(mut took: Vec<Duration>) -> f64 {
     took.sort();
     took[took.len() * 99 / 100].as_secs_f64() * 1e3
 }

@@ -294,8 +294,10 @@ impl World {
                 at_once(self.host.journal.reply(&due, Some((row, String::new())), reply)).unwrap()
             }
             Decision::Again { after_ms, .. } => {
-                self.unanswered += usize::from(is_executed);
-                self.after(after_ms as i64, Job::Attempt(Attempt { due, made, is_again: is_executed }));
+                // A refusal says nothing of the attempt before it whose answer was lost.
+                let is_again = is_again || is_executed;
+                self.unanswered += usize::from(is_again);
+                self.after(after_ms as i64, Job::Attempt(Attempt { due, made, is_again }));
             }
             Decision::Unknown(why) => self.after(QUIET_MS, Job::Unknown(Attempt { due, made, is_again: false }, why)),
             Decision::Pause(why) | Decision::GiveUp(why) => self.bad.push(format!("{line} is given up: {why}")),

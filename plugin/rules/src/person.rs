@@ -151,7 +151,9 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         None => RunOver::new(),
     };
     let Some(mut profile) = omneo::profile(cx, id, run.reading()).await? else {
-        return deleted::profile(run, id, event.topic == "profile.deleted").await;
+        let has_no_customer = |shown: Profile| shown.shows_identities && shown.customers.is_empty();
+        let was_nobodys = run.memory.link.is_none() && shown.is_some_and(has_no_customer);
+        return deleted::profile(run, id, event.topic == "profile.deleted", was_nobodys).await;
     };
     let was_gone = run.memory.gone.profile.take_if(|gone| gone.as_str() == id).is_some();
     if settings.sync.consent && profile.comms.is_none() {

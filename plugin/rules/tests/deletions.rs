@@ -156,6 +156,27 @@ fn an_identity_that_a_profile_cannot_have_because_it_was_deleted_is_no_dead_lett
 }
 
 #[test]
+fn a_deleted_profile_keeps_its_own_customer_from_another_and_nobody_else() {
+    let known = json!([{"id": 31, "handle": "shopify", "identifier": "7"}]);
+    let table = [
+        ("had no customer", json!([]), vec![], false),
+        ("had another system's identity", json!([{"id": 9, "handle": "pos", "identifier": "7"}]), vec![], false),
+        ("was created for the customer", known, vec![], true),
+        ("was linked, and lost its identity", json!([]), linked(), true),
+        ("was shown without its identities", Value::Null, vec![], true),
+    ];
+    for (case, identities, memory, is_kept_in_mind) in table {
+        let (mut profile, mut deleted) = edited();
+        profile["identities"] = identities;
+        profile.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        (deleted.topic, deleted.payload) = ("profile.deleted".into(), profile.to_string());
+        let run = run(&rules(json!({})), &deleted, &memory, |_| (404, json!({})));
+        assert_eq!(run.end.outcome, Outcome::Skipped, "{case}");
+        assert_eq!(run.memory().concat().contains("gone"), is_kept_in_mind, "{case}: {}", run.end.reason);
+    }
+}
+
+#[test]
 fn a_profile_that_is_gone_too_is_kept_in_mind() {
     let run = run(&rules(json!({})), &gone(), &linked(), |_| (404, json!({})));
     assert_eq!(

@@ -7,6 +7,7 @@ use super::omneo::{self, Identity};
 use super::run::Run;
 use super::shopify;
 use super::tags;
+use crate::key::profile_name;
 use crate::settings::{OnCustomerDelete, OnProfileDelete};
 
 /// `customers/delete`, whose body says nothing but who it was.
@@ -61,9 +62,14 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
 }
 
 /// A profile that is gone. Its customer is never deleted; when the settings want it, it loses what came from the profile,
-/// if the event says itself that the profile was deleted.
-pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool) -> Ending {
-    let end = run.end_without_profile(profile);
+/// if the event says itself that the profile was deleted. A profile that was nobody's keeps no customer from having one.
+pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool, was_nobodys: bool) -> Ending {
+    let end = if was_nobodys {
+        run.retire(profile_name(profile));
+        skipped(format!("profile {profile} is deleted in Omneo; it had no customer"))
+    } else {
+        run.end_without_profile(profile)
+    };
     if !is_told || !run.to_shopify || run.settings.people.on_profile_delete != OnProfileDelete::Clean {
         return Err(end);
     }
