@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use serde_json::Value;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
@@ -15,6 +16,7 @@ use crate::engine::{self, Limits};
 use crate::files;
 use crate::rules::{self, Manifest, Plugin, Problem};
 
+mod agreement;
 mod document;
 mod explain;
 mod sections;
@@ -130,6 +132,30 @@ pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Resu
 /// What a component was built of: the base of a built one, or else itself.
 pub fn unfrozen(component: &[u8]) -> anyhow::Result<Cow<'_, [u8]>> {
     sections::base(component)
+}
+
+/// A component that is not configured, ready to be asked: one that wraps other rules has the default ones behind it.
+pub fn whole(base: &[u8]) -> anyhow::Result<Plugin> {
+    let base = sections::base(base)?;
+    let composed = compose::wrapper(&base).map(|wrapper| compose::around(wrapper, &default_base()?)).transpose()?;
+    Plugin::load(&engine::checking_engine()?, composed.as_deref().unwrap_or(&base))
+}
+
+/// What a plugin's author should know of its schema, beginning at a rules file that its `configure` takes: each line a
+/// place where the two disagree. The default rules are held to theirs by tests, and so is what wraps them.
+pub fn schema_doubts(base: &[u8], rules: &str) -> anyhow::Result<Vec<String>> {
+    if compose::wrapper(base).is_some() {
+        return Ok(vec![]);
+    }
+    let plugin = whole(base)?;
+    let Some(schema) = plugin.schema()? else { return Ok(vec![]) };
+    let configure = |rules: &Value| {
+        Ok(match plugin.configured(&rules.to_string())? {
+            Ok(_) => vec![],
+            Err(mistakes) => mistakes,
+        })
+    };
+    Ok(agreement::doubts(&schema, &Document::read("", rules).json(), configure))
 }
 
 /// What [`bake`] makes of a rules file, without freezing it: the base is compiled already, and is configured in each ask. The

@@ -35,6 +35,7 @@ mod record;
 mod replay;
 mod replay_live;
 mod resume;
+mod schema;
 mod serve;
 mod set_up;
 mod setup;
@@ -77,6 +78,11 @@ enum Command {
     Setup(setup::Arguments),
     /// Freeze a rules file into a component, or check it.
     Build(build::Arguments),
+    /// Print the JSON Schema of a rules file.
+    ///
+    /// An editor that has it completes and checks the file: `tandem schema -o rules.schema.json`, and `#:schema
+    /// ./rules.schema.json` as the file's first line.
+    Schema(schema::Arguments),
     /// Begin a plugin of your own, with a case and a test.
     New(new::Arguments),
     /// Run cases, or one event, through rules.
@@ -207,6 +213,7 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),
         Command::Record(arguments) => runtime()?.block_on(record::run(arguments)),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Schema(arguments) => schema::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, &access),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments, &access)),

@@ -214,6 +214,22 @@ impl Plugin {
         &self.inner.imports
     }
 
+    /// The JSON Schema of its rules file; `None` for a component that was built before there was one.
+    pub fn schema(&self) -> anyhow::Result<Option<serde_json::Value>> {
+        let component = self.inner.pre.component();
+        let rules = component.get_export_index(None, EXPORT);
+        let Some(function) = rules.and_then(|rules| component.get_export_index(Some(&rules), "schema")) else {
+            return Ok(None);
+        };
+        let asked = self.inner.call(&function, (), Limits::for_input(0), self.wanted.clone());
+        let (text,): (String,) = match asked.result {
+            Ok(text) => text,
+            Err(failure) => bail!("the component cannot be asked for its schema: {}", failure.reason),
+        };
+        let schema = serde_json::from_str(&text).context("the component's schema is not JSON")?;
+        Ok(Some(schema))
+    }
+
     /// Asks what an event is about.
     pub fn key(&self, event: &Event) -> Asked<Result<Entity, String>> {
         let limits = Limits::for_input(event.webhook.payload.len());

@@ -187,3 +187,15 @@ fn a_command_that_is_cut_off_says_so() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_tandem")).arg("--help").output().unwrap();
     assert!(!String::from_utf8(help.stdout).unwrap().contains("compile"), "it is for hosts, not for people");
 }
+
+#[test]
+fn a_plugin_whose_schema_and_configure_disagree_is_told_where() {
+    let untyped = |value: &str, at: &str| format!("the schema refuses `{value}` for `{at}`, and `configure` takes it");
+    let any = r#"{"no":"such"}"#;
+    assert_eq!(
+        tandem::bake::schema_doubts(hostile_component(), "says = \"hi\"\n").unwrap(),
+        ["/key_traps", "/kind", "/says", "/traps"].map(|at| untyped(any, at))
+    );
+    let said = tandem::bake::schema_doubts(hostile_component(), "says = 7\n").unwrap();
+    assert_eq!(said[0], "the schema refuses this rules file, and `configure` takes it: 7 is not of type \"string\"");
+}

@@ -1,12 +1,16 @@
 //! The documents are true where a machine can tell: every link leads somewhere, every command parses, and the list of
-//! commands is the one that the program has. `BLESS=1` writes that list.
+//! commands and the table of settings are those that the program has. `BLESS=1` writes these two.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
+use serde_json::Value;
+use tandem_rules::DefaultRules;
+use tandem_sdk::Rules;
 
 /// What people read, without the documents that belong to files of another repository.
 const DOCUMENTS: [&str; 9] = [
@@ -23,6 +27,8 @@ const DOCUMENTS: [&str; 9] = [
 const README_LINES_MAX: usize = 150;
 const LIST_BEGINS: &str = "<!-- commands: `BLESS=1 cargo test --test docs` writes this list -->\n";
 const LIST_ENDS: &str = "<!-- end of commands -->\n";
+const SETTINGS_BEGIN: &str = "<!-- settings: `BLESS=1 cargo test --test docs` writes this table -->\n";
+const SETTINGS_END: &str = "<!-- end of settings -->\n";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -329,17 +335,64 @@ fn every_argument_says_what_it_is() {
     assert_eq!(shown.flat_map(|one| silent(one, "tandem")).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-#[test]
-fn the_list_of_commands_is_the_programs_own() {
+/// The table of settings as `docs/reference.md` has it, from the schema that the default rules give.
+fn settings(schema: &Value, path: &str, rows: &mut String) {
+    for (key, setting) in schema["properties"].as_object().into_iter().flatten() {
+        let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if name == "fields" {
+            rows.push_str("| `fields.*` | see [Fields](#fields) | tables | which field is which, in what format, and who owns it |\n");
+            continue;
+        }
+        if setting["properties"].is_object() {
+            settings(setting, &name, rows);
+            continue;
+        }
+        let default = setting.get("default").map_or("none".to_owned(), |value| format!("`{value}`"));
+        let is_list = setting["type"] == "array";
+        let choices = setting["enum"].as_array().or(setting["items"]["enum"].as_array());
+        let of = match choices.filter(|choices| choices.len() <= CHOICES_MAX) {
+            Some(choices) => choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
+            None if setting["type"] == "boolean" => "`true`, `false`".to_owned(),
+            None if is_list => "texts".to_owned(),
+            None => "a text".to_owned(),
+        };
+        let may_be = if is_list && choices.is_some() { format!("some of {of}") } else { of };
+        rows.push_str(&format!("| `{name}` | {default} | {may_be} | {} |\n", setting["description"].as_str().unwrap()));
+    }
+}
+
+/// Choices that a row lists.
+const CHOICES_MAX: usize = 12;
+
+/// Holds a part of `docs/reference.md`, between two marks, to what is written there by `BLESS=1`.
+fn hold(begins: &str, ends: &str, part: &str) {
+    // Two tests write parts of one file.
+    static FILE: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = FILE.lock();
     let path = root().join("docs/reference.md");
     let text = read(&path);
-    let (before, rest) = text.split_once(LIST_BEGINS).expect("docs/reference.md has the beginning of the list");
-    let (_, after) = rest.split_once(LIST_ENDS).expect("docs/reference.md has the end of the list");
-    let expected = format!("{before}{LIST_BEGINS}{}\n{LIST_ENDS}{after}", list());
+    let (before, rest) = text.split_once(begins).expect("docs/reference.md has the mark that begins the part");
+    let (_, after) = rest.split_once(ends).expect("docs/reference.md has the mark that ends the part");
+    let expected = format!("{before}{begins}{part}\n{ends}{after}");
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, &expected).unwrap();
         return;
     }
     let is_same = text == expected;
-    assert!(is_same, "docs/reference.md has another list of commands: `BLESS=1 cargo test --test docs` writes it");
+    assert!(
+        is_same,
+        "docs/reference.md has something else after `{begins}`: `BLESS=1 cargo test --test docs` writes it"
+    );
+}
+
+#[test]
+fn the_list_of_commands_is_the_programs_own() {
+    hold(LIST_BEGINS, LIST_ENDS, &list());
+}
+
+#[test]
+fn the_table_of_settings_is_the_default_rules_own() {
+    let mut rows = "\n| setting | default | may be | meaning |\n|---|---|---|---|\n".to_owned();
+    settings(&DefaultRules::schema(), "", &mut rows);
+    hold(SETTINGS_BEGIN, SETTINGS_END, &rows);
 }

@@ -36,6 +36,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(path) => bake::read_component(path)?,
         None => bake::default_base()?,
     };
+    let is_default = base_path.is_none();
     let given = rules.as_ref().or(base_path.as_ref()).map_or(String::new(), |path| path.display().to_string());
     let base_name = base_path.map_or("the default rules".to_owned(), |path| format!("plugin `{}`", path.display()));
     let _slow = slow(format!("building {given}"));
@@ -50,6 +51,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Refused::Other(error) => error.context(base_name.clone()),
             })?;
             note!("{warnings}");
+            if !is_default {
+                for doubt in bake::schema_doubts(&base, &text)? {
+                    noteln!("warning: {base_name}: {doubt}");
+                }
+            }
             (component, manifest, file, text)
         }
         None => {

@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory as _};
 
 /// Commands by who uses them and for what, in the order in which they are shown.
 pub const GROUPS: [(&str, &[&str]); 6] = [
-    ("Write rules", &["demo", "new", "build", "test", "inspect", "record", "replay"]),
+    ("Write rules", &["demo", "new", "build", "schema", "test", "inspect", "record", "replay"]),
     ("Run a host", &["serve", "setup", "token", "data-request"]),
     (
         "See what happens on a host",

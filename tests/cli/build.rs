@@ -325,3 +325,22 @@ hint: set it back, or pass `--relink` here and to `tandem serve`, which then lin
     assert_eq!(folder.tandem("build other.toml -o acme.wasm --relink").status, 0);
     assert_eq!(folder.tandem("build other.toml -o acme.wasm").status, 0);
 }
+
+#[test]
+fn a_rules_file_has_a_schema_that_an_editor_can_read() {
+    let before =
+        module(&WIT.replace("  schema: func() -> string;\n", ""), &RULES.replace("rules@0.1.0#schema", "nothing"));
+    let folder = Folder::new().with("older.wasm", before).with("own.wasm", core_module());
+    let said = folder.tandem("schema");
+    assert_eq!((said.status, &*said.stderr), (0, ""));
+    let schema: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(schema["properties"]["tags"]["properties"]["prefix"]["default"], "cx-");
+    let rules = serde_json::json!({"timezone": "UTC", "tags": {"whitelst": ["vip"]}});
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert_eq!(validator.iter_errors(&rules).next().unwrap().instance_path().as_str(), "/tags");
+    let refused = "error: plugin `older.wasm` has no function `schema`\nhint: build it against wit/v0.1 as it is now\n";
+    assert_eq!(folder.tandem("schema --base older.wasm"), fails(refused));
+    assert_eq!(folder.tandem("schema --base own.wasm"), prints("{}\n"));
+    let written = folder.tandem("schema --base own.wasm -o own.json");
+    assert_eq!((written, folder.read("own.json").as_slice()), (prints("own.json\n"), &b"{}\n"[..]));
+}

@@ -8,6 +8,7 @@ use wit_parser::Resolve;
 const MODULE: &str = r#"(module
     (import "tandem:rules/rules@0.1.0" "describe" (func $describe (param i32)))
     (import "tandem:rules/rules@0.1.0" "configure" (func $configure (param i32 i32 i32)))
+    (import "tandem:rules/rules@0.1.0" "schema" (func $schema (param i32)))
     (import "tandem:rules/rules@0.1.0" "key" (func $key
         (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
     (import "tandem:rules/rules@0.1.0" "step" (func $step (param i32 i32)))
@@ -30,6 +31,9 @@ const MODULE: &str = r#"(module
         (i32.const 0))
     (func (export "tandem:rules/rules@0.1.0#configure") (param i32 i32) (result i32)
         (call $configure (local.get 0) (local.get 1) (i32.const 0))
+        (i32.const 0))
+    (func (export "tandem:rules/rules@0.1.0#schema") (result i32)
+        (call $schema (i32.const 0))
         (i32.const 0))
     (func (export "tandem:rules/rules@0.1.0#key")
         (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)

@@ -164,6 +164,10 @@ impl Rules for DefaultRules {
         Ok((Self { settings, given }, doubts))
     }
 
+    fn schema() -> Value {
+        settings::schema()
+    }
+
     fn key(&self, event: &Event) -> Result<Entity, String> {
         match subject(event) {
             Some(subject) => key::key(subject, event).map_err(|wrong| wrong.to_string()),

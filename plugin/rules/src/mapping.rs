@@ -10,6 +10,7 @@ mod keys;
 mod phone;
 mod place;
 mod roots;
+mod schema;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,9 +22,10 @@ pub use check::{problems, read};
 pub use detail::{Detail, Of, Place, add, named};
 pub use expression::Computed;
 pub use format::{Format, is_e164};
-pub use phone::is_known as is_known_country;
+pub use phone::{is_known as is_known_country, known as known_countries};
 pub use place::{OmneoPlace, ShopifyPlace};
 pub use roots::{doubts, is_known as is_known_key};
+pub use schema::schema;
 
 use place::{OMNEO_KEYS, SHOPIFY_KEYS};
 

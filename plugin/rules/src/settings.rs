@@ -5,12 +5,18 @@
 
 mod doubts;
 mod keys;
+mod schema;
+mod table;
 mod zones;
 
 use tandem_sdk::{Problem, Value, json};
 
 use crate::mapping::{self, Mapping, Owner};
-use crate::problems::{brief, nearest, problem, quoted};
+use crate::problems::problem;
+
+pub use schema::schema;
+
+use table::KNOWN;
 
 /// The settings in force.
 #[derive(Clone, Debug)]
@@ -196,97 +202,8 @@ pub struct Locations {
     pub fallback: Option<String>,
 }
 
-/// One line of the table.
-struct Known {
-    /// JSON pointer.
-    at: &'static str,
-    may_be: MayBe,
-    default: fn() -> Value,
-    /// Whether a change cuts existing links.
-    fixed: bool,
-}
-
-enum MayBe {
-    Switch,
-    /// A text that is not empty.
-    Text,
-    Texts,
-    /// A country whose national phone numbers are known.
-    Country,
-    Timezone,
-    /// Some of these.
-    SomeOf(&'static [&'static str]),
-    /// Tags that can go to Omneo.
-    Tags,
-    OneOf(&'static [&'static str]),
-}
-
-/// Statuses that bodies show but that no order is a transaction at, each with the reason.
-const NEVER_REACHED: [(&str, &str); 6] = [
-    ("partially_refunded", "a refunded order has been paid: use `paid`"),
-    ("refunded", "a refunded order has been paid: use `paid`"),
-    ("voided", "nothing was paid for a voided order"),
-    ("expired", "nothing was paid for an expired order"),
-    ("restocked", "restocked goods were not bought"),
-    ("unfulfilled", "bodies show an unfulfilled order as null: use `pending`"),
-];
-
-/// Types of profiles that Omneo knows (its documentation), but for `deleted`: nothing of such a profile goes anywhere.
-const PROFILE_TYPES: [&str; 6] = ["temporary", "dependant", "incomplete", "pending", "system", "active"];
-
-const KNOWN: &[Known] = &[
-    known("/timezone", MayBe::Timezone, || Value::Null),
-    Known { fixed: true, ..known("/identity/handle", MayBe::Text, || json!("shopify")) },
-    known("/sync/shopify_to_omneo", MayBe::Switch, || json!(true)),
-    known("/sync/omneo_to_shopify", MayBe::Switch, || json!(true)),
-    known("/sync/profiles", MayBe::Switch, || json!(true)),
-    known("/sync/addresses", MayBe::Switch, || json!(true)),
-    known("/sync/consent", MayBe::Switch, || json!(true)),
-    known("/sync/orders", MayBe::Switch, || json!(true)),
-    known("/sync/products", MayBe::Switch, || json!(true)),
-    known("/sync/locations", MayBe::Switch, || json!(true)),
-    known("/addresses/owner", MayBe::OneOf(&["latest", "omneo", "shopify"]), || json!("latest")),
-    known("/tags/whitelist", MayBe::Tags, || json!([])),
-    known("/tags/prefix", MayBe::Text, || json!("cx-")),
-    known("/tags/mirror_whitelisted", MayBe::Switch, || json!(false)),
-    known("/people/profile_types", MayBe::SomeOf(&PROFILE_TYPES), || json!(["active"])),
-    known("/people/exclude_emails", MayBe::Texts, || json!(["*@example.com", "staff-profile-*"])),
-    known("/people/email_to_accounts", MayBe::Switch, || json!(false)),
-    known("/people/recreate_deleted", MayBe::Switch, || json!(false)),
-    known("/people/default_country", MayBe::Country, || Value::Null),
-    known("/people/on_customer_delete", MayBe::OneOf(&["unlink", "delete", "ignore"]), || json!("unlink")),
-    known("/people/on_profile_delete", MayBe::OneOf(&["unlink", "clean"]), || json!("unlink")),
-    known("/people/on_merge", MayBe::OneOf(&["merge", "link", "ask"]), || json!("merge")),
-    known("/people/on_profile_merge", MayBe::OneOf(&["note", "merge"]), || json!("note")),
-    known("/people/on_redact", MayBe::OneOf(&["ignore", "purge"]), || json!("ignore")),
-    known("/consent/opt_in_level", MayBe::OneOf(&["SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN"]), || {
-        json!("SINGLE_OPT_IN")
-    }),
-    known(
-        "/orders/transaction_status",
-        MayBe::OneOf(&["pending", "authorized", "partially_paid", "paid", "partial", "fulfilled"]),
-        || json!("paid"),
-    ),
-    known("/orders/include_test", MayBe::Switch, || json!(false)),
-    known("/orders/item_price", MayBe::OneOf(&["unit", "line", "each"]), || json!("unit")),
-    known("/orders/charges", MayBe::OneOf(&["items", "meta"]), || json!("items")),
-    known("/orders/gift_cards", MayBe::OneOf(&["include", "exclude"]), || json!("include")),
-    known("/orders/guest", MayBe::OneOf(&["anonymous", "email"]), || json!("anonymous")),
-    known("/orders/refunds", MayBe::OneOf(&["return", "update", "ignore"]), || json!("return")),
-    known("/orders/money", MayBe::OneOf(&["shop", "presentment"]), || json!("shop")),
-    known("/products/brand", MayBe::Text, || json!("unbranded")),
-    known("/products/level", MayBe::OneOf(&["header", "variant"]), || json!("header")),
-    known("/products/on_unpublish", MayBe::OneOf(&["draft", "archive"]), || json!("draft")),
-    known("/locations/phone", MayBe::Text, || Value::Null),
-    known("/locations/fallback", MayBe::Text, || Value::Null),
-];
-
 /// The table of fields, which has a room of its own.
 const FIELDS: &str = "/fields";
-
-const fn known(at: &'static str, may_be: MayBe, default: fn() -> Value) -> Known {
-    Known { at, may_be, default, fixed: false }
-}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -443,62 +360,6 @@ fn read_orders(text: &dyn Fn(&str) -> String) -> Orders {
             "presentment" => Money::Presentment,
             _ => Money::Shop,
         },
-    }
-}
-
-impl Known {
-    fn value(&self, rules: &Value) -> Value {
-        rules.pointer(self.at).cloned().unwrap_or_else(self.default)
-    }
-}
-
-impl MayBe {
-    fn check(&self, at: &str, value: &Value) -> Option<Problem> {
-        let expected =
-            |what: &str| Some(problem(at, format!("expected {what}, found `{}`", brief(value)), self.example(at)));
-        match (self, value) {
-            (Self::Switch, Value::Bool(_)) => None,
-            (Self::Switch, _) => expected("true or false"),
-            (Self::Text, Value::String(text)) if !text.trim().is_empty() => None,
-            (Self::Text, _) => expected("a text that is not empty"),
-            (Self::Texts, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
-            (Self::Tags, Value::Array(texts)) if texts.iter().all(Value::is_string) => None,
-            (Self::Texts | Self::Tags, _) => expected("a list of texts"),
-            (Self::SomeOf(allowed), Value::Array(texts)) => {
-                texts.iter().find_map(|text| MayBe::OneOf(allowed).check(at, text))
-            }
-            (Self::SomeOf(_), _) => expected("a list of texts"),
-            (Self::Country, Value::String(country)) if mapping::is_known_country(country) => None,
-            (Self::Country, _) => expected("the two capital letters of a country whose phone numbers are known"),
-            (Self::Timezone, Value::String(zone)) => zones::check(at, zone),
-            (Self::Timezone, _) => expected("the IANA name of a time zone"),
-            (Self::OneOf(allowed), Value::String(text)) if allowed.contains(&text.as_str()) => None,
-            (Self::OneOf(allowed), Value::String(text)) => {
-                let never =
-                    NEVER_REACHED.iter().find(|(status, _)| at == "/orders/transaction_status" && status == text);
-                let fix = match (never, nearest(text, allowed.iter().copied())) {
-                    (Some((_, why)), _) => (*why).to_owned(),
-                    (None, Some(near)) => format!("did you mean \"{near}\"?"),
-                    (None, None) => format!("use one of {}", quoted(allowed)),
-                };
-                let text = brief(text);
-                Some(problem(at, format!("`{text}` is not one of {}", quoted(allowed)), fix))
-            }
-            (Self::OneOf(allowed), _) => expected(&format!("one of {}", quoted(allowed))),
-        }
-    }
-
-    fn example(&self, at: &str) -> String {
-        let key = at.rsplit('/').next().unwrap_or_default();
-        match self {
-            Self::Switch => format!("write `{key} = true` or `{key} = false`"),
-            Self::Text => format!("write `{key} = \"…\"`"),
-            Self::Texts | Self::Tags => format!("write `{key} = [\"…\", \"…\"]`"),
-            Self::SomeOf(allowed) => format!("write `{key} = [\"…\"]` with some of {}", quoted(allowed)),
-            Self::Timezone => format!("write `{key} = \"Australia/Melbourne\"`"),
-            Self::Country => format!("write `{key} = \"AU\"`, or leave it out"),
-            Self::OneOf(allowed) => format!("use one of {}", quoted(allowed)),
-        }
     }
 }
 

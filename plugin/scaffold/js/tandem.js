@@ -137,6 +137,7 @@ export function wrap(plugin, inner, log = () => {}) {
     }),
     // The settings are those of the inner rules, which have them already.
     configure: () => [],
+    schema: told(() => inner.schema()),
     key: told((event) => (plugin.key ? plugin.key(opened(event), inner) : inner.key(event))),
     step: told((event, memory, replies) => new Run(inner, event, memory, replies).step(plugin)),
   };

@@ -99,6 +99,15 @@ pub trait Rules: Default + 'static {
         }
     }
 
+    /// A JSON Schema (draft 7) of the rules file: what [`Rules::configure`] takes, each property with its description and its
+    /// default. Rules without settings have none to describe.
+    fn schema() -> Value {
+        json!({
+            "$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {},
+            "additionalProperties": false
+        })
+    }
+
     /// What the event is about, or why that cannot be said.
     fn key(&self, event: &Event) -> Result<Entity, String>;
 
@@ -143,6 +152,10 @@ macro_rules! export {
                     let (rules, warnings) = <$rules as $crate::Rules>::configure(&rules)?;
                     CONFIGURED.replace(Some(rules));
                     Ok(warnings)
+                }
+                fn schema() -> ::std::string::String {
+                    $prepare;
+                    <$rules as $crate::Rules>::schema().to_string()
                 }
                 fn key(event: $crate::Event) -> Result<$crate::Entity, ::std::string::String> {
                     $prepare;

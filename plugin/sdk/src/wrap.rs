@@ -63,6 +63,12 @@ pub trait Wrap: Default + 'static {
         Ok(Self::default())
     }
 
+    /// The schema of the rules file, given the inner rules' own. Keys that [`Wrap::configure`] takes out are added to its
+    /// `properties` here.
+    fn schema(inner: Value) -> Value {
+        inner
+    }
+
     /// What the event is about. Only a topic that the inner rules do not know needs more than what they say.
     fn key(&self, inner: &Self::Inner, event: &Event) -> Result<Entity, String> {
         inner.key(event)
@@ -100,6 +106,10 @@ impl<W: Wrap> Rules for Around<W> {
             (Ok(wrap), Ok((inner, warnings))) => Ok((Self { wrap, inner }, warnings)),
             (wrap, inner) => Err(wrap.err().into_iter().chain(inner.err()).flatten().collect()),
         }
+    }
+
+    fn schema() -> Value {
+        W::schema(W::Inner::schema())
     }
 
     fn key(&self, event: &Event) -> Result<Entity, String> {
@@ -152,6 +162,10 @@ mod tests {
                 Some(Value::String(greeting)) => Ok(Self { greeting }),
                 _ => Err(vec![Problem { at: "/greeting".into(), message: "missing".into(), fix: "add it".into() }]),
             }
+        }
+        fn schema(mut inner: Value) -> Value {
+            inner["properties"]["greeting"] = json!({"type": "string", "description": "What is said first."});
+            inner
         }
         async fn handle(&self, inner: &Inner, cx: &Cx, event: &Event) -> Ending {
             if cx.omneo(get("/before")).await?.status == 404 {
@@ -207,6 +221,7 @@ mod tests {
     #[test]
     fn each_takes_its_own_settings_and_all_mistakes_are_named() {
         let (rules, _) = Around::<Outer>::configure(r#"{"greeting":"hi"}"#).ok().unwrap();
+        assert_eq!(Around::<Outer>::schema()["properties"]["greeting"]["type"], "string");
         assert_eq!((&*rules.describe().name, &*rules.describe().settings[0].value), ("outer", "hi"));
         let problems = Around::<Outer>::configure(r#"{"greting":"hi"}"#).err().unwrap();
         assert_eq!(problems.iter().map(|problem| &*problem.at).collect::<Vec<_>>(), ["/greeting", "/greting"]);

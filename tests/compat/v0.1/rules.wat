@@ -67,6 +67,10 @@
     (call $put (i32.const 1236) (i32.const 4272) (i32.const 10))
     (i32.const 1200))
 
+  (func (export "tandem:rules/rules@0.1.0#schema") (result i32)
+    (call $put (i32.const 1244) (i32.const 4240) (i32.const 2))
+    (i32.const 1244))
+
   (func (export "tandem:rules/rules@0.1.0#key")
     (param $source i32) (param $source_len i32) (param $topic i32) (param $topic_len i32)
     (param $id i32) (param $id_len i32) (param $occurred i32) (param $occurred_len i32)

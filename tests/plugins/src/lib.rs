@@ -80,6 +80,13 @@ impl Rules for Hostile {
             .target("tandem", "", [])
     }
 
+    /// `configure` takes these of any type.
+    fn schema() -> Value {
+        let text = json!({"type": "string", "description": "See the plugin."});
+        let flag = json!({"type": "boolean", "description": "See the plugin.", "default": false});
+        json!({"type": "object", "properties": {"says": text, "kind": text, "traps": flag, "key_traps": flag}})
+    }
+
     /// What is wrong stands in the rules file.
     fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let problem = |at: &str, message: String| Problem { at: at.into(), message, fix: "\u{1b}[31mrun".into() };

@@ -96,6 +96,18 @@ impl Of {
     }
 }
 
+/// Paths of Omneo that a detail may have, as a regular expression.
+pub(super) fn omneo_pattern(of: Of) -> String {
+    let keys: String = of.keys().iter().map(|key| format!("{key}|")).collect();
+    format!(r"{}\.({keys}meta\.[A-Za-z0-9_-]+)", of.omneo())
+}
+
+/// Paths of Shopify that a detail may have, as a regular expression.
+pub(super) fn shopify_pattern(of: Of) -> String {
+    let notes = if of == Of::Order { r"|note_attributes\..+" } else { "" };
+    format!(r"{}\.({}{notes})", of.shopify(), of.body().join("|"))
+}
+
 impl Detail {
     /// Reads a line, or finds every mistake in it.
     pub(super) fn read(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Self, Vec<Problem>> {

@@ -36,6 +36,11 @@ const COUNTRIES: [(&str, &str, &str, usize, usize); 31] = [
     ("ZA", "27", "0", 9, 9),
 ];
 
+/// Countries whose national numbers can be made international.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    COUNTRIES.iter().map(|(country, ..)| *country)
+}
+
 /// Whether national numbers of this country can be made international.
 pub fn is_known(country: &str) -> bool {
     COUNTRIES.iter().any(|(code, ..)| *code == country)

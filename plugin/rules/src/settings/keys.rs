@@ -3,7 +3,8 @@
 use serde_json::Map;
 use tandem_sdk::{Problem, Value};
 
-use super::{FIELDS, KNOWN};
+use super::FIELDS;
+use super::table::KNOWN;
 use crate::problems::{escaped, nearest, problem};
 
 /// Tables that an author may expect, and where that stands here.

@@ -18,6 +18,11 @@ fn name((area, place): (&str, &str)) -> String {
     if area.is_empty() { place.to_owned() } else { format!("{area}/{place}") }
 }
 
+/// Every name.
+pub fn names() -> impl Iterator<Item = String> {
+    all().map(name)
+}
+
 /// Letters of an abbreviation such as `AEST`.
 const ABBREVIATION_CHARS_MAX: usize = 5;
 

@@ -1,0 +1,161 @@
+//! Whether the schema that rules give of their settings takes what their `configure` takes. Knows no rules.
+
+use serde_json::{Map, Value, json};
+
+use crate::rules::Problem;
+
+/// Rules files that are tried, at most: each takes an ask.
+const TRIALS_MAX: usize = 300;
+
+/// One rules file to try: another value at one place.
+struct Trial {
+    at: String,
+    value: Value,
+    rules: Value,
+}
+
+/// Says where a schema and `configure` disagree, beginning at a rules file that `configure` takes: the file itself, each
+/// choice and default that the schema names, and one wrong type for each setting.
+pub fn doubts(
+    schema: &Value,
+    rules: &Value,
+    mut configure: impl FnMut(&Value) -> anyhow::Result<Vec<Problem>>,
+) -> Vec<String> {
+    let validator = match jsonschema::draft7::new(schema) {
+        Ok(validator) => validator,
+        Err(error) => return vec![format!("what `schema` gives is no JSON Schema of draft 7: {error}")],
+    };
+    let mut found = vec![];
+    if let Some(error) = validator.iter_errors(rules).next() {
+        found.push(format!("the schema refuses this rules file, and `configure` takes it: {error}"));
+    }
+    let mut trials = vec![];
+    collect(schema, "", rules, &mut trials);
+    for Trial { at, value, rules } in trials.into_iter().take(TRIALS_MAX) {
+        let said = match configure(&rules) {
+            Ok(said) => said,
+            Err(error) => {
+                found.push(format!("`{value}` for `{at}`: {error:#}"));
+                continue;
+            }
+        };
+        let is_refused = said.iter().any(|problem| problem.at == at || problem.at.starts_with(&format!("{at}/")));
+        let is_valid = validator.is_valid(&rules);
+        if is_valid && is_refused {
+            found.push(format!("the schema takes `{value}` for `{at}`, and `configure` refuses it"));
+        } else if !is_valid && said.is_empty() {
+            found.push(format!("the schema refuses `{value}` for `{at}`, and `configure` takes it"));
+        }
+    }
+    found
+}
+
+/// What is tried at each place below this one that is no table.
+fn collect(schema: &Value, at: &str, rules: &Value, trials: &mut Vec<Trial>) {
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        if inner["properties"].is_object() {
+            collect(inner, &at, rules, trials);
+            continue;
+        }
+        let is_list = inner["type"] == "array";
+        let choices = inner["enum"].as_array().or(inner["items"]["enum"].as_array()).into_iter().flatten();
+        let choices = choices.map(|choice| if is_list { json!([choice]) } else { choice.clone() });
+        let wrong = if inner["type"] == "object" { json!(7) } else { json!({"no": "such"}) };
+        for value in choices.chain(inner.get("default").cloned()).chain([wrong]) {
+            let mut rules = rules.clone();
+            if put(&mut rules, &at, value.clone()) {
+                trials.push(Trial { at: at.clone(), value, rules });
+            }
+        }
+    }
+}
+
+/// Writes a value to a place; `false` if something on the way is no table.
+fn put(rules: &mut Value, at: &str, value: Value) -> bool {
+    let mut inside = rules;
+    let keys: Vec<_> = at.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
+    for key in &keys {
+        let Some(table) = inside.as_object_mut() else { return false };
+        inside = table.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    }
+    *inside = value;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings of an invented plugin: a colour, a number of stars, a list of shapes.
+    fn configure(rules: &Value) -> anyhow::Result<Vec<Problem>> {
+        anyhow::ensure!(rules.get("broken").is_none(), "`configure` failed: the rules panicked");
+        let wrong = |at: &str| Problem { at: at.into(), message: "no".into(), fix: "yes".into() };
+        let shapes = rules.pointer("/look/shapes");
+        let right = [
+            ("/colour", rules.get("colour").is_none_or(|colour| *colour == "red" || *colour == "blue")),
+            ("/stars", rules.get("stars").is_none_or(Value::is_u64)),
+            (
+                "/look/shapes",
+                shapes.is_none_or(|shapes| shapes.as_array().is_some_and(|all| all.iter().all(|one| *one == "round"))),
+            ),
+        ];
+        Ok(right.into_iter().filter(|(_, is_right)| !is_right).map(|(at, _)| wrong(at)).collect())
+    }
+
+    fn schema(colours: Value, stars: Value, shapes: Value) -> Value {
+        json!({"type": "object", "additionalProperties": false, "properties": {
+            "colour": {"type": "string", "enum": colours, "default": "red"},
+            "stars": stars,
+            "look": {"type": "object", "properties": {"shapes": {"type": "array", "items": {"enum": shapes}}}}
+        }})
+    }
+
+    #[test]
+    fn a_schema_and_configure_that_agree_raise_no_doubt_and_others_are_told_where() {
+        let (colours, stars, shapes) = (json!(["red", "blue"]), json!({"type": "integer"}), json!(["round"]));
+        let table = [
+            (schema(colours.clone(), stars.clone(), shapes.clone()), vec![]),
+            (
+                schema(json!(["red", "green"]), stars.clone(), shapes.clone()),
+                vec![
+                    "the schema refuses this rules file, and `configure` takes it: \"blue\" is not one of \"red\" or \"green\"",
+                    "the schema takes `\"green\"` for `/colour`, and `configure` refuses it",
+                ],
+            ),
+            (
+                schema(colours.clone(), json!({"type": "object"}), shapes.clone()),
+                vec!["the schema refuses `7` for `/stars`, and `configure` takes it"],
+            ),
+            (
+                schema(colours.clone(), json!({}), json!(["round", "flat"])),
+                vec![
+                    "the schema takes `{\"no\":\"such\"}` for `/stars`, and `configure` refuses it",
+                    "the schema takes `[\"flat\"]` for `/look/shapes`, and `configure` refuses it",
+                ],
+            ),
+            (
+                json!({"type": 3}),
+                vec![
+                    "what `schema` gives is no JSON Schema of draft 7: 3 is not valid under any of the schemas listed in the 'anyOf' keyword",
+                ],
+            ),
+        ];
+        for (schema, expected) in table {
+            let found = doubts(&schema, &json!({"colour": "blue"}), configure);
+            assert_eq!(found, expected, "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_schema_without_end_is_tried_only_so_often() {
+        let many: Vec<_> = (0..10_000).map(|n| json!(n.to_string())).collect();
+        let schema = json!({"properties": {"a": {"enum": many}, "b~/": {"enum": ["x"]}}});
+        let mut asked = 0;
+        let found = doubts(&schema, &json!({}), |_| {
+            asked += 1;
+            Ok(vec![])
+        });
+        assert_eq!((found.len(), asked), (0, TRIALS_MAX));
+    }
+}
