@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
@@ -28,6 +29,8 @@ use document::Document;
 
 /// Bytes of a rules file.
 pub const RULES_BYTES_MAX: usize = 1 << 20;
+/// How long a schema is compared with what `configure` does.
+const SCHEMA_CHECK_MAX: Duration = Duration::from_secs(20);
 /// The default rules, as the core module that the build made.
 const DEFAULT_MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/component.wasm"));
 
@@ -144,18 +147,23 @@ pub fn whole(base: &[u8]) -> anyhow::Result<Plugin> {
 /// What a plugin's author should know of its schema, beginning at a rules file that its `configure` takes: each line a
 /// place where the two disagree. The default rules are held to theirs by tests, and so is what wraps them.
 pub fn schema_doubts(base: &[u8], rules: &str) -> anyhow::Result<Vec<String>> {
-    if compose::wrapper(base).is_some() {
+    let (base, default) = (sections::base(base)?, default_base()?);
+    if compose::wrapper(&base).is_some() || *base == *default {
         return Ok(vec![]);
     }
-    let plugin = whole(base)?;
+    let plugin = whole(&base)?;
     let Some(schema) = plugin.schema()? else { return Ok(vec![]) };
-    let configure = |rules: &Value| {
+    let configure = move |rules: &Value| {
         Ok(match plugin.configured(&rules.to_string())? {
             Ok(_) => vec![],
             Err(mistakes) => mistakes,
         })
     };
-    Ok(agreement::doubts(&schema, &Document::read("", rules).json(), configure))
+    let (rules, (tell, told)) = (Document::read("", rules).json(), std::sync::mpsc::channel());
+    // What a schema refers to itself can take any time. The command ends, and with it this thread.
+    std::thread::spawn(move || tell.send(agreement::doubts(&schema, &rules, configure)));
+    let late = || format!("its schema is not checked: that takes more than {} s", SCHEMA_CHECK_MAX.as_secs());
+    Ok(told.recv_timeout(SCHEMA_CHECK_MAX).unwrap_or_else(|_| vec![late()]))
 }
 
 /// What [`bake`] makes of a rules file, without freezing it: the base is compiled already, and is configured in each ask. The

@@ -354,6 +354,8 @@ fn settings(schema: &Value, path: &str, rows: &mut String) {
             Some(choices) => choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
             None if setting["type"] == "boolean" => "`true`, `false`".to_owned(),
             None if is_list => "texts".to_owned(),
+            None if name == "timezone" => "an IANA name".to_owned(),
+            None if choices.is_some() => "a country code".to_owned(),
             None => "a text".to_owned(),
         };
         let may_be = if is_list && choices.is_some() { format!("some of {of}") } else { of };

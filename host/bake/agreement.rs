@@ -4,14 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::rules::Problem;
 
-/// Rules files that are tried, at most: each takes an ask.
+/// Rules files that are tried, at most: each takes an ask. And choices of one setting.
 const TRIALS_MAX: usize = 300;
+const CHOICES_MAX: usize = 5;
 
-/// One rules file to try: another value at one place.
+/// Another value at one place of the rules file.
 struct Trial {
     at: String,
     value: Value,
-    rules: Value,
 }
 
 /// Says where a schema and `configure` disagree, beginning at a rules file that `configure` takes: the file itself, each
@@ -21,7 +21,9 @@ pub fn doubts(
     rules: &Value,
     mut configure: impl FnMut(&Value) -> anyhow::Result<Vec<Problem>>,
 ) -> Vec<String> {
-    let validator = match jsonschema::draft7::new(schema) {
+    // The engine whose time is bounded by what it reads: a pattern may be anything.
+    let patterns = jsonschema::PatternOptions::regex();
+    let validator = match jsonschema::draft7::options().with_pattern_options(patterns).build(schema) {
         Ok(validator) => validator,
         Err(error) => return vec![format!("what `schema` gives is no JSON Schema of draft 7: {error}")],
     };
@@ -30,8 +32,12 @@ pub fn doubts(
         found.push(format!("the schema refuses this rules file, and `configure` takes it: {error}"));
     }
     let mut trials = vec![];
-    collect(schema, "", rules, &mut trials);
-    for Trial { at, value, rules } in trials.into_iter().take(TRIALS_MAX) {
+    collect(schema, "", &mut trials);
+    for Trial { at, value } in trials.into_iter().take(TRIALS_MAX) {
+        let mut rules = rules.clone();
+        if !put(&mut rules, &at, value.clone()) {
+            continue;
+        }
         let said = match configure(&rules) {
             Ok(said) => said,
             Err(error) => {
@@ -39,8 +45,11 @@ pub fn doubts(
                 continue;
             }
         };
-        let is_refused = said.iter().any(|problem| problem.at == at || problem.at.starts_with(&format!("{at}/")));
-        let is_valid = validator.is_valid(&rules);
+        // What either finds elsewhere is not about this value.
+        let is_here =
+            |place: &str| place.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_refused = said.iter().any(|problem| is_here(&problem.at));
+        let is_valid = !validator.iter_errors(&rules).any(|error| is_here(error.instance_path().as_str()));
         if is_valid && is_refused {
             found.push(format!("the schema takes `{value}` for `{at}`, and `configure` refuses it"));
         } else if !is_valid && said.is_empty() {
@@ -51,23 +60,19 @@ pub fn doubts(
 }
 
 /// What is tried at each place below this one that is no table.
-fn collect(schema: &Value, at: &str, rules: &Value, trials: &mut Vec<Trial>) {
+fn collect(schema: &Value, at: &str, trials: &mut Vec<Trial>) {
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
         let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
         if inner["properties"].is_object() {
-            collect(inner, &at, rules, trials);
+            collect(inner, &at, trials);
             continue;
         }
         let is_list = inner["type"] == "array";
         let choices = inner["enum"].as_array().or(inner["items"]["enum"].as_array()).into_iter().flatten();
-        let choices = choices.map(|choice| if is_list { json!([choice]) } else { choice.clone() });
+        let choices = choices.take(CHOICES_MAX).map(|choice| if is_list { json!([choice]) } else { choice.clone() });
         let wrong = if inner["type"] == "object" { json!(7) } else { json!({"no": "such"}) };
-        for value in choices.chain(inner.get("default").cloned()).chain([wrong]) {
-            let mut rules = rules.clone();
-            if put(&mut rules, &at, value.clone()) {
-                trials.push(Trial { at: at.clone(), value, rules });
-            }
-        }
+        let values = choices.chain(inner.get("default").cloned()).chain([wrong]);
+        trials.extend(values.map(|value| Trial { at: at.clone(), value }));
     }
 }
 
@@ -150,12 +155,20 @@ mod tests {
     #[test]
     fn a_schema_without_end_is_tried_only_so_often() {
         let many: Vec<_> = (0..10_000).map(|n| json!(n.to_string())).collect();
-        let schema = json!({"properties": {"a": {"enum": many}, "b~/": {"enum": ["x"]}}});
+        let settings: Map<_, _> = (0..10_000).map(|n| (format!("{n}~/"), json!({"enum": [n, 1, 2]}))).collect();
+        let schema = json!({"properties": {"a": {"enum": many, "pattern": "^(a|aa)+(a+)+$"}}});
+        let mut wrong = 0;
+        doubts(&schema, &json!({}), |rules| {
+            wrong += usize::from(rules["a"].is_object());
+            Ok(vec![])
+        });
+        assert_eq!(wrong, 1, "a setting of many choices is tried with a wrong type, too");
+        let schema = json!({"properties": settings});
         let mut asked = 0;
-        let found = doubts(&schema, &json!({}), |_| {
+        doubts(&schema, &json!({}), |_| {
             asked += 1;
             Ok(vec![])
         });
-        assert_eq!((found.len(), asked), (0, TRIALS_MAX));
+        assert_eq!(asked, TRIALS_MAX);
     }
 }

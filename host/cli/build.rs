@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use super::slow::slow;
 use crate::bake::{self, Baked, Refused};
 use crate::output::{note, noteln, out, outln};
+use crate::paint::harmless;
 use crate::rules::{Manifest, Plugin, digest};
 use crate::{engine, files};
 
@@ -52,8 +53,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             })?;
             note!("{warnings}");
             if !is_default {
-                for doubt in bake::schema_doubts(&base, &text)? {
-                    noteln!("warning: {base_name}: {doubt}");
+                // Editors need the schema; what is built does not.
+                let doubts = bake::schema_doubts(&base, &text).unwrap_or_else(|error| vec![format!("{error:#}")]);
+                for doubt in doubts {
+                    noteln!("warning: {base_name}: {}", harmless(&doubt));
                 }
             }
             (component, manifest, file, text)

@@ -10,7 +10,7 @@ use crate::{bake, files, rules};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The component, or core module, whose rules file is meant; without it, that of the default rules.
+    /// Describe the rules file of this component, or core module, instead of that of the default rules.
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
     /// Write the schema to this file; without it, to the standard output.

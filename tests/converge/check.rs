@@ -32,11 +32,13 @@ pub fn check(world: &World, life: &Life) -> Vec<String> {
         let (Some(s), Some(o)) = (world.shown(&pair[0]), world.shown(&pair[1])) else { continue };
         // What a deleted customer left in a profile may win over whoever has its e-mail now. A customer whose profile
         // was deleted has another one only if the creation was sent again before anybody heard of it: nothing is
-        // remembered of that one, so it meets the customer like a stranger.
-        let is_taken_over = world.history.deleted.iter().any(|(who, other)| match who.0 {
-            Side::Shopify => other.as_ref().is_none_or(|other| *other == pair[1]),
-            Side::Omneo => other.as_ref() == Some(&pair[0]),
-        });
+        // remembered of that one, so it meets the customer like a stranger. So does a profile that an order made.
+        let is_bought = world.history.bought_first.contains(&pair[0].1);
+        let is_taken_over = is_bought
+            || world.history.deleted.iter().any(|(who, other)| match who.0 {
+                Side::Shopify => other.as_ref().is_none_or(|other| *other == pair[1]),
+                Side::Omneo => other.as_ref() == Some(&pair[0]),
+            });
         for field in (0..MAPPED.len()).filter(|field| memory["held"][MAPPED[*field].name].is_null()) {
             bad.extend(check_erased(world, &pair, field, [&s[field], &o[field]]));
             // What an app is not shown it cannot carry.

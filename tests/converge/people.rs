@@ -32,6 +32,8 @@ pub struct History {
     pub addresses: addresses::Done,
     /// Halves that a person deleted, with the other half they had then.
     pub deleted: Vec<(Who, Option<Who>)>,
+    /// Customers for whom an order made a profile.
+    pub bought_first: BTreeSet<String>,
 }
 
 /// A value as people see it; nothing, if it stands for nothing.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tandem::clock;
 use tandem::journal::{Direction, Due, Mode};
-use tandem::model::{Answer, Call, Effect, Method, Reply, Request, Webhook};
+use tandem::model::{Answer, Call, Effect, EventId, Method, Reply, Request, Webhook};
 use tandem::retry::{self, Decision, Outcome};
 use tandem::rules::Plugin;
 use tandem::scheduler::Input;
@@ -285,6 +285,10 @@ impl World {
         if is_executed && writes {
             self.writes.push(due.call.line());
         }
+        if is_executed && due.call.line() == "POST omneo /profiles" && self.is_about_an_order(due.event) {
+            let body: Value = serde_json::from_str(due.call.body()).unwrap_or_default();
+            self.history.bought_first.extend(body["identities"][0]["identifier"].as_str().map(str::to_owned));
+        }
         self.collect();
         let (line, said) = (due.call.line(), format!("{outcome:?}"));
         self.say(|| format!("call of {}: {line} {} => {said}", due.event, due.call.body()));
@@ -302,6 +306,11 @@ impl World {
             Decision::Unknown(why) => self.after(QUIET_MS, Job::Unknown(Attempt { due, made, is_again: false }, why)),
             Decision::Pause(why) | Decision::GiveUp(why) => self.bad.push(format!("{line} is given up: {why}")),
         }
+    }
+
+    fn is_about_an_order(&self, event: EventId) -> bool {
+        let shown = self.host.journal.read(|reader| reader.show(event)).unwrap();
+        shown.is_some_and(|(row, _)| row.event.webhook.topic.starts_with("orders/"))
     }
 
     fn fault(&mut self) -> Option<Fault> {

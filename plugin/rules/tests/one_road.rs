@@ -2,7 +2,7 @@
 
 mod conversation;
 
-use conversation::{Omneo, Run, rules, run, shopify};
+use conversation::{Omneo, Run, rules, shopify};
 use tandem_sdk::{Event, Outcome, Value, json};
 
 const SALE: &str = "POST omneo /transactions/update-create";
@@ -175,45 +175,4 @@ fn an_order_makes_nobody_anew_whose_profile_was_found_to_be_gone() {
     refunded["updated_at"] = json!("2026-03-04T10:00:09Z");
     hear(&mut omneo, &shopify("orders/updated", &refunded));
     assert_eq!(profile_of(&omneo), Some(&json!("p8")));
-}
-
-/// Bob changed his name after his order had made his profile. What the profile's clocks say decides whether that is an edit.
-#[test]
-fn a_profile_that_an_order_made_takes_the_edits_that_came_after_it() {
-    let (born, later) = ("2026-03-04 10:00:05", "2026-03-04 10:30:00");
-    let table = [
-        ("made with the identity, and left alone", born, born, "PUT omneo /profiles/p9"),
-        ("edited since", born, later, "GRAPHQL shopify UpdatePerson"),
-        ("given the identity later", later, born, "GRAPHQL shopify UpdatePerson"),
-    ];
-    for (case, identified, edited, expected) in table {
-        let profile = json!({
-            "id": "p9", "first_name": "Neo", "last_name": "Second", "email": "bob@example.org", "mobile_phone": null,
-            "identities": [{"id": 1, "handle": "shopify", "identifier": BOB.to_string(), "created_at": identified}],
-            "tags": [], "attributes": {"comms": {}}, "created_at": born, "updated_at": edited
-        });
-        let customer = json!({
-            "id": format!("gid://shopify/Customer/{BOB}"), "state": "DISABLED", "firstName": "Robert", "lastName": "Second",
-            "tags": [], "createdAt": "2026-03-01T00:00:00Z", "updatedAt": "2026-03-04T11:00:00Z", "link": null,
-            "numberOfOrders": "1", "defaultPhoneNumber": null, "defaultEmailAddress":
-                {"emailAddress": "bob@example.org", "marketingState": "NOT_SUBSCRIBED", "marketingUpdatedAt": null}
-        });
-        let body = json!({"id": BOB, "email": "bob@example.org", "first_name": "Robert", "last_name": "Second",
-            "state": "disabled", "updated_at": "2026-03-04T11:00:00Z"});
-        let settings = rules(json!({"sync": {"consent": false}, "fields": {"first_name": {"owner": "omneo"}}}));
-        let run = run(&settings, &shopify("customers/update", &body), &[], |call| match call.line().as_str() {
-            "POST omneo /profiles/search-id" => (200, json!({"data": {"id": "p9"}})),
-            "GET omneo /profiles/p9" => (200, json!({"data": profile})),
-            line if line.starts_with("PUT omneo") => (200, json!({"data": profile})),
-            line if line.starts_with("GET omneo /profiles/p9/addresses") => (200, json!({"data": []})),
-            "GRAPHQL shopify UpdatePerson" => {
-                (200, json!({"data": {"customerSet": {"customer": customer, "userErrors": []}}}))
-            }
-            line if line.starts_with("GRAPHQL") => (200, json!({"data": {"customer": customer}})),
-            other => panic!("{case}: nobody asks {other}"),
-        });
-        let wrote: Vec<_> =
-            run.calls.iter().filter(|call| call.contains("PUT") || call.contains("UpdatePerson")).collect();
-        assert!(wrote.len() == 1 && wrote[0].contains(expected), "{case}: {wrote:?}, {:?}", run.outcome());
-    }
 }

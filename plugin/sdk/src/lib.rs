@@ -99,13 +99,10 @@ pub trait Rules: Default + 'static {
         }
     }
 
-    /// A JSON Schema (draft 7) of the rules file: what [`Rules::configure`] takes, each property with its description and its
-    /// default. Rules without settings have none to describe.
+    /// A JSON Schema (draft 7) of the rules file: what [`Rules::configure`] takes, each setting with its description and its
+    /// default. Unless rules say it, any table will do: a schema never refuses what `configure` takes.
     fn schema() -> Value {
-        json!({
-            "$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {},
-            "additionalProperties": false
-        })
+        json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"})
     }
 
     /// What the event is about, or why that cannot be said.

@@ -64,8 +64,11 @@ pub trait Wrap: Default + 'static {
     }
 
     /// The schema of the rules file, given the inner rules' own. Keys that [`Wrap::configure`] takes out are added to its
-    /// `properties` here.
-    fn schema(inner: Value) -> Value {
+    /// `properties` here. Unless that is done, any other key will do.
+    fn schema(mut inner: Value) -> Value {
+        if let Some(schema) = inner.as_object_mut() {
+            schema.remove("additionalProperties");
+        }
         inner
     }
 

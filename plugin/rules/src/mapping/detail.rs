@@ -104,7 +104,7 @@ pub(super) fn omneo_pattern(of: Of) -> String {
 
 /// Paths of Shopify that a detail may have, as a regular expression.
 pub(super) fn shopify_pattern(of: Of) -> String {
-    let notes = if of == Of::Order { r"|note_attributes\..+" } else { "" };
+    let notes = if of == Of::Order { r"|note_attributes\.[\s\S]+" } else { "" };
     format!(r"{}\.({}{notes})", of.shopify(), of.body().join("|"))
 }
 

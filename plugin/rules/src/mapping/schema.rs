@@ -52,25 +52,15 @@ fn line() -> Value {
     let attribute = format!(r"{}{part}\.{part}", escaped(ATTRIBUTE));
     let mut of_omneo = place(known, &[&attribute, &omneo[0], &omneo[1]]);
     of_omneo["description"] = json!("The value's place in Omneo.");
-    let (metafield, tag) = (format!(r"{}{part}\.{part}", escaped(METAFIELD)), format!("{}.+", escaped(TAG)));
+    let (metafield, tag) = (format!(r"{}{part}\.{part}", escaped(METAFIELD)), format!(r"{}[\s\S]+", escaped(TAG)));
     let known = SHOPIFY_KEYS.iter().map(|key| key.path).collect();
     let mut of_shopify = place(known, &[&metafield, &tag, &shopify[0], &shopify[1]]);
     of_shopify["description"] = json!("The value's place in Shopify.");
-    let default_fields = defaults(None);
-    let formats: Vec<&str> = format::NAMES
-        .into_iter()
-        .chain(default_fields.iter().map(|entry| entry.format.name()))
-        .fold(vec![], |mut names, name| {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-            names
-        });
     let texts = |names: &[&str], what: &str| json!({"type": "string", "enum": names, "description": what});
     let properties = json!({
         "omneo": of_omneo,
         "shopify": of_shopify,
-        "format": texts(&formats, "What the value is read as; `text` if nothing is said."),
+        "format": texts(&format::NAMES, "What the value is read as. A field of your own is `text` if nothing is said."),
         "owner": texts(&["omneo", "shopify", "latest"], "Who wins a value that both sides changed."),
         "way": texts(&["both", "to_omneo", "to_shopify"], "Where the value goes."),
         "expression": {"type": "string", "description": "JMESPath over the side whose place is not given."},

@@ -19,8 +19,6 @@ pub struct Profile {
     pub kind: Option<String>,
     /// Customers that the profile has under the handle, in Omneo's order.
     pub customers: Vec<u64>,
-    /// The customer whose identity is as old as the profile: it was created with the identity, from what the customer showed.
-    pub born_as: Option<u64>,
     /// Whether the answer says whom the profile has; some show no identities.
     pub shows_identities: bool,
     /// Absent where the answer does not show them.
@@ -99,14 +97,10 @@ impl Profile {
             }
         }
         let snapshot = Snapshot { fields, at: seconds(body, "/updated_at")?, created: seconds(body, "/created_at")? };
-        let (mut customers, mut born_as) = (vec![], None);
+        let mut customers = vec![];
         for identity in body.list("/identities")? {
-            if identity.opt_text("/handle")? == Some(reading.handle)
-                && let Some(customer) = identity.opt_loose("/identifier")?.and_then(|id| id.parse::<u64>().ok())
-            {
-                customers.push(customer);
-                let is_as_old = seconds(&identity, "/created_at")?.is_some_and(|at| Some(at) == snapshot.created);
-                born_as = born_as.or(is_as_old.then_some(customer));
+            if identity.opt_text("/handle")? == Some(reading.handle) {
+                customers.extend(identity.opt_loose("/identifier")?.and_then(|id| id.parse::<u64>().ok()));
             }
         }
         let tags = match body.get("/tags") {
@@ -127,7 +121,6 @@ impl Profile {
             snapshot,
             kind,
             customers,
-            born_as,
             shows_identities,
             tags,
             comms,
@@ -139,7 +132,6 @@ impl Profile {
     pub fn complete(&mut self, before: &Profile) {
         if !self.shows_identities {
             self.customers.clone_from(&before.customers);
-            self.born_as = before.born_as;
             self.shows_identities = before.shows_identities;
         }
         if self.tags.is_none() {

@@ -88,24 +88,7 @@ async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Resul
     let earlier: Vec<_> = profile.customers.iter().take_while(|other| **other != customer.id).copied().collect();
     nobody_else_speaks(run, &id, &earlier).await?;
     meet(run, &customer, &id).await?;
-    Ok(as_born(run, Met { customer, profile }))
-}
-
-/// A profile that was created with the customer's identity, by a purchase for one, began as the customer was then. While
-/// nobody has edited the profile, what a later state of the customer shows otherwise is an edit.
-fn as_born(run: &mut Run, met: Met) -> Met {
-    let (customer, profile) = (&met.customer, &met.profile);
-    let is_later = customer.snapshot.at > profile.snapshot.created;
-    if profile.born_as != Some(customer.id) || profile.snapshot.is_edited() || !is_later {
-        return met;
-    }
-    for field in run.settings.mapping.fields().filter(|field| field.core.is_some()) {
-        let (now, born) = (customer.snapshot.fields.value(field), profile.snapshot.fields.value(field));
-        if now.is_some() && born.is_some() && now.map(folded) != born.map(folded) {
-            run.memory.settle(field, born, born);
-        }
-    }
-    met
+    Ok(Met { customer, profile })
 }
 
 /// One customer speaks for a profile: the linked one while it lives, and else the first of these that does.
@@ -175,7 +158,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
     for id in profile.customers.clone() {
         if let Some(customer) = living(run, id).await? {
             meet(run, &customer, &profile.id).await?;
-            return Ok(as_born(run, Met { customer, profile }));
+            return Ok(Met { customer, profile });
         }
     }
     let fields = &profile.snapshot.fields;

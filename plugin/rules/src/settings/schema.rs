@@ -24,7 +24,8 @@ pub fn schema() -> Value {
         let sync = json!({"type": "object", "required": [switch], "properties": {switch: {"const": false}}});
         json!({"required": ["sync"], "properties": {"sync": sync}})
     };
-    root["anyOf"] = json!([{"required": ["timezone"]}, without("orders"), without("shopify_to_omneo")]);
+    root["if"] = json!({"anyOf": [without("orders"), without("shopify_to_omneo")]});
+    root["else"] = json!({"required": ["timezone"]});
     root
 }
 
@@ -60,7 +61,7 @@ impl MayBe {
     fn schema(&self) -> Map<String, Value> {
         let schema = match self {
             Self::Switch => json!({"type": "boolean"}),
-            Self::Text => json!({"type": "string", "pattern": "\\S"}),
+            Self::Text => json!({"type": "string", "minLength": 1}),
             Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
             Self::Tags => json!({"type": "array", "items": {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}}),
             Self::Country => json!({"type": "string", "enum": mapping::known_countries().collect::<Vec<_>>()}),

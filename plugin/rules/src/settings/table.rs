@@ -57,7 +57,7 @@ pub const KNOWN: &[Known] = &[
         fixed: true,
         ..known(
             "/identity/handle",
-            "The handle of the identity that links a profile to its customer. Once somebody is linked, `serve` refuses another handle unless it is told to link everybody anew.",
+            "The handle of the identity that links a profile to its customer. Once somebody is linked, `serve` refuses another handle unless it is started with `--relink`.",
             MayBe::Text,
             || json!("shopify"),
         )
@@ -74,12 +74,19 @@ pub const KNOWN: &[Known] = &[
         MayBe::Switch,
         || json!(true),
     ),
-    known("/sync/profiles", "Customers and profiles.", MayBe::Switch, || json!(true)),
-    known("/sync/addresses", "The addresses of customers and profiles.", MayBe::Switch, || json!(true)),
-    known("/sync/consent", "Marketing consent by e-mail and SMS.", MayBe::Switch, || json!(true)),
-    known("/sync/orders", "Orders, which become orders and transactions in Omneo.", MayBe::Switch, || json!(true)),
-    known("/sync/products", "Products.", MayBe::Switch, || json!(true)),
-    known("/sync/locations", "Locations.", MayBe::Switch, || json!(true)),
+    known(
+        "/sync/profiles",
+        "Whether customers and profiles are kept in step. An order has a profile for its buyer either way.",
+        MayBe::Switch,
+        || json!(true),
+    ),
+    known("/sync/addresses", "Whether addresses are kept in step.", MayBe::Switch, || json!(true)),
+    known("/sync/consent", "Whether marketing consent by e-mail and SMS is kept in step.", MayBe::Switch, || {
+        json!(true)
+    }),
+    known("/sync/orders", "Whether orders go to Omneo, as orders and transactions.", MayBe::Switch, || json!(true)),
+    known("/sync/products", "Whether products go to Omneo.", MayBe::Switch, || json!(true)),
+    known("/sync/locations", "Whether locations go to Omneo.", MayBe::Switch, || json!(true)),
     known(
         "/addresses/owner",
         "Who wins an address that both sides changed, as a whole: one side, or whoever was later. Shopify's addresses have no clock, so in doubt Shopify's address wins.",
@@ -122,7 +129,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         "/people/default_country",
-        "ISO 3166 code of the country of phone numbers without `+`, those that begin with `00` and its like included. Without this setting such a number is not sent; a number with letters or an extension never is.",
+        "ISO 3166 code, such as `AU`, of the country of phone numbers without `+`; also of numbers that begin with an international prefix such as `00`. 31 countries are known. Without this setting such a number is not sent; a number with letters or an extension never is.",
         MayBe::Country,
         || Value::Null,
     ),
@@ -189,19 +196,19 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         "/orders/guest",
-        "Whose a guest's order is. `anonymous`: nobody's. `email`: the profile's that has its e-mail, if there is one.",
+        "Whose a guest's order is. `anonymous`: nobody's. `email`: it goes to the profile with its e-mail address, if there is one.",
         MayBe::OneOf(&["anonymous", "email"]),
         || json!("anonymous"),
     ),
     known(
         "/orders/refunds",
-        "What a refund is. `return`: a return of its own once money has moved or is on its way, worth what came back; without money it lowers the sale. `update`: it lowers the sale in both cases. `ignore`: nothing is sent.",
+        "What a refund is. `return`: a return of its own once money has moved or is on its way, worth what came back; without money it lowers the sale. `update`: it lowers the sale in both cases. `ignore`: no return is sent; without money it lowers the sale all the same.",
         MayBe::OneOf(&["return", "update", "ignore"]),
         || json!("return"),
     ),
     known(
         "/orders/money",
-        "Whose money amounts are in. `shop`: the shop's currency. `presentment`: the amounts and the currency that the shopper was shown.",
+        "The currency of amounts. `shop`: the shop's currency. `presentment`: the amounts and the currency that the shopper was shown.",
         MayBe::OneOf(&["shop", "presentment"]),
         || json!("shop"),
     ),

@@ -32,8 +32,8 @@ fn area_of(zone: &str) -> Option<&str> {
 
 /// What is wrong with the name of a time zone, if anything.
 pub fn check(at: &str, zone: &str) -> Option<Problem> {
-    let (area, place) = (area_of(zone).unwrap_or_default(), zone.rsplit('/').next().unwrap_or(zone));
-    if all().any(|known| known == (area, place)) {
+    let place = zone.rsplit('/').next().unwrap_or(zone);
+    if names().any(|known| known == zone) {
         return None;
     }
     let fix = match meant(zone, place) {
