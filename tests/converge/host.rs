@@ -38,7 +38,7 @@ pub struct Host {
     keys: HashMap<Ticket, Vec<(EventId, Known)>>,
     /// The calls of every pass of a run, whatever restarts there are.
     passes: HashMap<RunId, Vec<Vec<Call>>>,
-    events: HashMap<EventId, Event>,
+    pub events: HashMap<EventId, Event>,
     /// Why those are over that have no key.
     reasons: HashMap<EventId, String>,
     /// As the journal has it: the newest first.

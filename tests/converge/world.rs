@@ -309,8 +309,7 @@ impl World {
     }
 
     fn is_about_an_order(&self, event: EventId) -> bool {
-        let shown = self.host.journal.read(|reader| reader.show(event)).unwrap();
-        shown.is_some_and(|(row, _)| row.event.webhook.topic.starts_with("orders/"))
+        self.host.events.get(&event).is_some_and(|event| event.webhook.topic.starts_with("orders/"))
     }
 
     fn fault(&mut self) -> Option<Fault> {
