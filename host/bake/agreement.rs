@@ -140,6 +140,13 @@ mod tests {
                 ],
             ),
             (
+                json!({"properties": {"broken": {"type": "boolean", "default": true}}}),
+                vec![
+                    "`true` for `/broken`: `configure` failed: the rules panicked",
+                    "`{\"no\":\"such\"}` for `/broken`: `configure` failed: the rules panicked",
+                ],
+            ),
+            (
                 json!({"type": 3}),
                 vec![
                     "what `schema` gives is no JSON Schema of draft 7: 3 is not valid under any of the schemas listed in the 'anyOf' keyword",
