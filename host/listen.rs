@@ -47,7 +47,7 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// Until it is tried again to accept a connection, where the system has none to give.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long somebody waits for the place or the bytes of another one that was cut off for it.
-const GIVEN_WITHIN: Duration = Duration::from_secs(1);
+const GIVE_MAX: Duration = Duration::from_secs(1);
 /// Between two lines in the log about connections that were closed.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Seconds after which a sender may try again that was not let in.
@@ -60,9 +60,14 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of bodies that were received and are not answered yet, of all connections together.
     pub body_bytes: usize,
+    /// Until the head of a request has come.
     pub head: Duration,
+    /// From the end of the head to the end of the body.
     pub body: Duration,
+    /// How long somebody may read nothing of an answer.
     pub stall: Duration,
+    /// How long somebody waits for the place or the bytes of another one that was cut off for it.
+    pub give: Duration,
 }
 
 /// A listener's name in log and metrics, its limits, and where it counts.
@@ -122,7 +127,7 @@ impl Limits {
     }
 
     fn new(connections: usize, body_bytes: usize) -> Self {
-        Self { connections, body_bytes, head: HEAD_MAX, body: BODY_MAX, stall: STALL_MAX }
+        Self { connections, body_bytes, head: HEAD_MAX, body: BODY_MAX, stall: STALL_MAX, give: GIVE_MAX }
     }
 }
 
@@ -186,7 +191,7 @@ async fn next(listener: &TcpListener, shared: &Arc<Shared>, places: &Arc<Semapho
                 };
                 cut.notify_one();
                 shared.cut("crowded");
-                timeout(GIVEN_WITHIN, places.clone().acquire_owned()).await.ok().and_then(Result::ok)
+                timeout(shared.listen.limits.give, places.clone().acquire_owned()).await.ok().and_then(Result::ok)
             }
         };
         let Some(place) = place else {
@@ -316,7 +321,7 @@ impl Visitor {
         let cut = shared.visitors().longest_sending(self.number)?;
         cut.notify_one();
         shared.cut("body bytes");
-        timeout(GIVEN_WITHIN, shared.bytes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
+        timeout(shared.listen.limits.give, shared.bytes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
     }
 }
 

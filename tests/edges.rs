@@ -150,13 +150,21 @@ struct Door {
     _stop: oneshot::Sender<()>,
 }
 
-const LIMITS: Limits = Limits { connections: 64, body_bytes: 1 << 20, head: LONG, body: LONG, stall: LONG };
+const LIMITS: Limits = Limits { connections: 64, body_bytes: 1 << 20, head: LONG, body: LONG, stall: LONG, give: LONG };
 const ANSWER_BYTES: usize = 64 << 20;
+
+/// Reads a body and never lets go of its bytes, whatever becomes of its sender.
+async fn keep(request: axum::extract::Request) -> &'static str {
+    std::mem::forget(request.extensions().get::<listen::Held>().cloned());
+    let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    "kept"
+}
 
 impl Door {
     async fn open(limits: Limits) -> Self {
         let router = Router::new()
             .route("/echo", post(async |body: Bytes| format!("{} bytes", body.len())))
+            .route("/keep", post(keep))
             .route("/long", get(async || vec![b'a'; ANSWER_BYTES]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, metrics) = (listener.local_addr().unwrap(), Metrics::default());
@@ -275,6 +283,18 @@ async fn bodies_that_do_not_end_give_way_to_one_that_does() {
     assert_eq!(door.cut("body bytes"), 1);
     let mut short = door.connect(echo(3, "abc")).await;
     assert!(rest(&mut short).await.ends_with("3 bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_bytes_that_nobody_gives_is_told_to_come_again() {
+    let door = Door::open(Limits { give: SHORT, body_bytes: 1_000, ..LIMITS }).await;
+    let _kept = door.connect(echo(1_000, &"a".repeat(900)).replace("/echo", "/keep")).await;
+    until("it to arrive", async || door.in_flight() == 900).await;
+    let mut next = door.connect(echo(200, &"a".repeat(200))).await;
+    let said = rest(&mut next).await;
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 5"), "{said}");
+    // The one that was cut off, and the one that was refused.
+    assert_eq!(door.cut("body bytes"), 2);
 }
 
 /// What is not signed, or by nobody who is known, has nothing of its body read.
