@@ -6,6 +6,7 @@ mod clock;
 mod faults;
 mod omneo;
 mod outbox;
+mod query;
 mod server;
 mod shopify;
 mod sign;
@@ -15,8 +16,10 @@ pub use faults::{Fault, Faults, Rule};
 pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};
 pub use outbox::{Delivery, Outbox, Webhook};
 pub use server::{Request, Response};
-pub use shopify::{Ledger, Manner, Pays, Shopify, ShopifyOptions};
-pub use sign::{sign_omneo, sign_shopify};
+pub use shopify::{
+    AppOptions, Approval, Ledger, Manner, Pays, RefreshRule, SessionToken, Shopify, ShopifyOptions, TokenCounts,
+};
+pub use sign::{sign_omneo, sign_proxy, sign_query, sign_shopify};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

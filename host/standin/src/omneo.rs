@@ -194,7 +194,7 @@ impl Core {
             let headers =
                 [("content-type", "application/json"), ("x-omneo-event", &name), ("x-omneo-hmac-sha256", &signature)];
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            self.outbox.emit(&name, headers, body);
+            self.outbox.emit(&name, headers, body, None);
         }
         done
     }

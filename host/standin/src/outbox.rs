@@ -37,6 +37,8 @@ pub struct Webhook {
     /// Complete and signed, content type included.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// Where it goes; `None`: to the address that the outbox is set to.
+    pub url: Option<String>,
     /// Position in the order of emission, from 0.
     pub n: u64,
 }
@@ -75,6 +77,13 @@ struct State {
     emitted: u64,
     random: fastrand::Rng,
     workers: Vec<tokio::task::AbortHandle>,
+}
+
+impl State {
+    /// The first webhook that has somewhere to go.
+    fn startable(&self) -> Option<usize> {
+        self.waiting.iter().position(|webhook| webhook.url.is_some() || self.url.is_some())
+    }
 }
 
 impl Outbox {
@@ -116,9 +125,10 @@ impl Outbox {
         self.wake();
     }
 
-    pub(crate) fn emit(&self, topic: &str, headers: Vec<(String, String)>, body: Vec<u8>) {
+    /// Without an address of its own a webhook goes where the outbox is set to.
+    pub(crate) fn emit(&self, topic: &str, headers: Vec<(String, String)>, body: Vec<u8>, url: Option<String>) {
         let mut state = lock(&self.0.state);
-        let webhook = Webhook { topic: topic.to_owned(), headers, body, n: state.emitted };
+        let webhook = Webhook { topic: topic.to_owned(), headers, body, url, n: state.emitted };
         state.emitted += 1;
         state.waiting.push_back(webhook);
         drop(state);
@@ -154,7 +164,7 @@ impl Outbox {
 
     /// Posts one webhook now, once, whatever the delivery mode; the status of the answer.
     pub async fn deliver(&self, webhook: &Webhook) -> Result<u16, String> {
-        let Some(url) = lock(&self.0.state).url.clone() else {
+        let Some(url) = webhook.url.clone().or_else(|| lock(&self.0.state).url.clone()) else {
             return Err("no webhook address is set".to_owned());
         };
         match tokio::time::timeout(Duration::from_millis(DELIVERY_MS), post(&url, webhook)).await {
@@ -166,7 +176,7 @@ impl Outbox {
     /// Whether nothing waits or is in flight. What waits for want of an address does not count when delivery is automatic.
     pub fn quiet(&self) -> bool {
         let state = lock(&self.0.state);
-        let idle = state.delivery == Delivery::Automatic && state.url.is_none();
+        let idle = state.delivery == Delivery::Automatic && state.startable().is_none();
         state.in_flight == 0 && (state.waiting.is_empty() || idle)
     }
 
@@ -213,10 +223,11 @@ impl Outbox {
 
     fn next(&self) -> Option<Webhook> {
         let mut state = lock(&self.0.state);
-        if state.delivery == Delivery::Manual || state.url.is_none() {
+        if state.delivery == Delivery::Manual {
             return None;
         }
-        let webhook = state.waiting.pop_front()?;
+        let at = state.startable()?;
+        let webhook = state.waiting.remove(at)?;
         state.in_flight += 1;
         Some(webhook)
     }

@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults};
 use crate::lock;
+use crate::query::{decode, pairs};
 
 const BODY_BYTES_MAX: usize = 10_000_000;
 
@@ -31,7 +32,7 @@ pub struct Request {
     pub path: String,
     /// The GraphQL operation's name; for Omneo the path.
     pub operation: String,
-    /// Null when the body was empty or no JSON.
+    /// A form is an object of its last values. Null when the body was empty, or neither JSON nor a form.
     pub body: Value,
     /// 0 while there is no answer, and for ever when it was lost.
     pub status: u16,
@@ -47,18 +48,25 @@ pub(crate) struct Call {
     pub headers: HeaderMap,
     /// `None` when the body is no JSON; null when it is empty.
     pub body: Option<Value>,
+    /// Decoded pairs of a body that is said to be a form.
+    pub form: Vec<(String, String)>,
 }
 
 impl Call {
     fn new(method: &str, target: &str, headers: HeaderMap, body: &[u8]) -> Call {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Call {
+        let mut call = Call {
             method: method.to_owned(),
             path: decode(path),
             query: pairs(query),
             headers,
             body: if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() },
+            form: Vec::new(),
+        };
+        if call.header("content-type").starts_with("application/x-www-form-urlencoded") {
+            call.form = pairs(&String::from_utf8_lossy(body));
         }
+        call
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -69,13 +77,31 @@ impl Call {
 pub(crate) struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
+    body: Body,
+    /// How long the answer is held back, beside what a fault asks for.
+    pub delay: Duration,
+    /// Dropped when the answer goes out, or is lost: it tells how long a request was under way.
+    pub guard: Option<Box<dyn Send>>,
+}
+
+enum Body {
     /// Null means an empty body.
-    pub body: Value,
+    Json(Value),
+    Html(String),
 }
 
 impl Answer {
     pub fn new(status: u16, body: Value) -> Answer {
-        Answer { status, headers: Vec::new(), body }
+        Answer::of(status, Body::Json(body))
+    }
+
+    /// A page for a browser.
+    pub fn html(status: u16, page: impl Into<String>) -> Answer {
+        Answer::of(status, Body::Html(page.into()))
+    }
+
+    fn of(status: u16, body: Body) -> Answer {
+        Answer { status, headers: Vec::new(), body, delay: Duration::ZERO, guard: None }
     }
 
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Answer {
@@ -84,7 +110,18 @@ impl Answer {
     }
 
     fn text(&self) -> String {
-        if self.body.is_null() { String::new() } else { self.body.to_string() }
+        match &self.body {
+            Body::Json(Value::Null) => String::new(),
+            Body::Json(body) => body.to_string(),
+            Body::Html(page) => page.clone(),
+        }
+    }
+
+    fn content_type(&self) -> &'static str {
+        match self.body {
+            Body::Json(_) => "application/json",
+            Body::Html(_) => "text/html; charset=utf-8",
+        }
     }
 }
 
@@ -207,8 +244,9 @@ async fn answer(
     let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let call = Call::new(head.method.as_str(), target, head.headers, &body.to_bytes());
     let served = shared.serve(call, target);
-    let Some(answer) = served.answer else { return Err(Closed) };
+    let Some(mut answer) = served.answer else { return Err(Closed) };
     tokio::time::sleep(served.held).await;
+    drop(answer.guard.take());
     lock(&shared.log)[served.entry].status = answer.status;
     Ok(render(answer))
 }
@@ -233,18 +271,21 @@ impl Shared {
                 (plan.fault != Some(Fault::LoseAnswer)).then_some(made)
             }
         };
-        let held = if let Some(Fault::Hang(time)) = plan.fault { time } else { Duration::ZERO };
+        let hang = if let Some(Fault::Hang(time)) = plan.fault { time } else { Duration::ZERO };
+        let held = hang + answer.as_ref().map_or(Duration::ZERO, |answer| answer.delay);
         Served { entry, answer, held }
     }
 
     fn enter(&self, call: &Call, operation: &str, path: &str) -> usize {
+        let form = || call.form.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let body = if call.form.is_empty() { call.body.clone().unwrap_or_default() } else { Value::Object(form()) };
         let mut log = lock(&self.log);
         log.push(Request {
             at_ms: self.clock.now_ms(),
             method: call.method.clone(),
             path: path.to_owned(),
             operation: operation.to_owned(),
-            body: call.body.clone().unwrap_or_default(),
+            body,
             status: 0,
         });
         log.len() - 1
@@ -257,29 +298,9 @@ fn failed(status: u16) -> Answer {
 
 fn render(made: Answer) -> hyper::Response<Full<Bytes>> {
     let body = Bytes::from(made.text());
-    let mut response = hyper::Response::builder().status(made.status).header("content-type", "application/json");
+    let mut response = hyper::Response::builder().status(made.status).header("content-type", made.content_type());
     for (name, value) in made.headers {
         response = response.header(name, value);
     }
     response.body(Full::new(body)).unwrap_or_default()
-}
-
-fn pairs(query: &str) -> Vec<(String, String)> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(key, value)| (form(key), form(value))).collect()
-}
-
-fn form(text: &str) -> String {
-    decode(&text.replace('+', " "))
-}
-
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let code = tail.get(..2).filter(|_| byte == b'%').and_then(|hex| hex::decode(hex).ok());
-        bytes.push(code.as_ref().map_or(byte, |code| code[0]));
-        rest = if code.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

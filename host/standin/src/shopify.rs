@@ -1,7 +1,8 @@
-//! One shop: starts its server and sends its webhooks.
+//! One shop: starts its server, lets callers in and sends its webhooks.
 //! Knows nothing of GraphQL's inside nor of what a value may be; the modules below do.
 
 mod addresses;
+mod apps;
 mod bucket;
 mod check;
 mod connections;
@@ -27,7 +28,7 @@ mod webhooks;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clock::{self, Clock};
 use crate::faults::Faults;
@@ -35,8 +36,11 @@ use crate::lock;
 use crate::outbox::{Delivery, Outbox};
 use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_shopify;
+pub use apps::{AppOptions, Approval, RefreshRule, SessionToken, TokenCounts};
+use apps::{Apps, Recipient};
 use bucket::Bucket;
 pub use ledger::{Ledger, Manner, Pays};
+use model::Acting;
 use schema::Schema;
 use store::{Facts, Store};
 
@@ -45,9 +49,18 @@ use store::{Facts, Store};
 pub struct ShopifyOptions {
     /// `acme.myshopify.com`, put on every webhook.
     pub shop: String,
-    /// What `X-Shopify-Access-Token` must hold.
+    /// The number in the shop's global id: a shop keeps it for ever, whatever its domain.
+    pub shop_id: u64,
+    /// What `X-Shopify-Access-Token` may hold beside the tokens of [`apps`](ShopifyOptions::apps), and never ends. Empty
+    /// where there is no such token; then no webhook is signed with [`webhook_secret`](ShopifyOptions::webhook_secret).
     pub token: String,
     pub webhook_secret: String,
+    /// The apps that merchants of this shop can install. Without any, the shop knows the fixed token alone.
+    pub apps: Vec<AppOptions>,
+    /// How long a refresh token stays good once it was used.
+    pub refresh_rule: RefreshRule,
+    /// How long the token endpoint holds its answers back, so that requests overlap. What they do is done before.
+    pub token_delay_ms: u64,
     /// Where webhooks go; without it they wait.
     pub webhook_url: Option<String>,
     /// Put on answers and webhooks, whatever version a request asks for.
@@ -77,8 +90,12 @@ impl Default for ShopifyOptions {
     fn default() -> ShopifyOptions {
         ShopifyOptions {
             shop: "acme.myshopify.com".to_owned(),
+            shop_id: 1,
             token: "shpat_standin".to_owned(),
             webhook_secret: "shopify-secret".to_owned(),
+            apps: Vec::new(),
+            refresh_rule: RefreshRule::default(),
+            token_delay_ms: 0,
             webhook_url: None,
             api_version: "2026-07".to_owned(),
             clock: Clock::system(),
@@ -99,6 +116,13 @@ impl Default for ShopifyOptions {
     }
 }
 
+impl ShopifyOptions {
+    /// A shop with these apps and no fixed token.
+    pub fn with_apps(apps: Vec<AppOptions>) -> ShopifyOptions {
+        ShopifyOptions { token: String::new(), apps, ..ShopifyOptions::default() }
+    }
+}
+
 /// A running shop; clones are the same shop.
 #[derive(Clone)]
 pub struct Shopify {
@@ -107,8 +131,12 @@ pub struct Shopify {
 }
 
 struct Core {
+    shop: String,
     token: Mutex<String>,
     secret: String,
+    /// Locked after `state`, where both are.
+    apps: Mutex<Apps>,
+    has_apps: bool,
     clock: Clock,
     outbox: Outbox,
     schema: Arc<Schema>,
@@ -139,8 +167,11 @@ impl Shopify {
     }
 
     fn made(options: ShopifyOptions, outbox: Outbox) -> (Arc<Core>, Service) {
+        let has_apps = !options.apps.is_empty();
+        let apps = Apps::new(options.apps, options.refresh_rule, options.token_delay_ms, options.seed, &options.shop);
         let facts = Facts {
-            shop: options.shop,
+            shop_id: options.shop_id,
+            shop: options.shop.clone(),
             timezone: options.timezone,
             offset_minutes: options.offset_minutes,
             currency: options.currency,
@@ -154,8 +185,11 @@ impl Shopify {
             random: fastrand::Rng::with_seed(options.seed),
         };
         let core = Arc::new(Core {
+            shop: options.shop,
             token: Mutex::new(options.token),
             secret: options.webhook_secret,
+            apps: Mutex::new(apps),
+            has_apps,
             clock: options.clock,
             outbox,
             schema: Schema::shared(),
@@ -163,7 +197,7 @@ impl Shopify {
         });
         let (serving, throttling) = (Arc::clone(&core), Arc::clone(&core));
         let service = Service {
-            name: |call| (call.body.as_ref().map(graphql::operation_name).unwrap_or_default(), call.path.clone()),
+            name: |call| (operation(call), call.path.clone()),
             execute: Box::new(move |call| serving.answer(call)),
             throttled: Box::new(move || Answer::new(200, lock(&throttling.state).bucket.empty())),
             unauthorized,
@@ -226,26 +260,53 @@ impl Core {
     }
 
     fn emit(&self, state: &mut State) {
-        let State { store, random, .. } = state;
-        let event_id = crate::uuid(random);
-        for (topic, body) in store.events.drain(..) {
-            let body = body.to_string().into_bytes();
+        let event_id = crate::uuid(&mut state.random);
+        for (topic, body) in std::mem::take(&mut state.store.events) {
+            let recipients = self.recipients(&state.store, &topic);
+            self.send(state, &topic, &body, &event_id, recipients);
+        }
+    }
+
+    /// Who is told of a topic: whoever has the fixed token, and the apps.
+    fn recipients(&self, store: &Store, topic: &str) -> Vec<Recipient> {
+        let is_fixed = !self.has_apps || !lock(&self.token).is_empty();
+        let fixed = is_fixed.then(|| Recipient { secret: self.secret.clone(), url: None });
+        fixed.into_iter().chain(apps::recipients(&lock(&self.apps), &store.subscriptions, topic)).collect()
+    }
+
+    /// Puts one webhook for each recipient into the outbox.
+    fn send(&self, state: &mut State, topic: &str, body: &Value, event_id: &str, recipients: Vec<Recipient>) {
+        let (State { store, random, .. }, body) = (state, body.to_string().into_bytes());
+        for Recipient { secret, url } in recipients {
             let headers = [
                 ("content-type", "application/json".to_owned()),
-                ("x-shopify-topic", topic.clone()),
-                ("x-shopify-hmac-sha256", sign_shopify(&self.secret, &body)),
+                ("x-shopify-topic", topic.to_owned()),
+                ("x-shopify-hmac-sha256", sign_shopify(&secret, &body)),
                 ("x-shopify-shop-domain", store.facts.shop.clone()),
                 ("x-shopify-api-version", store.facts.api_version.clone()),
                 ("x-shopify-webhook-id", crate::uuid(random)),
                 // One merchant action, one event id, however many webhooks.
-                ("x-shopify-event-id", event_id.clone()),
+                ("x-shopify-event-id", event_id.to_owned()),
                 ("x-shopify-triggered-at", triggered_at(store.now_ms)),
             ];
-            self.outbox.emit(&topic, headers.map(|(name, value)| (name.to_owned(), value)).to_vec(), body);
+            let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+            self.outbox.emit(topic, headers, body.clone(), url);
         }
     }
 
+    /// Who a request comes from; `None` for a token that is not good.
+    fn caller(&self, call: &Call) -> Option<Caller> {
+        let (given, fixed) = (call.header("x-shopify-access-token"), lock(&self.token).clone());
+        if given == fixed && (!fixed.is_empty() || !self.has_apps) {
+            return Some(Caller::Fixed);
+        }
+        lock(&self.apps).holder(given, self.clock.now_ms()).map(Caller::App)
+    }
+
     fn answer(&self, call: &Call) -> Answer {
+        if let Some(answer) = self.has_apps.then(|| apps::route(self, call)).flatten() {
+            return answer;
+        }
         let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
         if !matches!(parts[..], ["admin", "api", _, "graphql.json"]) {
             return Answer::new(404, json!({ "errors": "Not Found" }));
@@ -253,9 +314,7 @@ impl Core {
         if call.method != "POST" {
             return Answer::new(405, json!({ "errors": "Method Not Allowed" })).with("allow", "POST");
         }
-        if call.header("x-shopify-access-token") != *lock(&self.token) {
-            return unauthorized();
-        }
+        let Some(caller) = self.caller(call) else { return unauthorized() };
         let Some(body) = call.body.as_ref().filter(|body| body.is_object()) else {
             return Answer::new(400, json!({ "errors": { "query": "Required parameter missing or invalid" } }));
         };
@@ -263,6 +322,7 @@ impl Core {
         let now_ms = self.clock.now_ms();
         let State { store, bucket, .. } = &mut *state;
         store.now_ms = now_ms;
+        store.acting = caller.acting();
         bucket.refill(now_ms);
         let mutation = |field: &str| self.schema.field("Mutation", field).is_some();
         let answer = graphql::execute(&self.schema, body, bucket, &mut |field, arguments| {
@@ -273,9 +333,30 @@ impl Core {
             }
         });
         let version = state.store.facts.api_version.clone();
+        state.store.acting = None;
         self.emit(&mut state);
         Answer::new(200, answer).with("x-shopify-api-version", version)
     }
+}
+
+/// Whose token a request carries.
+enum Caller {
+    Fixed,
+    App(Acting),
+}
+
+impl Caller {
+    fn acting(self) -> Option<Acting> {
+        match self {
+            Caller::Fixed => None,
+            Caller::App(acting) => Some(acting),
+        }
+    }
+}
+
+/// What a request is called in the log and by faults.
+fn operation(call: &Call) -> String {
+    apps::operation(call).unwrap_or_else(|| call.body.as_ref().map(graphql::operation_name).unwrap_or_default())
 }
 
 /// Recorded answer to a wrong token.

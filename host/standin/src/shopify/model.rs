@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +93,7 @@ pub(crate) struct Definition {
 /// What a shop is, apart from its data.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
+    pub shop_id: u64,
     pub shop: String,
     pub timezone: String,
     pub offset_minutes: i32,
@@ -99,4 +101,21 @@ pub(crate) struct Facts {
     pub taxes_included: bool,
     pub scopes: Vec<String>,
     pub api_version: String,
+}
+
+/// The app in whose name a request is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Acting {
+    pub client_id: String,
+    /// What the merchant has granted it.
+    pub scopes: Vec<String>,
+}
+
+/// A webhook subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    /// The client id of the app that made it; `None` for the app of the fixed token.
+    pub app: Option<String>,
+    /// As GraphQL shows it.
+    pub value: Value,
 }

@@ -51,12 +51,14 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
         "shop" => views::shop(store),
         "currentAppInstallation" => {
             let scope = |handle: &String| json!({ "description": handle, "handle": handle });
-            let scopes: Vec<_> = store.facts.scopes.iter().map(scope).collect();
+            let scopes = store.acting.as_ref().map_or(&store.facts.scopes, |acting| &acting.scopes);
+            let scopes: Vec<_> = scopes.iter().map(scope).collect();
             json!({ "__typename": "AppInstallation", "id": "gid://shopify/AppInstallation/1", "accessScopes": scopes })
         }
         "webhookSubscriptions" => {
             let topics = arguments.get("topics").and_then(Value::as_array);
-            let kept = store.subscriptions.iter().filter(|one| {
+            let own = store.subscriptions.iter().filter(|one| store.is_own(one)).map(|one| &one.value);
+            let kept = own.filter(|one| {
                 topics.is_none_or(|topics| topics.contains(&one["topic"]))
                     && text("uri").is_none_or(|uri| one["uri"] == uri)
             });

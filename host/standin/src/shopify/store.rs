@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub(crate) use super::model::{Address, Consent, Customer, Definition, Facts, Metafield};
+pub(crate) use super::model::{Acting, Address, Consent, Customer, Definition, Facts, Metafield, Subscription};
 use super::webhooks;
 
 /// Below, ids fit 32 bits in nobody's program.
@@ -21,9 +21,11 @@ pub(crate) struct Store {
     pub products: BTreeMap<u64, Value>,
     pub locations: Vec<Value>,
     pub definitions: Vec<Definition>,
-    pub subscriptions: Vec<Value>,
+    pub subscriptions: Vec<Subscription>,
     /// The customer that each merge has kept, by its job.
     pub merges: BTreeMap<String, String>,
+    /// Who makes the request under way; `None` for the fixed token, and outside of requests.
+    pub acting: Option<Acting>,
     /// The time of the request or edit under way.
     pub now_ms: i64,
     /// Topic and body of webhooks to send when the request or edit is done.
@@ -45,6 +47,7 @@ impl Store {
             definitions: Vec::new(),
             subscriptions: Vec::new(),
             merges: BTreeMap::new(),
+            acting: None,
             now_ms: 0,
             events: Vec::new(),
             next_customer: first + spread,
@@ -71,6 +74,11 @@ impl Store {
     pub fn next_id(&mut self) -> u64 {
         self.next_other += 32;
         self.next_other
+    }
+
+    /// Whether a subscription is of the app that makes the request under way: no app sees those of another.
+    pub fn is_own(&self, subscription: &Subscription) -> bool {
+        subscription.app.as_deref() == self.acting.as_ref().map(|acting| acting.client_id.as_str())
     }
 
     /// An unsaved customer with the next id.

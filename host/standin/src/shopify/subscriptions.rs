@@ -1,9 +1,10 @@
-//! Webhook subscriptions: what is refused and what is kept. They are only noted: where webhooks go is the stand-in's own
-//! setting.
+//! Webhook subscriptions: what is refused and what is kept. Those of the fixed token are only noted, since where its webhooks
+//! go is the stand-in's own setting; those of an app are sent to.
 //! Knows nothing of bodies.
 
 use serde_json::{Map, Value, json};
 
+use super::model::Subscription;
 use super::problem::{Problem, refused};
 use super::store::Store;
 use crate::clock;
@@ -19,7 +20,9 @@ pub(crate) fn create(store: &mut Store, arguments: &Map<String, Value>) -> Value
     let (topic, input) = (&arguments["topic"], &arguments["webhookSubscription"]);
     let uri = uri_of(input).unwrap_or_default();
     let mut problems = problems(Some(uri), input);
-    if problems.is_empty() && store.subscriptions.iter().any(|known| known["topic"] == *topic && known["uri"] == uri) {
+    let is_taken =
+        |known: &Subscription| store.is_own(known) && known.value["topic"] == *topic && known.value["uri"] == uri;
+    if problems.is_empty() && store.subscriptions.iter().any(is_taken) {
         problems.push(Problem::new(&ADDRESS, "Address for this topic has already been taken", "INVALID"));
     }
     if !problems.is_empty() {
@@ -32,32 +35,35 @@ pub(crate) fn create(store: &mut Store, arguments: &Map<String, Value>) -> Value
         "metafieldNamespaces": [], "metafields": [], "name": null, "topic": topic, "updatedAt": now, "uri": uri,
     });
     put(&mut subscription, input);
-    store.subscriptions.push(subscription.clone());
+    let app = store.acting.as_ref().map(|acting| acting.client_id.clone());
+    store.subscriptions.push(Subscription { app, value: subscription.clone() });
     json!({ "webhookSubscription": subscription, "userErrors": [] })
 }
 
 /// What the input names is replaced, a list as a whole; the rest stays.
 pub(crate) fn update(store: &mut Store, arguments: &Map<String, Value>) -> Value {
     let (id, input, now) = (&arguments["id"], &arguments["webhookSubscription"], clock::utc(store.now_ms));
-    let Some(known) = store.subscriptions.iter_mut().find(|known| known["id"] == *id) else {
-        return not_found("webhookSubscription");
-    };
+    let Some(at) = position(store, id) else { return not_found("webhookSubscription") };
     let problems = problems(uri_of(input), input);
     if !problems.is_empty() {
         return refused("webhookSubscription", &problems);
     }
+    let known = &mut store.subscriptions[at].value;
     put(known, input);
     known["updatedAt"] = json!(now);
     json!({ "webhookSubscription": known, "userErrors": [] })
 }
 
 pub(crate) fn delete(store: &mut Store, arguments: &Map<String, Value>) -> Value {
-    let (id, before) = (&arguments["id"], store.subscriptions.len());
-    store.subscriptions.retain(|known| known["id"] != *id);
-    if store.subscriptions.len() == before {
-        return not_found("deletedWebhookSubscriptionId");
-    }
+    let id = &arguments["id"];
+    let Some(at) = position(store, id) else { return not_found("deletedWebhookSubscriptionId") };
+    store.subscriptions.remove(at);
     json!({ "deletedWebhookSubscriptionId": id, "userErrors": [] })
+}
+
+/// Where a subscription is that belongs to whoever asks.
+fn position(store: &Store, id: &Value) -> Option<usize> {
+    store.subscriptions.iter().position(|known| store.is_own(known) && known.value["id"] == *id)
 }
 
 fn not_found(what: &str) -> Value {

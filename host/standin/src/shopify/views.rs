@@ -168,7 +168,7 @@ pub(crate) fn shop(store: &Store) -> Value {
         "currencyCode": facts.currency,
         "email": format!("owner@{}", facts.shop),
         "ianaTimezone": facts.timezone,
-        "id": gid("Shop", 1),
+        "id": gid("Shop", facts.shop_id),
         "myshopifyDomain": facts.shop,
         "name": name,
         "plan": { "displayName": "Developer Preview", "partnerDevelopment": true, "shopifyPlus": false },

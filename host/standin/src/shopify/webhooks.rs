@@ -10,6 +10,20 @@ pub(crate) fn gid(ty: &str, id: u64) -> String {
     format!("gid://shopify/{ty}/{id}")
 }
 
+/// The body of app/uninstalled: the shop, as REST shows it (Shopify docs: webhook topics); the main part of it.
+pub(crate) fn shop(facts: &Facts) -> Value {
+    json!({
+        "id": facts.shop_id,
+        "name": facts.shop.split('.').next(),
+        "email": format!("owner@{}", facts.shop),
+        "domain": facts.shop,
+        "myshopify_domain": facts.shop,
+        "currency": facts.currency,
+        "iana_timezone": facts.timezone,
+        "taxes_included": facts.taxes_included,
+    })
+}
+
 /// The body of customers/create and customers/update: no tags, no consent, no totals (Shopify changelog, 2025-01).
 pub(crate) fn customer(facts: &Facts, customer: &Customer) -> Value {
     let mut body = json!({
