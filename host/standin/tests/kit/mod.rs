@@ -15,8 +15,19 @@ pub const START: i64 = 1_782_864_000_000;
 
 pub struct Reply {
     pub status: u16,
+    /// In lower case.
     pub head: String,
+    headers: Vec<(String, String)>,
+    /// Null when it is no JSON.
     pub body: Value,
+    pub text: String,
+}
+
+impl Reply {
+    /// The value of a header; the name in lower case.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
 }
 
 pub async fn shop() -> (Shopify, Clock) {
@@ -60,7 +71,10 @@ pub async fn http(
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Reply { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap_or_default() })
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let (head, text) = (head.to_lowercase(), body.to_owned());
+    Some(Reply { status, head, headers, body: serde_json::from_str(body).unwrap_or_default(), text })
 }
 
 pub async fn graphql(shop: &Shopify, query: &str, variables: Value) -> Value {
@@ -73,6 +87,27 @@ pub async fn graphql_reply(shop: &Shopify, query: &str, variables: Value) -> Opt
     let body = json!({ "query": query, "variables": variables }).to_string();
     let token = [("x-shopify-access-token", "shpat_standin"), ("content-type", "application/json")];
     http(shop.address(), "POST /admin/api/2026-07/graphql.json", &token, body).await
+}
+
+/// A form as a browser or a client sends it; the pairs are encoded already.
+pub async fn post_form(address: SocketAddr, path: &str, form: &str) -> Option<Reply> {
+    let kind = [("content-type", "application/x-www-form-urlencoded")];
+    http(address, &format!("POST {path}"), &kind, form.to_owned()).await
+}
+
+pub async fn get(address: SocketAddr, target: &str) -> Reply {
+    http(address, &format!("GET {target}"), &[], None).await.unwrap()
+}
+
+/// The status of a small query with this token.
+pub async fn status_with(shop: &Shopify, token: &str) -> u16 {
+    ask_with(shop, token, "query Read { shop { name } }", json!({})).await.status
+}
+
+pub async fn ask_with(shop: &Shopify, token: &str, query: &str, variables: Value) -> Reply {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let headers = [("x-shopify-access-token", token), ("content-type", "application/json")];
+    http(shop.address(), "POST /admin/api/2026-07/graphql.json", &headers, body).await.unwrap()
 }
 
 pub async fn rest(omneo: &Omneo, line: &str, body: Value) -> Reply {
