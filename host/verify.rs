@@ -37,9 +37,9 @@ impl Signature {
     }
 
     /// Whether it is of this body. Each secret given is valid, since for up to an hour after a rotation either may sign
-    /// (Shopify's documentation on verifying deliveries).
-    pub fn check<'a>(&self, mut secrets: impl Iterator<Item = &'a str>, body: &[u8]) -> Result<(), Refused> {
-        let fits = secrets.any(|secret| {
+    /// (Shopify's documentation on verifying deliveries). An empty one is none: anybody could sign with it.
+    pub fn check<'a>(&self, secrets: impl Iterator<Item = &'a str>, body: &[u8]) -> Result<(), Refused> {
+        let fits = secrets.filter(|secret| !secret.is_empty()).any(|secret| {
             Hmac::<Sha256>::new_from_slice(secret.as_bytes())
                 .is_ok_and(|mac| mac.chain_update(body).verify_slice(&self.0).is_ok())
         });
@@ -88,5 +88,13 @@ mod tests {
         // Hex where base64 is due, and the other way round.
         assert_eq!(shopify(secrets(), BODY, Some(HEX)), Err(Refused::BadSignature));
         assert_eq!(omneo(std::iter::empty(), BODY, Some(HEX)), Err(Refused::BadSignature));
+    }
+
+    #[test]
+    fn an_empty_secret_signs_nothing() {
+        let mac = Hmac::<Sha256>::new_from_slice(b"").unwrap().chain_update(BODY).finalize().into_bytes();
+        let by_nobody = hex::encode(mac);
+        assert_eq!(omneo(["", KEY].into_iter(), BODY, Some(&by_nobody)), Err(Refused::BadSignature));
+        assert_eq!(omneo(["", KEY].into_iter(), BODY, Some(HEX)), Ok(()));
     }
 }
