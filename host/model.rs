@@ -2,8 +2,11 @@
 //!
 //! Knows neither disk, network nor wasm.
 
+mod domain;
+
 use std::fmt;
 
+pub use domain::{Shop, shop_as_typed, shop_of_shopify};
 use serde::{Deserialize, Serialize};
 
 /// Longest name of an entity.
