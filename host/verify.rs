@@ -1,4 +1,8 @@
-//! Checks the signature of a webhook over its raw body. Pure: secrets are arguments.
+//! Checks what Shopify and Omneo sign: here the body of a webhook, in the files below the queries of Shopify. Pure: secrets and the time are arguments.
+
+pub mod parameters;
+pub mod query;
+pub mod timestamp;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,6 +16,19 @@ pub enum Refused {
     Unsigned,
     #[error("the signature does not fit the body")]
     BadSignature,
+}
+
+/// Why a text is no signature in hexadecimal digits, as Shopify writes it into a query.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum HexRefused {
+    #[error("the signature is missing")]
+    Missing,
+    #[error("the signature does not have 64 digits")]
+    Length,
+    #[error("the signature has capital letters, which Shopify does not write")]
+    Capitals,
+    #[error("the signature is not hexadecimal")]
+    NotHex,
 }
 
 /// A signature as it came. Without one that could be right nobody has to read a body.
@@ -30,6 +47,17 @@ impl Signature {
     pub fn of_omneo(header: Option<&str>) -> Result<Self, Refused> {
         let bytes = hex::decode(header.ok_or(Refused::Unsigned)?).map_err(|_| Refused::BadSignature)?;
         Self::new(bytes)
+    }
+
+    /// That of a query from Shopify: exactly 64 hexadecimal digits in lower case.
+    pub fn of_query(text: Option<&str>) -> Result<Self, HexRefused> {
+        let text = text.ok_or(HexRefused::Missing)?;
+        let mut bytes = [0; 32];
+        if text.len() != 2 * bytes.len() {
+            return Err(HexRefused::Length);
+        }
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| HexRefused::NotHex)?;
+        if text.contains(|c: char| c.is_ascii_uppercase()) { Err(HexRefused::Capitals) } else { Ok(Self(bytes)) }
     }
 
     fn new(bytes: Vec<u8>) -> Result<Self, Refused> {
@@ -96,5 +124,26 @@ mod tests {
         let by_nobody = hex::encode(mac);
         assert_eq!(omneo(["", KEY].into_iter(), BODY, Some(&by_nobody)), Err(Refused::BadSignature));
         assert_eq!(omneo(["", KEY].into_iter(), BODY, Some(HEX)), Ok(()));
+    }
+
+    #[test]
+    fn a_query_is_signed_in_lower_case_hex() {
+        assert!(Signature::of_query(Some(HEX)).is_ok());
+        let cases = [
+            (None, HexRefused::Missing),
+            (Some(String::new()), HexRefused::Length),
+            (Some(HEX[2..].to_owned()), HexRefused::Length),
+            (Some(format!("{HEX}00")), HexRefused::Length),
+            (Some(format!("{HEX} ")), HexRefused::Length),
+            (Some(HEX.to_uppercase()), HexRefused::Capitals),
+            (Some(HEX.replacen('b', "B", 1)), HexRefused::Capitals),
+            (Some(HEX.replace('5', "g")), HexRefused::NotHex),
+            (Some(HEX.replace('5', "+")), HexRefused::NotHex),
+            // Two bytes of one letter: as long, and no digit.
+            (Some(HEX.replacen("5b", "é", 1)), HexRefused::NotHex),
+        ];
+        for (text, due) in cases {
+            assert_eq!(Signature::of_query(text.as_deref()), Err(due), "{text:?}");
+        }
     }
 }
