@@ -1,6 +1,7 @@
 //! Checks what Shopify and Omneo sign: here the body of a webhook, in the files below the queries of Shopify. Pure: secrets and the time are arguments.
 
 pub mod parameters;
+pub mod proxy;
 pub mod query;
 pub mod timestamp;
 
@@ -75,6 +76,12 @@ impl Signature {
     }
 }
 
+/// The number of a person at Shopify, in the one way of writing it: digits, not beginning with 0.
+fn person(digits: &str) -> Option<u64> {
+    let is_one = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|_| is_one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +151,15 @@ mod tests {
         ];
         for (text, due) in cases {
             assert_eq!(Signature::of_query(text.as_deref()), Err(due), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_has_one_number() {
+        assert_eq!(person("7064"), Some(7064));
+        assert_eq!(person("18446744073709551615"), Some(u64::MAX));
+        for text in ["", "0", "07", "+7", "-7", "7.0", "7e3", " 7", "7 ", "0x7", "\u{667}", "18446744073709551616"] {
+            assert_eq!(person(text), None, "{text:?}");
         }
     }
 }
