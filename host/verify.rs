@@ -1,12 +1,14 @@
-//! Checks what Shopify and Omneo sign: here the body of a webhook, in the files below the queries of Shopify. Pure: secrets and the time are arguments.
+//! Checks what Shopify and Omneo sign: here the body of a webhook, in the files below the queries and the session tokens of
+//! Shopify. Pure: secrets and the time are arguments.
 
 pub mod parameters;
 pub mod proxy;
 pub mod query;
+pub mod session;
 pub mod timestamp;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64_OF_TOKENS};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -59,6 +61,11 @@ impl Signature {
         }
         hex::decode_to_slice(text, &mut bytes).map_err(|_| HexRefused::NotHex)?;
         if text.contains(|c: char| c.is_ascii_uppercase()) { Err(HexRefused::Capitals) } else { Ok(Self(bytes)) }
+    }
+
+    /// That of a session token: base64 in the alphabet of addresses, without padding.
+    pub fn of_token(text: &str) -> Result<Self, Refused> {
+        Self::new(BASE64_OF_TOKENS.decode(text).map_err(|_| Refused::BadSignature)?)
     }
 
     fn new(bytes: Vec<u8>) -> Result<Self, Refused> {
