@@ -60,7 +60,7 @@ pub enum SessionRefused {
     Header,
     #[error("the session token is not signed by HS256")]
     Algorithm,
-    #[error("the header of the session token does not say that it is a JWT")]
+    #[error("the header of the session token names another type than JWT")]
     Type,
     #[error("the header of the session token has `crit`, which is not supported")]
     Critical,

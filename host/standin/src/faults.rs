@@ -26,12 +26,14 @@ impl Rule {
         Rule::of(Target::Any)
     }
 
-    /// Requests whose GraphQL operation has this name, as in `mutation UpdatePerson(…)`.
+    /// Requests whose GraphQL operation has this name, as in `mutation UpdatePerson(…)`. Requests for tokens are called by
+    /// their grant: `token/client_credentials`, `token/authorization_code`, `token/token-exchange`, `token/refresh_token`.
     pub fn operation(name: impl Into<String>) -> Rule {
         Rule::of(Target::Operation(name.into()))
     }
 
-    /// Requests whose method and path begin so, e.g. `PUT /profiles`; the path is the one below `/api/v3`.
+    /// Requests whose method and path begin so, e.g. `PUT /profiles`, the path being the one below Omneo's `/api/v3`; or
+    /// `POST /admin/oauth/access_token`, Shopify's token endpoint.
     pub fn path(prefix: impl Into<String>) -> Rule {
         Rule::of(Target::Path(prefix.into()))
     }

@@ -51,8 +51,8 @@ pub struct ShopifyOptions {
     pub shop: String,
     /// The number in the shop's global id: a shop keeps it for ever, whatever its domain.
     pub shop_id: u64,
-    /// What `X-Shopify-Access-Token` may hold beside the tokens of [`apps`](ShopifyOptions::apps), and never ends. Empty
-    /// where there is no such token; then no webhook is signed with [`webhook_secret`](ShopifyOptions::webhook_secret).
+    /// A token that is good for ever, as a custom app made in the admin has one. A shop with [`apps`](ShopifyOptions::apps)
+    /// need not have it: where it is empty, no webhook is signed with [`webhook_secret`](ShopifyOptions::webhook_secret).
     pub token: String,
     pub webhook_secret: String,
     /// The apps that merchants of this shop can install. Without any, the shop knows the fixed token alone.

@@ -29,6 +29,8 @@ const TOKEN_SECONDS: u64 = 3_600;
 const OWN_TOKEN_SECONDS: u64 = 86_399;
 /// Shopify docs: 90 days.
 const REFRESH_SECONDS: u64 = 7_776_000;
+/// The member of staff who opens apps, where nobody else is named.
+const STAFF: u64 = 42;
 
 /// An app, as its developer has set it up. Installed or not is the merchant's business.
 #[derive(Clone, Debug)]
@@ -111,7 +113,8 @@ impl AppOptions {
 /// Whatever the rule, a code or a token exchange ends all older refresh tokens of the app at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshRule {
-    /// Not at all. No text says so of a renewal; a host that copes with this copes with the others.
+    /// It ends at once. Shopify's texts are all milder than this about renewals, so that whatever copes with this rule copes
+    /// with the real one.
     #[default]
     Strict,
     /// For so many seconds, as the page on offline access tokens says ("a short retry window").

@@ -2,12 +2,9 @@
 //! signed queries and session tokens that Shopify makes. Knows nothing of pages.
 
 use super::links::Visit;
-use super::{AppOptions, Recipient, SessionToken, TokenCounts, hooks, tokens};
+use super::{AppOptions, Recipient, STAFF, SessionToken, TokenCounts, hooks, tokens};
 use crate::lock;
 use crate::shopify::{Core, Shopify, webhooks};
-
-/// The member of staff who opens apps, where nobody else is named.
-pub(super) const STAFF: u64 = 42;
 
 /// A merchant's answer to `GET /admin/oauth/authorize`.
 #[derive(Clone, Debug, Default)]

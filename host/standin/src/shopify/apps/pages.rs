@@ -2,7 +2,7 @@
 //! Knows nothing of requests.
 
 use super::links::store_name;
-use super::{App, AppOptions, Approval, told};
+use super::{App, AppOptions, Approval, STAFF, told};
 use crate::query::encode;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:45rem;padding:0 1rem}\
@@ -26,7 +26,7 @@ pub(super) fn question(Question { app, shop, approval, pairs }: &Question) -> St
     let kept = kept
         .map(|(key, value)| format!(r#"<input type="hidden" name="{}" value="{}">"#, escape(key), escape(value)))
         .collect::<String>();
-    let (name, shop, user) = (escape(&app.name), escape(shop), approval.user.unwrap_or(super::merchant::STAFF));
+    let (name, shop, user) = (escape(&app.name), escape(shop), approval.user.unwrap_or(STAFF));
     let whose = if approval.user.is_some() { "this member of staff" } else { "the shop" };
     page(
         &format!("Install {}", app.name),
@@ -61,7 +61,8 @@ fn item(shop: &str, n: usize, app: &App) -> String {
     };
     let rotate = format!(
         r#"<form method="post" action="{path}/rotate"><label for="secret-{n}">New client secret of {name}</label>
-<input id="secret-{n}" name="secret" autocomplete="off" required> <button type="submit">Rotate secret</button></form>"#
+<input id="secret-{n}" name="secret" autocomplete="off" required>
+<button type="submit" aria-label="Rotate secret of {name}">Rotate secret</button></form>"#
     );
     format!(
         r#"<section aria-labelledby="app-{n}"><h2 id="app-{n}">{name}</h2><p>{state}</p>{buttons}{rotate}</section>"#
@@ -75,9 +76,14 @@ pub(super) fn frame(app: &AppOptions, shop: &str, url: &str) -> String {
     page(&app.name, &format!(r#"{list}<iframe src="{url}" title="{title}"></iframe>"#))
 }
 
-/// What Shopify says when it cannot go on.
+/// What Shopify says when it refuses an app: `Oauth error invalid_request: …`.
+pub(super) fn refused(message: &str) -> String {
+    failed(&format!("Oauth error {message}"))
+}
+
+/// What a merchant reads when nothing comes of a request.
 pub(super) fn failed(message: &str) -> String {
-    page("Something went wrong", &format!("<p>Oauth error {}</p>", escape(message)))
+    page("Something went wrong", &format!("<p>{}</p>", escape(message)))
 }
 
 fn app_path(shop: &str, app: &AppOptions) -> String {

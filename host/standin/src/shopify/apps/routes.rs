@@ -1,9 +1,9 @@
 //! The addresses of a shop's apps: the token endpoint, the approval of an app, and the merchant's list of apps.
 //! Reads requests and picks an answer; knows nothing of how a page looks.
 
-use super::merchant::{NO_APP, NO_REDIRECT, STAFF};
+use super::merchant::{NO_APP, NO_REDIRECT};
 use super::pages::{self, Question};
-use super::{Approval, links, tokens};
+use super::{Approval, STAFF, links, tokens};
 use crate::lock;
 use crate::query::encode;
 use crate::server::{Answer, Call};
@@ -41,12 +41,12 @@ pub(crate) fn operation(call: &Call) -> Option<String> {
 fn asked(core: &Core, pairs: &[(String, String)]) -> Answer {
     let (client_id, approval) = match approval(pairs) {
         Ok(read) => read,
-        Err(message) => return Answer::html(400, pages::failed(message)),
+        Err(message) => return Answer::html(400, pages::refused(message)),
     };
     let apps = lock(&core.apps);
-    let Some(app) = apps.find(&client_id) else { return Answer::html(400, pages::failed(NO_APP)) };
+    let Some(app) = apps.find(&client_id) else { return Answer::html(400, pages::refused(NO_APP)) };
     if !app.options.redirect_urls.contains(&approval.redirect_uri) {
-        return Answer::html(400, pages::failed(NO_REDIRECT));
+        return Answer::html(400, pages::refused(NO_REDIRECT));
     }
     Answer::html(200, pages::question(&Question { app: &app.options, shop: &core.shop, approval: &approval, pairs }))
 }
@@ -58,7 +58,7 @@ fn approved(core: &Core, pairs: &[(String, String)]) -> Answer {
     };
     match location {
         Ok(location) => Answer::html(302, "").with("location", location),
-        Err(message) => Answer::html(400, pages::failed(&message)),
+        Err(message) => Answer::html(400, pages::refused(&message)),
     }
 }
 
@@ -76,14 +76,14 @@ fn opened(core: &Core, client_id: &str) -> Answer {
             Answer::html(303, "").with("location", url)
         }
     });
-    answer.unwrap_or_else(|| Answer::html(404, pages::failed(NO_APP)))
+    answer.unwrap_or_else(|| Answer::html(404, pages::failed("There is no such app")))
 }
 
 /// What the merchant's buttons do, and where they lead. A standalone app is not installed by its button: it is opened, and
 /// asks for approval.
 fn acted(core: &Core, call: &Call, client_id: &str, act: &str) -> Answer {
     let Some(is_embedded) = core.visit(client_id, |visit, _| visit.app.embedded) else {
-        return Answer::html(404, pages::failed(NO_APP));
+        return Answer::html(404, pages::failed("There is no such app"));
     };
     let list = format!("/store/{}/apps", links::store_name(&core.shop));
     let secret = single(&call.form, "secret").ok().flatten().filter(|secret| !secret.is_empty());

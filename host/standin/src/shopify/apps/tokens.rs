@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sessions::exchangeable;
-use super::{App, Apps, Code, RefreshRule, hex_digits, told};
+use super::{App, Apps, Code, RefreshRule, hex_digits, pages, told};
 use crate::server::{Answer, Call};
 
 /// Longer values are refused: no id, secret or token comes near.
@@ -48,8 +48,8 @@ enum Life {
     Renewable,
 }
 
-/// What is needed to answer one request.
-struct Counter<'a> {
+/// Gives tokens to one app, which has asked.
+struct Issuer<'a> {
     app: &'a mut App,
     random: &'a mut fastrand::Rng,
     rule: RefreshRule,
@@ -79,8 +79,8 @@ pub(super) fn answer(apps: &mut Apps, shop: &str, now_ms: i64, call: &Call) -> A
     let Some(app) = app else { return refused(&NO_CLIENT) };
     app.counts.requests += 1;
     let passing = app.under_way.enter();
-    let mut counter = Counter { app, random, rule, shop, now_ms };
-    let mut answer = counter.grant(&fields).map_or_else(|refusal| refused(&refusal), |body| Answer::new(200, body));
+    let mut issuer = Issuer { app, random, rule, shop, now_ms };
+    let mut answer = issuer.grant(&fields).map_or_else(|refusal| refused(&refusal), |body| Answer::new(200, body));
     answer.delay = delay;
     answer.guard = Some(Box::new(passing));
     answer.with("cache-control", "no-store")
@@ -103,7 +103,7 @@ pub(super) fn give_code(
 const NO_CLIENT: Refusal = Refusal::Error("invalid_client", "Client authentication failed");
 const NO_SUBJECT: Refusal = Refusal::Error("invalid_subject_token", "The subject token is not valid");
 
-impl Counter<'_> {
+impl Issuer<'_> {
     fn grant(&mut self, fields: &Fields) -> Result<Value, Refusal> {
         if text(fields, "client_secret") != self.app.options.client_secret {
             return Err(NO_CLIENT);
@@ -275,6 +275,6 @@ fn after(now_ms: i64, seconds: u64) -> i64 {
 fn refused(refusal: &Refusal) -> Answer {
     match refusal {
         Refusal::Error(error, message) => Answer::new(400, json!({ "error": error, "error_description": message })),
-        Refusal::Page(error, message) => Answer::html(400, super::pages::failed(&format!("{error}: {message}"))),
+        Refusal::Page(error, message) => Answer::html(400, pages::refused(&format!("{error}: {message}"))),
     }
 }
