@@ -269,7 +269,8 @@ impl Scheduler {
 
     /// The event is over, and calls of it may be under way.
     fn cut_off(&mut self, event: EventId) {
-        if self.running.contains_key(&event) {
+        // Those of before the host was killed, too.
+        if self.running.contains_key(&event) || self.left.contains(&event) {
             self.drop_run(event);
         }
         self.finish(event);

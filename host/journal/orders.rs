@@ -9,7 +9,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::room::NO_ROOM_TO_BEGIN;
 use super::writer::Writer;
-use super::{Due, Journal, drop_open_runs, finish, is_over, key, names, opened, record_ask, redact, runs, usage};
+use super::{
+    Due, Journal, drop_open_runs, finish, from_json, is_over, key, names, opened, record_ask, redact, runs, usage,
+};
 use crate::clock;
 use crate::engine::Usage;
 use crate::model::{
@@ -187,8 +189,9 @@ impl Orders {
 
     /// Records what events are about, in this order, and finds the lane of each that is not over.
     pub async fn declare(&self, ticket: Ticket, version: String, events: Vec<(EventId, Known)>) -> anyhow::Result<()> {
-        let tenant = self.tenant.clone();
+        let (tenant, quiet_ms) = (self.tenant.clone(), self.quiet_ms);
         let declare = move |tx: &Transaction| {
+            let since = clock::now().saturating_sub(quiet_ms);
             let (mut keyed, mut over, mut again, mut ended) = (vec![], vec![], vec![], vec![]);
             for (event, known) in events {
                 let (outcome, blame, reason) = match known {
@@ -199,6 +202,10 @@ impl Orders {
                     Known::Over(outcome, blame, reason) => (outcome, blame, reason),
                 };
                 if is_over(tx, event)? {
+                    continue;
+                }
+                if let Some(entity) = under_way(tx, event, since)? {
+                    keyed.extend(key(tx, &tenant, event, &entity)?);
                     continue;
                 }
                 // What a version said that has gone does not count.
@@ -326,6 +333,14 @@ fn unfinished(
     let rows =
         statement.query_map(params![tenant, after.0, upto.0, most, source, since], |row| row.get(0).map(EventId))?;
     rows.map(|event| opened(tx, event?, since)).collect()
+}
+
+/// What an event was said to be about that is under way: another version said so, and what it wrote is of that lane.
+fn under_way(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Option<Entity>> {
+    let Opened { has_asked, in_flight, .. } = opened(tx, event, since)?;
+    let said = "SELECT entity FROM events WHERE id = ? AND entity IS NOT NULL";
+    let said: Option<String> = tx.prepare_cached(said)?.query_row([event.0], |row| row.get(0)).optional()?;
+    said.filter(|_| has_asked || in_flight).map(|entity| from_json(&entity)).transpose()
 }
 
 /// The entity that an event is of by now; the one that was expected, if nothing says otherwise.

@@ -120,7 +120,8 @@ impl Scheduler {
     }
 }
 
-/// Whether a hold keeps an event from beginning: not what has asked for something, nor what the host does itself.
+/// Whether a hold keeps an event from beginning: not what has asked for something, in a run that is open or in one that was
+/// dropped, nor what the host does itself.
 fn may_wait(opened: &Opened) -> bool {
-    !opened.is_duty && !opened.has_asked && opened.source != System::Host
+    !opened.is_duty && !opened.has_asked && !opened.in_flight && opened.source != System::Host
 }
