@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use tandem::check::{self, Key};
-use tandem::journal::{
-    Activation, Appended, Asked, At, Begun, Cause, Fact, Feeds, Journal, Known, Mode, Orders, Over, With,
-};
+use tandem::journal::{Appended, Asked, At, Begun, Fact, Feeds, Journal, Known, Mode, Orders, Over, Terms, With};
 use tandem::model::{Blame, Call, Effect, EntityId, Event, EventId, Failure, Names, Next, Outcome, RunId, Webhook};
 use tandem::rules::Plugin;
 use tandem::scheduler::{self, Answer, Closer, Ending, Input, Joined, Limits, Scheduler, Sending, System, Ticket, Try};
 
-use super::world::{Attempt, Job, Mutant, QUIET_MS, World};
+use super::guards::Mutant;
+use super::operators::Versions;
+use super::world::{Attempt, Job, QUIET_MS, World};
 
 pub const TENANT: &str = "acme";
 /// So few that the journal is read again and again.
@@ -29,13 +29,19 @@ pub struct Host {
     orders: Orders,
     feeds: Feeds,
     plugin: Plugin,
+    pub versions: Versions,
     scheduler: Scheduler,
+    /// How many there were before it.
+    pub driver: usize,
+    /// Who waits for a drain, and for which version.
+    pub drains: BTreeMap<u64, Option<String>>,
     /// What the journal is to carry out, what it has told, and what was computed.
     pending: VecDeque<scheduler::Effect>,
     told: VecDeque<Fact>,
     computed: Vec<Input>,
     known: HashMap<EventId, Held>,
-    keys: HashMap<Ticket, Vec<(EventId, Known)>>,
+    /// By which version, and what it said.
+    keys: HashMap<Ticket, (String, Vec<(EventId, Known)>)>,
     /// The calls of every pass of a run, whatever restarts there are.
     passes: HashMap<RunId, Vec<Vec<Call>>>,
     pub events: HashMap<EventId, Event>,
@@ -76,18 +82,10 @@ pub fn at_once<T>(future: impl Future<Output = T>) -> T {
 impl Host {
     pub fn new(plugin: &Plugin) -> Self {
         let (journal, feeds) = Journal::in_memory().unwrap();
-        let activation = Activation {
-            tenant: TENANT.into(),
-            digest: plugin.digest().into(),
-            cause: Cause::Configured,
-            fixed: BTreeMap::new(),
-            relink: false,
-            expected: None,
-            failures_max: None,
-            configured: None,
-        };
-        at_once(journal.activate(activation)).unwrap().unwrap();
         Self {
+            versions: Versions::new(&journal, plugin.digest()),
+            driver: 0,
+            drains: BTreeMap::new(),
             orders: journal.orders(TENANT, QUIET_MS as u64),
             journal,
             feeds,
@@ -131,10 +129,11 @@ impl Host {
     }
 
     fn name(&mut self, ticket: Ticket, events: &[EventId]) {
+        let version = self.versions.active().to_owned();
         let keys = events.iter().map(|id| {
             let event = &self.events[id];
-            let key = check::key(&event.webhook, self.plugin.manifest(), || self.plugin.key(event).result);
-            let known = match key {
+            let ask = || self.versions.failure(&version, *id, None).map_or_else(|| self.plugin.key(event).result, Err);
+            let known = match check::key(&event.webhook, self.plugin.manifest(), ask) {
                 Key::Entity(entity) => Known::Entity(entity),
                 Key::Over(outcome, blame, reason) => Known::Over(outcome, blame, reason),
             };
@@ -146,7 +145,7 @@ impl Host {
                 self.reasons.insert(*event, reason.clone());
             }
         }
-        self.keys.insert(ticket, keys);
+        self.keys.insert(ticket, (version, keys));
         self.computed.push(Input::Named { ticket, has_version: true });
     }
 
@@ -157,9 +156,9 @@ impl Host {
         let done = match order {
             Do::Read { ticket, which, after, upto, most } => at_once(orders.read(ticket, which, (after, upto), most)),
             Do::Declare { ticket, events } => {
-                let mut keys = self.keys.remove(&ticket).unwrap_or_default();
+                let (version, mut keys) = self.keys.remove(&ticket).unwrap_or_default();
                 keys.retain(|(event, _)| events.contains(event));
-                at_once(orders.declare(ticket, self.plugin.digest().to_owned(), keys))
+                at_once(orders.declare(ticket, version, keys))
             }
             Do::Begin { event, of, lane } => at_once(orders.begin(At { event, of, lane })),
             Do::Send { event, of, lane, run, pass } => {
@@ -201,7 +200,17 @@ impl World {
     }
 
     pub fn accept(&mut self, webhook: Webhook) {
-        let Appended::Accepted(id) = at_once(self.host.journal.append(webhook.clone())).unwrap() else { return };
+        let journal = &self.host.journal;
+        let is_dropped = journal.mode(TENANT, &webhook.source) == Mode::Drop;
+        let skipped = is_dropped.then(|| format!("what comes from {} is dropped", webhook.source));
+        let terms = Terms { skipped, bytes_max: None };
+        let taken = at_once(journal.take_in(webhook.clone(), terms)).unwrap();
+        let Some(Appended::Accepted(id)) = taken else { return };
+        if is_dropped {
+            self.say(|| format!("dropped: {} {}", webhook.topic, webhook.payload));
+            self.dropped.push(webhook.payload);
+            return;
+        }
         let event = Event { id, webhook };
         self.say(|| format!("event {id}: {} {}", event.webhook.topic, event.webhook.payload));
         self.host.events.insert(id, event);
@@ -261,13 +270,15 @@ impl World {
                     self.host.restarts += 1;
                     self.say(|| format!("event {event} begins again: {why}"));
                 }
-                Do::Drained { .. } | Do::RollBack { .. } | Do::Full { .. } => {}
+                Do::RollBack { version, .. } => self.order_roll_back(version),
+                Do::Drained { wish } => self.drained(wish),
+                Do::Full { .. } => {}
                 order => self.host.pending.push_back(order),
             }
         }
     }
 
-    /// Kills the host and starts it again: what is in the journal stays, and what was ordered, told or computed is gone.
+    /// Another scheduler with another driver: what is in the journal stays, and what was ordered, told or computed is gone.
     pub fn reload(&mut self) {
         while let Ok(fact) = self.host.feeds.facts.try_recv() {
             self.host.told.push_back(fact);
@@ -278,6 +289,8 @@ impl World {
         }
         let host = &mut self.host;
         host.scheduler = Scheduler::new(LIMITS);
+        host.driver += 1;
+        host.drains.clear();
         host.pending.clear();
         host.computed.clear();
         host.known.clear();
@@ -289,8 +302,13 @@ impl World {
     }
 
     /// Keeps what comes with a fact, and tells the scheduler.
-    fn take(&mut self, Fact { input, with, .. }: Fact) {
+    fn take(&mut self, Fact { mut input, with, .. }: Fact) {
         self.keep(&input, with);
+        if let Input::RolledBack { again } = &mut input
+            && self.mutant == Mutant::NotAgain
+        {
+            again.clear();
+        }
         self.step(input);
     }
 
@@ -315,6 +333,11 @@ impl World {
                     host.passes.entry(run).or_default().push(calls);
                 }
             }
+            // Whatever had become of them: they are open again.
+            (Input::Arrived(opened), _) => host.ended.retain(|ended| ended.event != opened.event),
+            (Input::RolledBack { again }, _) => {
+                host.ended.retain(|ended| !again.iter().any(|opened| opened.event == ended.event));
+            }
             (Input::Sent { is: Sending::Joins(joined), .. }, _) => host.remember_joined(joined),
             (Input::Declared { keyed, .. }, with) => {
                 keyed.iter().for_each(|keyed| host.remember_joined(&keyed.lane));
@@ -336,8 +359,9 @@ impl World {
     fn ask(&mut self, event: EventId, of: Try) {
         let host = &mut self.host;
         let Some(begun) = host.known.get_mut(&event).and_then(|held| held.begun.take()) else { return };
-        let step = host.plugin.step(&begun.event, &begun.memory, &begun.replies);
-        let mut next = check::next(step.result, host.plugin.manifest(), begun.replies.len());
+        let fails = host.versions.failure(&begun.version, event, Some(begun.replies.len()));
+        let ask = || host.plugin.step(&begun.event, &begun.memory, &begun.replies).result;
+        let mut next = check::next(fails.map_or_else(ask, Err), host.plugin.manifest(), begun.replies.len());
         self.mutilate(&mut next);
         let names = next.as_ref().map(|next| next.names().clone()).unwrap_or_default();
         let answer = match &next {
@@ -410,8 +434,11 @@ impl World {
     /// An event has ended by its rules' word, and may have left a memory.
     fn remember(&mut self, event: EventId, joined: &Joined) {
         self.host.remember_joined(joined);
-        let answer = self.host.known.get(&event).and_then(|held| held.answer.as_ref());
-        let Some((_, Ok(Next::End(end)), _)) = answer else { return };
+        let Some(held) = self.host.known.get(&event) else { return };
+        let Some((_, Ok(Next::End(end)), _)) = &held.answer else { return };
+        if let Some(run) = held.run {
+            self.half_done.remove(&run);
+        }
         if let Some(memory) = end.memory.clone() {
             let new = if memory.is_empty() { vec![] } else { vec![memory] };
             self.host.remembered.insert(joined.entity, new);

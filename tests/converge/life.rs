@@ -142,11 +142,15 @@ pub struct Troubles {
     pub refused: u8,
     /// Calls that take longer than a moment.
     pub slow: u8,
-    /// Of a hundred moments: an event begins again by hand, a direction is held, the lanes are drained for a
-    /// while, the host is killed.
+    /// What operators do, and kills: of a hundred moments, as `operators.rs` has them.
     pub restarted: u8,
     pub held: u8,
+    pub dropped: u8,
     pub drained: u8,
+    pub activated: u8,
+    pub rolled_back: u8,
+    pub retried: u8,
+    pub reloaded: u8,
     pub killed: u8,
     /// Whether Shopify keeps protected customer data from webhooks.
     pub is_bare: bool,
@@ -233,7 +237,9 @@ impl Life {
                 }
             }
         }
-        let operators = u8::from(std::env::var_os("TANDEM_OPERATORS").is_some());
+        let is_bare = matches!(plot, Plot::Busy) && random.u8(..100) < 8;
+        let is_operated = random.bool() || std::env::var_os("TANDEM_OPERATORS").is_some();
+        let operators = u8::from(is_operated);
         let troubles = Troubles {
             doubled: 15,
             late: 60,
@@ -243,9 +249,15 @@ impl Life {
             slow: 75,
             restarted: operators,
             held: operators,
+            // What was dropped is not owed, so that less can be said of such a life.
+            dropped: if random.u8(..4) == 0 { operators } else { 0 },
             drained: operators,
+            activated: 2 * operators,
+            rolled_back: operators,
+            retried: operators,
+            reloaded: operators,
             killed: operators,
-            is_bare: matches!(plot, Plot::Busy) && random.u8(..100) < 8,
+            is_bare,
         };
         Self { seed, settings, plot, deeds, troubles }
     }

@@ -1,37 +1,40 @@
 //! Convergence: whatever people do on both sides, and whatever goes wrong on the way, both sides agree in the end. Lives
 //! of one seed each, through the real component, the shipped scheduler, the real journal and the stand-ins.
 //!
-//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin. With `TANDEM_OPERATORS` the host is
-//! killed, too, and events are restarted, held and drained. A life may end otherwise then without a fault of the rules: whoever
-//! has an event begin again while its write is under way takes the guard of that write away with the run (seed 283).
+//! In half of the lives operators act and the host is killed, as `operators.rs` has it; in all of them with `TANDEM_OPERATORS`.
+//! `TANDEM_SWEEP` says how many lives (100000 for a long night), `TANDEM_SEED` where to begin.
 
 mod addresses;
 mod check;
+#[path = "../scheduler/guards.rs"]
+mod guards;
 mod host;
 mod life;
+mod operators;
 mod orders;
 mod people;
 mod shrink;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use guards::{Guard, Mutant, Suite};
 use life::{Life, SETTINGS, rules_file};
+use operators::Step;
 use tandem::journal::{Range, Reader};
 use tandem::replay::{Class, Replay};
 use tandem::rules::Plugin;
-use world::{Mutant, World};
+use world::World;
 
 /// Lives without a word from anybody.
 const LIVES: u64 = 1_000;
 /// Lives whose journals are replayed.
 const LIVES_REPLAYED: u64 = 60;
-/// Lives of each mutant: it must be found out within them.
-const MUTANT_LIVES: u64 = 300;
-/// An edit must fall between a read and the write after it, which is rare.
-const MUTANT_LIVES_WITHOUT_READ: u64 = 800;
+/// Lives of a mutant at a time.
+const AT_ONCE: usize = 50;
 /// The most calls that may come of so many edits: more is an echo that does not end.
 const CALLS_PER_EDIT_MAX: usize = 14;
 const CALLS_MORE_MAX: usize = 30;
@@ -55,6 +58,8 @@ struct Lived {
     events: usize,
     restarts: usize,
     windows_taken: usize,
+    steps: BTreeMap<Step, usize>,
+    is_forgetful: bool,
     story: Vec<String>,
 }
 
@@ -74,13 +79,15 @@ fn live(life: &Life, mutant: Mutant, is_told: bool) -> Lived {
         lived.bad.extend(check::check(&world, life).into_iter().map(|bad| format!("after replay: {bad}")));
     }
     lived.bad.append(&mut world.bad);
+    lived.is_forgetful = world.is_forgetful();
+    lived.steps = std::mem::take(&mut world.steps);
     (lived.restarts, lived.windows_taken) = (world.host.restarts, world.host.windows_taken);
     lived.story = world.story.unwrap_or_default();
     lived
 }
 
-/// The journal of a life, replayed through the version that wrote it.
-fn replayed(life: &Life) -> tandem::replay::Report {
+/// The journal of a life, replayed through the version that wrote it, and how many events of it were dropped.
+fn replayed(life: &Life) -> (tandem::replay::Report, u64) {
     let plugin = &plugins()[life.settings];
     let mut world = World::new(life, plugin, Mutant::None, false);
     world.rest();
@@ -89,17 +96,22 @@ fn replayed(life: &Life) -> tandem::replay::Report {
     world.host.journal.copy_to(&path).unwrap();
     let (tenant, range) = (host::TENANT, Range::Last(u64::MAX));
     let replay = Replay { tenant, range, candidate: plugin, with_values: true };
-    replay.run(&Reader::open(&path).unwrap(), |_, _| ()).unwrap()
+    let report = replay.run(&Reader::open(&path).unwrap(), |_, _| ()).unwrap();
+    (report, world.dropped.len() as u64)
 }
 
 /// Everything is delivered once more: first what waited for somebody else may go through, then nothing is written.
 fn replay(world: &mut World, life: &Life) -> Vec<String> {
     world.troubles = life::Troubles::default();
     let webhooks = std::mem::take(&mut world.delivered);
+    // What was dropped is owed from now on, hours late.
+    let was_dropped = !std::mem::take(&mut world.dropped).is_empty();
+    world.was_hours_late |= was_dropped;
     for round in 0..2 {
         let before = world.writes.len();
         // Looked at before: what waited and goes through now is not held any more.
-        let is_waiting = world.host.dead_letters().next().is_some()
+        let is_waiting = was_dropped
+            || world.host.dead_letters().next().is_some()
             || life.troubles.is_bare
             || world.host.ended.iter().any(|ended| ended.reason.contains("sent without a profile"))
             || world.memories().any(|memory| memory.to_string().contains("\"held\""));
@@ -171,6 +183,24 @@ fn both_sides_agree_in_the_end_whatever_happens() {
         calls as f64 / edits.max(1) as f64,
         sum(|lived| lived.restarts)
     );
+    let mut steps: BTreeMap<Step, usize> = BTreeMap::new();
+    for (step, count) in lived.iter().flat_map(|(_, lived)| &lived.steps) {
+        *steps.entry(*step).or_default() += count;
+    }
+    println!("operators: {steps:?}; less is asked of {} lives", sum(|lived| usize::from(lived.is_forgetful)));
+    let all = [
+        Step::Restart,
+        Step::Hold,
+        Step::Drop,
+        Step::Drain,
+        Step::Activate,
+        Step::RollBack,
+        Step::RollBackFailing,
+        Step::Retry,
+        Step::Reload,
+        Step::Kill,
+    ];
+    assert!(lives < LIVES || all.iter().all(|step| steps.contains_key(step)), "a step is never taken: {steps:?}");
     let bad: Vec<_> = lived.iter().filter(|(_, lived)| !lived.bad.is_empty()).collect();
     for (seed, lived) in &bad {
         println!("seed {seed}: {}", lived.bad.join("; "));
@@ -184,57 +214,63 @@ fn both_sides_agree_in_the_end_whatever_happens() {
 fn a_life_replayed_through_its_own_version_is_what_it_was() {
     let (first, lives) = (number("TANDEM_SEED").unwrap_or(1), number("TANDEM_SWEEP").unwrap_or(LIVES_REPLAYED));
     let replayed = sweep(first..first + lives, |seed| Some(replayed(&Life::from_seed(seed))));
-    for (seed, report) in &replayed {
+    for (seed, (report, dropped)) in &replayed {
         let told = || tandem::replay::text(report, tandem::paint::Paint::plain());
-        let same = report.count(Class::Identical) + report.count(Class::Unheard);
+        let same = report.count(Class::Identical) + report.count(Class::Unheard) + dropped;
         assert_eq!((same, report.key_differs), (report.events, 0), "seed {seed}\n{}", told());
     }
-    let identical: u64 = replayed.iter().map(|(_, report)| report.count(Class::Identical)).sum();
+    let identical: u64 = replayed.iter().map(|(_, (report, _))| report.count(Class::Identical)).sum();
     assert!(identical >= lives, "{identical} events in {lives} lives");
 }
 
-/// What a mutant does wrong in so many lives, and how many windows were taken from it.
-fn findings(mutant: Mutant) -> (Vec<String>, usize) {
-    let lives = if mutant == Mutant::NoRead { MUTANT_LIVES_WITHOUT_READ } else { MUTANT_LIVES };
-    let lived = sweep(1..1 + lives, |seed| Some(live(&Life::from_seed(seed), mutant, false)));
-    let windows = lived.iter().map(|(_, lived)| lived.windows_taken).sum();
-    let bad: Vec<_> = lived
-        .into_iter()
-        .flat_map(|(seed, lived)| lived.bad.into_iter().map(move |bad| format!("seed {seed}: {bad}")))
-        .collect();
-    println!("{mutant:?}: {} findings in {lives} lives, such as {:?}", bad.len(), bad.first());
+/// What a mutant does wrong, and how many windows were taken from it: the first life is enough that goes wrong, unless a number
+/// of lives is wished.
+fn findings(guard: &Guard) -> (Vec<String>, usize) {
+    let wished = number("TANDEM_SWEEP");
+    let (mut windows, mut bad) = (0, vec![]);
+    let seeds: Vec<u64> = match wished {
+        Some(lives) => (1..1 + lives).collect(),
+        None => guards::seeds(guard).collect(),
+    };
+    // The one that is known goes wrong, as long as lives are made as they are now.
+    let mut rest = &seeds[..];
+    while !rest.is_empty() && (bad.is_empty() || wished.is_some()) {
+        let (now, later) = rest.split_at(rest.len().min(if rest.len() == seeds.len() { 1 } else { AT_ONCE }));
+        rest = later;
+        let lived =
+            sweep(0..now.len() as u64, |at| Some(live(&Life::from_seed(now[at as usize]), guard.mutant, false)));
+        for (at, lived) in lived {
+            windows += lived.windows_taken;
+            let (seed, said) = (now[at as usize], |bad: &String| bad.contains(guard.says));
+            if lived.bad.iter().any(said) && live(&Life::from_seed(seed), Mutant::None, false).bad.is_empty() {
+                bad.extend(lived.bad.into_iter().filter(said).map(|bad| format!("seed {seed}: {bad}")));
+            }
+        }
+    }
+    let lives = seeds.len() - rest.len();
+    println!(
+        "{}\n  {:?}: {} findings in {lives} lives, such as {:?}",
+        guard.guard,
+        guard.mutant,
+        bad.len(),
+        bad.first()
+    );
     (bad, windows)
 }
 
+/// Each guard is missed: some life goes wrong without it, and the same life goes well with it.
 #[test]
-fn without_the_read_before_the_write_it_goes_wrong() {
-    let (bad, _) = findings(Mutant::NoRead);
-    assert!(
-        bad.iter().any(|bad| bad.contains("owner violated")),
-        "nothing was missed in {MUTANT_LIVES} lives: {bad:?}"
-    );
-}
-
-#[test]
-fn without_claims_it_goes_wrong() {
-    let (bad, _) = findings(Mutant::NoClaims);
-    assert!(!bad.is_empty(), "nothing was missed in {MUTANT_LIVES} lives");
-}
-
-#[test]
-fn without_the_question_whose_a_profile_is_it_goes_wrong() {
-    let (bad, _) = findings(Mutant::NoOwner);
-    assert!(bad.iter().any(|bad| bad.contains("of the living customers")), "{bad:?}");
-}
-
-#[test]
-fn without_the_guard_it_goes_wrong() {
-    let (bad, windows) = findings(Mutant::NoGuard);
-    assert!(windows > 0, "the memory has no `windows` any more: the guard was not switched off");
-    assert!(
-        bad.iter().any(|bad| bad.contains("owner violated")),
-        "nothing was missed in {MUTANT_LIVES} lives: {bad:?}"
-    );
+fn without_each_guard_some_life_goes_wrong() {
+    let mut missed: Vec<&Guard> = vec![];
+    for guard in guards::of(Suite::Converge) {
+        let (bad, windows) = findings(guard);
+        missed.extend(bad.is_empty().then_some(guard));
+        assert!(
+            guard.mutant != Mutant::NoGuard || windows > 0,
+            "the memory has no `windows` any more: the guard was not switched off"
+        );
+    }
+    assert!(missed.is_empty(), "nothing is missed without {missed:#?}");
 }
 
 #[test]

@@ -38,7 +38,12 @@ fn shorter(life: &Life) -> impl Iterator<Item = Life> {
         Troubles { slow: 0, ..t },
         Troubles { restarted: 0, ..t },
         Troubles { held: 0, ..t },
+        Troubles { dropped: 0, ..t },
         Troubles { drained: 0, ..t },
+        Troubles { activated: 0, ..t },
+        Troubles { rolled_back: 0, ..t },
+        Troubles { retried: 0, ..t },
+        Troubles { reloaded: 0, ..t },
         Troubles { killed: 0, ..t },
         Troubles { is_bare: false, ..t },
     ];

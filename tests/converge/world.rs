@@ -3,19 +3,21 @@
 //!
 //! Knows how a webhook and a call travel; not what the host does with them (`host.rs`) nor what is right (`check.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use tandem::clock;
-use tandem::journal::{Direction, Due, Mode};
-use tandem::model::{Answer, Call, Effect, EventId, Method, Reply, Request, Webhook};
+use tandem::journal::{Due, Mode};
+use tandem::model::{Answer, Call, Effect, EventId, Method, Reply, Request, RunId, Webhook};
 use tandem::retry::{self, Decision, Outcome};
 use tandem::rules::Plugin;
 use tandem::scheduler::Input;
 use tandem_standin::{Clock, Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions};
 
-use super::host::{Host, TENANT, at_once};
+use super::guards::Mutant;
+use super::host::{Host, at_once};
 use super::life::{Deed, Life, Side, Troubles, What, When};
+use super::operators::Step;
 use super::people::History;
 
 /// The beginning of every life.
@@ -29,23 +31,13 @@ const FAILING_MAX: u32 = 3;
 /// Entries of the agenda after which a life is taken to have no end.
 const TURNS_MAX: usize = 20_000;
 
-/// What is taken away from the host or the rules, to see that it is missed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mutant {
-    None,
-    /// A side that an event is about to write is not read then: the rules are shown what it was after the last event.
-    NoRead,
-    /// Names are neither claimed nor learned.
-    NoClaims,
-    /// What our writes may have run over is not remembered.
-    NoGuard,
-    /// Nobody asks whose a profile is: it looks as if it were no customer's.
-    NoOwner,
-}
-
 pub struct World {
     pub now: i64,
     pub random: fastrand::Rng,
+    /// Of its own, so that a life without operators is the same as one with them but for what they do.
+    pub operators: fastrand::Rng,
+    /// What they did, how often.
+    pub steps: BTreeMap<Step, usize>,
     pub troubles: Troubles,
     pub mutant: Mutant,
     pub clock: Clock,
@@ -56,8 +48,9 @@ pub struct World {
     /// Every call that a stand-in carried out; the writing ones in a line each.
     pub calls: usize,
     pub writes: Vec<String>,
-    /// Every webhook that was delivered.
+    /// Every webhook that was delivered, and the payloads of those that were dropped.
     pub delivered: Vec<Webhook>,
+    pub dropped: Vec<String>,
     /// What must not happen and did.
     pub bad: Vec<String>,
     /// What happened, if anybody wants to know.
@@ -66,6 +59,8 @@ pub struct World {
     pub unanswered: usize,
     /// Whether a webhook came so late that it may have told of something long over.
     pub was_hours_late: bool,
+    /// Runs that have written and have not ended.
+    pub half_done: HashSet<RunId>,
     /// Deeds that wait for a write.
     ambushes: Vec<(Side, i64, What)>,
     /// For [`Mutant::NoRead`]: what each half was when its last event was over.
@@ -81,6 +76,14 @@ pub enum Job {
     Deliver(Webhook),
     Attempt(Attempt),
     Unknown(Attempt, String),
+    /// A drain is given up, or its version is activated.
+    Go(u64),
+    Swap(u64),
+    /// The host goes back from this version, as this driver of the scheduler has wished.
+    RollBack {
+        version: String,
+        driver: usize,
+    },
     /// The scheduler is told, after a while.
     Told(Input),
     /// A direction that was held runs again.
@@ -103,6 +106,8 @@ impl World {
         let mut world = Self {
             now: START,
             random: fastrand::Rng::with_seed(life.seed),
+            operators: fastrand::Rng::with_seed(!life.seed),
+            steps: BTreeMap::new(),
             troubles: life.troubles,
             mutant,
             clock,
@@ -113,10 +118,12 @@ impl World {
             calls: 0,
             writes: vec![],
             delivered: vec![],
+            dropped: vec![],
             bad: vec![],
             story: is_told.then(Vec::new),
             unanswered: 0,
             was_hours_late: false,
+            half_done: HashSet::new(),
             ambushes: vec![],
             copies: BTreeMap::new(),
             document: None,
@@ -140,7 +147,13 @@ impl World {
     /// Goes on until nothing is left to do. Gives false if that seems never to come.
     pub fn rest(&mut self) -> bool {
         for _ in 0..TURNS_MAX {
-            let Some(((at, _), job)) = self.agenda.pop_first() else { return true };
+            let Some(((at, _), job)) = self.agenda.pop_first() else {
+                if !self.mend() {
+                    return true;
+                }
+                self.pump();
+                continue;
+            };
             self.now = self.now.max(at);
             self.disturb();
             match job {
@@ -149,6 +162,9 @@ impl World {
                 Job::Attempt(attempt) => self.attempt(attempt),
                 Job::Told(input) => self.step(input),
                 Job::Run(source) => self.direct(source, Mode::Run),
+                Job::Go(wish) => self.give_up_draining(wish),
+                Job::Swap(wish) => self.swap(wish),
+                Job::RollBack { version, driver } => self.roll_back_failing(version, driver),
                 Job::Unknown(Attempt { due, .. }, why) => {
                     at_once(self.host.journal.reply(&due, None, Reply::Unknown(why))).unwrap();
                 }
@@ -158,46 +174,9 @@ impl World {
         false
     }
 
-    /// What operators do: an event begins again by hand, a direction is held for some seconds, nothing may run for a while. And
-    /// the host is killed.
-    fn disturb(&mut self) {
-        if self.percent(self.troubles.restarted) {
-            let open = self.host.open_events();
-            if !open.is_empty() {
-                let event = open[self.random.usize(..open.len())];
-                self.step(Input::Restart { event });
-            }
-        }
-        if self.percent(self.troubles.held) {
-            let source = ["shopify", "omneo"][self.random.usize(..2)];
-            self.direct(source, Mode::Hold);
-            let ms = self.random.i64(1..4_000);
-            self.after(ms, Job::Run(source));
-        }
-        if self.percent(self.troubles.killed) {
-            self.kill();
-        }
-        if self.percent(self.troubles.drained) {
-            self.count += 1;
-            let wish = self.count;
-            self.step(Input::Drain { wish });
-            let ms = self.random.i64(1..4_000);
-            self.after(ms, Job::Told(Input::Go { wish }));
-        }
-    }
-
-    /// The host is killed and starts again. What its scheduler waited for is forgotten with it.
-    fn kill(&mut self) {
-        self.say(|| "the host is killed and starts again".into());
-        self.agenda.retain(|_, job| !matches!(job, Job::Told(_)));
-        self.reload();
-    }
-
-    fn direct(&mut self, source: &str, mode: Mode) {
-        self.say(|| format!("{source}: {mode:?}"));
-        let (tenant, by, why) = (TENANT.into(), "ops".into(), "a drill".into());
-        let direction = Direction { tenant, source: source.into(), mode, since: 0, by, why };
-        at_once(self.host.journal.direct(direction)).unwrap();
+    /// Takes out of the agenda what will not be.
+    pub fn forego(&mut self, is_it: impl Fn(&Job) -> bool) {
+        self.agenda.retain(|_, job| !is_it(job));
     }
 
     fn percent(&mut self, n: u8) -> bool {
@@ -284,6 +263,7 @@ impl World {
         self.calls += usize::from(is_executed);
         if is_executed && writes {
             self.writes.push(due.call.line());
+            self.half_done.insert(due.run);
         }
         if is_executed && due.call.line() == "POST omneo /profiles" && self.is_about_an_order(due.event) {
             let body: Value = serde_json::from_str(due.call.body()).unwrap_or_default();
@@ -292,6 +272,19 @@ impl World {
         self.collect();
         let (line, said) = (due.call.line(), format!("{outcome:?}"));
         self.say(|| format!("call of {}: {line} {} => {said}", due.event, due.call.body()));
+        if self.operators.u8(..100) < self.troubles.killed {
+            // Before it could write down what came of it: nobody knows, and a read or a write that may be repeated is.
+            self.kill();
+            if due.call.effect == Effect::Once {
+                let why = "the host was killed".to_owned();
+                self.after(QUIET_MS, Job::Unknown(Attempt { due, made, is_again: false }, why));
+            } else {
+                let is_again = is_again || is_executed;
+                self.unanswered += usize::from(is_again);
+                self.after(1, Job::Attempt(Attempt { due, made: made + 1, is_again }));
+            }
+            return;
+        }
         let made = made + u32::from(!matches!(outcome, Outcome::Throttled { .. }));
         match retry::decide(outcome, due.call.effect, made, &RETRY_DELAYS_MS, self.random.f64()) {
             Decision::Reply(reply) => {

@@ -9,7 +9,7 @@ use tandem::scheduler::{
     Verdict, Which,
 };
 
-use super::Mutant;
+use super::guards::Mutant;
 
 /// What rules say of an event, whatever version.
 #[derive(Clone, Debug)]
@@ -123,6 +123,9 @@ impl Journal {
         self.late.clear();
         self.due_later.clear();
         self.ghosts.append(&mut self.flying);
+        // The next scheduler is not told of what events left under way that are over.
+        self.ghosts
+            .retain(|call| self.disk.runs.get(call.run).is_some_and(|run| !self.disk.events[&run.event].is_over));
         self.written.retain(|(run, pass), _| self.rows.runs.get(*run).is_some_and(|run| run.passes > *pass));
         let rows = &self.rows;
         let is_due = |call: &Call| rows.runs[call.run].is_open;
@@ -140,7 +143,7 @@ impl Journal {
             source: row.source,
             is_duty: row.is_duty,
             has_asked,
-            in_flight: self.is_in_flight(event),
+            in_flight: self.is_in_flight(event) && self.mutant != Mutant::NoInFlight,
         }
     }
 
@@ -230,6 +233,10 @@ impl Journal {
         self.rows.of[&event] == lane || self.mutant == Mutant::NoLane
     }
 
+    fn is_open(&self, run: usize) -> bool {
+        self.rows.runs[run].is_open || self.mutant == Mutant::NoOpen
+    }
+
     fn verdict(&self, version: u32, has_failed: bool) -> Option<Verdict> {
         let (activation, active) = self.rows.active?;
         let failures_max = (active == BAD).then_some(FAILURES_MAX);
@@ -294,6 +301,7 @@ impl Journal {
     fn read(&mut self, ticket: Ticket, which: Which, (after, upto): (Place, Place), most: usize) {
         let is_meant = |event: &EventId, row: &Event| match which {
             Which::All => true,
+            Which::Asked if self.mutant == Mutant::NoTakeover => false,
             Which::Asked => self.opened(*event).has_asked || self.is_in_flight(*event),
             Which::From(source) => source == row.source,
         };
@@ -315,6 +323,13 @@ impl Journal {
         for event in events.iter().copied() {
             let row = self.rows.events[&event].clone();
             if row.is_over {
+                continue;
+            }
+            let is_under_way = self.opened(event).has_asked || self.is_in_flight(event);
+            if named == BAD && row.is_keyless && is_under_way && self.mutant != Mutant::ClosesUnderWay {
+                // Another version could say so, and what it wrote is of that lane.
+                let lane = Joined { entity: self.rows.of[&event], from: vec![] };
+                keyed.push(Keyed { event, lane, after: vec![] });
                 continue;
             }
             if named == BAD && row.is_keyless {
@@ -340,7 +355,7 @@ impl Journal {
     }
 
     fn begin(&mut self, event: EventId, lane: EntityId) -> Beginning {
-        if self.rows.events[&event].is_over {
+        if self.rows.events[&event].is_over && self.mutant != Mutant::BeginsOver {
             return Beginning::Over;
         }
         if !self.is_lane(event, lane) {
@@ -374,7 +389,7 @@ impl Journal {
     }
 
     fn send(&mut self, (event, lane): (EventId, EntityId), run: usize, pass: u32, writes: bool) -> Sending {
-        if !self.rows.runs[run].is_open || (self.rows.runs[run].passes != pass && self.mutant != Mutant::NoPass) {
+        if !self.is_open(run) || (self.rows.runs[run].passes != pass && self.mutant != Mutant::NoPass) {
             return Sending::NotOpen;
         }
         if !self.is_lane(event, lane) {
@@ -406,7 +421,7 @@ impl Journal {
     }
 
     fn end(&mut self, event: EventId, lane: EntityId, run: usize) -> Ending {
-        if !self.rows.runs[run].is_open {
+        if !self.is_open(run) {
             return self.not_open(event);
         }
         if !self.is_lane(event, lane) {
@@ -414,6 +429,9 @@ impl Journal {
         }
         if self.memory(lane) != self.rows.runs[run].memory && self.mutant != Mutant::NoMemory {
             return Ending::Stale;
+        }
+        if self.rows.events[&event].is_over {
+            self.bad(format!("{event:?} is over and ends"));
         }
         let from = self.join(lane, self.rows.events[&event].learns);
         self.rows.last_revision += 1;
@@ -435,7 +453,7 @@ impl Journal {
             Closer::Host => self.rows.runs.iter().rposition(|run| run.event == event),
             Closer::Run(run) => Some(run.0 as usize),
         };
-        let is_open = matches!(by, Closer::Host) || run.is_some_and(|run| self.rows.runs[run].is_open);
+        let is_open = matches!(by, Closer::Host) || run.is_some_and(|run| self.is_open(run));
         if !is_open || self.rows.events[&event].is_over {
             return self.not_open(event);
         }
@@ -457,7 +475,9 @@ impl Journal {
         }
         for (event, row) in self.rows.events.iter_mut().filter(|(_, row)| row.is_over && row.failed == Some(version)) {
             (row.is_over, row.failed) = (false, None);
-            again.insert(*event);
+            if self.mutant != Mutant::FailedStaysOut {
+                again.insert(*event);
+            }
         }
         self.rows.activations += 1;
         self.rows.active = Some((self.rows.activations, before));
