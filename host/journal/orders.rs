@@ -337,10 +337,12 @@ fn unfinished(
 
 /// What an event was said to be about that is under way: another version said so, and what it wrote is of that lane.
 fn under_way(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Option<Entity>> {
-    let Opened { has_asked, in_flight, .. } = opened(tx, event, since)?;
     let said = "SELECT entity FROM events WHERE id = ? AND entity IS NOT NULL";
     let said: Option<String> = tx.prepare_cached(said)?.query_row([event.0], |row| row.get(0)).optional()?;
-    said.filter(|_| has_asked || in_flight).map(|entity| from_json(&entity)).transpose()
+    // Of most it is asked for the first time.
+    let Some(said) = said else { return Ok(None) };
+    let Opened { has_asked, in_flight, .. } = opened(tx, event, since)?;
+    if has_asked || in_flight { from_json(&said).map(Some) } else { Ok(None) }
 }
 
 /// The entity that an event is of by now; the one that was expected, if nothing says otherwise.
