@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::config::{Config, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Apps, Config, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Appended, Journal, Range, Reader};
 use tandem::model::Webhook;
 use tandem::playground::{self, Playground};
@@ -267,10 +267,8 @@ fn test_order(tenant: &str) -> Webhook {
 
 fn two_tenants(journal: &std::path::Path) -> Config {
     let peer = Peer {
-        url: "https://127.0.0.1:9".into(),
-        token: "t".repeat(40),
         webhook_secrets: vec!["s".repeat(40).as_str().into()],
-        per_minute: None,
+        ..Peer::with_token("https://127.0.0.1:9", &"t".repeat(40))
     };
     let tenant = |name: &str| Tenant {
         name: name.into(),
@@ -287,6 +285,7 @@ fn two_tenants(journal: &std::path::Path) -> Config {
         allow: vec![],
         delivery: tandem::config::Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         public_url: None,
+        apps: Apps::new(),
         tenants: vec![tenant("light"), tenant("flood")],
         keys: Keys::default(),
         admin: None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tandem::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Activation, Appended, Cause, Journal};
 use tandem::model::Webhook;
 use tandem::rules::Plugin;
@@ -145,10 +145,8 @@ async fn make(config: &Config) {
 
 fn config(folder: &Path, tenants: usize) -> Config {
     let peer = Peer {
-        url: "https://127.0.0.1:9".into(),
-        token: "t".repeat(40),
         webhook_secrets: vec!["s".repeat(40).as_str().into()],
-        per_minute: None,
+        ..Peer::with_token("https://127.0.0.1:9", &"t".repeat(40))
     };
     let tenant = |n: usize| Tenant {
         name: format!("tenant-{n}"),
@@ -165,6 +163,7 @@ fn config(folder: &Path, tenants: usize) -> Config {
         allow: vec![],
         delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         public_url: None,
+        apps: Apps::new(),
         tenants: (0..tenants).map(tenant).collect(),
         keys: Keys::default(),
         admin: None,

@@ -11,7 +11,8 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock;
-use crate::config::{self, Peer, Quota, RulesFrom, Tenant, WebhookSecret};
+use crate::config::{self, Apps, Credential, Peer, Quota, RulesFrom, Tenant, WebhookSecret};
+use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::journal::{Deed, Journal};
 use crate::mapping::Control;
@@ -32,6 +33,7 @@ struct Inner {
     journal: Journal,
     tenants: Tenants,
     delivery: Arc<Delivery>,
+    credentials: Credentials,
     lanes: Control,
     keys: RwLock<Keys>,
     /// `host:port` of each address that may be plain HTTP or private.
@@ -55,7 +57,10 @@ pub struct Account {
 pub struct Side {
     pub url: String,
     pub per_minute: Option<u32>,
-    pub token: Secret,
+    /// Of Shopify: the app, by its name in the configuration, in place of a token and webhook secrets.
+    #[serde(default)]
+    pub app: Option<String>,
+    pub token: Option<Secret>,
     pub webhook_secrets: Vec<Secret>,
 }
 
@@ -89,7 +94,9 @@ pub struct WantedSide {
 /// The secrets of a side of a tenant to be added.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    pub token: String,
+    /// In place of the others.
+    pub app: Option<String>,
+    pub token: Option<String>,
     pub webhook_secrets: Vec<String>,
 }
 
@@ -133,7 +140,7 @@ pub struct Kept {
 
 /// The tenants that are kept in the journal. What an older key has sealed is sealed with the newest one now. What is wrong
 /// with one tenant keeps no other from running.
-pub async fn kept(journal: &Journal, keys: &Keys) -> anyhow::Result<Vec<Kept>> {
+pub async fn kept(journal: &Journal, keys: &Keys, apps: &Apps) -> anyhow::Result<Vec<Kept>> {
     let mut tenants = vec![];
     for (name, text) in journal.read(|reader| reader.accounts())? {
         let mut account: Account = match serde_json::from_str(&text) {
@@ -147,7 +154,7 @@ pub async fn kept(journal: &Journal, keys: &Keys) -> anyhow::Result<Vec<Kept>> {
                 continue;
             }
         };
-        let kept = account.opened_or_closed(&name, keys);
+        let kept = account.opened_or_closed(&name, keys, apps);
         if kept.closed.is_none() && account.reseal(&name, keys)? {
             journal.keep_account(&name, serde_json::to_string(&account)?, None).await?;
             tracing::info!(tenant = name, "its secrets are sealed with the newest key now");
@@ -177,21 +184,24 @@ impl Accounts {
         journal: Journal,
         tenants: Tenants,
         delivery: Arc<Delivery>,
+        credentials: Credentials,
         lanes: Control,
         config: &config::Config,
     ) -> Self {
-        let (keys, allow) = (RwLock::new(config.keys.clone()), config.allow.clone());
-        Self(Arc::new(Inner { journal, tenants, delivery, lanes, keys, allow, changing: Mutex::default() }))
+        let (keys, allow, changing) = (RwLock::new(config.keys.clone()), config.allow.clone(), Mutex::default());
+        Self(Arc::new(Inner { journal, tenants, delivery, credentials, lanes, keys, allow, changing }))
     }
 
-    /// Goes by other keys from now on: who could not be opened with the ones before is taken in and sent to again.
+    /// Goes by other keys from now on, and by the apps that there are now: who could not be opened with those before is taken in and
+    /// sent to again.
     pub async fn reopen(&self, keys: Keys) -> anyhow::Result<()> {
         let _alone = self.0.changing.lock().await;
-        for Kept { tenant, closed } in kept(&self.0.journal, &keys).await? {
+        for Kept { tenant, closed } in kept(&self.0.journal, &keys, &self.0.credentials.apps()).await? {
             let name = tenant.name.clone();
             // One that did not come to be at start has the name or the shop of another.
             if self.0.tenants.get(&name).is_some() && self.0.tenants.set(tenant).is_ok() {
                 self.0.delivery.set_closed(&name, closed);
+                self.0.delivery.credentials_changed(&name, "shopify");
             }
         }
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -227,7 +237,17 @@ impl Accounts {
         }
         let [shopify, omneo] = secrets;
         let side = |target: &str, url: String, secrets: Secrets| {
-            let Secrets { token, webhook_secrets } = secrets;
+            let Secrets { app, token, webhook_secrets } = secrets;
+            if let Some(app) = app {
+                let is_whole = token.is_none() && webhook_secrets.is_empty() && target == "shopify";
+                if !is_whole {
+                    return Err(Refused::Unfit(format!(
+                        "`{target}.app` is for Shopify alone, in place of a token and webhook secrets"
+                    )));
+                }
+                return Ok(Side { url, per_minute: None, app: Some(app), token: None, webhook_secrets: vec![] });
+            }
+            let token = token.ok_or_else(|| Refused::Unfit(format!("`{target}.token` is missing")))?;
             if webhook_secrets.is_empty() {
                 return Err(Refused::Unfit(format!(
                     "no webhook of {target} could be verified\nhint: give `webhook_secrets` at least one secret"
@@ -237,7 +257,8 @@ impl Accounts {
             Ok(Side {
                 url,
                 per_minute: None,
-                token: seal(Kind::Token, &token)?,
+                app: None,
+                token: Some(seal(Kind::Token, &token)?),
                 webhook_secrets: webhook_secrets
                     .iter()
                     .map(|text| seal(Kind::Webhook, text))
@@ -279,6 +300,7 @@ impl Accounts {
             return Err(error.into());
         }
         self.0.delivery.forget(name);
+        self.0.credentials.forget(name);
         Ok(self.0.lanes.leave(name).await?)
     }
 
@@ -286,7 +308,7 @@ impl Accounts {
     pub async fn set_token(&self, name: &str, target: &str, token: &str, by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let mut account = self.account(name)?;
-        account.side(target)?.token = self.seal(name, target, Kind::Token, token)?;
+        account.has_no_app(target)?.token = Some(self.seal(name, target, Kind::Token, token)?);
         let what = format!("gave {target} another token");
         let account = self.keep(name, account, &Wanted::default(), by, what).await?;
         self.0.delivery.credentials_changed(name, target);
@@ -307,7 +329,7 @@ impl Accounts {
         let mut account = self.account(name)?;
         let added = self.seal(name, target, Kind::Webhook, secret)?;
         let end = added.added_at.saturating_add(overlap_ms);
-        let secrets = &mut account.side(target)?.webhook_secrets;
+        let secrets = &mut account.has_no_app(target)?.webhook_secrets;
         for old in secrets.iter_mut() {
             old.ends_at = Some(old.ends_at.map_or(end, |ends| ends.min(end)));
         }
@@ -321,7 +343,7 @@ impl Accounts {
         let _alone = self.0.changing.lock().await;
         let mut account = self.account(name)?;
         let now = clock::now();
-        let secrets = &mut account.side(target)?.webhook_secrets;
+        let secrets = &mut account.has_no_app(target)?.webhook_secrets;
         let Some(place) = secrets.iter().position(|secret| secret.id == id && secret.is_in_force(now)) else {
             return Err(Refused::NoSecret(id.to_owned()));
         };
@@ -364,11 +386,13 @@ impl Accounts {
             side.webhook_secrets.retain(|secret| secret.is_in_force(now));
         }
         account.take(wanted).map_err(Refused::Unfit)?;
-        account.check(&self.0.allow).map_err(Refused::Unfit)?;
+        account.check(&self.0.allow, &self.0.credentials.apps()).map_err(Refused::Unfit)?;
         if self.0.tenants.of_shop(&account.shop).is_some_and(|other| other.name != name) {
             return Err(Refused::ShopTaken(account.shop));
         }
-        let tenant = account.open(name, &self.keys()).map_err(|error| Refused::Unfit(format!("{error:#}")))?;
+        let tenant = account
+            .open(name, &self.keys(), &self.0.credentials.apps())
+            .map_err(|error| Refused::Unfit(format!("{error:#}")))?;
         let text = serde_json::to_string(&account).context("keeping the account")?;
         self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
         self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
@@ -383,6 +407,17 @@ impl Account {
             "shopify" => Ok(&mut self.shopify),
             "omneo" => Ok(&mut self.omneo),
             _ => Err(Refused::Unfit(format!("there is no target `{target}`"))),
+        }
+    }
+
+    /// A side whose token and webhook secrets are its own.
+    fn has_no_app(&mut self, target: &str) -> Result<&mut Side, Refused> {
+        let side = self.side(target)?;
+        match &side.app {
+            None => Ok(side),
+            Some(app) => Err(Refused::Unfit(format!(
+                "its token and webhook secrets are those of the app `{app}`\nhint: `[apps.{app}]` in the configuration has them"
+            ))),
         }
     }
 
@@ -411,9 +446,20 @@ impl Account {
         Ok(())
     }
 
-    fn check(&self, allow: &[String]) -> Result<(), String> {
+    fn check(&self, allow: &[String], apps: &Apps) -> Result<(), String> {
         let mut problems: Vec<_> = self.limits.problems().into_iter().map(|(_, why)| why).collect();
         problems.extend(model::no_shop(&self.shop));
+        if let Some(name) = &self.shopify.app {
+            if !apps.contains_key(name) {
+                problems.push(no_app(name));
+            }
+            if model::shop_of_shopify(&self.shop).is_none() {
+                problems.push(format!("`{}` is no shop that an app can be installed in", self.shop));
+            }
+            if self.shopify.url != format!("https://{}", self.shop) {
+                problems.extend(config::check_app_url(&self.shopify.url, allow).err());
+            }
+        }
         for side in [&self.shopify, &self.omneo] {
             if side.url.len() > URL_CHARS_MAX {
                 problems.push(format!("an address has {URL_CHARS_MAX} characters at most"));
@@ -429,15 +475,16 @@ impl Account {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 
-    fn opened_or_closed(&self, name: &str, keys: &Keys) -> Kept {
-        match self.open(name, keys) {
+    fn opened_or_closed(&self, name: &str, keys: &Keys, apps: &Apps) -> Kept {
+        match self.open(name, keys, apps) {
             Ok(tenant) => Kept { tenant, closed: None },
             Err(error) => {
-                let peer = |side: &Side| Peer {
-                    url: side.url.clone(),
-                    token: String::new(),
-                    webhook_secrets: vec![],
-                    per_minute: side.per_minute,
+                let peer = |side: &Side| {
+                    // It keeps its app, by which it is known where webhooks come in; and no secret.
+                    let app = side.app.as_ref().and_then(|app| apps.get(app)).cloned();
+                    let of_app = app.map(|app| Peer::of_app(side.url.clone(), app, side.per_minute));
+                    let peer = of_app.unwrap_or_else(|| Peer::with_token(&side.url, ""));
+                    Peer { webhook_secrets: vec![], per_minute: side.per_minute, ..peer }
                 };
                 let tenant = self.tenant(name, peer(&self.shopify), peer(&self.omneo));
                 Kept { tenant, closed: Some(format!("its secrets cannot be opened: {error:#}")) }
@@ -445,14 +492,19 @@ impl Account {
         }
     }
 
-    fn open(&self, name: &str, keys: &Keys) -> anyhow::Result<Tenant> {
+    fn open(&self, name: &str, keys: &Keys, apps: &Apps) -> anyhow::Result<Tenant> {
         let side = |target: &str, side: &Side| {
+            if let Some(app) = &side.app {
+                let app = apps.get(app).cloned().with_context(|| no_app(app))?;
+                return Ok(Peer::of_app(side.url.clone(), app, side.per_minute));
+            }
+            let token = side.token.as_ref().context("its account has neither a token nor an app")?;
             let open = |kind: Kind, secret: &Secret| keys.open(&kind.place(name, target), &secret.sealed);
             let webhook_secret =
                 |secret: &Secret| Ok(WebhookSecret { secret: open(Kind::Webhook, secret)?, ends_at: secret.ends_at });
             Ok::<_, anyhow::Error>(Peer {
                 url: side.url.clone(),
-                token: open(Kind::Token, &side.token)?,
+                credential: Credential::Token(open(Kind::Token, token)?),
                 webhook_secrets: side.webhook_secrets.iter().map(webhook_secret).collect::<anyhow::Result<_>>()?,
                 per_minute: side.per_minute,
             })
@@ -470,7 +522,7 @@ impl Account {
     fn reseal(&mut self, name: &str, keys: &Keys) -> anyhow::Result<bool> {
         let mut any = false;
         for (target, side) in [("shopify", &mut self.shopify), ("omneo", &mut self.omneo)] {
-            let token = std::iter::once((Kind::Token, &mut side.token));
+            let token = side.token.iter_mut().map(|token| (Kind::Token, token));
             let secrets = side.webhook_secrets.iter_mut().map(|secret| (Kind::Webhook, secret));
             for (kind, secret) in token.chain(secrets).filter(|(_, secret)| !keys.is_newest(&secret.sealed)) {
                 let place = kind.place(name, target);
@@ -502,6 +554,10 @@ impl Kind {
             Self::Webhook => format!("webhook secret of {target} of tenant `{tenant}`"),
         }
     }
+}
+
+fn no_app(name: &str) -> String {
+    format!("there is no app `{name}`\nhint: `[apps.{name}]` in the configuration says what it is")
 }
 
 fn deed(by: &str, tenant: &str, what: String) -> Deed {

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::accounts::Accounts;
 use crate::client::Client;
+use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::journal::{Journal, Reader};
@@ -35,6 +36,7 @@ mod cases;
 mod directions;
 mod document;
 mod extract;
+mod grants;
 mod repair;
 mod setup;
 mod shadow;
@@ -47,6 +49,7 @@ use extract::{Body, Of, Path, Query, Side, Upload, Who};
 
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
+pub use grants::{Grant, HeldGrant};
 pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
 pub use shadow::Shadow;
@@ -75,6 +78,7 @@ pub struct Shared {
     pub tenants: Tenants,
     /// For set-up.
     pub client: Client,
+    pub credentials: Credentials,
     pub public_url: Option<String>,
     pub places: Places,
 }
@@ -170,6 +174,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(directions::list))
         .routes(routes!(directions::set))
         .routes(routes!(repair::replay))
+        .routes(routes!(grants::grants))
         .routes(routes!(verbs::audit))
         .routes(routes!(versions::list, versions::deploy))
         .routes(routes!(versions::remove))

@@ -151,6 +151,9 @@ fn check_call(call: &Call, manifest: &Manifest) -> Result<(), Failure> {
     }
     match &call.request {
         Request::Rest { path, body, .. } => {
+            if target == "shopify" && is_of_webhooks(path) {
+                return refuse(SUBSCRIPTIONS.into());
+            }
             if let Err(why) = check_path(path) {
                 return refuse(format!("the rules asked for a call that may not be sent: {why}"));
             }
@@ -158,11 +161,98 @@ fn check_call(call: &Call, manifest: &Manifest) -> Result<(), Failure> {
                 return refuse(format!("the body of `{}` is not JSON", call.line()));
             }
         }
-        Request::Graphql { variables, .. } => {
+        Request::Graphql { document, variables } => {
+            if subscribes(document, variables) {
+                return refuse(SUBSCRIPTIONS.into());
+            }
             if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(variables).is_err() {
                 return refuse(format!("the variables of `{}` are not a JSON object", call.line()));
             }
         }
     }
     Ok(())
+}
+
+const SUBSCRIPTIONS: &str = "the rules asked about webhook subscriptions, which are the host's affair: with an app that other \
+    tenants share, they would collect bodies that are signed for all; `tandem tenant setup` makes those that the rules listen to";
+/// A part of the name of every field of Shopify's Admin API that reads or changes subscriptions (`webhookSubscriptions`,
+/// `pubSubWebhookSubscriptionCreate`, `eventBridgeWebhookSubscriptionUpdate` and so on, in the schemas of 2026).
+const OF_SUBSCRIPTIONS: &str = "webhooksubscription";
+
+/// Whether a GraphQL request is about webhook subscriptions, also as the text of a bulk mutation.
+fn subscribes(document: &str, variables: &str) -> bool {
+    let names = |text: &str| unescaped(text).to_ascii_lowercase().contains(OF_SUBSCRIPTIONS);
+    names(document) || document.contains("bulkOperationRun") && names(variables)
+}
+
+/// Whether a path of Shopify's REST API leads to subscriptions, `/admin/api/2026-07/webhooks/7.json`, or to GraphQL, whose requests
+/// have a form of their own here.
+fn is_of_webhooks(path: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+    let is = |segment: &str, name: &str| {
+        segment == name || segment.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+    };
+    decoded.split('/').any(|segment| is(segment, "webhooks") || is(segment, "graphql"))
+}
+
+/// A text of GraphQL or JSON with its escapes `\u0041` and `\u{41}` as the letters that they stand for.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let braced = part.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let (digits, rest) = braced.or_else(|| part.split_at_checked(4)).unwrap_or(("", part));
+        match u32::from_str_radix(digits, 16).ok().and_then(char::from_u32) {
+            Some(letter) => {
+                plain.push(letter);
+                plain.push_str(rest);
+            }
+            None => plain.push_str(part),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscriptions_are_not_the_rules_affair() {
+        let create = "mutation { webhookSubscriptionCreate(topic: ORDERS_PAID) { userErrors { field } } }";
+        let bulk =
+            "mutation Bulk($text: String!) { bulkOperationRunMutation(mutation: $text) { bulkOperation { id } } }";
+        let update = "mutation Update($input: CustomerInput!) { customerUpdate(input: $input) { customer { id } } }";
+        for (document, variables, is_refused) in [
+            (create, "{}", true),
+            ("query { webhookSubscriptions(first: 9) { nodes { id uri } } }", "{}", true),
+            ("mutation { a: pubSubWebhookSubscriptionCreate(topic: X) { userErrors { field } } }", "{}", true),
+            ("mutation { eventBridgeWebhookSubscriptionUpdate(id: 1) { userErrors { field } } }", "{}", true),
+            (bulk, &format!("{{\"text\": {create:?}}}"), true),
+            (bulk, r#"{"text": "mutation { \u0077ebhookSubscriptionDelete(id: 1) { userErrors { field } } }"}"#, true),
+            (
+                r#"mutation { bulkOperationRunMutation(mutation: "mutation { \u{0077}ebhookSubscriptionDelete }") { id } }"#,
+                "{}",
+                true,
+            ),
+            (bulk, r#"{"text": "mutation { customerUpdate(input: $input) { customer { id } } }"}"#, false),
+            (update, "{}", false),
+            // What a customer writes into a note is no request.
+            (update, r#"{"input": {"note": "webhookSubscriptionCreate"}}"#, false),
+        ] {
+            assert_eq!(subscribes(document, variables), is_refused, "{document} {variables}");
+        }
+        for (path, is_refused) in [
+            ("/admin/api/2026-07/webhooks.json", true),
+            ("/admin/api/2026-07/webhooks/7.json", true),
+            ("/admin/api/2026-07/WebHooks.json", true),
+            ("/admin/api/2026-07/%77ebhooks.json", true),
+            ("/admin/api/2026-07/graphql.json", true),
+            ("/admin/api/graphql", true),
+            ("/admin/api/2026-07/orders/7.json", false),
+            ("/admin/api/2026-07/products/webhooks-shirt.json", false),
+        ] {
+            assert_eq!(is_of_webhooks(path), is_refused, "{path}");
+        }
+    }
 }

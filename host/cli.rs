@@ -26,6 +26,7 @@ mod demo;
 mod deploy;
 mod directions;
 mod events;
+mod grants;
 mod help;
 mod inspect;
 mod new;

@@ -11,6 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url, redirect};
 use tokio::sync::Semaphore;
+use url::form_urlencoded;
 
 use crate::answer;
 use crate::clock;
@@ -27,6 +28,8 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const LARGE_BYTES_MAX: usize = 256 << 20;
 const SMALL_BYTES: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a token may take to come: calls wait for it.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of an answer that rules are given.
 const HEADERS_KEPT: [&str; 4] = ["link", "location", "x-shopify-api-version", "x-request-id"];
 
@@ -39,6 +42,23 @@ pub struct Client {
     allow: Vec<String>,
     /// Bytes that large answers may have beyond what they have now.
     large: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+/// An answer to a form: its body may hold a token.
+#[derive(Clone, PartialEq)]
+pub struct Posted {
+    pub status: u16,
+    pub retry_after_ms: Option<u64>,
+    pub body: String,
+}
+
+/// A form that was not answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotPosted {
+    pub why: String,
+    /// Something was sent: what it asks for may have been done.
+    pub is_lost: bool,
 }
 
 impl Client {
@@ -65,11 +85,42 @@ impl Client {
             allowed: builder().build().context("building the HTTP client")?,
             allow,
             large: Arc::new(Semaphore::new(LARGE_BYTES_MAX)),
+            timeout: Duration::from_millis(timeout_ms),
         })
     }
 
-    /// Sends a call and tells how that ended.
-    pub async fn send(&self, peer: &Peer, call: &Call, api_version: &str) -> Outcome {
+    /// Asks for a token: posts a form, with secrets in it, and gives the whole answer.
+    pub async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Result<Posted, NotPosted> {
+        let not_sent = |why: String| NotPosted { why, is_lost: false };
+        let url = Url::parse(url).map_err(|error| not_sent(format!("`{url}` is not an address: {error}")))?;
+        let client = self.client_for(&url).map_err(not_sent)?;
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = client
+            .post(url)
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .timeout(FORM_TIMEOUT.min(self.timeout))
+            .body(body);
+        let lost = |why: String| NotPosted { why, is_lost: true };
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => return Err(not_sent(explain(&error))),
+            Err(error) => return Err(lost(explain(&error))),
+        };
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_after_ms = header("retry-after").and_then(|text| wait_ms(&text, header("date").as_deref()));
+        let (status, mut body) = (response.status().as_u16(), vec![]);
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(explain(&error)))? {
+            if body.len() + chunk.len() > SMALL_BYTES {
+                return Err(lost(format!("the answer is longer than {} KiB", SMALL_BYTES >> 10)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Posted { status, retry_after_ms, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// Sends a call with a token and tells how that ended.
+    pub async fn send(&self, peer: &Peer, token: &str, call: &Call, api_version: &str) -> Outcome {
         let (method, url, body) = match address(peer, call, api_version) {
             Ok(address) => address,
             Err(why) => return Outcome::Blocked(why),
@@ -78,7 +129,7 @@ impl Client {
             Ok(client) => client,
             Err(why) => return Outcome::Blocked(why),
         };
-        let headers = match headers(&call.target, &peer.token) {
+        let headers = match headers(&call.target, token) {
             Ok(headers) => headers,
             Err(why) => return Outcome::Blocked(why),
         };
@@ -276,10 +327,7 @@ mod tests {
         let client = Client::new(1_000, vec!["127.0.0.1:1".into()]).unwrap();
         let request = Request::Rest { method: model::Method::Get, path: "/x".into(), query: vec![], body: None };
         let call = Call { target: "omneo".into(), request, effect: model::Effect::Read };
-        let send = async |url: &str| {
-            let peer = Peer { url: url.into(), token: "t".into(), webhook_secrets: vec![], per_minute: None };
-            client.send(&peer, &call, "").await
-        };
+        let send = async |url: &str| client.send(&Peer::with_token(url, "t"), "t", &call, "").await;
         for (url, why) in [
             ("https://127.0.0.1:2", "is not a public address (loopback)"),
             ("https://[::1]:2", "is not a public address (loopback)"),
@@ -316,10 +364,9 @@ mod tests {
         });
         let request = Request::Rest { method: model::Method::Get, path: "/x".into(), query: vec![], body: None };
         let call = Call { target: "omneo".into(), request, effect: model::Effect::Read };
-        let peer =
-            Peer { url: format!("http://{address}"), token: "t".into(), webhook_secrets: vec![], per_minute: None };
+        let peer = Peer::with_token(&format!("http://{address}"), "t");
         for is_read in [true, false, true] {
-            let outcome = client.send(&peer, &call, "").await;
+            let outcome = client.send(&peer, "t", &call, "").await;
             match outcome {
                 Outcome::Answered { .. } => assert!(is_read),
                 Outcome::NoAnswer(why) => assert!(!is_read && why == "too many large answers are being read", "{why}"),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::credentials::Access;
 use crate::journal::{CallRow, EventRow, Journal, Reader, Redacted, RunRow};
 use crate::model::{End, Entity, Event, EventId, Outcome, Reply, Webhook};
 use crate::rules::Manifest;
@@ -28,6 +29,39 @@ pub enum Duty {
     RedactShop,
     Uninstalled,
     Scopes,
+}
+
+impl Duty {
+    /// Whether it says that the app has no access any more.
+    pub fn ends_access(self) -> bool {
+        matches!(self, Self::RedactShop | Self::Uninstalled)
+    }
+}
+
+/// Whether an event is believed that says so: `None`, if the shop does not let the app in; otherwise how it ends, since it is from
+/// before the app was installed again, or forged, or a person has to look. An error: asked again later it may be clearer.
+pub fn believed(duty: Duty, access: Access, end: End) -> anyhow::Result<Option<End>> {
+    let erases = duty == Duty::RedactShop;
+    let person = |why: String| {
+        let reason =
+            format!("{why}; if the app is uninstalled, `tandem retry` has it carried out once the shop says so");
+        Ok(Some(End { outcome: Outcome::Refused, reason, ..end.clone() }))
+    };
+    match access {
+        Access::Refused => Ok(None),
+        Access::LetIn => {
+            let reason = "the shop lets the app in, so it is not uninstalled, or is installed again".into();
+            Ok(Some(End { outcome: Outcome::Skipped, reason, ..end }))
+        }
+        // A pause is mended in a moment, and what was erased never.
+        Access::NotAccepted | Access::Frozen(_) if !erases => Ok(None),
+        Access::NotAccepted => {
+            person("Shopify does not accept the app's id and secret, which may be a mistake here".into())
+        }
+        Access::Frozen(status) => person(format!("the shop answers {status}, which does not say that the app is gone")),
+        Access::Unclear(why) => anyhow::bail!("whether the shop lets the app in is not known: {why}"),
+        Access::StaysUnclear(why) => person(format!("whether the shop lets the app in is not known: {why}")),
+    }
 }
 
 /// What the host has to do about an event itself, if anything.
@@ -313,4 +347,31 @@ fn call(call: &CallRow) -> Value {
 /// A text as the JSON that it is, or as a text.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Names;
+
+    #[test]
+    fn only_the_shop_itself_has_a_shop_erased() {
+        let end = || End { outcome: Outcome::Done, reason: String::new(), memory: None, names: Names::default() };
+        let said = |duty, access| believed(duty, access, end()).map(|end| end.map(|end| end.outcome)).ok();
+        let why = || "timed out".to_owned();
+        // Carried out, over with that outcome, or to be asked again.
+        let (carried_out, again) = (Some(None), None);
+        let over = |outcome| Some(Some(outcome));
+        for (access, uninstalled, erased) in [
+            (Access::LetIn, over(Outcome::Skipped), over(Outcome::Skipped)),
+            (Access::Refused, carried_out, carried_out),
+            (Access::NotAccepted, carried_out, over(Outcome::Refused)),
+            (Access::Frozen(402), carried_out, over(Outcome::Refused)),
+            (Access::Unclear(why()), again, again),
+            (Access::StaysUnclear(why()), over(Outcome::Refused), over(Outcome::Refused)),
+        ] {
+            assert_eq!(said(Duty::Uninstalled, access.clone()), uninstalled, "{access:?}");
+            assert_eq!(said(Duty::RedactShop, access.clone()), erased, "{access:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The host's configuration: reads `tandem.toml`, resolves secrets, finds contradictions. The one place that reads the
+//! The host's configuration: reads `tandem.toml`, resolves secrets, finds contradictions. The one room that reads the
 //! environment.
 //!
 //! Knows names and numbers; opens no socket and no journal.
@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::de::DeTable;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::excerpt::{self, Mistake};
@@ -21,15 +21,19 @@ use crate::paint::unquoted;
 use crate::vault::Keys;
 
 mod added;
+mod apps;
 mod changes;
 mod check;
+mod environment;
 mod file;
 mod quota;
 mod shape;
 
 pub use added::added;
+pub use apps::{App, Apps, Kind as AppKind};
 pub use changes::{Changes, changes};
 pub use check::BODY_BYTES_MAX;
+pub use environment::{Log, cache_folder, host_and_token, log, no_color, path, this_program};
 
 use check::Check;
 use file::{File, default_journal};
@@ -49,6 +53,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
     pub public_url: Option<String>,
+    /// The apps that tenants may name.
+    pub apps: Apps,
     pub tenants: Vec<Tenant>,
     /// What secrets of tenants that are added over the admin API are sealed with.
     pub keys: Keys,
@@ -110,9 +116,18 @@ pub enum RulesFrom {
 pub struct Peer {
     /// Without a `/` at its end. Calls of REST go below it; GraphQL goes to `/admin/api/{version}/graphql.json` below it.
     pub url: String,
-    pub token: String,
+    pub credential: Credential,
     pub webhook_secrets: Vec<WebhookSecret>,
     pub per_minute: Option<u32>,
+}
+
+/// With what calls are sent.
+#[derive(Clone, PartialEq)]
+pub enum Credential {
+    /// A token that was copied by hand, or that is good for now.
+    Token(String),
+    /// Whatever this app is granted.
+    App(Arc<App>),
 }
 
 /// With which webhooks may be signed.
@@ -187,75 +202,6 @@ pub fn secret_files(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// How the log is written.
-#[derive(Debug)]
-pub struct Log {
-    /// What is logged.
-    pub filter: EnvFilter,
-    /// Each line an object of JSON, and not a text for people.
-    pub is_json: bool,
-}
-
-/// From `TANDEM_LOG` and `TANDEM_LOG_FORMAT`; by default what operators want to see, as text.
-pub fn log() -> anyhow::Result<Log> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    log_of(set("TANDEM_LOG"), set("TANDEM_LOG_FORMAT"))
-}
-
-fn log_of(filter: Option<String>, format: Option<String>) -> anyhow::Result<Log> {
-    let filter = filter.unwrap_or_else(|| "info".into());
-    // A word that is no level is read as the name of a module, of which there is none.
-    let is_level =
-        |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str());
-    let stray = filter.split(',').map(str::trim).find(|part| !part.contains(['=', '[']) && !is_level(part));
-    let parsed = match stray {
-        Some(word) => Err(format!("`{word}` is no level")),
-        None => EnvFilter::try_new(&filter).map_err(|error| error.to_string()),
-    };
-    let hint = "write a level, `info`, or levels of parts: `tandem=debug,info`";
-    let filter = parsed
-        .map_err(|why| anyhow::anyhow!("`TANDEM_LOG={filter}` says nothing of what to log: {why}\nhint: {hint}"))?;
-    let is_json = match format.as_deref() {
-        None | Some("text") => false,
-        Some("json") => true,
-        Some(other) => anyhow::bail!("`TANDEM_LOG_FORMAT={other}` is no format of a log\nhint: write `text` or `json`"),
-    };
-    Ok(Log { filter, is_json })
-}
-
-/// A path that the environment names: `TANDEM_CONFIG`, `TANDEM_JOURNAL`, `TANDEM_TOKEN_FILE`.
-pub fn path(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// The host that commands are for and the token to show it, if the environment names them: `TANDEM_HOST`, `TANDEM_TOKEN`.
-pub fn host_and_token() -> (Option<String>, Option<String>) {
-    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
-}
-
-/// Where commands keep what they have compiled, if there is a place: `tandem` in `XDG_CACHE_HOME`, or in `.cache` at home.
-pub fn cache_folder() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(cache.join("tandem"))
-}
-
-/// Whether `NO_COLOR` asks for none.
-pub fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
-/// This very program, also when its file has been replaced since it was started.
-pub fn this_program() -> anyhow::Result<PathBuf> {
-    let own = Path::new("/proc/self/exe");
-    if own.exists() {
-        Ok(own.to_owned())
-    } else {
-        std::env::current_exe().map_err(|error| anyhow::anyhow!("finding this program: {error}"))
-    }
-}
-
 /// Reads a configuration; `variable` looks up an environment variable.
 pub fn parse(
     name: &str,
@@ -274,9 +220,10 @@ pub fn parse(
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
+    let apps = check.apps(&file.apps, file.secrets.keys.is_some());
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
-        tenants.extend(check.tenant(tenant, table, limits, &allow));
+        tenants.extend(check.tenant(tenant, table, limits, &allow, &apps));
     }
     check.shops(&file.tenants);
     if check.problems.is_empty() {
@@ -289,6 +236,7 @@ pub fn parse(
             allow,
             delivery,
             public_url,
+            apps,
             tenants,
             keys,
             admin,
@@ -354,6 +302,19 @@ pub fn check_url(url: &str, allow: &[String]) -> Result<(), String> {
     ))
 }
 
+/// Whether calls for an app may go to this address, which is not its shop's own: only where the operator allows it by name,
+/// since the app's secret is sent there.
+pub fn check_app_url(url: &str, allow: &[String]) -> Result<(), String> {
+    let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not an address: {error}"))?;
+    let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
+    if allow.contains(&format!("{host}:{port}")) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{url}` is not the shop's own address, and the secret of its app would be sent there\nhint: leave `url` out; a stand-in is allowed by name: `[network] allow = [\"{host}:{port}\"]`"
+    ))
+}
+
 impl Tenant {
     /// The side of this name, if there is one.
     pub fn peer(&self, target: &str) -> Option<&Peer> {
@@ -371,6 +332,26 @@ impl Tenant {
 }
 
 impl Peer {
+    /// A side with a token, without webhooks and limits.
+    pub fn with_token(url: &str, token: &str) -> Self {
+        let credential = Credential::Token(token.to_owned());
+        Self { url: url.to_owned(), credential, webhook_secrets: vec![], per_minute: None }
+    }
+
+    /// The side of a tenant that has an app.
+    pub fn of_app(url: String, app: Arc<App>, per_minute: Option<u32>) -> Self {
+        let webhook_secrets = app.secrets().map(WebhookSecret::from).collect();
+        Self { url, credential: Credential::App(app), webhook_secrets, per_minute }
+    }
+
+    /// The app, if there is one in place of a token.
+    pub fn app(&self) -> Option<&Arc<App>> {
+        match &self.credential {
+            Credential::App(app) => Some(app),
+            Credential::Token(_) => None,
+        }
+    }
+
     /// Every secret with which a webhook may be signed at that time.
     pub fn secrets_at(&self, now: Millis) -> impl Iterator<Item = &str> {
         let in_force = move |secret: &&WebhookSecret| secret.ends_at.is_none_or(|end| now < end);
@@ -456,8 +437,8 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             ("acme.myshopify.com", "https://acme.myshopify.com")
         );
         assert_eq!(
-            (acme.shopify.token.as_str(), acme.omneo.url.as_str()),
-            ("secret", "https://api.acme.getomneo.com/api/v3")
+            (acme.shopify.credential == Credential::Token("secret".into()), acme.omneo.url.as_str()),
+            (true, "https://api.acme.getomneo.com/api/v3")
         );
         assert_eq!(acme.rules, RulesFrom::File("/etc/tandem/acme.toml".into()));
         assert!(!format!("{config:?}").contains("secret\""));
@@ -477,26 +458,6 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
             assert!(problems.contains(shown), "{shown}\nis not in\n{problems}");
         }
         assert_eq!(problems.matches("error: ").count(), 3);
-    }
-
-    #[test]
-    fn a_log_that_nobody_can_mean_is_refused() {
-        let log = |filter: &str, format: &str| {
-            let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-            log_of(given(filter), given(format)).map(|log| log.is_json).map_err(|error| error.to_string())
-        };
-        for (filter, format, is_json) in [
-            ("", "", false),
-            ("debug", "text", false),
-            ("tandem=debug,info", "json", true),
-            ("tandem[delivery]=trace", "", false),
-        ] {
-            assert_eq!(log(filter, format), Ok(is_json), "{filter} {format}");
-        }
-        for (filter, format) in [("loud", ""), ("tandem=loud", ""), ("info,verbose", ""), ("info", "xml")] {
-            let why = log(filter, format).unwrap_err();
-            assert!(why.contains("\nhint: write "), "{why}");
-        }
     }
 
     #[test]
@@ -547,7 +508,6 @@ omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_se
         for shown in [
             "error: unknown key `tenants.acme.shopify.webhok_secrets`\n --> tandem.toml:5:34\n",
             "hint: did you mean `webhook_secrets`?",
-            "error: `tenants.acme.shopify.webhook_secrets` is missing\n --> tandem.toml:5:1\n",
             "error: `tenants.acme.omneo.token` is not a text\n",
             "error: unknown key `tenants.acme.colour`\n --> tandem.toml:7:1\n",
             "error: `delivery.timeout_ms` is not a whole number of 0 or more\n",

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use crate::budget::Cause;
 use crate::client::Client;
 use crate::config;
+use crate::credentials::{Credentials, NoToken};
 use crate::journal::{Due, Journal, Paused};
 use crate::model::{Blame, Failure, Reply};
 use crate::retry::{self, Decision, Outcome};
@@ -26,12 +27,16 @@ mod target;
 pub use target::Holding;
 use target::{Allowed, Target};
 
+/// Between two looks at what tenants were granted, and how many tenants are looked at at a time.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOKS_AT_ONCE: usize = 16;
 const SIDES: [&str; 2] = ["shopify", "omneo"];
 
 /// Everything that attempts share.
 pub struct Delivery {
     journal: Journal,
     client: Client,
+    credentials: Credentials,
     settings: config::Delivery,
     tenants: Tenants,
     /// Those that a call was ever for, or that were paused.
@@ -45,11 +50,13 @@ impl Delivery {
     pub fn new(
         journal: Journal,
         client: Client,
+        credentials: Credentials,
         settings: config::Delivery,
         tenants: Tenants,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { journal, client, settings, tenants, targets: Mutex::default(), stopping, began: Instant::now() }
+        let (targets, began) = (Mutex::default(), Instant::now());
+        Self { journal, client, credentials, settings, tenants, targets, stopping, began }
     }
 
     /// A side of a tenant; `None` if there is no such tenant, or not any more.
@@ -112,6 +119,34 @@ impl Delivery {
     pub fn credentials_changed(&self, tenant: &str, target: &str) {
         if let Some(target) = self.target(tenant, target) {
             target.lift(Cause::Unauthorized);
+        }
+    }
+
+    /// Looks after what tenants were granted, until told to stop: some tenants at a time, since each may wait for Shopify.
+    pub async fn keep_grants(self: Arc<Self>) {
+        while self.unless_stopped(sleep(LOOK_EVERY)).await.is_some() {
+            let mut looks = JoinSet::new();
+            for name in self.tenants.names() {
+                let Some(tenant) = self.tenants.get(&name).filter(|tenant| tenant.shopify.app().is_some()) else {
+                    continue;
+                };
+                if looks.len() >= LOOKS_AT_ONCE && self.unless_stopped(looks.join_next()).await.is_none() {
+                    break;
+                }
+                let credentials = self.credentials.clone();
+                looks.spawn(async move { credentials.look(&tenant).await });
+            }
+            let all = async { while looks.join_next().await.is_some() {} };
+            if self.unless_stopped(all).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Has calls go on that wait for a grant, when there is one, until told to stop.
+    pub async fn take_up_granted(self: Arc<Self>) {
+        while let Some(news) = self.unless_stopped(self.credentials.news()).await {
+            news.iter().for_each(|tenant| self.credentials_changed(tenant, "shopify"));
         }
     }
 
@@ -190,17 +225,37 @@ impl Delivery {
             let Some(permit) = self.unless_stopped(admission).await else { return Ok(()) };
             // As it is now: while the call waited, an operator may have changed it.
             let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
+            let token = self.credentials.token(&tenant, name).await;
+            // Once more: that may have taken a while.
+            let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
             let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
             let began = Instant::now();
-            let outcome = permit.ended(self.client.send(peer, &due.call, &due.api_version).await);
+            let outcome = permit.ended(match &token {
+                Ok(token) => self.client.send(peer, &token.text, &due.call, &due.api_version).await,
+                Err(NoToken { refused, .. }) if refused.is_passing() => Outcome::NotSent(refused.to_string()),
+                Err(NoToken { refused, .. }) => Outcome::NoToken(refused.to_string()),
+            });
             let outcome = retry::patient(outcome, waits);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
             // Without an answer it may still take effect.
             let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
+            let is_answered = matches!(outcome, Outcome::Answered { .. });
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
+            if let (true, Ok(old)) = (is_unauthorized, &token)
+                && self.credentials.refused_by_shop(&tenant, name, old)
+            {
+                // The grant may have been taken back, or have ended before it said: the next one shows which.
+                self.journal.attempted(due, attempt, format!("{said}; again with a new token"), true).await?;
+                attempts -= 1;
+                continue;
+            }
+            if let (true, Ok(token)) = (is_answered && !is_unauthorized, &token) {
+                self.credentials.accepted_by_shop(&tenant, name, token);
+            }
+            let is_without = matches!(outcome, Outcome::NoToken(_));
             let decision =
                 retry::decide(outcome, due.call.effect, attempts, &self.settings.retry_delays_ms, fastrand::f64());
             self.count(name, &said, &decision);
@@ -228,14 +283,15 @@ impl Delivery {
                     attempts -= 1;
                     let noted = format!("{said}; {} is paused", due.call.target);
                     self.journal.attempted(due, attempt, noted, is_settled).await?;
-                    let cause = if is_unauthorized { Cause::Unauthorized } else { Cause::Locked };
-                    target.pause(cause, format!("{} answers {why}", due.call.target));
+                    let cause = if is_unauthorized || is_without { Cause::Unauthorized } else { Cause::Locked };
+                    let why = if is_without { why } else { format!("{} answers {why}", due.call.target) };
+                    target.pause(cause, why);
                     let now = self.tenants.get(&due.tenant);
-                    if now.as_ref().and_then(|now| now.peer(name)).is_some_and(|now| now.token != peer.token) {
+                    if now.is_some_and(|now| self.credentials.has_changed(&now, name, &token)) {
                         // What was refused is not what it has by now.
                         target.lift(Cause::Unauthorized);
                     }
-                    tracing::error!(blame = "peer", "answers {said}: paused until it has new credentials");
+                    tracing::error!(blame = "peer", "{said}: paused until it has new credentials");
                 }
                 Decision::GiveUp(why) => {
                     tracing::warn!(blame = "peer", "given up; `tandem events {}` says why", due.event);
@@ -286,6 +342,7 @@ fn describe(outcome: &Outcome) -> String {
         Outcome::NotSent(why) => format!("not sent: {why}"),
         Outcome::NoAnswer(why) => format!("no answer: {why}"),
         Outcome::Blocked(why) => format!("blocked: {why}"),
+        Outcome::NoToken(why) => format!("no token: {}", why.lines().next().unwrap_or_default()),
     }
 }
 

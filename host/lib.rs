@@ -14,6 +14,7 @@ pub mod compliance;
 pub mod compose;
 pub mod config;
 pub mod conversation;
+pub mod credentials;
 pub mod delivery;
 pub mod demo;
 pub mod deploy;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tracing::{Span, field};
 
 use crate::compliance::{self, Duty};
+use crate::credentials::Credentials;
 use crate::engine::{self, Wanted};
 use crate::journal::{Asked, At, Begun, Deed, Fact, Journal, Known, Mode, Orders, Over, With};
 use crate::model::{Blame, Effect as CallEffect, Event, EventId, Failure, Names, Next, RunId};
@@ -45,6 +46,7 @@ struct Shared {
     journal: Journal,
     registry: Registry,
     tenants: Tenants,
+    credentials: Credentials,
     /// To ask rules, shared by all tenants.
     turns: Turns,
     /// How long a write may take effect after its attempt began.
@@ -56,13 +58,14 @@ pub async fn run(
     journal: Journal,
     registry: Registry,
     tenants: Tenants,
+    credentials: Credentials,
     feeds: Feeds,
     quiet_ms: u64,
     mut stopping: watch::Receiver<bool>,
 ) {
     let Feeds { mut facts, mut requests } = feeds;
-    let shared =
-        Shared { journal, registry, tenants: tenants.clone(), turns: Turns::new(ASKS_MAX.min(2 * cores())), quiet_ms };
+    let turns = Turns::new(ASKS_MAX.min(2 * cores()));
+    let shared = Shared { journal, registry, tenants: tenants.clone(), credentials, turns, quiet_ms };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
     // What is there from before makes no noise.
@@ -420,9 +423,27 @@ impl Worker {
             return self.orders.end(at, run, end, asked).await;
         };
         let (orders, journal, plugin) = (self.orders.clone(), self.shared.journal.clone(), answer.plugin.clone());
-        let inbox = self.inbox.clone();
+        let (inbox, credentials) = (self.inbox.clone(), self.shared.credentials.clone());
+        let tenant = self.shared.tenants.get(&self.tenant);
         tokio::spawn(async move {
-            let ended = match compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await {
+            let fulfilled = async {
+                let of_app = tenant.filter(|tenant| duty.ends_access() && tenant.shopify.app().is_some());
+                if let Some(tenant) = &of_app {
+                    if tenant.is_closed() {
+                        anyhow::bail!("the tenant is paused, so nobody can tell whether the shop lets the app in");
+                    }
+                    let access = credentials.access(tenant, plugin.manifest().api_version("shopify")).await;
+                    if let Some(end) = compliance::believed(duty, access, end.clone())? {
+                        return Ok(end);
+                    }
+                }
+                let end = compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await?;
+                if let Some(tenant) = &of_app {
+                    credentials.drop_grant(tenant).await?;
+                }
+                Ok(end)
+            };
+            let ended = match fulfilled.await {
                 Ok(end) => orders.end(at, run, end, asked).await,
                 Err(error) => Err(error),
             };

@@ -90,6 +90,7 @@ pub struct Metrics {
     ask_seconds: Histogram,
     ask_fuel: Histogram,
     asks_ended: Family<Cause, Counter>,
+    token_requests: Family<Requested, Counter>,
 }
 
 /// Of one tenant, since the start.
@@ -184,6 +185,12 @@ struct Ended {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Requested {
+    app: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Of {
     tenant: String,
 }
@@ -215,6 +222,7 @@ impl Default for Metrics {
             ask_seconds: Histogram::new(SECONDS),
             ask_fuel: Histogram::new(FUEL),
             asks_ended: Family::default(),
+            token_requests: Family::default(),
         };
         for cause in REFUSALS {
             drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
@@ -275,6 +283,11 @@ impl Metrics {
     /// A version was made current, and why.
     pub fn swapped(&self, cause: &str) {
         self.swaps.get_or_create(&Cause { cause: cause.into() }).inc();
+    }
+
+    /// Shopify was asked for a token of an app, and this is what came of it: `granted`, or why not.
+    pub fn asked_for_token(&self, app: &str, outcome: &'static str) {
+        self.token_requests.get_or_create(&Requested { app: app.into(), outcome }).inc();
     }
 
     /// So many connections of a listener more, or fewer.
@@ -398,6 +411,7 @@ impl Metrics {
         registry.register_with_unit("ask", "Time of an ask of the rules", Unit::Seconds, seconds);
         registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
         registry.register("asks_ended", "Asks that were ended with fuel left, by cause", self.asks_ended.clone());
+        registry.register("token_requests", "Requests for tokens of apps, by outcome", self.token_requests.clone());
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::bail;
 use tandem_standin::{Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{Apps, BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -53,13 +53,12 @@ impl Playground {
         );
         let (shopify, omneo) = (Shopify::start(shopify).await?, Omneo::start(omneo).await?);
         let peer = |url: String, (token, secret): (String, String)| Peer {
-            url,
-            token,
             webhook_secrets: vec![secret.as_str().into()],
-            per_minute: None,
+            ..Peer::with_token(&url, &token)
         };
         let config = Config {
             public_url: None,
+            apps: Apps::new(),
             admin: None,
             keys: Keys::default(),
             relink: vec![],

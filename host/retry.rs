@@ -16,6 +16,8 @@ pub enum Outcome {
     NoAnswer(String),
     /// The host itself does not send this.
     Blocked(String),
+    /// There is no token to send it with, until somebody sees to that.
+    NoToken(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,7 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
     match outcome {
         Outcome::Throttled { wait_ms } => Decision::Again { after_ms: jittered(wait_ms, chance), counts: false },
         Outcome::Blocked(why) => Decision::GiveUp(why),
+        Outcome::NoToken(why) => Decision::Pause(why),
         Outcome::NotSent(why) => again(why, 0),
         Outcome::NoAnswer(why) if effect == Effect::Once => Decision::Unknown(why),
         Outcome::NoAnswer(why) => again(why, 0),
@@ -79,7 +82,7 @@ pub fn toll(outcome: &Outcome) -> Ended {
     match outcome {
         Outcome::Throttled { wait_ms } => Ended::Busy(*wait_ms, "answers THROTTLED".into()),
         Outcome::NotSent(why) | Outcome::NoAnswer(why) => Ended::Failed(why.clone()),
-        Outcome::Blocked(_) => Ended::Unsent,
+        Outcome::Blocked(_) | Outcome::NoToken(_) => Ended::Unsent,
         Outcome::Answered { answer, retry_after_ms } => {
             // Without the body: it may be somebody's.
             let why = format!("answers {}", answer.status);
@@ -141,6 +144,7 @@ mod tests {
             (Outcome::NotSent("refused".into()), Once, 3, gave_up("refused")),
             (Outcome::Throttled { wait_ms: 70 }, Once, 9, again(70, false)),
             (Outcome::Blocked("private".into()), Read, 1, Decision::GiveUp("private".into())),
+            (Outcome::NoToken("ended".into()), Once, 9, Decision::Pause("ended".into())),
         ];
         for (outcome, effect, attempts, decision) in table {
             assert_eq!(decide(outcome.clone(), effect, attempts, &DELAYS, 0.0), decision, "{outcome:?} {effect:?}");

@@ -106,6 +106,12 @@ impl Manifest {
     pub fn hears(&self, webhook: &Webhook) -> bool {
         self.listens.iter().any(|(source, topic)| *source == webhook.source && *topic == webhook.topic)
     }
+
+    /// What the requests to a target are written for; empty if it is none.
+    pub fn api_version(&self, target: &str) -> &str {
+        let found = self.targets.iter().find(|known| known.name == target);
+        found.map_or("", |target| target.api_version.as_str())
+    }
 }
 
 /// An ask's answer, with what it took.

@@ -19,6 +19,7 @@ use crate::admin::{self, Admin};
 use crate::client::Client;
 use crate::compile::Compiler;
 use crate::config::Config;
+use crate::credentials::{Ask, Credentials, WithTokens};
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
@@ -50,6 +51,7 @@ pub struct Server {
     tenants: Tenants,
     pub delivery: Arc<Delivery>,
     accounts: Accounts,
+    pub credentials: Credentials,
     lanes: Control,
     /// What it goes by now.
     config: Mutex<Config>,
@@ -58,7 +60,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
-    stages: [JoinHandle<()>; 3],
+    stages: [JoinHandle<()>; 5],
     shadow: Thread<()>,
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
@@ -89,9 +91,15 @@ impl Server {
     /// names where they are new, and they are made current; the events of their tenants wait for that.
     pub async fn start_on(config: &Config, compiler: Compiler) -> anyhow::Result<Self> {
         let mut server = Self::open(config, compiler, None).await?;
-        let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
+        let look = Look {
+            client: Client::new(config.delivery.timeout_ms, config.allow.clone())?,
+            credentials: server.credentials.clone(),
+            registry: server.registry.clone(),
+            tenants: server.tenants.clone(),
+            address: config.public_url.clone(),
+        };
         let (registry, tenants, lanes) = (server.registry.clone(), server.tenants.clone(), server.lanes.clone());
-        let (address, mut stopping) = (config.public_url.clone(), server.stop.subscribe());
+        let mut stopping = server.stop.subscribe();
         let (named, relink) = (config.tenants.clone(), config.relink.clone());
         let (done, configured) = oneshot::channel();
         server.configured = Some(configured);
@@ -104,7 +112,7 @@ impl Server {
                 let has_rules = wrong.is_empty() || !tenants.names().iter().all(is_without);
                 // Most do not ask.
                 let _ = done.send(Settled { wrong, has_rules });
-                warn_of_missing(client, registry.clone(), tenants, address).await;
+                look.warn_of_missing().await;
             };
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -163,7 +171,7 @@ impl Server {
         // Before anything is changed.
         let tenants = Tenants::new(&config.tenants);
         let mut all_closed = vec![];
-        for Kept { tenant, closed } in accounts::kept(&journal, &config.keys).await? {
+        for Kept { tenant, closed } in accounts::kept(&journal, &config.keys, &config.apps).await? {
             let name = tenant.name.clone();
             all_closed.push((name.clone(), closed));
             if tenants.get(&name).is_some() {
@@ -194,9 +202,11 @@ impl Server {
         let (shadows, shadow) = Shadows::start(journal.clone(), registry.clone(), tenants.clone(), stopping.clone())?;
         let versions = Versions::new(registry.clone(), shadows, journal.clone(), lanes.clone(), tenants.clone());
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
+        let credentials = Credentials::new(journal.clone(), client.clone(), config.keys.clone(), config.apps.clone());
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
             client.clone(),
+            credentials.clone(),
             config.delivery.clone(),
             tenants.clone(),
             stopping.clone(),
@@ -204,8 +214,15 @@ impl Server {
         for (name, closed) in all_closed {
             delivery.set_closed(&name, closed);
         }
-        let accounts = Accounts::new(journal.clone(), tenants.clone(), delivery.clone(), lanes.clone(), config);
-        let intake = Intake::new(journal.clone(), tenants.clone(), config.body_bytes_max);
+        let accounts = Accounts::new(
+            journal.clone(),
+            tenants.clone(),
+            delivery.clone(),
+            credentials.clone(),
+            lanes.clone(),
+            config,
+        );
+        let intake = Intake::new(journal.clone(), tenants.clone(), credentials.clone(), config.body_bytes_max);
         let descriptors = listen::descriptors();
         let limits = listen::Limits::of_webhooks(descriptors, config.body_bytes_max);
         let webhooks = Listen { name: "webhooks", limits, metrics: journal.metrics().clone() };
@@ -230,6 +247,7 @@ impl Server {
                     repair: Repair::new(registry.clone(), journal.clone()),
                     tenants: tenants.clone(),
                     client: client.clone(),
+                    credentials: credentials.clone(),
                     public_url: config.public_url.clone(),
                     places: admin::Places::default(),
                 });
@@ -242,12 +260,15 @@ impl Server {
                 journal.clone(),
                 registry.clone(),
                 tenants.clone(),
+                credentials.clone(),
                 mapping::Feeds { facts: feeds.facts, requests },
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
             tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping)),
             tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
+            tokio::spawn(delivery.clone().keep_grants()),
+            tokio::spawn(delivery.clone().take_up_granted()),
         ];
         tracing::info!("listening on http://{address}");
         if let Some(admin) = admin {
@@ -263,6 +284,7 @@ impl Server {
             tenants,
             delivery,
             accounts,
+            credentials,
             lanes,
             config: Mutex::new(config.clone()),
             configured: None,
@@ -278,6 +300,13 @@ impl Server {
     /// Takes calls to a target again, whatever paused it.
     pub async fn resume(&self, tenant: &str, target: &str) -> anyhow::Result<()> {
         self.journal.resume(tenant, target).await.map(drop)
+    }
+
+    /// Has a tenant's app granted anew what its merchant has just approved, and the calls go on that waited for that.
+    pub async fn granted(&self, tenant: &str, ask: Ask) -> anyhow::Result<()> {
+        let known = self.tenants.get(tenant).with_context(|| format!("there is no tenant `{tenant}`"))?;
+        let app = known.shopify.app().with_context(|| format!("tenant `{tenant}` has no app"))?;
+        Ok(self.credentials.grant(&known, app, ask).await?)
     }
 
     /// Tenant, target and reason of each target that takes nothing now.
@@ -299,7 +328,7 @@ impl Server {
         };
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
-        drop((self.journal, self.registry, self.versions, self.delivery, self.accounts));
+        drop((self.journal, self.registry, self.versions, self.delivery, self.accounts, self.credentials));
         let joined = spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
         if joined.await.context("closing the journal")?.is_err() {
             bail!("the journal's thread, or that of shadows, ended in a panic");
@@ -342,18 +371,36 @@ pub fn reload_signals() -> anyhow::Result<tokio::sync::mpsc::Receiver<()>> {
     Ok(asked)
 }
 
+/// What a look at both sides of every tenant takes.
+struct Look {
+    client: Client,
+    credentials: Credentials,
+    registry: Registry,
+    tenants: Tenants,
+    address: Option<String>,
+}
+
 /// Says in the log what each tenant lacks on either side. Nothing waits for it, and whatever a target answers, nothing
 /// stops.
-async fn warn_of_missing(client: Client, registry: Registry, tenants: Tenants, address: Option<String>) {
-    for name in tenants.names() {
-        let (registry, of) = (registry.clone(), name.clone());
-        // One after the other: ten thousand would fill the memory.
-        let manifest = spawn_blocking(move || registry.manifest(&of)).await;
-        let (Ok(Ok(Some(manifest))), Some(tenant)) = (manifest, tenants.get(&name)) else { continue };
-        let (zone, address) = (Zone::of_component(&manifest), address.as_deref());
-        if tenant.is_closed() {
-            continue;
+impl Look {
+    async fn warn_of_missing(&self) {
+        for name in self.tenants.names() {
+            let (registry, of) = (self.registry.clone(), name.clone());
+            // One after the other: ten thousand would fill the memory.
+            let manifest = spawn_blocking(move || registry.manifest(&of)).await;
+            let (Ok(Ok(Some(manifest))), Some(tenant)) = (manifest, self.tenants.get(&name)) else { continue };
+            if tenant.is_closed() {
+                continue;
+            }
+            match self.credentials.with_tokens(&tenant).await {
+                Ok(WithTokens { tenant, app }) => {
+                    let (client, tenant, manifest) = (&self.client, &tenant, &manifest);
+                    let (zone, address) = (Zone::of_component(manifest), self.address.as_deref());
+                    let app = app.as_ref();
+                    setup::warn_of_missing(&Setup { client, tenant, manifest, zone, address, app }).await;
+                }
+                Err(refused) => tracing::warn!(tenant = name, "what the rules need was not looked at: {refused}"),
+            }
         }
-        setup::warn_of_missing(&Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address }).await;
     }
 }

@@ -33,12 +33,13 @@ pub struct Setup<'a> {
     pub zone: Zone,
     /// Where webhooks reach this host from outside, without a `/` at its end. Without it they are left out.
     pub address: Option<&'a str>,
+    /// The app that the tenant is in, by name, and the key of its address for webhooks.
+    pub app: Option<&'a (String, String)>,
 }
 
 impl Setup<'_> {
     fn api_version(&self, target: &str) -> &str {
-        let found = self.manifest.targets.iter().find(|known| known.name == target);
-        found.map_or("", |target| target.api_version.as_str())
+        self.manifest.api_version(target)
     }
 }
 
@@ -63,8 +64,8 @@ pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
 
 /// Reads both sides and says of each thing that is wanted how it stands, and what would make it so. Changes nothing.
 pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
-    let Setup { client, tenant, manifest, zone, address } = setup;
-    let wanted = wanted::wanted(&tenant.name, manifest, *address);
+    let Setup { client, tenant, manifest, zone, address, app } = setup;
+    let wanted = wanted::wanted(&tenant.name, manifest, *address, *app);
     let (shop, omneo) = tokio::join!(
         async {
             match &wanted.shopify {

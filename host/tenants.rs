@@ -77,8 +77,7 @@ mod tests {
     use crate::config::{Peer, Quota, RulesFrom};
 
     fn tenant(name: &str, shop: &str) -> Tenant {
-        let peer =
-            Peer { url: "https://o".into(), token: "t".into(), webhook_secrets: vec!["s".into()], per_minute: None };
+        let peer = Peer { webhook_secrets: vec!["s".into()], ..Peer::with_token("https://o", "t") };
         let rules = RulesFrom::File("rules.toml".into());
         Tenant {
             name: name.into(),

@@ -13,15 +13,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use http_body_util::LengthLimitError;
+use serde_json::Value;
 use tracing::{Instrument as _, Span, field};
 
 use crate::budget::Bucket;
 use crate::clock::{self, Steady};
-use crate::compliance;
-use crate::config::{Quota, Tenant};
+use crate::compliance::{self, Duty};
+use crate::config::{App, Quota, Tenant};
+use crate::credentials::Credentials;
 use crate::journal::{Appended, Journal, Mode, Terms};
 use crate::metrics::Metrics;
-use crate::model::{self, EventId, Webhook};
+use crate::model::{self, EventId, Millis, Webhook};
 use crate::tenants::Tenants;
 use crate::verify::{self, Signature};
 
@@ -29,10 +31,13 @@ use crate::verify::{self, Signature};
 const BURST_S: f64 = 10.0;
 /// What the law wants done is taken in beyond a tenant's bytes, up to so many more.
 const DUTY_BYTES: u64 = 64 << 20;
+/// How topics of events begin that the host itself makes of what it has read.
+const OF_PULLS: &str = "pull/";
 
 pub struct Intake {
     journal: Journal,
     tenants: Tenants,
+    credentials: Credentials,
     body_bytes_max: usize,
     /// What each tenant may send now, and the limit that this was made for.
     rates: Mutex<HashMap<String, (u64, Bucket)>>,
@@ -48,22 +53,25 @@ struct Refused(StatusCode, String);
 struct Said(&'static str);
 
 impl Intake {
-    pub fn new(journal: Journal, tenants: Tenants, body_bytes_max: usize) -> Self {
-        Self { journal, tenants, body_bytes_max, rates: Mutex::default(), clock: Steady::start() }
+    pub fn new(journal: Journal, tenants: Tenants, credentials: Credentials, body_bytes_max: usize) -> Self {
+        let (rates, clock) = (Mutex::default(), Steady::start());
+        Self { journal, tenants, credentials, body_bytes_max, rates, clock }
     }
 
-    /// The two addresses that webhooks are sent to.
+    /// The addresses that webhooks are sent to.
     pub fn router(self) -> Router {
         let metrics = self.journal.metrics().clone();
         let seen = axum::middleware::from_fn(move |request, next| seen(metrics.clone(), request, next));
         Router::new()
             .route("/webhooks/shopify", post(shopify))
+            .route("/webhooks/shopify/{app}", post(duty_of_app))
+            .route("/webhooks/shopify/{app}/{key}", post(of_app))
             .route("/webhooks/omneo/{tenant}", post(omneo))
             .method_not_allowed_fallback(|| async {
                 Refused(StatusCode::METHOD_NOT_ALLOWED, "webhooks are POSTed".into())
             })
             .fallback(|| async {
-                Refused(StatusCode::NOT_FOUND, "webhooks go to /webhooks/shopify or /webhooks/omneo/{tenant}".into())
+                Refused(StatusCode::NOT_FOUND, "webhooks go to /webhooks/shopify, /webhooks/shopify/{app}, /webhooks/shopify/{app}/{key} or /webhooks/omneo/{tenant}".into())
             })
             .layer(seen)
             .with_state(Arc::new(self))
@@ -136,10 +144,7 @@ impl Intake {
                 Ok((Extension(Said("delivered before")), format!("delivered before, as event {event}\n"))
                     .into_response())
             }
-            Err(error) => {
-                tracing::error!(blame = "host", "{error:#}");
-                Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this cannot be stored now; send it again".into()))
-            }
+            Err(error) => Err(not_stored(&error)),
         }
     }
 
@@ -203,28 +208,137 @@ pub(crate) fn cause(status: StatusCode) -> &'static str {
 async fn shopify(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Refused> {
     let (Parts { headers, .. }, body) = request.into_parts();
     let shop = model::shop(value(&headers, "x-shopify-shop-domain").unwrap_or_default());
-    let tenant = intake.tenants.of_shop(&shop).ok_or_else(|| unknown("shop", &shop))?;
+    // Of an app only the body is signed, by one secret for all its shops: the shop that a header names says nothing.
+    let tenant = intake.tenants.of_shop(&shop).filter(|tenant| tenant.shopify.app().is_none());
+    let tenant = tenant.ok_or_else(|| unknown("shop", &shop))?;
     let signature = Signature::of_shopify(value(&headers, "x-shopify-hmac-sha256"))
         .map_err(|refused| unverified(&tenant, refused))?;
     let body = intake.body(&headers, body).await?;
     let received_at = clock::now();
     signature.check(tenant.shopify.secrets_at(received_at), &body).map_err(|refused| unverified(&tenant, refused))?;
-    let triggered = value(&headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
-    intake
-        .append(
-            Webhook {
-                tenant: tenant.name.clone(),
-                source: "shopify".into(),
-                topic: topic(value(&headers, "x-shopify-topic"))?,
-                delivery_id: delivery_id(&headers),
-                occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
-                received_at,
-                api_version: value(&headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
-                payload: text(&body)?,
-            },
-            tenant.limits,
-        )
-        .await
+    let topic = topic(value(&headers, "x-shopify-topic"))?;
+    intake.append(from_shopify(&tenant, &headers, topic, text(&body)?, received_at), tenant.limits).await
+}
+
+fn from_shopify(tenant: &Tenant, headers: &HeaderMap, topic: String, payload: String, received_at: Millis) -> Webhook {
+    let triggered = value(headers, "x-shopify-triggered-at").filter(|at| clock::parse(at).is_some());
+    Webhook {
+        tenant: tenant.name.clone(),
+        source: "shopify".into(),
+        topic,
+        delivery_id: delivery_id(headers),
+        occurred_at: triggered.map_or_else(|| clock::rfc3339(received_at), str::to_owned),
+        received_at,
+        api_version: value(headers, "x-shopify-api-version").unwrap_or_default().to_owned(),
+        payload,
+    }
+}
+
+/// What Shopify sends to an app about any of its shops: what the law wants done, and that the app was uninstalled. Whose it is
+/// says the body, which is signed.
+async fn duty_of_app(
+    State(intake): State<Arc<Intake>>,
+    Path(app): Path<String>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let Signed { app, headers, topic, payload, received_at } = intake.signed(&app, request).await?;
+    let Some(key) = key_of_shop(&topic) else {
+        let said = format!("`{topic}` goes to its tenant's own address, which `tandem tenant setup` subscribes with");
+        return Err(Refused(StatusCode::NOT_FOUND, said));
+    };
+    let shop = shop_in(&payload, key).ok_or_else(|| no_shop(key))?;
+    let tenant = intake.tenants.of_shop(&shop).filter(|tenant| is_in(tenant, &app));
+    match tenant {
+        Some(tenant) => {
+            not_closed(&tenant)?;
+            intake.append(from_shopify(&tenant, &headers, topic, payload, received_at), tenant.limits).await
+        }
+        // Shopify is told that it has been heard: nothing is held of that shop.
+        None => Ok((Extension(Said("nothing is held of that shop")), "nothing is held of that shop\n").into_response()),
+    }
+}
+
+/// What a tenant's subscriptions send. Whose it is says the key in the address, which the other tenants of the app do not have.
+async fn of_app(
+    State(intake): State<Arc<Intake>>,
+    Path((app, key)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let Signed { app, headers, topic, payload, received_at } = intake.signed(&app, request).await?;
+    let found = intake.credentials.tenant_of_key(&app, &key).await.map_err(|error| not_stored(&error))?;
+    let tenant = found.and_then(|name| intake.tenants.get(&name)).filter(|tenant| is_in(tenant, &app));
+    let tenant = tenant.ok_or_else(|| unknown("address", "/webhooks/shopify/{app}/{key}"))?;
+    not_closed(&tenant)?;
+    // The header proves nothing, but whoever sends another shop's name has not meant this tenant.
+    if value(&headers, "x-shopify-shop-domain").is_some_and(|shop| model::shop(shop) != tenant.shop) {
+        return Err(unknown("address", "/webhooks/shopify/{app}/{key}"));
+    }
+    if let Some(key) = key_of_shop(&topic)
+        && shop_in(&payload, key).is_none_or(|shop| shop != tenant.shop)
+    {
+        return Err(no_shop(key));
+    }
+    intake.append(from_shopify(&tenant, &headers, topic, payload, received_at), tenant.limits).await
+}
+
+/// Whether a tenant is in an app, whatever its secret is by now.
+fn is_in(tenant: &Tenant, app: &App) -> bool {
+    tenant.shopify.app().is_some_and(|own| own.client_id == app.client_id)
+}
+
+fn not_closed(tenant: &Tenant) -> Result<(), Refused> {
+    if tenant.is_closed() {
+        return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this tenant is paused; send it again".into()));
+    }
+    Ok(())
+}
+
+/// A webhook of an app, whose signature is right.
+struct Signed {
+    app: Arc<App>,
+    headers: HeaderMap,
+    topic: String,
+    payload: String,
+    received_at: Millis,
+}
+
+impl Intake {
+    async fn signed(&self, app: &str, request: Request) -> Result<Signed, Refused> {
+        let (Parts { headers, .. }, body) = request.into_parts();
+        let app = self.credentials.app(app).ok_or_else(|| unknown("app", app))?;
+        let unverified = |refused: verify::Refused| {
+            tracing::warn!(app = app.name, "{refused}");
+            Refused(StatusCode::UNAUTHORIZED, refused.to_string())
+        };
+        let signature = Signature::of_shopify(value(&headers, "x-shopify-hmac-sha256")).map_err(unverified)?;
+        let body = self.body(&headers, body).await?;
+        signature.check(app.secrets(), &body).map_err(unverified)?;
+        let (topic, payload) = (topic(value(&headers, "x-shopify-topic"))?, text(&body)?);
+        Ok(Signed { app, headers, topic, payload, received_at: clock::now() })
+    }
+}
+
+/// Which field of a duty's body names the shop; `None`: the topic is no duty that ends or shows what is held.
+fn key_of_shop(topic: &str) -> Option<&'static str> {
+    match compliance::duty_of("shopify", topic)? {
+        Duty::RedactCustomer | Duty::ShowCustomer | Duty::RedactShop => Some("shop_domain"),
+        Duty::Uninstalled => Some("myshopify_domain"),
+        Duty::Scopes => None,
+    }
+}
+
+fn shop_in(payload: &str, key: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(payload).ok()?;
+    Some(model::shop(body[key].as_str()?))
+}
+
+fn no_shop(key: &str) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, format!("the body does not name the tenant's shop as `{key}`"))
+}
+
+fn not_stored(error: &anyhow::Error) -> Refused {
+    tracing::error!(blame = "host", "{error:#}");
+    Refused(StatusCode::SERVICE_UNAVAILABLE, "this cannot be stored now; send it again".into())
 }
 
 async fn omneo(
@@ -269,6 +383,9 @@ fn delivery_id(headers: &HeaderMap) -> Option<String> {
 
 fn topic(header: Option<&str>) -> Result<String, Refused> {
     match header {
+        Some(topic) if topic.starts_with(OF_PULLS) => {
+            Err(Refused(StatusCode::BAD_REQUEST, format!("topics that begin with `{OF_PULLS}` are the host's own")))
+        }
         Some(topic) if !topic.is_empty() => Ok(topic.to_owned()),
         _ => Err(Refused(StatusCode::BAD_REQUEST, "the header with the topic is missing".into())),
     }

@@ -131,7 +131,10 @@ async fn who_is_not_known_is_not_found() {
     );
     assert_eq!(
         host.request(Method::POST, "/webhooks/acme", &headers, BODY).await,
-        answer(404, "webhooks go to /webhooks/shopify or /webhooks/omneo/{tenant}\n")
+        answer(
+            404,
+            "webhooks go to /webhooks/shopify, /webhooks/shopify/{app}, /webhooks/shopify/{app}/{key} or /webhooks/omneo/{tenant}\n"
+        )
     );
     host.stop().await;
 }

@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::admin;
+use tandem::client::Client;
+use tandem::credentials::{Ask, Credentials};
 use tandem::journal::{EventRow, Filter, Journal, Range, Reader};
 use tandem::paint::Paint;
 use tandem::replay::{self, Class, Replay};
 use tandem::rules::Plugin;
+use tandem::{admin, config};
 use tandem::{bake, engine};
-use tandem_standin::{Fault, Omneo, OmneoOptions, Rule, Shopify, ShopifyOptions, sign_shopify};
+use tandem_standin::{
+    AppOptions, Approval, Fault, Omneo, OmneoOptions, RefreshRule, Rule, Shopify, ShopifyOptions, sign_shopify,
+};
 use town::order;
 
 /// How long anything may take: rules are built while the host listens already, by a process of its own.
@@ -43,7 +47,17 @@ async fn component() -> Vec<u8> {
 
 impl Killable {
     async fn start() -> Self {
-        let shopify = Shopify::start(ShopifyOptions::default()).await.unwrap();
+        let options = ShopifyOptions::default();
+        let (token, secret) = (options.token.clone(), options.webhook_secret.clone());
+        let credential = format!("token = \"{token}\", webhook_secrets = [\"{secret}\"]");
+        let killable = Self::made(options, &credential).await;
+        killable.run().await;
+        killable
+    }
+
+    /// Everything but the host.
+    async fn made(options: ShopifyOptions, credential: &str) -> Self {
+        let shopify = Shopify::start(options).await.unwrap();
         let omneo = Omneo::start(OmneoOptions::default()).await.unwrap();
         // A port that was free a moment ago. The host must come back under the same one.
         let [port, admin] = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
@@ -53,15 +67,13 @@ impl Killable {
             "listen = \"127.0.0.1:{port}\"\njournal = \"killed.db\"\n[network]\nallow = [\"{}\", \"{}\"]\n\
              [delivery]\ntimeout_ms = 1000\nquiet_ms = 1000\nretry_delays_ms = [50, 100, 200, 400, 800]\n\
              [tenants.acme]\nshop = \"{}\"\ncomponent = \"acme.wasm\"\n\
-             shopify = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
+             shopify = {{ url = \"{}\", {credential} }}\n\
              omneo = {{ url = \"{}\", token = \"{}\", webhook_secrets = [\"{}\"] }}\n\
              [admin]\nlisten = \"127.0.0.1:{admin}\"\n",
             shopify.address(),
             omneo.address(),
             ShopifyOptions::default().shop,
             shopify.url(),
-            ShopifyOptions::default().token,
-            ShopifyOptions::default().webhook_secret,
             omneo.url(),
             OmneoOptions::default().token,
             OmneoOptions::default().webhook_secret,
@@ -70,9 +82,7 @@ impl Killable {
         std::fs::write(folder.path().join("acme.wasm"), component().await).unwrap();
         shopify.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/shopify"));
         omneo.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/omneo/acme"));
-        let killable = Self { shopify, omneo, folder, port, admin, child: Arc::default() };
-        killable.run().await;
-        killable
+        Self { shopify, omneo, folder, port, admin, child: Arc::default() }
     }
 
     /// Starts the host and waits until it listens and has its rules.
@@ -110,7 +120,7 @@ impl Killable {
             }
             *told.lock().unwrap() = true;
         };
-        if rule == Rule::operation("CreatePerson") {
+        if rule != Rule::path("PUT /profiles") && rule != Rule::path("POST /orders") {
             self.shopify.faults().after(rule, kill);
         } else {
             self.omneo.faults().after(rule, kill);
@@ -309,6 +319,67 @@ async fn killed_while_a_held_direction_drains() {
     assert_eq!((profiles.len(), emails.len()), (people, people));
     assert!(profiles.iter().all(|profile| profile["last_name"] == "Byron"), "{profiles:#?}");
     assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+}
+
+/// Killed again and again around the renewal of a token, whose refresh token is another one each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_any_place_of_a_renewal() {
+    const ID: &str = "client-id-123";
+    let (key, callback) = ("ab".repeat(32), "http://127.0.0.1:1/shopify/app/callback");
+    let app = AppOptions { token_seconds: 2, ..AppOptions::standalone(ID, "hush", "http://127.0.0.1:1/shopify/app") };
+    let options = ShopifyOptions { refresh_rule: RefreshRule::Seconds(60), ..ShopifyOptions::with_apps(vec![app]) };
+    let apps = format!(
+        "[secrets]\nkeys = [\"{key}\"]\n[apps.main]\nclient_id = \"{ID}\"\nclient_secret = \"hush\"\nkind = \"standalone\"\n"
+    );
+    let host = Killable::made(options, "app = \"main\"").await;
+    let file = host.folder.path().join("tandem.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &apps).unwrap();
+    // The merchant has approved before the host was ever started.
+    let config = config::load(&file).unwrap();
+    {
+        let (journal, _, _) = Journal::open(&config.journal).unwrap();
+        let client = Client::new(5_000, config.allow.clone()).unwrap();
+        let credentials = Credentials::new(journal, client, config.keys.clone(), config.apps.clone());
+        let approval = Approval { redirect_uri: callback.into(), ..Approval::default() };
+        let back = reqwest::Url::parse(&host.shopify.approve(ID, &approval).unwrap()).unwrap();
+        let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        credentials.grant(&config.tenants[0], &config.apps["main"], Ask::Code(code)).await.unwrap();
+    }
+    host.run().await;
+    let mut people = 0;
+    for round in 0..8 {
+        let killed = Arc::new(Mutex::new(false));
+        let (child, told) = (host.child.clone(), killed.clone());
+        // From before its answer is sent to after it is on disk.
+        let after = Duration::from_millis(round * round);
+        let kill = move || {
+            std::thread::spawn(move || {
+                std::thread::sleep(after);
+                let mut child = child.lock().unwrap().take().expect("it runs");
+                child.kill().unwrap();
+                child.wait().unwrap();
+                *told.lock().unwrap() = true;
+            });
+        };
+        host.shopify.faults().after(Rule::operation("token/refresh_token").times(1), kill);
+        let began = Instant::now();
+        while !is_killed(&killed) {
+            assert!(began.elapsed() < WAIT_MAX, "no renewal");
+            let email = format!("ada{people}@lovelace.dev");
+            host.omneo.create_profile(json!({"first_name": "Ada", "email": email})).unwrap();
+            people += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        host.run().await;
+    }
+    // The stand-in gives up sooner than Omneo does.
+    for webhook in host.omneo.outbox().failed() {
+        assert_eq!(host.omneo.outbox().deliver(&webhook).await, Ok(200));
+    }
+    host.until("everybody", || host.shopify.customers().len() == people).await;
+    host.until("rest", || host.waiting() == 0).await;
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+    assert_eq!(host.shopify.token_counts(ID).most_at_once, 1);
 }
 
 /// Killed in the middle of a redaction: it is done again at start, and everything is gone in the end.

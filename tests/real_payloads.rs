@@ -290,9 +290,9 @@ impl World {
             "shopify" => (self.shopify.url(), ShopifyOptions::default().token),
             _ => (self.omneo.url(), OmneoOptions::default().token),
         };
-        let peer = Peer { url, token, webhook_secrets: vec![], per_minute: None };
+        let peer = Peer::with_token(&url, &token);
         let version = plugin.manifest().targets.iter().find(|target| target.name == call.target).unwrap();
-        match self.client.send(&peer, call, &version.api_version).await {
+        match self.client.send(&peer, &token, call, &version.api_version).await {
             tandem::retry::Outcome::Answered { answer, .. } => Reply::Answer(answer),
             other => panic!("{} was not answered: {other:?}", call.line()),
         }

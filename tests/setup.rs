@@ -88,7 +88,7 @@ impl Town {
 
     /// Every step, carried out unless it is a dry run.
     async fn set_up_at(&self, address: &str, is_dry: bool) -> Vec<Step> {
-        let peer = |url: String, token: String| Peer { url, token, webhook_secrets: vec![], per_minute: None };
+        let peer = |url: String, token: String| Peer::with_token(&url, &token);
         let tenant = Tenant {
             name: "acme".into(),
             shop: ShopifyOptions::default().shop,
@@ -100,7 +100,8 @@ impl Town {
         let allow = vec![self.shopify.address().to_string(), self.omneo.address().to_string()];
         let client = Client::new(2_000, allow).unwrap();
         let (manifest, zone) = of_rules(&self.rules()).await;
-        let setup = Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(address) };
+        let setup =
+            Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(address), app: None };
         let mut steps = vec![];
         for step in setup::plan(&setup).await {
             steps.push(if is_dry { step } else { setup::apply(&setup, step).await });

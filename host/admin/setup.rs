@@ -59,9 +59,12 @@ pub(super) async fn set_up(
     })?;
     let known = admin.0.tenants.get(&tenant);
     let known = known.ok_or_else(|| Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`")))?;
+    let known =
+        admin.0.credentials.with_tokens(&known).await.map_err(|why| Problem::new(Kind::Conflict, why.to_string()))?;
     let setup = Setup {
         client: &admin.0.client,
-        tenant: &known,
+        tenant: &known.tenant,
+        app: known.app.as_ref(),
         manifest: &manifest,
         zone: Zone::of_component(&manifest),
         address: Some(address.trim_end_matches('/')),
@@ -81,9 +84,17 @@ pub(super) async fn lacks(admin: &Admin, tenant: &str) -> Vec<Step> {
     let (registry, name) = (admin.0.versions.registry.clone(), tenant.to_owned());
     let manifest = admin.read(move |_| registry.manifest(&name)).await;
     let (Ok(Some(manifest)), Some(known)) = (manifest, admin.0.tenants.get(tenant)) else { return vec![] };
+    let Ok(known) = admin.0.credentials.with_tokens(&known).await else { return vec![] };
     let address = admin.0.public_url.as_deref().map(|address| address.trim_end_matches('/'));
     let zone = Zone::of_component(&manifest);
-    let setup = Setup { client: &admin.0.client, tenant: &known, manifest: &manifest, zone, address };
+    let setup = Setup {
+        client: &admin.0.client,
+        tenant: &known.tenant,
+        manifest: &manifest,
+        zone,
+        address,
+        app: known.app.as_ref(),
+    };
     let steps = timeout(LOOKED_FOR_MAX, setup::plan(&setup)).await.unwrap_or_default();
     let lacks =
         |step: &setup::Step| matches!(step.state, setup::State::Create | setup::State::Change | setup::State::Missing);

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Admin, Body, Kind, Of, Path, Problem, Side, Who};
+use super::{Admin, Body, Grant, Kind, Of, Path, Problem, Side, Who};
 use crate::accounts::{self, Refused, Secrets, Wanted, WantedSide};
 use crate::clock;
 use crate::config::Quota;
@@ -43,7 +43,9 @@ pub struct AccountSide {
     pub url: String,
     /// Calls a minute, if they are limited.
     pub per_minute: Option<u32>,
-    /// When its token was given; absent if the configuration has it.
+    /// Of Shopify: what the tenant's app is granted, if it has one in place of a token.
+    pub grant: Option<Grant>,
+    /// When its token was given; absent if the configuration has it, and of an app.
     pub token_added_at: Option<String>,
     /// Those in force; none is listed if the configuration has them.
     pub webhook_secrets: Vec<WebhookSecret>,
@@ -77,7 +79,10 @@ pub(super) struct NewTenant {
 pub(super) struct NewTenantSide {
     /// Omneo's is like `https://api.acme.getomneo.com/api/v3`; Shopify's is that of the shop, if absent.
     url: Option<String>,
-    token: String,
+    /// Of Shopify: the name of an app in the host's configuration, in place of a token and webhook secrets.
+    app: Option<String>,
+    token: Option<String>,
+    #[serde(default)]
     webhook_secrets: Vec<String>,
     /// Calls a minute; absent or 0: as many as the other side takes.
     per_minute: Option<u32>,
@@ -138,7 +143,10 @@ pub(super) async fn add(
     who.is_operator()?;
     let side = |side: &NewTenantSide| WantedSide { url: side.url.clone(), per_minute: side.per_minute };
     let wanted = Wanted { shop: Some(shop), shopify: side(&shopify), omneo: side(&omneo), limits };
-    let secrets = [shopify, omneo].map(|side| Secrets { token: side.token, webhook_secrets: side.webhook_secrets });
+    let secrets = [shopify, omneo].map(|side| {
+        let NewTenantSide { app, token, webhook_secrets, .. } = side;
+        Secrets { app, token, webhook_secrets }
+    });
     let account = admin.0.accounts.add(&tenant, wanted, secrets, &who.name).await?;
     Ok((StatusCode::CREATED, Json(shown(&admin, tenant, Some(account)).await?)))
 }
@@ -242,7 +250,8 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
         known.peer(target).map(|peer| AccountSide {
             url: peer.url.clone(),
             per_minute: peer.per_minute,
-            token_added_at: kept.map(|side| clock::rfc3339(side.token.added_at)),
+            grant: None,
+            token_added_at: kept.and_then(|side| side.token.as_ref()).map(|token| clock::rfc3339(token.added_at)),
             webhook_secrets: secrets.filter(|secret| secret.is_in_force(now)).map(secret).collect(),
         })
     };
@@ -250,9 +259,10 @@ async fn shown(admin: &Admin, tenant: String, kept: Option<accounts::Account>) -
         side("shopify", kept.as_ref().map(|kept| &kept.shopify)),
         side("omneo", kept.as_ref().map(|kept| &kept.omneo)),
     );
-    let (Some(shopify), Some(omneo)) = sides else {
+    let (Some(mut shopify), Some(omneo)) = sides else {
         return Err(Problem::own(anyhow::anyhow!("tenant `{tenant}` has not both sides")));
     };
+    shopify.grant = admin.0.credentials.show(&known).await.map(Grant::from);
     Ok(Account {
         shop: known.shop.clone(),
         managed_by: if kept.is_some() { "api" } else { "configuration" }.to_owned(),

@@ -9,7 +9,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Run a host", &["serve", "setup", "token", "data-request"]),
     (
         "See what happens on a host",
-        &["status", "top", "tenants", "events", "dead", "versions", "audit", "metrics", "openapi"],
+        &["status", "top", "tenants", "events", "dead", "versions", "audit", "grants", "metrics", "openapi"],
     ),
     ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
     ("Keep tenants running", &["tenant", "retry", "discard", "restart", "targets", "pause", "resume"]),

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::access::{Access, OfTenant};
-use super::{audit, cases, dead, deploy, directions, shadow, status, targets, tenants, top};
+use super::{audit, cases, dead, deploy, directions, grants, shadow, status, targets, tenants, top};
 use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
@@ -54,6 +54,8 @@ pub enum Verb {
     ///
     /// They are recorded as skipped with the reason. Events that arrived before are not dropped.
     Drop(directions::Direct),
+    /// Show what Shopify has granted to apps, and when it ends.
+    Grants(grants::Arguments),
     /// Show who did what.
     Audit(audit::Arguments),
     /// Give a tenant a version, and prove it.
@@ -106,6 +108,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments.into()).await,
         Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,
         Verb::Drop(arguments) => directions::set(&host, DirectionMode::Drop, arguments).await,
+        Verb::Grants(arguments) => grants::run(&host, arguments).await,
         Verb::Audit(arguments) => audit::run(&host, arguments).await,
         Verb::Deploy(arguments) => deploy::deploy(&host, arguments).await,
         Verb::Undeploy(arguments) => deploy::undeploy(&host, arguments).await,

@@ -27,6 +27,7 @@ pub const PAUSE: Operation = post("/v1/tenants/{tenant}/targets/{target}/pause")
 pub const RESUME: Operation = post("/v1/tenants/{tenant}/targets/{target}/resume");
 pub const DIRECTIONS: Operation = get("/v1/tenants/{tenant}/directions");
 pub const DIRECT: Operation = put("/v1/tenants/{tenant}/directions/{source}");
+pub const GRANTS: Operation = get("/v1/grants");
 pub const AUDIT: Operation = get("/v1/audit");
 pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
 pub const ACTIVATIONS: Operation = get("/v1/tenants/{tenant}/activations");
@@ -76,7 +77,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 42] = [
+    const COMMANDS: [(Operation, &str); 43] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -102,6 +103,7 @@ mod tests {
         (RESUME, "resume acme omneo"),
         (DIRECTIONS, "directions acme"),
         (DIRECT, "hold acme shopify --why because"),
+        (GRANTS, "grants"),
         (AUDIT, "audit"),
         (VERSIONS, "versions acme"),
         (ACTIVATIONS, "versions acme"),

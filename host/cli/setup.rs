@@ -6,7 +6,9 @@ use anyhow::bail;
 
 use super::known_tenant;
 use crate::client::Client;
-use crate::config;
+use crate::config::{self, AppKind, Config, Tenant};
+use crate::credentials::{Credentials, WithTokens};
+use crate::journal::Journal;
 use crate::output::out;
 use crate::paint::Paint;
 use crate::setup::{self, Setup, State};
@@ -42,10 +44,24 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             path.display()
         );
     };
+    if let Some(app) = tenant.shopify.app().filter(|app| app.kind != AppKind::Own) {
+        bail!(
+            "tenant `{name}` is in the app `{app}`, whose tokens only its host may renew\nhint: `tandem tenant setup {name}` asks the host, while `tandem serve` runs",
+            name = tenant.name,
+            app = app.name
+        );
+    }
     let (manifest, zone) = setup::of_rules(&tenant.rules).await?;
     let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
-    let address = address.trim_end_matches('/');
-    let setup = Setup { client: &client, tenant, manifest: &manifest, zone, address: Some(address) };
+    let known = with_tokens(&config, &client, tenant).await?;
+    let setup = Setup {
+        client: &client,
+        tenant: &known.tenant,
+        manifest: &manifest,
+        zone,
+        address: Some(address.trim_end_matches('/')),
+        app: known.app.as_ref(),
+    };
     let paint = Paint::for_stdout(config::no_color());
     let mut missing = 0;
     for step in setup::plan(&setup).await {
@@ -59,4 +75,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A tenant of an app has its token and the key of its address in the journal, which is made if there is none.
+async fn with_tokens(config: &Config, client: &Client, tenant: &Tenant) -> anyhow::Result<WithTokens> {
+    if tenant.shopify.app().is_none() {
+        return Ok(WithTokens { tenant: tenant.clone(), app: None });
+    }
+    let (journal, _, _) = Journal::open(&config.journal)?;
+    let credentials = Credentials::new(journal, client.clone(), config.keys.clone(), config.apps.clone());
+    Ok(credentials.with_tokens(tenant).await?)
 }

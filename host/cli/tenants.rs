@@ -292,12 +292,24 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
     let added = added_at.as_deref().map(|at| format!(", added {}", moment(at))).unwrap_or_default();
     field("kept by", &format!("{managed_by}{added}"), paint)?;
     field("version", active.as_deref().map_or("none: its events wait", short), paint)?;
-    for (name, AccountSide { url, per_minute, token_added_at, webhook_secrets }) in
+    for (name, AccountSide { url, per_minute, grant, token_added_at, webhook_secrets }) in
         [("shopify", shopify), ("omneo", omneo)]
     {
         let rate = per_minute.map(|calls| format!(", {calls} calls a minute")).unwrap_or_default();
         let token = token_added_at.as_deref().map(|at| format!(", token of {}", moment(at))).unwrap_or_default();
         field(name, &format!("{url}{rate}{token}"), paint)?;
+        if let Some(grant) = grant {
+            let app = format!("app {} ({})", grant.app, grant.kind);
+            let held = grant.held.map(|held| {
+                let renewed = format!("; {} of {}, ends {}", held.how, moment(&held.since), moment(&held.ends_at));
+                let merchant = held.refresh_ends_at.as_deref().map(moment);
+                renewed + &merchant.map(|at| format!("; without the merchant until {at}")).unwrap_or_default()
+            });
+            field("", &format!("{app}{}", held.unwrap_or_else(|| "; nothing was granted yet".into())), paint)?;
+            for line in grant.refused.iter().flat_map(|why| why.lines()) {
+                field("", line, paint)?;
+            }
+        }
         for secret in webhook_secrets {
             let ends = secret.ends_at.as_deref().map(|at| format!(", until {}", moment(at))).unwrap_or_default();
             field("", &format!("webhook secret {} of {}{ends}", secret.id, moment(&secret.added_at)), paint)?;

@@ -25,7 +25,7 @@ fn parse(name: &str, text: &str, folder: &Path, variable: impl Fn(&str) -> Optio
         let tenant = "`tandem deploy TENANT FILE` gives it rules afterwards";
         check.problem(rules.span(), format!("a tenant is added without rules\nhint: leave them out; {tenant}"));
     }
-    let (shopify, omneo) = (side(&mut check, &file.shopify), side(&mut check, &file.omneo));
+    let (shopify, omneo) = (side(&mut check, file.shopify.get_ref()), side(&mut check, file.omneo.get_ref()));
     let limits: BTreeMap<_, _> = file.limits.iter().map(|(name, given)| (name, given.get_ref())).collect();
     match check.problems.is_empty() {
         true => Ok(json!({ "shop": file.shop.get_ref(), "shopify": shopify, "omneo": omneo, "limits": limits })),
@@ -34,11 +34,12 @@ fn parse(name: &str, text: &str, folder: &Path, variable: impl Fn(&str) -> Optio
 }
 
 fn side(check: &mut Check, file: &PeerFile) -> Value {
-    let secrets = file.webhook_secrets.get_ref().iter();
-    let secrets: Vec<_> = secrets.filter_map(|secret| check.secret(secret, &file.webhook_secrets)).collect();
+    let given = file.webhook_secrets.iter().flat_map(|given| given.get_ref().iter().map(move |secret| (secret, given)));
+    let secrets: Vec<_> = given.filter_map(|(secret, at)| check.secret(secret, at)).collect();
     json!({
         "url": file.url.as_ref().map(Spanned::get_ref),
-        "token": check.secret(file.token.get_ref(), &file.token),
+        "app": file.app.as_ref().map(Spanned::get_ref),
+        "token": file.token.as_ref().and_then(|token| check.secret(token.get_ref(), token)),
         "webhook_secrets": secrets,
         "per_minute": file.per_minute,
     })

@@ -27,8 +27,20 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
     let (old, new) = (by_name(now), by_name(next));
     let differs = |name: &&String| old.get(*name).is_some_and(|tenant| !is_same(tenant, &new[*name]));
     // One by one, so that a setting that is added is thought of here.
-    let Config { listen, journal, body_bytes_max, allow, delivery, public_url, tenants: _, keys, admin, relink: _ } =
-        next;
+    // An app that changes changes every tenant that names it.
+    let Config {
+        listen,
+        journal,
+        body_bytes_max,
+        allow,
+        delivery,
+        public_url,
+        apps: _,
+        tenants: _,
+        keys,
+        admin,
+        relink: _,
+    } = next;
     let settings = [
         ("listen", now.listen != *listen),
         ("journal", now.journal != *journal),
@@ -51,8 +63,9 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
 fn is_same(one: &Tenant, other: &Tenant) -> bool {
     let Tenant { name: _, shop, rules: _, shopify, omneo, limits } = other;
     let same = |one: &Peer, other: &Peer| {
-        let Peer { url, token, webhook_secrets, per_minute } = other;
-        (&one.url, &one.token, &one.webhook_secrets, &one.per_minute) == (url, token, webhook_secrets, per_minute)
+        let Peer { url, credential, webhook_secrets, per_minute } = other;
+        (&one.url, &one.credential, &one.webhook_secrets, &one.per_minute)
+            == (url, credential, webhook_secrets, per_minute)
     };
     one.shop == *shop && one.limits == *limits && same(&one.shopify, shopify) && same(&one.omneo, omneo)
 }

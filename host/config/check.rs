@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::file::{DeliveryFile, PeerFile, TenantFile};
-use super::{Delivery, Peer, Quota, RulesFrom, Tenant, check_name, check_public_url, check_url};
+use super::file::{AppFile, DeliveryFile, PeerFile, TenantFile};
+use super::{
+    App, AppKind, Apps, Credential, Delivery, Peer, Quota, RulesFrom, Tenant, check_app_url, check_name,
+    check_public_url, check_url,
+};
 use crate::engine::Limits;
 use crate::excerpt::{Mistake, line_of};
 use crate::model;
@@ -185,8 +189,72 @@ impl Check<'_> {
         limits
     }
 
+    /// `keys`: whether there are some to seal grants with.
+    pub fn apps(&mut self, files: &BTreeMap<String, AppFile>, keys: bool) -> Apps {
+        let mut apps = Apps::new();
+        for (name, file) in files {
+            if let Err(why) = check_name(name) {
+                self.problem(file.client_id.span(), why.replace("the tenant name", "the app name"));
+            }
+            if !keys {
+                self.problem(
+                    file.client_id.span(),
+                    format!("the app `{name}` needs a key: what it is granted is sealed in the journal\nhint: `openssl rand -hex 32` makes one; `[secrets] keys = [\"env:TANDEM_KEY\"]` names it"),
+                );
+            }
+            apps.extend(self.app(name, file).map(|app| (name.clone(), Arc::new(app))));
+        }
+        self.client_ids(files);
+        apps
+    }
+
+    fn app(&mut self, name: &str, file: &AppFile) -> Option<App> {
+        let kind = AppKind::ALL.into_iter().find(|kind| kind.name() == file.kind.get_ref());
+        if kind.is_none() {
+            self.problem(
+                file.kind.span(),
+                format!("`kind` of the app `{name}` is none of those that there are\nhint: write `own` where app and shop are in one organisation; `standalone` or `embedded` where a merchant installs it"),
+            );
+        }
+        let client_id = file.client_id.get_ref().clone();
+        if client_id.is_empty() || !client_id.chars().all(|c| c.is_ascii_graphic()) {
+            self.problem(
+                file.client_id.span(),
+                "`client_id` is no client id\nhint: it is shown in the Dev Dashboard, under Settings".into(),
+            );
+        }
+        let client_secret = self.secret(file.client_secret.get_ref(), &file.client_secret);
+        let previous_secret = match &file.previous_secret {
+            Some(given) => Some(self.secret(given.get_ref(), given)?),
+            None => None,
+        };
+        Some(App { name: name.to_owned(), client_id, client_secret: client_secret?, previous_secret, kind: kind? })
+    }
+
+    /// Two names for one app would hold two grants, of which each ends the other's.
+    fn client_ids(&mut self, files: &BTreeMap<String, AppFile>) {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, file) in files {
+            if let Some(other) = seen.insert(file.client_id.get_ref(), name) {
+                self.problem(
+                    file.client_id.span(),
+                    format!(
+                        "the apps `{other}` and `{name}` have one `client_id`\nhint: several tenants may name one app"
+                    ),
+                );
+            }
+        }
+    }
+
     /// `limits` are those of a tenant that names none.
-    pub fn tenant(&mut self, name: &str, file: &TenantFile, limits: Quota, allow: &[String]) -> Option<Tenant> {
+    pub fn tenant(
+        &mut self,
+        name: &str,
+        file: &TenantFile,
+        limits: Quota,
+        allow: &[String],
+        apps: &Apps,
+    ) -> Option<Tenant> {
         let folder = self.folder;
         if let Err(why) = check_name(name) {
             self.problem(file.shop.span(), why);
@@ -214,25 +282,84 @@ impl Check<'_> {
         if let Some(why) = model::no_shop(&shop) {
             self.problem(file.shop.span(), why);
         }
-        let shopify = self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow);
+        let shopify = match &file.shopify.get_ref().app {
+            Some(app) => self.app_peer(file, &shop, app, allow, apps),
+            None => self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow),
+        };
         let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
         let limits = self.limits(limits, file.limits.iter().map(|(name, given)| (name.as_str(), given)));
         Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo?, limits })
     }
 
-    pub fn peer(
+    /// The shop of a tenant that has an app in place of a token.
+    fn app_peer(
+        &mut self,
+        tenant: &TenantFile,
+        shop: &str,
+        name: &Spanned<String>,
+        allow: &[String],
+        apps: &Apps,
+    ) -> Option<Peer> {
+        let file = tenant.shopify.get_ref();
+        let beside = [
+            ("token", file.token.as_ref().map(Spanned::span)),
+            ("webhook_secrets", file.webhook_secrets.as_ref().map(Spanned::span)),
+        ];
+        for (key, place) in beside {
+            if let Some(place) = place {
+                self.problem(place, format!("`{key}` contradicts `app`: the app has it\nhint: remove one of them"));
+            }
+        }
+        if model::shop_of_shopify(shop).is_none() {
+            self.problem(tenant.shop.span(), format!("`{shop}` is no shop that an app can be installed in\nhint: write the domain that ends in `.myshopify.com`: `acme.myshopify.com`"));
+        }
+        let given = file.url.as_ref().map(|url| url.get_ref().trim_end_matches('/').to_owned());
+        if let (Some(url), Some(at)) = (&given, &file.url)
+            && *url != format!("https://{shop}")
+            && let Err(why) = check_app_url(url, allow)
+        {
+            self.problem(at.span(), why);
+        }
+        let Some(app) = apps.get(name.get_ref()) else {
+            // One that is there and wrong has been told already.
+            let named = name.get_ref();
+            self.problem(
+                name.span(),
+                format!(
+                    "there is no app `{named}`, or something is wrong with it\nhint: `[apps.{named}]` says what it is"
+                ),
+            );
+            return None;
+        };
+        let url = given.unwrap_or_else(|| format!("https://{shop}"));
+        Some(Peer::of_app(url, app.clone(), file.per_minute))
+    }
+
+    fn peer(
         &mut self,
         tenant: &str,
         side: &str,
-        file: &PeerFile,
+        at: &Spanned<PeerFile>,
         default: Option<String>,
         allow: &[String],
     ) -> Option<Peer> {
+        let file = at.get_ref();
+        let (Some(token), Some(webhook_secrets)) = (&file.token, &file.webhook_secrets) else {
+            let missing = if file.token.is_none() { "token" } else { "webhook_secrets" };
+            let other =
+                if side == "shopify" { "; or name an app: `app = \"…\"`, with a table `[apps.…]`" } else { "" };
+            let example = if missing == "token" { "\"…\"" } else { "[\"…\"]" };
+            self.problem(
+                at.span(),
+                format!("`tenants.{tenant}.{side}.{missing}` is missing\nhint: add `{missing} = {example}`{other}"),
+            );
+            return None;
+        };
         let url = match (&file.url, default) {
             (Some(url), _) => url.get_ref().trim_end_matches('/').to_owned(),
             (None, Some(default)) => default,
             (None, None) => {
-                let place = file.token.span();
+                let place = token.span();
                 self.problem(place, format!(
                     "`tenants.{tenant}.{side}` has no `url`\nhint: add `url = \"https://api.{tenant}.getomneo.com/api/v3\"`"
                 ));
@@ -245,22 +372,22 @@ impl Check<'_> {
             let place = given.span();
             self.problem(place, why);
         }
-        let token = self.secret(file.token.get_ref(), &file.token)?;
-        let secrets: Vec<_> = file
-            .webhook_secrets
+        let token = self.secret(token.get_ref(), token)?;
+        let secrets: Vec<_> = webhook_secrets
             .get_ref()
             .iter()
-            .filter_map(|secret| self.secret(secret, &file.webhook_secrets))
+            .filter_map(|secret| self.secret(secret, webhook_secrets))
             .map(|secret| secret.as_str().into())
             .collect();
-        if file.webhook_secrets.get_ref().is_empty() {
-            let place = file.webhook_secrets.span();
+        if webhook_secrets.get_ref().is_empty() {
+            let place = webhook_secrets.span();
             self.problem(
                 place,
                 format!("no webhook of {side} could be verified\nhint: give `webhook_secrets` at least one secret"),
             );
         }
-        Some(Peer { url, token, webhook_secrets: secrets, per_minute: file.per_minute })
+        let credential = Credential::Token(token);
+        Some(Peer { url, credential, webhook_secrets: secrets, per_minute: file.per_minute })
     }
 
     /// A secret as it stands, from the environment (`env:NAME`) or from a file (`file:PATH`, without its last line end).

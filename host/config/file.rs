@@ -23,7 +23,17 @@ pub struct File {
     #[serde(default)]
     pub delivery: DeliveryFile,
     #[serde(default)]
+    pub apps: BTreeMap<String, AppFile>,
+    #[serde(default)]
     pub tenants: BTreeMap<String, TenantFile>,
+}
+
+#[derive(Deserialize)]
+pub struct AppFile {
+    pub client_id: Spanned<String>,
+    pub client_secret: Spanned<String>,
+    pub previous_secret: Option<Spanned<String>>,
+    pub kind: Spanned<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -63,8 +73,8 @@ pub struct TenantFile {
     pub shop: Spanned<String>,
     pub rules: Option<Spanned<PathBuf>>,
     pub component: Option<Spanned<PathBuf>>,
-    pub shopify: PeerFile,
-    pub omneo: PeerFile,
+    pub shopify: Spanned<PeerFile>,
+    pub omneo: Spanned<PeerFile>,
     #[serde(default)]
     pub limits: BTreeMap<String, Spanned<u64>>,
 }
@@ -72,8 +82,10 @@ pub struct TenantFile {
 #[derive(Deserialize)]
 pub struct PeerFile {
     pub url: Option<Spanned<String>>,
-    pub token: Spanned<String>,
-    pub webhook_secrets: Spanned<Vec<String>>,
+    /// Of Shopify, in place of a token and webhook secrets.
+    pub app: Option<Spanned<String>>,
+    pub token: Option<Spanned<String>>,
+    pub webhook_secrets: Option<Spanned<Vec<String>>>,
     pub per_minute: Option<u32>,
 }
 

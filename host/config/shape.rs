@@ -55,7 +55,15 @@ pub const CONFIGURATION: &[Key] = &[
             may("concurrent_calls", Shape::Number),
         ]),
     ),
+    may("apps", Shape::Named(APP)),
     may("tenants", Shape::Named(TENANT)),
+];
+
+const APP: &[Key] = &[
+    must("client_id", Shape::Text),
+    must("client_secret", Shape::Text),
+    may("previous_secret", Shape::Text),
+    must("kind", Shape::Text),
 ];
 
 /// The table of one tenant.
@@ -63,12 +71,21 @@ pub const TENANT: &[Key] = &[
     must("shop", Shape::Text),
     may("rules", Shape::Text),
     may("component", Shape::Text),
-    must("shopify", Shape::Table(PEER)),
-    must("omneo", Shape::Table(PEER)),
+    must("shopify", Shape::Table(SHOPIFY)),
+    must("omneo", Shape::Table(OMNEO)),
     may("limits", Shape::Limits),
 ];
 
-const PEER: &[Key] = &[
+/// A token with its webhook secrets, or an app: which of them is checked elsewhere.
+const SHOPIFY: &[Key] = &[
+    may("url", Shape::Text),
+    may("app", Shape::Text),
+    may("token", Shape::Text),
+    may("webhook_secrets", Shape::Texts),
+    may("per_minute", Shape::Number),
+];
+
+const OMNEO: &[Key] = &[
     may("url", Shape::Text),
     must("token", Shape::Text),
     must("webhook_secrets", Shape::Texts),

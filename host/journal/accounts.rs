@@ -41,15 +41,15 @@ impl Journal {
         self.writer.write(find, publish).await.map(drop)
     }
 
-    /// Removes a tenant, with this shop, all at once: who has its name later is somebody else. Its account, cases, pauses and
-    /// directions are forgotten, its tokens revoked; no version of it is active any more. What is not over is discarded, so
+    /// Removes a tenant, with this shop, all at once: who has its name later is somebody else. Its account, grants, cases,
+    /// pauses and directions are forgotten, its tokens revoked; no version of it is active any more. What is not over is discarded, so
     /// that nothing of it goes on; the rest stays, for as long as retention has it.
     pub async fn remove_tenant(&self, tenant: &str, shop: &str, deed: Deed) -> anyhow::Result<()> {
         let (tenant, shop, directions) = (tenant.to_owned(), shop.to_owned(), self.directions.clone());
         let gone = tenant.clone();
         let remove = move |tx: &Transaction| {
             let now = clock::now();
-            for table in ["accounts", "cases", "directions", "paused"] {
+            for table in ["accounts", "cases", "directions", "grants", "paused"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&tenant])?;
             }
             tx.execute(

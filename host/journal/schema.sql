@@ -185,6 +185,24 @@ CREATE TABLE IF NOT EXISTS accounts (
   account TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What Shopify grants to an app for a tenant, as JSON whose secrets are sealed with a key that is not here.
+CREATE TABLE IF NOT EXISTS grants (
+  tenant TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  -- Whose grant it is.
+  shop TEXT NOT NULL,
+  -- A part of the address that the tenant's webhooks of the app come to.
+  webhook_key TEXT NOT NULL,
+  -- Raised with each grant; 0 before the first.
+  revision INTEGER NOT NULL,
+  -- Null: nothing is held.
+  body TEXT,
+  -- What was held is gone because the shop refused it.
+  is_dropped INTEGER NOT NULL DEFAULT FALSE,
+  PRIMARY KEY (tenant, client_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS grants_of_key ON grants (client_id, webhook_key);
+
 -- Tenants that were removed, with their shop: its events may still be here, and are nobody else's.
 CREATE TABLE IF NOT EXISTS removed_tenants (
   tenant TEXT PRIMARY KEY,

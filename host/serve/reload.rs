@@ -36,7 +36,8 @@ impl Server {
                 self.take(tenant, is_new).await?;
             }
         }
-        if keys {
+        if keys || now.apps != next.apps {
+            self.credentials.set(next.keys.clone(), next.apps.clone());
             self.accounts.reopen(next.keys.clone()).await.context("opening the secrets of tenants")?;
         }
         for tenant in &own {
@@ -51,7 +52,7 @@ impl Server {
         }
         tracing::info!("goes by the configuration as it is now");
         // What takes a restart stays as it was, or it would not be named again.
-        let config = Config { tenants: next.tenants.clone(), keys: next.keys.clone(), ..now };
+        let config = Config { tenants: next.tenants.clone(), keys: next.keys.clone(), apps: next.apps.clone(), ..now };
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
@@ -70,6 +71,7 @@ impl Server {
         self.tenants.remove(name);
         self.delivery.forget(name);
         self.registry.forget(name);
+        self.credentials.forget(name);
         self.lanes.leave(name).await
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::client::Client;
-use crate::config::Peer;
+use crate::config::{Credential, Peer};
 use crate::model::{Answer, Call, Method, Reply, Request};
 use crate::retry::{self, Decision, Outcome};
 
@@ -34,7 +34,10 @@ pub async fn ask(client: &Client, peer: &Peer, call: &Call, api_version: &str) -
     let (mut attempts, mut throttled) = (0, 0);
     loop {
         attempts += 1;
-        let outcome = match client.send(peer, call, api_version).await {
+        let Credential::Token(token) = &peer.credential else {
+            return trouble(format!("{} has no token yet", call.target), "open its app in the shop's admin");
+        };
+        let outcome = match client.send(peer, token, call, api_version).await {
             Outcome::Answered { answer, .. } if is_throttled(&answer) => Outcome::Throttled { wait_ms: THROTTLED_MS },
             outcome => outcome,
         };
@@ -53,7 +56,9 @@ pub async fn ask(client: &Client, peer: &Peer, call: &Call, api_version: &str) -
                 let hint = "whether it was done is not known: run the command again, which looks first";
                 return trouble(format!("{} did not answer: {why}", call.target), hint);
             }
-            Decision::Pause(why) => return trouble(format!("{} refuses the token: {why}", call.target), token(call)),
+            Decision::Pause(why) => {
+                return trouble(format!("{} refuses the token: {why}", call.target), new_token(call));
+            }
             Decision::GiveUp(why) => {
                 let hint = format!("is `{}` its address, and does it answer from here?", peer.url);
                 return trouble(format!("{} cannot be reached: {why}", call.target), hint);
@@ -100,9 +105,11 @@ pub const MORE_APP_SCOPES: &str = "add it to the app's access scopes in the Dev 
 /// What to do about a scope that an Omneo token lacks.
 pub const MORE_SCOPES: &str = "a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
 
-fn token(call: &Call) -> &'static str {
+fn new_token(call: &Call) -> &'static str {
     match call.target.as_str() {
-        "shopify" => "is the app still installed in the shop, and `shopify.token` its Admin API access token?",
+        "shopify" => {
+            "is the app still installed in the shop, and is its token in force: `shopify.token`, or what `tandem grants` shows?"
+        }
         _ => "tokens expire: make one in CX Manager, Settings, API Tokens, and put it into `omneo.token`",
     }
 }

@@ -1,10 +1,11 @@
 //! What is wanted against what is there: for each thing how it stands, and what would make it so. Pure.
 
 use serde_json::Value;
+use url::Url;
 
 use super::ask::{MORE_APP_SCOPES, MORE_SCOPES, Trouble};
 use super::there::{self, Omneo, Shop};
-use super::wanted::{OfOmneo, OfShopify, Subscription, Webhook};
+use super::wanted::{OfOmneo, OfShopify, SHOPIFY_PATH, Subscription, Webhook};
 use super::{documents, topics};
 use crate::model::Call;
 
@@ -100,7 +101,7 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
         Err(trouble) => steps.push(Step::trouble("shopify", "webhook subscriptions", trouble)),
         Ok(there) => steps.extend(wanted.subscriptions.iter().map(|wanted| subscription(wanted, there))),
     }
-    if let Some(address) = &wanted.address {
+    if let Some(address) = &wanted.duties {
         let what = format!("{} go to {address}", topics::OF_THE_APP.join(", "));
         let hint = "Shopify has these set in the app's own configuration (`compliance_topics`), not by the API";
         steps.push(Step::new("shopify", State::Note, what).hint(hint));
@@ -108,14 +109,22 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     steps
 }
 
+/// Whether a webhook goes to a host of this kind, wherever that is: as a token's, or as an app's.
+fn is_ours(uri: &str) -> bool {
+    let path = Url::parse(uri).map(|url| url.path().to_owned()).unwrap_or_default();
+    let Some((_, rest)) = path.rsplit_once(SHOPIFY_PATH) else { return false };
+    let is_key = |key: &str| key.len() == 32 && key.bytes().all(|c| c.is_ascii_hexdigit());
+    let of_app = rest.strip_prefix('/').and_then(|rest| rest.split_once('/'));
+    rest.is_empty() || of_app.is_some_and(|(app, key)| !app.is_empty() && is_key(key))
+}
+
 /// Ours is the one that goes to our path, wherever this host was before.
 fn subscription(wanted: &Subscription, there: &[there::Subscription]) -> Step {
     let what = format!("webhook `{}`", wanted.topic);
-    let path = "/webhooks/shopify";
     // One that goes here already is taken before one of an earlier address, which could not be moved onto it.
     let of_topic = || there.iter().filter(|there| there.topic == wanted.topic_enum);
     let here = of_topic().find(|there| there.uri == wanted.uri);
-    let Some(found) = here.or_else(|| of_topic().find(|there| there.uri.ends_with(path))) else {
+    let Some(found) = here.or_else(|| of_topic().find(|there| is_ours(&there.uri))) else {
         return Step::new("shopify", State::Create, what).act(Act::Call(documents::subscribe(wanted)));
     };
     let metafields: Vec<_> = found.metafields.iter().map(|m| (m.namespace.clone(), m.key.clone())).collect();

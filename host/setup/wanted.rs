@@ -8,6 +8,8 @@ use crate::rules::Manifest;
 
 /// Where the rules keep a customer's profile, and what the stand-in's and Shopify's `customId` look it up by.
 const LINK: (&str, &str) = ("omneo", "profile_id");
+/// Where webhooks of Shopify come to, below the host's address; those of an app further below.
+pub const SHOPIFY_PATH: &str = "/webhooks/shopify";
 /// [INF] Twig over the event's context, in which the documentation has the profile's own keys at the root. The rules read
 /// the profile anyway; with identities in the body an event names its customer at once.
 const IDENTITIES: &str = r#"{"identities": {{ identities | json_encode | raw }}}"#;
@@ -24,7 +26,8 @@ pub struct OfShopify {
     pub scopes: Vec<String>,
     pub definitions: Vec<Definition>,
     pub subscriptions: Vec<Subscription>,
-    pub address: Option<String>,
+    /// Where the app's own configuration has to have compliance topics sent.
+    pub duties: Option<String>,
 }
 
 pub struct OfOmneo {
@@ -86,14 +89,18 @@ fn definitions(manifest: &Manifest) -> Vec<Definition> {
 }
 
 /// What a tenant's rules need. Without an address no webhooks: there is nowhere to have them sent.
-pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>) -> Wanted {
+pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>, app: Option<&(String, String)>) -> Wanted {
     let target = |name: &str| manifest.targets.iter().find(|target| target.name == name);
     let topics = |source: &str| {
         let listens = manifest.listens.iter().filter(|(from, _)| from == source && address.is_some());
         listens.map(|(_, topic)| topic.clone()).collect::<Vec<_>>()
     };
     let shopify = target("shopify").map(|target| {
-        let uri = address.map(|address| format!("{address}/webhooks/shopify"));
+        let below = |path: &str| address.map(|address| format!("{address}{SHOPIFY_PATH}{path}"));
+        let (uri, duties) = match app {
+            Some((name, key)) => (below(&format!("/{name}/{key}")), below(&format!("/{name}"))),
+            None => (below(""), below("")),
+        };
         let own = topics::OF_THE_HOST.map(str::to_owned).into_iter().filter(|_| uri.is_some());
         let mut wanted: Vec<String> = topics("shopify").into_iter().chain(own).collect();
         wanted.retain(|topic| !topics::OF_THE_APP.contains(&topic.as_str()));
@@ -111,7 +118,7 @@ pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>) -> Wante
             scopes: target.scopes.clone(),
             definitions: definitions(manifest),
             subscriptions: wanted.into_iter().map(subscription).collect(),
-            address: uri.clone(),
+            duties,
         }
     });
     let omneo = target("omneo").map(|target| {

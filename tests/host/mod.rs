@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
 use tandem::compile::Compiler;
-use tandem::config::{Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{EventRow, RunRow};
 use tandem::model::EventId;
 use tandem::rules::Plugin;
@@ -199,10 +199,8 @@ impl Host {
 /// A configuration within a folder, whose tenants all have the same two sides.
 pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
     let peer = Peer {
-        url: omneo.url(),
-        token: OmneoOptions::default().token,
         webhook_secrets: vec![OLD_SECRET.into(), SECRET.into()],
-        per_minute: None,
+        ..Peer::with_token(&omneo.url(), &OmneoOptions::default().token)
     };
     let tenant = |name: &&str| Tenant {
         name: (*name).to_owned(),
@@ -214,6 +212,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
     };
     Config {
         public_url: None,
+        apps: Apps::new(),
         admin: Some(([127, 0, 0, 1], 0).into()),
         listen: ([127, 0, 0, 1], 0).into(),
         journal: folder.join("tandem.db"),

@@ -376,7 +376,7 @@ async fn a_clock_that_is_ahead_does_not_empty_a_journal() {
              VALUES ('acme', 'shopify', 'good', '', ?1, '', '{}', 'done', ?1)";
         connection.execute(insert, [now - age * DAY_MS]).unwrap();
     }
-    let peer = Peer { url: "https://o".into(), token: "t".into(), webhook_secrets: vec!["s".into()], per_minute: None };
+    let peer = Peer { webhook_secrets: vec!["s".into()], ..Peer::with_token("https://o", "t") };
     let tenants = |keep_days: u64| {
         let (shopify, omneo, rules) = (peer.clone(), peer.clone(), RulesFrom::Deployed);
         let limits = Quota { keep_days, ..Quota::default() };

@@ -1,0 +1,145 @@
+//! Shopify apps: whose name tokens are asked for, and whose secret signs webhooks. Knows what is written of an app; not
+//! what is held of it for a tenant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The apps of a configuration, by the name that tenants say.
+pub type Apps = BTreeMap<String, Arc<App>>;
+
+/// A Shopify app, `[apps.NAME]`.
+#[derive(Clone, PartialEq)]
+pub struct App {
+    /// What the configuration calls it: a part of addresses.
+    pub name: String,
+    pub client_id: String,
+    pub client_secret: String,
+    /// The client secret before, while it may still have signed something.
+    pub previous_secret: Option<String>,
+    pub kind: Kind,
+}
+
+/// How an app comes by its tokens, as Shopify's documentation on access tokens tells the three apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// App and shop are in one organisation: the app's own id and secret are enough (client credentials).
+    Own,
+    /// The merchant approves, and the app has pages of its own (authorization code).
+    Standalone,
+    /// The app's pages are inside Shopify's admin (token exchange).
+    Embedded,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Own, Self::Standalone, Self::Embedded];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Standalone => "standalone",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+impl App {
+    /// The secrets that a webhook or a query may be signed with, the newest first.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        std::iter::once(&self.client_secret).chain(&self.previous_secret).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for App {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("App").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Config, Credential, parse};
+    use super::*;
+
+    const GOOD: &str = r#"
+secrets.keys = ["abababababababababababababababababababababababababababababababab"]
+network.allow = ["127.0.0.1:9"]
+[apps.main]
+client_id = "id"
+client_secret = "env:SECRET"
+previous_secret = "older"
+kind = "own"
+[tenants.acme]
+shop = "Acme.myshopify.com"
+rules = "acme.toml"
+shopify = { app = "main" }
+omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
+"#;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let secret = |name: &str| (name == "SECRET").then(|| "newer".to_owned());
+        parse("tandem.toml", text, Path::new(""), secret).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_tenant_has_the_secrets_of_its_app() {
+        let config = read(GOOD).unwrap();
+        let shopify = &config.tenants[0].shopify;
+        assert!(shopify.credential == Credential::App(config.apps["main"].clone()));
+        assert_eq!(shopify.secrets_at(0).collect::<Vec<_>>(), ["newer", "older"]);
+        assert_eq!((&*shopify.url, config.apps["main"].kind), ("https://acme.myshopify.com", Kind::Own));
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("newer") && !shown.contains("older"));
+        let standin = GOOD.replace("app = \"main\"", "app = \"main\", url = \"http://127.0.0.1:9/\"");
+        assert_eq!(read(&standin).unwrap().tenants[0].shopify.url, "http://127.0.0.1:9");
+    }
+
+    #[test]
+    fn what_an_app_cannot_be_is_refused_with_the_fix() {
+        let again = "kind = \"own\"\n[apps.other]\nclient_id = \"id\"\nclient_secret = \"s\"\nkind = \"embedded\"";
+        let in_app = |more: &str| GOOD.replace("app = \"main\"", &format!("app = \"main\", {more}"));
+        let table = [
+            (GOOD.replace("secrets.keys", "#"), "the app `main` needs a key", "openssl rand -hex 32"),
+            (GOOD.replace("\"own\"", "\"public\""), "`kind` of the app `main` is none", "`standalone` or `embedded`"),
+            (GOOD.replace("kind = \"own\"", again), "the apps `main` and `other` have one `client_id`", "name one app"),
+            (GOOD.replace("\"id\"", "\"\""), "`client_id` is no client id", "Dev Dashboard"),
+            (GOOD.replace("\"id\"", "\"a b\""), "`client_id` is no client id", "Dev Dashboard"),
+            (GOOD.replace("env:SECRET", "env:NONE"), "`NONE` is not set", "set it"),
+            (
+                GOOD.replace("client_secret", "client_secrt"),
+                "`apps.main.client_secret` is missing",
+                "add `client_secret",
+            ),
+            (GOOD.replace("[apps.main]", "[apps.\"ma in\"]"), "the app name `ma in` is part of an address", "letters"),
+            (GOOD.replace("app = \"main\"", "app = \"mian\""), "there is no app `mian`", "`[apps.mian]`"),
+            (GOOD.replace("Acme.myshopify.com", "shop.acme.example"), "is no shop that an app", "acme.myshopify.com"),
+            (
+                GOOD.replace("Acme.myshopify.com", "acme.myshopify.com.evil.com"),
+                "is no shop that an app",
+                ".myshopify.com",
+            ),
+            (in_app("token = \"t\""), "`token` contradicts `app`", "remove one"),
+            (in_app("webhook_secrets = [\"t\"]"), "`webhook_secrets` contradicts `app`", "remove one"),
+            (in_app("url = \"https://evil.example\""), "is not the shop's own address", "leave `url` out"),
+            (GOOD.replace("app = \"main\"", ""), "`tenants.acme.shopify.token` is missing", "or name an app"),
+            (
+                GOOD.replace("app = \"main\"", "token = \"t\""),
+                "`tenants.acme.shopify.webhook_secrets` is missing",
+                "add",
+            ),
+            (
+                GOOD.replace("token = \"t\"", "token = \"t\", app = \"main\""),
+                "unknown key `tenants.acme.omneo.app`",
+                "there are",
+            ),
+        ];
+        for (text, why, fix) in table {
+            let problems = read(&text).unwrap_err();
+            assert!(problems.contains(why) && problems.contains(fix), "{why}\nis not in\n{problems}");
+            assert!(!problems.contains("newer") && !problems.contains("older"), "{problems}");
+        }
+    }
+}

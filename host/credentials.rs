@@ -1,0 +1,545 @@
+//! A token for a side of a tenant, now: the one that was copied by hand, or what Shopify grants to the tenant's app, which is
+//! kept sealed, and renewed before it ends.
+//!
+//! Knows when Shopify is asked, by whom and how often; not what a token is used for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
+
+use crate::client::Client;
+use crate::clock;
+use crate::config::{App, AppKind, Apps, Credential, Tenant};
+use crate::journal::{GrantRow, Journal};
+use crate::model::{Call, Effect, Millis, Request};
+use crate::retry::Outcome;
+use crate::vault::Keys;
+
+mod cell;
+mod grant;
+mod held;
+
+use cell::{Cell, State};
+pub use grant::{Ask, Refused};
+use held::Held;
+
+/// Bytes of a key of an address for webhooks.
+const KEY_BYTES: usize = 16;
+/// How often a command beside the host may have kept a grant meanwhile.
+const KEPT_TRIES: usize = 5;
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    journal: Journal,
+    client: Client,
+    keys: RwLock<Keys>,
+    apps: RwLock<Apps>,
+    /// By tenant and client id. One that is there stays: its turn is what keeps two from asking at once.
+    cells: Mutex<HashMap<(String, String), Arc<Cell>>>,
+    /// Client ids of apps whose id and secret are not accepted: the log says so once for each.
+    not_accepted: Mutex<BTreeSet<String>>,
+    /// Tenants that have a new grant, until somebody takes note.
+    news: Mutex<BTreeSet<String>>,
+    told: Notify,
+}
+
+/// What a call is sent with.
+#[derive(Clone, PartialEq)]
+pub struct Token {
+    pub text: String,
+    /// Of the grant that it is from; `None`: it was copied by hand.
+    pub revision: Option<i64>,
+}
+
+/// Why there is none, and as of which revision of the grant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoToken {
+    pub refused: Refused,
+    /// `None`: not even that could be read.
+    pub revision: Option<i64>,
+}
+
+/// A tenant whose sides have tokens that are good for now.
+pub struct WithTokens {
+    pub tenant: Tenant,
+    /// Its app by name, and the key of its address for webhooks.
+    pub app: Option<(String, String)>,
+}
+
+/// Whether a shop lets the app in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    LetIn,
+    Refused,
+    /// Shopify does not know the app's id and secret: the app was uninstalled, or the secret is another one.
+    NotAccepted,
+    /// The shop answers with this status, which says nothing of the app: 402 and 423 of one that is frozen or locked.
+    Frozen(u16),
+    /// Nobody can tell now, and why; asked again it may be clearer.
+    Unclear(String),
+    /// Nobody could tell several times in a row.
+    StaysUnclear(String),
+}
+
+/// What is held of a tenant and its app, for operators: without a secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub tenant: String,
+    pub app: String,
+    pub kind: AppKind,
+    pub shop: String,
+    /// `None`: nothing was granted yet.
+    pub held: Option<ShownGrant>,
+    /// Why there is no newer one, if it was asked for in vain.
+    pub refused: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShownGrant {
+    /// How it was come by.
+    pub how: String,
+    /// Since when it is held: its last renewal.
+    pub since: Millis,
+    pub ends_at: Millis,
+    /// When it cannot be renewed any more without the merchant.
+    pub refresh_ends_at: Option<Millis>,
+    pub scopes: Vec<String>,
+}
+
+impl Credentials {
+    pub fn new(journal: Journal, client: Client, keys: Keys, apps: Apps) -> Self {
+        Self(Arc::new(Inner {
+            journal,
+            client,
+            keys: RwLock::new(keys),
+            apps: RwLock::new(apps),
+            cells: Mutex::default(),
+            not_accepted: Mutex::default(),
+            news: Mutex::default(),
+            told: Notify::new(),
+        }))
+    }
+
+    /// The apps that there are now.
+    pub fn apps(&self) -> Apps {
+        self.0.apps.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The app that the configuration calls so.
+    pub fn app(&self, name: &str) -> Option<Arc<App>> {
+        self.0.apps.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The token that a call to a side of a tenant is sent with now. Where one lives that is to be renewed, that is done behind;
+    /// where none lives, this waits for Shopify: twice ten seconds at most, and as long again for who asks already.
+    pub async fn token(&self, tenant: &Tenant, target: &str) -> Result<Token, NoToken> {
+        match tenant.peer(target).map(|peer| &peer.credential) {
+            Some(Credential::App(app)) => self.granted(tenant, app).await,
+            Some(Credential::Token(text)) => Ok(Token { text: text.clone(), revision: None }),
+            None => Ok(Token { text: String::new(), revision: None }),
+        }
+    }
+
+    /// A target has answered 401 to a token. Whether there is, or may be, another one that is worth a try.
+    pub fn refused_by_shop(&self, tenant: &Tenant, target: &str, token: &Token) -> bool {
+        let cell = tenant.peer(target).and_then(|peer| peer.app()).and_then(|app| self.known(&tenant.name, app));
+        token.revision.zip(cell).is_some_and(|(revision, cell)| cell.state().refused_by_shop(revision))
+    }
+
+    /// A target has answered something else.
+    pub fn accepted_by_shop(&self, tenant: &Tenant, target: &str, token: &Token) {
+        let cell = tenant.peer(target).and_then(|peer| peer.app()).and_then(|app| self.known(&tenant.name, app));
+        if let Some((revision, cell)) = token.revision.zip(cell) {
+            cell.state().accepted_by_shop(revision);
+        }
+    }
+
+    /// Whether a side has other credentials by now than when this was asked for.
+    pub fn has_changed(&self, tenant: &Tenant, target: &str, then: &Result<Token, NoToken>) -> bool {
+        let Some(peer) = tenant.peer(target) else { return false };
+        match (&peer.credential, then) {
+            (Credential::Token(text), Ok(token)) => token.revision.is_some() || *text != token.text,
+            (Credential::Token(_), Err(_)) => true,
+            (Credential::App(app), then) => {
+                let then = then.as_ref().map_or_else(|no| no.revision, |token| token.revision);
+                let known = self.known(&tenant.name, app).map(|cell| cell.state().revision);
+                then.zip(known).is_some_and(|(then, known)| then != known)
+            }
+        }
+    }
+
+    /// A tenant with tokens in place of its app, for whoever has some calls to make one after the other.
+    pub async fn with_tokens(&self, tenant: &Tenant) -> Result<WithTokens, Refused> {
+        let mut known = WithTokens { tenant: tenant.clone(), app: None };
+        if let Some(app) = tenant.shopify.app() {
+            let token = self.token(tenant, "shopify").await.map_err(|no| no.refused)?;
+            known.tenant.shopify.credential = Credential::Token(token.text);
+            known.app = Some((app.name.clone(), self.webhook_key(tenant, app).await?));
+        }
+        Ok(known)
+    }
+
+    /// Has Shopify grant anew what a merchant has just approved, with a code or a session token that is good once.
+    pub async fn grant(&self, tenant: &Tenant, app: &Arc<App>, ask: Ask) -> Result<(), Refused> {
+        let cell = self.cell(tenant, app).await?;
+        let turn = cell.turn.clone().lock_owned().await;
+        self.ask(cell, turn, tenant, app, ask).await.map(drop)
+    }
+
+    /// Lets go of what was granted: the shop does not let the app in any more.
+    pub async fn drop_grant(&self, tenant: &Tenant) -> anyhow::Result<()> {
+        let Some(app) = tenant.shopify.app() else { return Ok(()) };
+        let cell = self.cell(tenant, app).await?;
+        let _turn = cell.turn.lock().await;
+        let old = cell.state().revision;
+        if let Some(revision) = self.0.journal.keep_grant(&tenant.name, &app.client_id, old, None).await? {
+            cell.state().drop_grant(revision);
+        }
+        Ok(())
+    }
+
+    /// Whether the shop lets the app in, by asking it with the newest token there is.
+    pub async fn access(&self, tenant: &Tenant, api_version: &str) -> Access {
+        let access = self.asked_for_access(tenant, api_version).await;
+        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
+        match (access, cell) {
+            (Access::Unclear(why), Some(cell)) if !cell.state().is_unclear() => Access::StaysUnclear(why),
+            (Access::Unclear(why), _) => Access::Unclear(why),
+            (clear, cell) => {
+                if let Some(cell) = cell {
+                    cell.state().is_clear();
+                }
+                clear
+            }
+        }
+    }
+
+    async fn asked_for_access(&self, tenant: &Tenant, api_version: &str) -> Access {
+        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
+        let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
+        // A second 401 is final, so twice is enough.
+        for _ in 0..2 {
+            let token = match self.token(tenant, "shopify").await {
+                Ok(token) => token,
+                Err(no) => {
+                    return match no.refused {
+                        Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
+                        // Alone it may be a wrong secret; a token that still lived said more.
+                        Refused::Client { .. } if is_refused => Access::Refused,
+                        Refused::Client { .. } => Access::NotAccepted,
+                        other => Access::Unclear(other.to_string()),
+                    };
+                }
+            };
+            let status = match self.0.client.send(&tenant.shopify, &token.text, &least(), api_version).await {
+                Outcome::Answered { answer, .. } => answer.status,
+                Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
+                    return Access::Unclear(why);
+                }
+                Outcome::Throttled { .. } => return Access::Unclear("throttled".into()),
+            };
+            match status {
+                401 if self.refused_by_shop(tenant, "shopify", &token) => is_refused = true,
+                401 | 404 => return Access::Refused,
+                402 | 423 => return Access::Frozen(status),
+                200 => {
+                    self.accepted_by_shop(tenant, "shopify", &token);
+                    return Access::LetIn;
+                }
+                _ => return Access::Unclear(format!("the shop answers {status}")),
+            }
+        }
+        Access::Refused
+    }
+
+    /// The part of a tenant's address for webhooks of its app that nobody else knows.
+    pub async fn webhook_key(&self, tenant: &Tenant, app: &App) -> Result<String, Refused> {
+        Ok(self.cell(tenant, app).await?.webhook_key.clone())
+    }
+
+    /// The tenant whose webhooks of an app come to the address with this key.
+    pub async fn tenant_of_key(&self, app: &App, key: &str) -> anyhow::Result<Option<String>> {
+        let own = |((_, client_id), cell): &(&(String, String), &Arc<Cell>)| {
+            *client_id == app.client_id && cell.webhook_key == key
+        };
+        if let Some(((tenant, _), _)) = self.cells().iter().find(own) {
+            return Ok(Some(tenant.clone()));
+        }
+        let (journal, client_id, key) = (self.0.journal.clone(), app.client_id.clone(), key.to_owned());
+        spawn_blocking(move || journal.read(|reader| reader.tenant_of_webhook_key(&client_id, &key))).await?
+    }
+
+    /// Renews what would end of old age, asks again what may have been mended, and seals with the newest key.
+    pub async fn look(&self, tenant: &Tenant) {
+        let Some(app) = tenant.shopify.app() else { return };
+        let Ok(cell) = self.cell(tenant, app).await else { return };
+        if cell.state().is_worth_asking(Instant::now(), clock::now()) {
+            let turn = cell.turn.clone().lock_owned().await;
+            let _ = self.renew(cell.clone(), turn, tenant, app).await;
+        }
+        let old = {
+            let state = cell.state();
+            state.held.clone().filter(|_| !state.is_newest)
+        };
+        if let Some(held) = old {
+            let _turn = cell.turn.lock().await;
+            if let Err(why) = self.keep(&cell, tenant, app, held).await {
+                tracing::error!(
+                    tenant = tenant.name,
+                    blame = "host",
+                    "its grant is not sealed with the newest key: {why:#}"
+                );
+            }
+        }
+    }
+
+    /// Waits for tenants that have a new grant, and gives them.
+    pub async fn news(&self) -> BTreeSet<String> {
+        loop {
+            let told = self.0.told.notified();
+            let news = std::mem::take(&mut *self.0.news.lock().unwrap_or_else(PoisonError::into_inner));
+            if !news.is_empty() {
+                return news;
+            }
+            told.await;
+        }
+    }
+
+    /// Forgets what is known of a tenant; the journal has it still.
+    pub fn forget(&self, tenant: &str) {
+        self.cells().retain(|(of, _), _| of != tenant);
+    }
+
+    /// Goes by other keys and apps from now on: what could not be opened is opened, if it can be now.
+    pub fn set(&self, keys: Keys, apps: Apps) {
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
+        *self.0.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
+        let cells: Vec<_> = self.cells().iter().map(|(of, cell)| (of.clone(), cell.clone())).collect();
+        for ((tenant, client_id), cell) in cells {
+            cell.state().is_newest = false;
+            if cell.state().closed.is_none() {
+                continue;
+            }
+            let row = self.0.journal.read(|reader| reader.grant(&tenant, &client_id));
+            if let Ok(Some(row)) = row
+                && let Ok(Some((held, _))) = Held::opened(&keys, &row)
+                && cell.state().revision == row.revision
+            {
+                let mut state = cell.state();
+                (state.held, state.closed) = (Some(Arc::new(held)), None);
+                drop(state);
+                self.tell(&tenant);
+            }
+        }
+    }
+
+    /// What is held of a tenant, if it has an app.
+    pub async fn show(&self, tenant: &Tenant) -> Option<Shown> {
+        let app = tenant.shopify.app()?;
+        let (held, refused) = match self.cell(tenant, app).await {
+            Ok(cell) => {
+                let state = cell.state();
+                let held = state.held.as_ref().map(|held| ShownGrant {
+                    how: held.how.clone(),
+                    since: held.grant.since,
+                    ends_at: held.grant.ends_at,
+                    refresh_ends_at: held.grant.refresh.as_ref().map(|refresh| refresh.ends_at),
+                    scopes: held.grant.scopes.clone(),
+                });
+                (held, state.why().map(ToString::to_string))
+            }
+            Err(refused) => (None, Some(refused.to_string())),
+        };
+        let (tenant, shop) = (tenant.name.clone(), tenant.shop.clone());
+        Some(Shown { tenant, app: app.name.clone(), kind: app.kind, shop, held, refused })
+    }
+
+    async fn granted(&self, tenant: &Tenant, app: &Arc<App>) -> Result<Token, NoToken> {
+        let cell = self.cell(tenant, app).await.map_err(|refused| NoToken { refused, revision: None })?;
+        let now = clock::now();
+        if let Some(token) = cell.state().token(|grant| !grant.is_due(now)) {
+            return Ok(token);
+        }
+        let alive = cell.state().token(|grant| grant.is_alive(now));
+        if let Some(token) = alive {
+            if let Ok(turn) = cell.turn.clone().try_lock_owned() {
+                let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
+                tokio::spawn(async move { own.renew(cell, turn, &tenant, &app).await.map(drop) });
+            }
+            return Ok(token);
+        }
+        let turn = cell.turn.clone().lock_owned().await;
+        let renewed = self.renew(cell.clone(), turn, tenant, app).await;
+        renewed.map_err(|refused| NoToken { refused, revision: Some(cell.state().revision) })
+    }
+
+    /// Asks for a new grant, unless whoever had the turn before has got one, or is told what Shopify would say again.
+    async fn renew(
+        &self,
+        cell: Arc<Cell>,
+        turn: OwnedMutexGuard<()>,
+        tenant: &Tenant,
+        app: &Arc<App>,
+    ) -> Result<Token, Refused> {
+        let unkept = cell.state().unkept.clone();
+        if let Some(held) = unkept {
+            self.keep(&cell, tenant, app, held).await.map_err(|error| later(format!("{error:#}")))?;
+        }
+        let ask = {
+            let (state, now) = (cell.state(), clock::now());
+            if let Some(token) = state.token(|grant| !grant.is_due(now)) {
+                return Ok(token);
+            }
+            if let Some(refused) = state.refusal(app, Instant::now()) {
+                return Err(refused);
+            }
+            let refresh = state.held.as_ref().and_then(|held| held.grant.refresh.as_ref());
+            match (app.kind, refresh, &state.closed) {
+                (AppKind::Own, _, _) => Ask::ClientCredentials,
+                (_, Some(refresh), _) => Ask::Refresh(refresh.token.clone()),
+                (_, None, Some(closed)) => return Err(closed.clone()),
+                (_, None, None) => return Err(Refused::Never { app: app.name.clone() }),
+            }
+        };
+        self.ask(cell, turn, tenant, app, ask).await
+    }
+
+    /// Asks Shopify, and keeps what it grants before anybody has it. In a task of its own: who waits may go away, and what was
+    /// granted would be lost.
+    async fn ask(
+        &self,
+        cell: Arc<Cell>,
+        turn: OwnedMutexGuard<()>,
+        tenant: &Tenant,
+        app: &Arc<App>,
+        ask: Ask,
+    ) -> Result<Token, Refused> {
+        let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
+        let asked = tokio::spawn(async move {
+            let _turn = turn;
+            let asked = own.asked(&cell, &tenant, &app, &ask).await;
+            own.note(&cell, &tenant.name, &app, &ask, asked.as_ref().err());
+            asked
+        });
+        asked.await.unwrap_or_else(|_| Err(later("asking for a token ended in a panic".into())))
+    }
+
+    async fn asked(&self, cell: &Cell, tenant: &Tenant, app: &App, ask: &Ask) -> Result<Token, Refused> {
+        let (url, form) = (format!("{}/admin/oauth/access_token", tenant.shopify.url), ask.form(app));
+        let asked_at = clock::now();
+        let mut answer = self.0.client.post_form(&url, &form).await;
+        if answer.as_ref().is_err_and(|not| not.is_lost) && ask.is_repeatable() {
+            // It may have been granted: the refresh token is good for a moment longer, and for the same answer.
+            answer = self.0.client.post_form(&url, &form).await;
+        }
+        let grant = grant::read(app, &answer.map_err(|not| later(not.why))?, asked_at)?;
+        let (text, held) = (grant.access_token.clone(), Arc::new(Held { how: ask.name().to_owned(), grant }));
+        cell.state().unkept = Some(held.clone());
+        let revision = self.keep(cell, tenant, app, held).await.map_err(|error| later(format!("{error:#}")))?;
+        Ok(Token { text, revision: Some(revision) })
+    }
+
+    /// Has a grant on disk, and then in use; gives its revision.
+    async fn keep(&self, cell: &Cell, tenant: &Tenant, app: &App, held: Arc<Held>) -> anyhow::Result<i64> {
+        let text = held.sealed(&self.keys(), &tenant.name, &app.client_id, &cell.shop)?;
+        let mut old = cell.state().revision;
+        let journal = &self.0.journal;
+        for _ in 0..KEPT_TRIES {
+            if let Some(revision) = journal.keep_grant(&tenant.name, &app.client_id, old, Some(text.clone())).await? {
+                cell.state().keep(revision, held);
+                self.tell(&tenant.name);
+                return Ok(revision);
+            }
+            let row = journal.read(|reader| reader.grant(&tenant.name, &app.client_id))?;
+            let row = row.context("the tenant was removed meanwhile")?;
+            if app.kind != AppKind::Own || row.shop != cell.shop {
+                bail!("another process keeps grants of this tenant, too");
+            }
+            // `tandem setup`, beside the host: of its own credentials an app may have any number of tokens.
+            old = row.revision;
+        }
+        bail!("others keep grants of this tenant, too")
+    }
+
+    /// Counts and logs how it ended, and remembers a refusal for the next one that would ask. What a code or a session token met
+    /// says nothing of the grant that is held.
+    fn note(&self, cell: &Cell, tenant: &str, app: &Arc<App>, ask: &Ask, refused: Option<&Refused>) {
+        self.0.journal.metrics().asked_for_token(&app.name, refused.map_or("granted", Refused::code));
+        let mut not_accepted = self.0.not_accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(refused) = refused else {
+            not_accepted.remove(&app.client_id);
+            tracing::info!(tenant, app = app.name, "has a new token");
+            return;
+        };
+        let is_news = !ask.is_repeatable() || cell.state().refuse(refused.clone(), app, Instant::now());
+        let is_of_app = matches!(refused, Refused::Client { .. });
+        if is_news && (!is_of_app || not_accepted.insert(app.client_id.clone())) {
+            tracing::error!(tenant, app = app.name, blame = "peer", "{refused}");
+        }
+    }
+
+    fn tell(&self, tenant: &str) {
+        self.0.news.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned());
+        self.0.told.notify_waiters();
+    }
+
+    fn known(&self, tenant: &str, app: &App) -> Option<Arc<Cell>> {
+        self.cells().get(&(tenant.to_owned(), app.client_id.clone())).cloned()
+    }
+
+    async fn cell(&self, tenant: &Tenant, app: &App) -> Result<Arc<Cell>, Refused> {
+        if let Some(known) = self.known(&tenant.name, app).filter(|cell| cell.shop == tenant.shop) {
+            return Ok(known);
+        }
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key).map_err(|error| later(format!("drawing a key: {error}")))?;
+        let (name, shop) = (&tenant.name, &tenant.shop);
+        let row = self.0.journal.grant_row(name, &app.client_id, shop, hex::encode(key)).await;
+        let row = row.map_err(|error| later(format!("{error:#}")))?;
+        let state = self.opened(&row);
+        let cell = Arc::new(Cell::new(row.shop, row.webhook_key, state));
+        let mut cells = self.cells();
+        let known = cells.entry((tenant.name.clone(), app.client_id.clone())).or_insert_with(|| cell.clone());
+        // Of two that have read the row at once the first stays, unless the tenant has another shop by now.
+        if known.shop != cell.shop {
+            *known = cell;
+        }
+        Ok(known.clone())
+    }
+
+    fn opened(&self, row: &GrantRow) -> State {
+        let mut state = State::of(row.revision);
+        state.is_dropped = row.is_dropped;
+        match Held::opened(&self.keys(), row) {
+            Ok(None) => {}
+            Ok(Some((held, is_newest))) => (state.held, state.is_newest) = (Some(Arc::new(held)), is_newest),
+            Err(refused) => state.closed = Some(refused),
+        }
+        state
+    }
+
+    fn cells(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Cell>>> {
+        self.0.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> Keys {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The least that the Admin API can be asked.
+fn least() -> Call {
+    let request = Request::Graphql { document: "query { shop { id } }".into(), variables: "{}".into() };
+    Call { target: "shopify".into(), request, effect: Effect::Read }
+}
+
+fn later(why: String) -> Refused {
+    Refused::Later { why, after_ms: None }
+}

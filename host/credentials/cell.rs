@@ -1,0 +1,243 @@
+//! What is known of one tenant and its app: the grant, what the shop and Shopify have said of it, and what follows from that.
+//!
+//! Knows times and answers; nobody is asked here, and nothing is kept.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Token;
+use super::grant::{Grant, Refused};
+use super::held::Held;
+use crate::config::App;
+use crate::model::Millis;
+
+/// Until Shopify is asked once more that gave no token: doubled with each time, and at most so long.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(60);
+/// A wait that Shopify asks for is heeded up to here.
+const ASKED_TO_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How long a refusal that somebody has to mend is told again without asking.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// Until a grant that the shop has refused twice is tried once more.
+const REFUSED_TWICE_FOR: Duration = Duration::from_secs(300);
+/// How often it may be unclear in a row whether the shop lets the app in, before a person has to look.
+const UNCLEAR_MAX: u32 = 5;
+
+/// One tenant and app.
+pub struct Cell {
+    pub shop: String,
+    /// A part of the address that the tenant's webhooks come to.
+    pub webhook_key: String,
+    /// Had by the one that asks Shopify.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub struct State {
+    /// Of the row in the journal.
+    pub revision: i64,
+    pub held: Option<Arc<Held>>,
+    /// Why what the journal has cannot be opened, if so.
+    pub closed: Option<Refused>,
+    /// What was held is gone because the shop refused it.
+    pub is_dropped: bool,
+    /// What was granted and could not be kept yet: it is kept before Shopify is asked again.
+    pub unkept: Option<Arc<Held>>,
+    /// Whether the newest key has sealed what the journal has.
+    pub is_newest: bool,
+    /// A revision that the shop does not accept, and the one that came in its place, until the shop accepts that.
+    not_accepted: Option<i64>,
+    on_trial: Option<i64>,
+    /// Why Shopify gave nothing the last time.
+    refused: Option<Refusal>,
+    failures: u32,
+    /// When the shop refused a grant for the second time.
+    refused_twice_at: Option<Instant>,
+    unclear: u32,
+}
+
+struct Refusal {
+    until: Instant,
+    why: Refused,
+    /// Of whom: another secret is another question.
+    app: Arc<App>,
+}
+
+impl Cell {
+    pub fn new(shop: String, webhook_key: String, state: State) -> Self {
+        Self { shop, webhook_key, turn: Arc::default(), state: Mutex::new(state) }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Nothing is held.
+    pub fn of(revision: i64) -> Self {
+        Self { revision, is_newest: true, ..Self::default() }
+    }
+
+    /// The token that is held, if its grant fits and the shop has not refused it.
+    pub fn token(&self, fits: impl Fn(&Grant) -> bool) -> Option<Token> {
+        let held = self.held.as_ref().filter(|held| fits(&held.grant) && self.not_accepted != Some(self.revision))?;
+        Some(Token { text: held.grant.access_token.clone(), revision: Some(self.revision) })
+    }
+
+    /// The shop has answered 401 to a token of this revision. Whether another one is worth a try.
+    pub fn refused_by_shop(&mut self, revision: i64) -> bool {
+        if revision != self.revision {
+            return true;
+        }
+        if self.on_trial == Some(revision) {
+            self.refused_twice_at = Some(Instant::now());
+            return false;
+        }
+        self.not_accepted = Some(revision);
+        true
+    }
+
+    /// The shop has accepted a token of this revision.
+    pub fn accepted_by_shop(&mut self, revision: i64) {
+        if self.on_trial == Some(revision) {
+            self.on_trial = None;
+        }
+    }
+
+    /// What was granted is on disk, as this revision.
+    pub fn keep(&mut self, revision: i64, held: Arc<Held>) {
+        let replaces_refused = self.not_accepted == Some(self.revision) || self.refused_twice_at.is_some();
+        self.on_trial = replaces_refused.then_some(revision);
+        (self.revision, self.held) = (revision, Some(held));
+        (self.closed, self.unkept, self.not_accepted, self.refused_twice_at) = (None, None, None, None);
+        (self.is_newest, self.is_dropped, self.refused, self.failures) = (true, false, None, 0);
+    }
+
+    /// Nothing is held any more, as this revision.
+    pub fn drop_grant(&mut self, revision: i64) {
+        *self = Self { is_dropped: true, ..Self::of(revision) };
+    }
+
+    /// What Shopify would say again, if it is not to be asked now.
+    pub fn refusal(&self, app: &Arc<App>, now: Instant) -> Option<Refused> {
+        self.refused.as_ref().filter(|refusal| now < refusal.until && refusal.app == *app).map(|it| it.why.clone())
+    }
+
+    /// Why there is no newer grant, for people.
+    pub fn why(&self) -> Option<&Refused> {
+        self.refused.as_ref().map(|refusal| &refusal.why).or(self.closed.as_ref())
+    }
+
+    /// Notes that Shopify gave nothing. Whether that is news.
+    pub fn refuse(&mut self, why: Refused, app: &Arc<App>, now: Instant) -> bool {
+        let wait = match &why {
+            Refused::Later { after_ms, .. } => {
+                let asked = Duration::from_millis(after_ms.unwrap_or_default()).min(ASKED_TO_WAIT_MAX);
+                let own = AGAIN.saturating_mul(1 << self.failures.min(10)).min(AGAIN_MAX);
+                self.failures = self.failures.saturating_add(1);
+                own.max(asked)
+            }
+            _ => REFUSED_FOR,
+        };
+        let is_news = self.refused.as_ref().is_none_or(|before| before.why != why);
+        self.refused = Some(Refusal { until: now + wait, why, app: app.clone() });
+        is_news
+    }
+
+    /// Whether Shopify is to be asked although no call waits: a refresh token would end of old age, what was refused may have
+    /// been mended there, or the shop may accept a grant by now that it has refused twice.
+    pub fn is_worth_asking(&self, now: Instant, time: Millis) -> bool {
+        if let Some(refusal) = &self.refused {
+            return refusal.why.may_mend_itself() && now >= refusal.until;
+        }
+        let is_aging = self.held.as_ref().is_some_and(|held| held.grant.is_aging(time));
+        let is_tried_again = self.refused_twice_at.is_some_and(|at| now.duration_since(at) >= REFUSED_TWICE_FOR);
+        is_aging || is_tried_again || self.unkept.is_some()
+    }
+
+    /// Whether it is unclear once more if the shop lets the app in; `false`: it has been too often.
+    pub fn is_unclear(&mut self) -> bool {
+        self.unclear += 1;
+        if self.unclear < UNCLEAR_MAX {
+            return true;
+        }
+        self.unclear = 0;
+        false
+    }
+
+    pub fn is_clear(&mut self) {
+        self.unclear = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AppKind;
+
+    fn held(token: &str) -> Arc<Held> {
+        let grant = Grant { access_token: token.into(), ends_at: 1_000, refresh: None, scopes: vec![], since: 0 };
+        Arc::new(Held { how: "client credentials".into(), grant })
+    }
+
+    fn app(secret: &str) -> Arc<App> {
+        let [name, client_id, client_secret] = ["main", "id", secret].map(str::to_owned);
+        Arc::new(App { name, client_id, client_secret, previous_secret: None, kind: AppKind::Own })
+    }
+
+    fn text(state: &State) -> Option<String> {
+        state.token(|_| true).map(|token| token.text)
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_replaced_once() {
+        let mut state = State::default();
+        state.keep(1, held("a"));
+        assert!(state.refused_by_shop(1) && state.refused_by_shop(1));
+        assert_eq!(text(&state), None);
+        state.keep(2, held("b"));
+        // Who still has the first one takes the second.
+        assert!(state.refused_by_shop(1));
+        assert_eq!(text(&state).as_deref(), Some("b"));
+        // The second one is refused, too: nobody goes on.
+        assert!(!state.refused_by_shop(2) && !state.refused_by_shop(2));
+        let now = Instant::now();
+        assert!(!state.is_worth_asking(now, 0) && state.is_worth_asking(now + REFUSED_TWICE_FOR, 0));
+        // What comes then is on trial, too, until the shop accepts it.
+        state.keep(3, held("c"));
+        assert!(!state.refused_by_shop(3));
+        state.keep(4, held("d"));
+        state.accepted_by_shop(4);
+        assert!(state.refused_by_shop(4));
+    }
+
+    #[test]
+    fn a_refusal_is_told_again_for_a_while_and_of_the_same_app() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let later = |after_ms| Refused::Later { why: "answers 503".into(), after_ms };
+        let mut waits = vec![];
+        for _ in 0..9 {
+            let is_news = state.refuse(later(None), &app("s"), now);
+            assert_eq!(is_news, waits.is_empty());
+            let waited = (0..100).find(|s| state.refusal(&app("s"), now + Duration::from_secs(*s)).is_none());
+            waits.push(waited.unwrap());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert!(state.refusal(&app("other"), now).is_none());
+        // As long as it asks, and an hour at most.
+        state.refuse(later(Some(u64::MAX)), &app("s"), now);
+        let hour = Duration::from_secs(3_600);
+        assert!(
+            state.refusal(&app("s"), now + hour - AGAIN).is_some() && state.refusal(&app("s"), now + hour).is_none()
+        );
+        let ended = Refused::Ended { app: "main".into() };
+        assert!(state.refuse(ended.clone(), &app("s"), now));
+        assert_eq!(state.refusal(&app("s"), now + REFUSED_FOR - AGAIN), Some(ended));
+        // Nobody but the merchant mends that.
+        assert!(state.refusal(&app("s"), now + REFUSED_FOR).is_none() && !state.is_worth_asking(now + hour, 0));
+        state.refuse(Refused::Client { app: "main".into() }, &app("s"), now);
+        assert!(state.is_worth_asking(now + REFUSED_FOR, 0));
+    }
+}

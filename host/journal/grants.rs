@@ -1,0 +1,101 @@
+//! What Shopify grants to apps for tenants, as text whose secrets are sealed, and the key of each tenant's address for webhooks.
+//! Knows no key that seals, and nothing of what a grant says.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::{Journal, Reader};
+
+/// What is kept of a tenant and an app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrantRow {
+    pub tenant: String,
+    /// Its client id: the name that the configuration gives it may change.
+    pub client_id: String,
+    /// Whose grant it is.
+    pub shop: String,
+    /// A part of the address that the tenant's webhooks of the app come to.
+    pub webhook_key: String,
+    /// Raised with each grant; 0 before the first.
+    pub revision: i64,
+    /// `None`: nothing is held.
+    pub body: Option<String>,
+    /// What was held is gone because the shop refused it.
+    pub is_dropped: bool,
+}
+
+impl Journal {
+    /// The row of a tenant and an app for this shop, made with this key for webhooks if there is none. That of another shop is
+    /// another one: its grant goes, and its address, where that shop's webhooks still come. When this returns it is on disk.
+    pub async fn grant_row(
+        &self,
+        tenant: &str,
+        client_id: &str,
+        shop: &str,
+        webhook_key: String,
+    ) -> anyhow::Result<GrantRow> {
+        if let Some(row) = self.read(|reader| reader.grant(tenant, client_id))?.filter(|row| row.shop == shop) {
+            return Ok(row);
+        }
+        let [tenant, client_id, shop] = [tenant, client_id, shop].map(str::to_owned);
+        let make = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO grants (tenant, client_id, shop, webhook_key, revision) VALUES (?, ?, ?, ?, 0)
+                 ON CONFLICT (tenant, client_id) DO UPDATE SET
+                   shop = excluded.shop, webhook_key = excluded.webhook_key, revision = revision + 1, body = NULL,
+                   is_dropped = FALSE
+                 WHERE shop <> excluded.shop",
+                params![tenant, client_id, shop, webhook_key],
+            )?;
+            tx.query_row(ONE, [&tenant, &client_id], row)
+        };
+        self.writer.write(make, |_| ()).await
+    }
+
+    /// Keeps what was granted in the place of revision `old`, or that nothing is held any more because the shop refuses it; gives its revision. `None`: by
+    /// now there is another one, and nothing is changed. When this returns it is on disk.
+    pub async fn keep_grant(
+        &self,
+        tenant: &str,
+        client_id: &str,
+        old: i64,
+        body: Option<String>,
+    ) -> anyhow::Result<Option<i64>> {
+        let (tenant, client_id) = (tenant.to_owned(), client_id.to_owned());
+        let keep = move |tx: &Transaction| {
+            let kept = tx.execute(
+                "UPDATE grants SET body = ?1, is_dropped = ?1 IS NULL, revision = revision + 1
+                 WHERE tenant = ?2 AND client_id = ?3 AND revision = ?4",
+                params![body, tenant, client_id, old],
+            )?;
+            Ok((kept > 0).then_some(old + 1))
+        };
+        self.writer.write(keep, |_| ()).await
+    }
+}
+
+impl Reader {
+    pub fn grant(&self, tenant: &str, client_id: &str) -> anyhow::Result<Option<GrantRow>> {
+        Ok(self.connection.prepare_cached(ONE)?.query_row([tenant, client_id], row).optional()?)
+    }
+
+    /// The tenant whose webhooks come to the address with this key.
+    pub fn tenant_of_webhook_key(&self, client_id: &str, key: &str) -> anyhow::Result<Option<String>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT tenant FROM grants WHERE client_id = ? AND webhook_key = ?")?;
+        Ok(statement.query_row([client_id, key], |row| row.get(0)).optional()?)
+    }
+}
+
+const ONE: &str = "SELECT tenant, client_id, shop, webhook_key, revision, body, is_dropped FROM grants WHERE tenant = ? AND client_id = ?";
+
+fn row(row: &Row) -> rusqlite::Result<GrantRow> {
+    Ok(GrantRow {
+        tenant: row.get(0)?,
+        client_id: row.get(1)?,
+        shop: row.get(2)?,
+        webhook_key: row.get(3)?,
+        revision: row.get(4)?,
+        body: row.get(5)?,
+        is_dropped: row.get(6)?,
+    })
+}
