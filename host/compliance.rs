@@ -137,7 +137,7 @@ pub async fn fulfil(
         }
         Duty::Uninstalled => {
             let tenant = &event.webhook.tenant;
-            journal.pause(tenant, "shopify", "the app was uninstalled").await?;
+            journal.pause_uninstalled(tenant).await?;
             format!("shopify takes no calls until `tandem resume {tenant} shopify`: the app was uninstalled")
         }
         Duty::Scopes => scopes(&event.webhook.payload, manifest),

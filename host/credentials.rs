@@ -193,6 +193,12 @@ impl Credentials {
         self.ask(cell, turn, tenant, app, ask).await.map(drop)
     }
 
+    /// Whether something is granted that is good as far as anybody knows: then the merchant has nothing to do.
+    pub async fn is_granted(&self, tenant: &Tenant) -> bool {
+        let Some(app) = tenant.shopify.app() else { return true };
+        self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_good())
+    }
+
     /// Lets go of what was granted: the shop does not let the app in any more.
     pub async fn drop_grant(&self, tenant: &Tenant) -> anyhow::Result<()> {
         let Some(app) = tenant.shopify.app() else { return Ok(()) };

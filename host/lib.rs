@@ -23,6 +23,7 @@ pub mod events;
 pub mod excerpt;
 pub mod files;
 pub mod inspect;
+pub mod install;
 pub mod journal;
 pub mod listen;
 pub mod mapping;

@@ -23,6 +23,7 @@ use crate::credentials::{Ask, Credentials, WithTokens};
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
+use crate::install::Install;
 use crate::journal::{Claim, Direction, Journal};
 use crate::listen::{self, Listen};
 use crate::mapping::{self, Control};
@@ -228,7 +229,9 @@ impl Server {
         let webhooks = Listen { name: "webhooks", limits, metrics: journal.metrics().clone() };
         let mut listening = stopping.clone();
         let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
-        let intake = tokio::spawn(listen::serve(listener, intake.router(), webhooks, stopped));
+        let install = Install::new(journal.clone(), tenants.clone(), credentials.clone(), config.public_url.clone());
+        let pages = install.router().merge(intake.router());
+        let intake = tokio::spawn(listen::serve(listener, pages, webhooks, stopped));
         let (admin, operators) = match config.admin {
             Some(address) => {
                 let listener = TcpListener::bind(address).await.map_err(|error| {

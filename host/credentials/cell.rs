@@ -157,6 +157,12 @@ impl State {
         is_aging || is_tried_again || self.unkept.is_some()
     }
 
+    /// Whether the merchant has nothing to do: something is held, and neither Shopify nor the shop has refused it.
+    pub fn is_good(&self) -> bool {
+        let is_refused = self.refused.as_ref().is_some_and(|refusal| !refusal.why.is_passing());
+        self.held.is_some() && !is_refused && self.refused_twice_at.is_none()
+    }
+
     /// Whether it is unclear once more if the shop lets the app in; `false`: it has been too often.
     pub fn is_unclear(&mut self) -> bool {
         self.unclear += 1;

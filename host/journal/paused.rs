@@ -6,6 +6,9 @@ use super::{Journal, Reader};
 use crate::clock;
 use crate::model::Millis;
 
+/// Why a target is paused whose app the merchant took away.
+const UNINSTALLED: &str = "the app was uninstalled";
+
 /// A target that has been paused, or that takes calls again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paused {
@@ -28,6 +31,23 @@ impl Journal {
             )
         };
         self.writer.write(pause, move |_| drop(feeds.pauses.send(told))).await?;
+        Ok(())
+    }
+
+    /// Pauses Shopify because its app was uninstalled.
+    pub async fn pause_uninstalled(&self, tenant: &str) -> anyhow::Result<()> {
+        self.pause(tenant, "shopify", UNINSTALLED).await
+    }
+
+    /// Lets Shopify take calls again if that is why it took none: a pause by an operator stays.
+    pub async fn resume_installed(&self, tenant: &str) -> anyhow::Result<()> {
+        let paused = self.read(|reader| reader.paused())?;
+        let is_that = |paused: &Paused| {
+            paused.tenant == tenant && paused.target == "shopify" && paused.reason.as_deref() == Some(UNINSTALLED)
+        };
+        if paused.iter().any(|(paused, _)| is_that(paused)) {
+            self.resume(tenant, "shopify").await?;
+        }
         Ok(())
     }
 

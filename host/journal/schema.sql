@@ -203,6 +203,16 @@ CREATE TABLE IF NOT EXISTS grants (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS grants_of_key ON grants (client_id, webhook_key);
 
+-- Approvals that merchants have been asked for, until they answer: hashes only (SHA-256 in hex).
+CREATE TABLE IF NOT EXISTS installs (
+  state TEXT PRIMARY KEY,
+  -- Of the cookie that the merchant's browser has.
+  cookie TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  shop TEXT NOT NULL,
+  ends_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Tenants that were removed, with their shop: its events may still be here, and are nobody else's.
 CREATE TABLE IF NOT EXISTS removed_tenants (
   tenant TEXT PRIMARY KEY,

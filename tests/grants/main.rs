@@ -2,6 +2,7 @@
 
 #[path = "../host/mod.rs"]
 mod host;
+mod install;
 mod street;
 #[path = "../town/mod.rs"]
 mod town;

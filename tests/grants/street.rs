@@ -57,6 +57,16 @@ pub struct Street {
 
 impl Street {
     pub async fn of(kind: AppKind, app_options: AppOptions, rule: RefreshRule) -> Self {
+        let street = Self::bare(kind, app_options, rule).await;
+        if kind != AppKind::Own {
+            street.approve().await.unwrap();
+        }
+        street.set_up().await;
+        street
+    }
+
+    /// With the app installed, and nothing granted yet.
+    pub async fn bare(kind: AppKind, app_options: AppOptions, rule: RefreshRule) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let shopify =
@@ -70,10 +80,6 @@ impl Street {
         let playground = Playground::with(plugin(RULES).await, config, shopify, omneo).await.unwrap();
         let street = Self { playground, folder };
         street.tell_address();
-        if kind != AppKind::Own {
-            street.approve().await.unwrap();
-        }
-        street.set_up().await;
         street
     }
 
@@ -163,6 +169,7 @@ pub fn config(folder: &Path, kind: AppKind, shop: &str, shopify: &Shopify, omneo
     let (omneo, token, secret) = omneo;
     let mut config = host::config(folder, omneo, &[TENANT]);
     config.keys = keys();
+    config.public_url = Some(PUBLIC.into());
     config.apps = [("main".to_owned(), app(kind))].into();
     config.allow.push(shopify.address().to_string());
     config.delivery.retry_delays_ms = vec![100; 100];
