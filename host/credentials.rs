@@ -31,6 +31,8 @@ use held::Held;
 const KEY_BYTES: usize = 16;
 /// How often a command beside the host may have kept a grant meanwhile.
 const KEPT_TRIES: usize = 5;
+/// For a question that is the same in every version; Shopify answers one that has ended as the oldest that it serves.
+const LEAST_API_VERSION: &str = "2026-07";
 
 /// A handle; cheap to clone.
 #[derive(Clone)]
@@ -199,23 +201,26 @@ impl Credentials {
         self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_good())
     }
 
-    /// Lets go of what was granted: the shop does not let the app in any more.
-    pub async fn drop_grant(&self, tenant: &Tenant) -> anyhow::Result<()> {
-        let Some(app) = tenant.shopify.app() else { return Ok(()) };
+    /// Lets go of what was granted, if it is still the revision that the shop has refused. `false`: by now there is another one.
+    pub async fn drop_grant(&self, tenant: &Tenant, judged: i64) -> anyhow::Result<bool> {
+        let Some(app) = tenant.shopify.app() else { return Ok(true) };
         let cell = self.cell(tenant, app).await?;
         let _turn = cell.turn.lock().await;
-        let old = cell.state().revision;
-        if let Some(revision) = self.0.journal.keep_grant(&tenant.name, &app.client_id, old, None).await? {
+        if cell.state().revision != judged {
+            return Ok(false);
+        }
+        let dropped = self.0.journal.keep_grant(&tenant.name, &app.client_id, judged, None).await?;
+        if let Some(revision) = dropped {
             cell.state().drop_grant(revision);
         }
-        Ok(())
+        Ok(dropped.is_some())
     }
 
-    /// Whether the shop lets the app in, by asking it with the newest token there is.
-    pub async fn access(&self, tenant: &Tenant, api_version: &str) -> Access {
-        let access = self.asked_for_access(tenant, api_version).await;
+    /// Whether the shop lets the app in, by asking it with the newest token there is; and the revision of the grant that says so.
+    pub async fn access(&self, tenant: &Tenant) -> (Access, i64) {
+        let (access, judged) = self.asked_for_access(tenant).await;
         let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
-        match (access, cell) {
+        let access = match (access, cell) {
             (Access::Unclear(why), Some(cell)) if !cell.state().is_unclear() => Access::StaysUnclear(why),
             (Access::Unclear(why), _) => Access::Unclear(why),
             (clear, cell) => {
@@ -224,10 +229,12 @@ impl Credentials {
                 }
                 clear
             }
-        }
+        };
+        (access, judged)
     }
 
-    async fn asked_for_access(&self, tenant: &Tenant, api_version: &str) -> Access {
+    async fn asked_for_access(&self, tenant: &Tenant) -> (Access, i64) {
+        let mut judged = 0;
         let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
         let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
         // A second 401 is final, so twice is enough.
@@ -235,34 +242,36 @@ impl Credentials {
             let token = match self.token(tenant, "shopify").await {
                 Ok(token) => token,
                 Err(no) => {
-                    return match no.refused {
+                    let access = match no.refused {
                         Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
-                        // Alone it may be a wrong secret; a token that still lived said more.
-                        Refused::Client { .. } if is_refused => Access::Refused,
+                        // Alone it may be a wrong secret, or a shop that has granted nothing yet; a token that lived said more.
+                        Refused::Client { .. } | Refused::Never { .. } if is_refused => Access::Refused,
                         Refused::Client { .. } => Access::NotAccepted,
                         other => Access::Unclear(other.to_string()),
                     };
+                    return (access, no.revision.unwrap_or_default());
                 }
             };
-            let status = match self.0.client.send(&tenant.shopify, &token.text, &least(), api_version).await {
+            judged = token.revision.unwrap_or_default();
+            let status = match self.0.client.send(&tenant.shopify, &token.text, &least(), LEAST_API_VERSION).await {
                 Outcome::Answered { answer, .. } => answer.status,
                 Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
-                    return Access::Unclear(why);
+                    return (Access::Unclear(why), judged);
                 }
-                Outcome::Throttled { .. } => return Access::Unclear("throttled".into()),
+                Outcome::Throttled { .. } => return (Access::Unclear("throttled".into()), judged),
             };
             match status {
                 401 if self.refused_by_shop(tenant, "shopify", &token) => is_refused = true,
-                401 | 404 => return Access::Refused,
-                402 | 423 => return Access::Frozen(status),
+                401 | 404 => return (Access::Refused, judged),
+                402 | 423 => return (Access::Frozen(status), judged),
                 200 => {
                     self.accepted_by_shop(tenant, "shopify", &token);
-                    return Access::LetIn;
+                    return (Access::LetIn, judged);
                 }
-                _ => return Access::Unclear(format!("the shop answers {status}")),
+                _ => return (Access::Unclear(format!("the shop answers {status}")), judged),
             }
         }
-        Access::Refused
+        (Access::Refused, judged)
     }
 
     /// The part of a tenant's address for webhooks of its app that nobody else knows.

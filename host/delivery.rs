@@ -212,6 +212,8 @@ impl Delivery {
             return self.tell_unknown(due, None, "the host stopped while it was under way", self.began).await;
         }
         let (mut attempts, mut waits) = (due.attempts, 0);
+        // Whether the last attempt was answered with 401, and a new token is tried.
+        let mut renewed = false;
         loop {
             let allowed = || {
                 // Of a tenant that is gone nothing is sent: that is seen below.
@@ -240,19 +242,23 @@ impl Delivery {
             let counted = !matches!(outcome, Outcome::Throttled { .. });
             // Without an answer it may still take effect.
             let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
-            let is_answered = matches!(outcome, Outcome::Answered { .. });
+            let is_good = matches!(&outcome, Outcome::Answered { answer, .. } if (200..300).contains(&answer.status));
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
-            if let (true, Ok(old)) = (is_unauthorized, &token)
+            if let (true, false, Ok(old)) = (is_unauthorized, renewed, &token)
                 && self.credentials.refused_by_shop(&tenant, name, old)
             {
                 // The grant may have been taken back, or have ended before it said: the next one shows which.
                 self.journal.attempted(due, attempt, format!("{said}; again with a new token"), true).await?;
+                self.journal.metrics().attempted(name, &said);
+                tracing::info!(attempt = attempts, "{said}; again with a new token");
                 attempts -= 1;
+                renewed = true;
                 continue;
             }
-            if let (true, Ok(token)) = (is_answered && !is_unauthorized, &token) {
+            renewed = false;
+            if let (true, Ok(token)) = (is_good, &token) {
                 self.credentials.accepted_by_shop(&tenant, name, token);
             }
             let is_without = matches!(outcome, Outcome::NoToken(_));

@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
-use crate::credentials::{Ask, Credentials, Refused};
+use crate::credentials::{Access, Ask, Credentials, Refused};
 use crate::journal::{AskedMerchant, Journal};
 use crate::model::{Millis, Shop};
 use crate::tenants::Tenants;
@@ -81,13 +81,26 @@ impl Install {
         })
     }
 
-    /// Has the app granted what a code or a session token stands for, and its calls go on.
-    async fn grant(&self, tenant: &Tenant, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
+    /// Has the app granted what a code or a session token stands for, and its calls go on. In a task of its own: the browser may go
+    /// away.
+    async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Response> {
+        let (shared, tenant, app) = (self.0.clone(), tenant.clone(), app.clone());
+        let granted = tokio::spawn(async move {
+            shared.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
+            shared.journal.resume_installed(&tenant.name).await.map_err(|error| failed(error).into_response())
+        });
+        granted.await.unwrap_or_else(|error| Err(failed(error.into()).into_response()))
+    }
+
+    /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
+    /// because the app was uninstalled.
+    async fn is_connected(&self, tenant: &Tenant) -> Result<bool, Page> {
         let Shared { credentials, journal, .. } = &*self.0;
-        match credentials.grant(tenant, app, ask).await {
-            Ok(()) => journal.resume_installed(&tenant.name).await.map_err(failed),
-            Err(refused) => Err(not_granted(&refused)),
+        if !credentials.is_granted(tenant).await || credentials.access(tenant).await.0 == Access::Refused {
+            return Ok(false);
         }
+        journal.resume_installed(&tenant.name).await.map_err(failed)?;
+        Ok(true)
     }
 }
 
@@ -110,12 +123,12 @@ async fn open(
 async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
     let query = query::checked(raw, app.secrets(), clock::now() / 1_000).map_err(|refused| unsigned(&refused))?;
     let tenant = install.tenant(app, query.shop())?;
+    // Asking once more would end the refresh token that is in use.
+    if install.is_connected(&tenant).await? {
+        return Ok(connected(&tenant).into_response());
+    }
     if app.kind == AppKind::Own {
         return Ok(Page::good("There is nothing to approve", "This app gets its access by itself.").into_response());
-    }
-    // Asking once more would end the refresh token that is in use.
-    if install.0.credentials.is_granted(&tenant).await {
-        return Ok(connected(&tenant).into_response());
     }
     let Some(public_url) = &install.0.public_url else {
         let cure = "Whoever runs this host writes its address into the configuration as `public_url`.";
@@ -149,24 +162,20 @@ async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Resp
 }
 
 async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Response> {
-    let found = parameters(raw).map_err(|refused| Page::into_response(unsigned(&refused)))?;
+    let found = parameters(raw).map_err(|refused| in_admin(unsigned(&refused)).into_response())?;
     let token = found.iter().find(|parameter| parameter.name == "id_token").map(|parameter| &*parameter.value);
     let Some(token) = token else {
-        return Err(
-            Page::wrong(StatusCode::BAD_REQUEST, "This page belongs into Shopify's admin", OPEN_AGAIN).into_response()
-        );
+        let page = Page::wrong(StatusCode::BAD_REQUEST, "This page belongs into Shopify's admin", OPEN_AGAIN);
+        return Err(in_admin(page).into_response());
     };
     let session = session::admin(token, &app.client_id, app.secrets(), clock::now() / 1_000);
-    // App Bridge tries once more with a new one.
-    let again = |page: Page| ([(RETRY_SESSION, "1")], page).into_response();
     let session = session.map_err(|refused| again(unsigned(&refused)))?;
-    let framed = |page: Page| page.framed_by(session.shop.domain());
-    let tenant = install.tenant(app, &session.shop).map_err(|page| framed(page).into_response())?;
-    if !install.0.credentials.is_granted(&tenant).await {
-        let granted = install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await;
-        granted.map_err(|page| framed(page).into_response())?;
+    let framed = |page: Page| page.framed_by(session.shop.domain()).into_response();
+    let tenant = install.tenant(app, &session.shop).map_err(framed)?;
+    if !install.is_connected(&tenant).await.map_err(framed)? {
+        install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await?;
     }
-    Ok(framed(connected(&tenant)).into_response())
+    Ok(framed(connected(&tenant)))
 }
 
 /// Where Shopify sends the merchant's browser after the approval.
@@ -176,16 +185,33 @@ async fn callback(
     method: Method,
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
-) -> Result<Response, Page> {
-    not_head(&method)?;
-    let app = install.app(&app)?;
-    let (raw, now) = (raw.unwrap_or_default(), clock::now());
-    let query = query::checked(&raw, app.secrets(), now / 1_000).map_err(|refused| unsigned(&refused))?;
+) -> Result<Response, Response> {
+    let approved = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await;
+    let (tenant, app, code) = approved.map_err(Page::into_response)?;
+    install.grant(&tenant, &app, Ask::Code(code)).await?;
+    tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
+    // Away from an address with a code in it.
+    let location = format!("/shopify/{}/installed", app.name);
+    let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store".into())];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+/// The tenant whose merchant has approved, the app, and the code that stands for that.
+async fn approved(
+    install: &Install,
+    app: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    raw: &str,
+) -> Result<(Arc<Tenant>, Arc<App>, String), Page> {
+    not_head(method)?;
+    let (app, now) = (install.app(app)?, clock::now());
+    let query = query::checked(raw, app.secrets(), now / 1_000).map_err(|refused| unsigned(&refused))?;
     let (Some(code), Some(state)) = (query.code(), query.state()) else {
         return Err(Page::wrong(StatusCode::BAD_REQUEST, "Shopify's answer has no code", OPEN_AGAIN));
     };
     // Whoever is not the browser that was sent leaves everything as it is.
-    let asked = install.0.journal.answered(hash(state), hash(&cookie(&headers)), now).await.map_err(failed)?;
+    let asked = install.0.journal.answered(hash(state), hash(&cookie(headers)), now).await.map_err(failed)?;
     let asked = asked.filter(|asked| asked.client_id == app.client_id && asked.shop == query.shop().domain());
     if asked.is_none() {
         let title = "This approval is not open any more";
@@ -194,12 +220,7 @@ async fn callback(
         return Err(Page::wrong(StatusCode::BAD_REQUEST, title, why).and(OPEN_AGAIN));
     }
     let tenant = install.tenant(&app, query.shop())?;
-    install.grant(&tenant, &app, Ask::Code(code.to_owned())).await?;
-    tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
-    // Away from an address with a code in it.
-    let location = format!("/shopify/{}/installed", app.name);
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store".into())])
-        .into_response())
+    Ok((tenant, app, code.to_owned()))
 }
 
 async fn installed(State(install): State<Install>, Path(app): Path<String>) -> Result<Page, Page> {
@@ -229,11 +250,30 @@ fn unsigned(refused: &dyn std::error::Error) -> Page {
     Page::wrong(StatusCode::UNAUTHORIZED, title, format!("What is wrong with it: {refused}.")).and(OPEN_AGAIN)
 }
 
-fn not_granted(refused: &Refused) -> Page {
+/// A page that Shopify's admin may show in a frame, whichever shop's it is.
+fn in_admin(page: Page) -> Page {
+    page.framed_by("*.myshopify.com")
+}
+
+/// App Bridge tries once more, with a new session token.
+fn again(page: Page) -> Response {
+    ([(RETRY_SESSION, "1")], in_admin(page)).into_response()
+}
+
+fn not_granted(refused: &Refused) -> Response {
+    const TITLE: &str = "Shopify has not granted the access";
+    if refused.is_passing() {
+        // The log has the reason, which may be the host's own.
+        let cure = "Shopify does not answer as it should just now. Try again in a minute.";
+        return in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, TITLE, cure).and(OPEN_AGAIN)).into_response();
+    }
     let said = refused.to_string();
     let (why, cure) = said.split_once("\nhint: ").unwrap_or((&said, "open the app again"));
-    let status = if refused.is_passing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY };
-    Page::wrong(status, "Shopify has not granted the access", format!("{why}.")).and(format!("What to do: {cure}."))
+    let page = |status| Page::wrong(status, TITLE, format!("{why}.")).and(format!("What to do: {cure}."));
+    match refused {
+        Refused::SessionToken => again(page(StatusCode::UNAUTHORIZED)),
+        _ => in_admin(page(StatusCode::BAD_GATEWAY)).into_response(),
+    }
 }
 
 fn failed(error: anyhow::Error) -> Page {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tracing::{Span, field};
 
 use crate::compliance::{self, Duty};
-use crate::credentials::Credentials;
+use crate::credentials::{Access, Credentials};
 use crate::engine::{self, Wanted};
 use crate::journal::{Asked, At, Begun, Deed, Fact, Journal, Known, Mode, Orders, Over, With};
 use crate::model::{Blame, Effect as CallEffect, Event, EventId, Failure, Names, Next, RunId};
@@ -432,16 +432,17 @@ impl Worker {
                     if tenant.is_closed() {
                         anyhow::bail!("the tenant is paused, so nobody can tell whether the shop lets the app in");
                     }
-                    let access = credentials.access(tenant, plugin.manifest().api_version("shopify")).await;
+                    let (access, judged) = credentials.access(tenant).await;
+                    let is_refused = access == Access::Refused;
                     if let Some(end) = compliance::believed(duty, access, end.clone())? {
                         return Ok(end);
                     }
+                    // First, so that what is granted meanwhile is seen and stays.
+                    if is_refused && !credentials.drop_grant(tenant, judged).await? {
+                        anyhow::bail!("the shop has granted the app something else meanwhile");
+                    }
                 }
-                let end = compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await?;
-                if let Some(tenant) = &of_app {
-                    credentials.drop_grant(tenant).await?;
-                }
-                Ok(end)
+                compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await
             };
             let ended = match fulfilled.await {
                 Ok(end) => orders.end(at, run, end, asked).await,

@@ -160,7 +160,8 @@ impl State {
     /// Whether the merchant has nothing to do: something is held, and neither Shopify nor the shop has refused it.
     pub fn is_good(&self) -> bool {
         let is_refused = self.refused.as_ref().is_some_and(|refusal| !refusal.why.is_passing());
-        self.held.is_some() && !is_refused && self.refused_twice_at.is_none()
+        let is_accepted = self.not_accepted != Some(self.revision) && self.refused_twice_at.is_none();
+        self.held.is_some() && !is_refused && is_accepted
     }
 
     /// Whether it is unclear once more if the shop lets the app in; `false`: it has been too often.

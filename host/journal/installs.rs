@@ -8,6 +8,8 @@ use crate::model::Millis;
 
 /// Approvals that may be open at a time: of more, the oldest are forgotten.
 const OPEN_MAX: i64 = 1_000;
+/// And of one shop, so that none takes the place of the others.
+const OPEN_OF_SHOP_MAX: i64 = 10;
 
 /// An approval that a merchant is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,11 @@ impl Journal {
                 [OPEN_MAX - 1],
             )?;
             let Asked { state, cookie, client_id, shop, ends_at } = &asked;
+            tx.execute(
+                "DELETE FROM installs WHERE state IN (SELECT state FROM installs WHERE client_id = ? AND shop = ?
+                 ORDER BY ends_at DESC LIMIT -1 OFFSET ?)",
+                params![client_id, shop, OPEN_OF_SHOP_MAX - 1],
+            )?;
             tx.execute(
                 "INSERT INTO installs (state, cookie, client_id, shop, ends_at) VALUES (?, ?, ?, ?, ?)",
                 params![state, cookie, client_id, shop, ends_at],

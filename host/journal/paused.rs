@@ -36,19 +36,37 @@ impl Journal {
 
     /// Pauses Shopify because its app was uninstalled.
     pub async fn pause_uninstalled(&self, tenant: &str) -> anyhow::Result<()> {
-        self.pause(tenant, "shopify", UNINSTALLED).await
+        let paused = Paused { tenant: tenant.into(), target: "shopify".into(), reason: Some(UNINSTALLED.into()) };
+        let (feeds, told) = (self.feeds.clone(), paused.clone());
+        // An operator's own reason stays.
+        let pause = move |tx: &rusqlite::Transaction| {
+            tx.execute(
+                "INSERT INTO paused (tenant, target, since, reason) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                params![paused.tenant, paused.target, clock::now(), paused.reason],
+            )
+        };
+        let tell = move |paused: &usize| {
+            if *paused > 0 {
+                let _ = feeds.pauses.send(told);
+            }
+        };
+        self.writer.write(pause, tell).await.map(drop)
     }
 
     /// Lets Shopify take calls again if that is why it took none: a pause by an operator stays.
     pub async fn resume_installed(&self, tenant: &str) -> anyhow::Result<()> {
-        let paused = self.read(|reader| reader.paused())?;
-        let is_that = |paused: &Paused| {
-            paused.tenant == tenant && paused.target == "shopify" && paused.reason.as_deref() == Some(UNINSTALLED)
+        let resumed = Paused { tenant: tenant.into(), target: "shopify".into(), reason: None };
+        let (feeds, tenant) = (self.feeds.clone(), tenant.to_owned());
+        let resume = move |tx: &rusqlite::Transaction| {
+            let that = "DELETE FROM paused WHERE tenant = ? AND target = 'shopify' AND reason = ?";
+            tx.execute(that, [&*tenant, UNINSTALLED])
         };
-        if paused.iter().any(|(paused, _)| is_that(paused)) {
-            self.resume(tenant, "shopify").await?;
-        }
-        Ok(())
+        let tell = move |gone: &usize| {
+            if *gone > 0 {
+                let _ = feeds.pauses.send(resumed);
+            }
+        };
+        self.writer.write(resume, tell).await.map(drop)
     }
 
     /// Lets a target take calls again. `false`: the journal had not paused it.

@@ -196,7 +196,7 @@ async fn an_embedded_app_exchanges_the_staffs_session_token() {
     let (status, _, page) = browser.get(&street, &opened(&street)).await;
     assert!(status == 200 && page.contains("acme.myshopify.com is connected"), "{page}");
     assert!(page.contains("frame-ancestors https://acme.myshopify.com https://admin.shopify.com"), "{page}");
-    // Opened again, nothing is exchanged.
+    // Opened again, nothing is exchanged; the shop is asked whether it lets the app in.
     assert_eq!(browser.get(&street, &opened(&street)).await.0, 200);
     assert_eq!(street.counts().given, 1);
     street.set_up().await;

@@ -59,7 +59,13 @@ async fn an_address_of_an_app_believes_bodies_only() {
 /// Whoever says that the app was uninstalled is believed once the shop does not let it in.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_is_uninstalled_when_the_shop_says_so() {
-    let street = Street::of(AppKind::Own, options(AppKind::Own, 3_600), RefreshRule::Strict).await;
+    for kind in [AppKind::Own, AppKind::Standalone] {
+        is_uninstalled(kind).await;
+    }
+}
+
+async fn is_uninstalled(kind: AppKind) {
+    let street = Street::of(kind, options(kind, 3_600), RefreshRule::Strict).await;
     street.customer(1);
     street.until("the profile", || street.profiles() == 1).await;
     let shop = street.playground.config.tenants[0].shop.clone();
