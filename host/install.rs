@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
@@ -33,8 +33,6 @@ const APPROVAL_MAX_MS: Millis = 600_000;
 const SECRET_BYTES: usize = 32;
 /// The cookie by which an answer is known to come from the browser that was sent to Shopify.
 const COOKIE: &str = "tandem-install";
-/// Asks App Bridge to send its request once more with a new session token (shopify-app-js).
-const RETRY_SESSION: HeaderName = HeaderName::from_static("x-shopify-retry-invalid-session-request");
 /// What to do about anything that is not as Shopify sends it.
 const OPEN_AGAIN: &str = "Open the app again in Shopify's admin, under Apps.";
 
@@ -83,13 +81,13 @@ impl Install {
 
     /// Has the app granted what a code or a session token stands for, and its calls go on. In a task of its own: the browser may go
     /// away.
-    async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Response> {
+    async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
         let (shared, tenant, app) = (self.0.clone(), tenant.clone(), app.clone());
         let granted = tokio::spawn(async move {
             shared.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
-            shared.journal.resume_installed(&tenant.name).await.map_err(|error| failed(error).into_response())
+            shared.journal.resume_installed(&tenant.name).await.map_err(failed)
         });
-        granted.await.unwrap_or_else(|error| Err(failed(error.into()).into_response()))
+        granted.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 
     /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
@@ -110,14 +108,14 @@ async fn open(
     Path(app): Path<String>,
     method: Method,
     RawQuery(raw): RawQuery,
-) -> Result<Response, Response> {
-    not_head(&method).map_err(Page::into_response)?;
-    let app = install.app(&app).map_err(Page::into_response)?;
+) -> Result<Response, Page> {
+    not_head(&method)?;
+    let app = install.app(&app)?;
     let raw = raw.unwrap_or_default();
     if app.kind == AppKind::Embedded {
         return embedded(&install, &app, &raw).await;
     }
-    standalone(&install, &app, &raw).await.map_err(Page::into_response)
+    standalone(&install, &app, &raw).await
 }
 
 async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
@@ -161,21 +159,21 @@ async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Resp
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Response> {
-    let found = parameters(raw).map_err(|refused| in_admin(unsigned(&refused)).into_response())?;
+async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
+    let found = parameters(raw).map_err(|refused| in_admin(unsigned(&refused)))?;
     let token = found.iter().find(|parameter| parameter.name == "id_token").map(|parameter| &*parameter.value);
     let Some(token) = token else {
         let page = Page::wrong(StatusCode::BAD_REQUEST, "This page belongs into Shopify's admin", OPEN_AGAIN);
-        return Err(in_admin(page).into_response());
+        return Err(in_admin(page));
     };
     let session = session::admin(token, &app.client_id, app.secrets(), clock::now() / 1_000);
     let session = session.map_err(|refused| again(unsigned(&refused)))?;
-    let framed = |page: Page| page.framed_by(session.shop.domain()).into_response();
+    let framed = |page: Page| page.framed_by(session.shop.domain());
     let tenant = install.tenant(app, &session.shop).map_err(framed)?;
     if !install.is_connected(&tenant).await.map_err(framed)? {
         install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await?;
     }
-    Ok(framed(connected(&tenant)))
+    Ok(framed(connected(&tenant)).into_response())
 }
 
 /// Where Shopify sends the merchant's browser after the approval.
@@ -185,9 +183,8 @@ async fn callback(
     method: Method,
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
-) -> Result<Response, Response> {
-    let approved = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await;
-    let (tenant, app, code) = approved.map_err(Page::into_response)?;
+) -> Result<Response, Page> {
+    let (tenant, app, code) = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
     install.grant(&tenant, &app, Ask::Code(code)).await?;
     tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
     // Away from an address with a code in it.
@@ -256,23 +253,23 @@ fn in_admin(page: Page) -> Page {
 }
 
 /// App Bridge tries once more, with a new session token.
-fn again(page: Page) -> Response {
-    ([(RETRY_SESSION, "1")], in_admin(page)).into_response()
+fn again(page: Page) -> Page {
+    in_admin(page).tried_again()
 }
 
-fn not_granted(refused: &Refused) -> Response {
+fn not_granted(refused: &Refused) -> Page {
     const TITLE: &str = "Shopify has not granted the access";
     if refused.is_passing() {
         // The log has the reason, which may be the host's own.
         let cure = "Shopify does not answer as it should just now. Try again in a minute.";
-        return in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, TITLE, cure).and(OPEN_AGAIN)).into_response();
+        return in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, TITLE, cure).and(OPEN_AGAIN));
     }
     let said = refused.to_string();
     let (why, cure) = said.split_once("\nhint: ").unwrap_or((&said, "open the app again"));
     let page = |status| Page::wrong(status, TITLE, format!("{why}.")).and(format!("What to do: {cure}."));
     match refused {
         Refused::SessionToken => again(page(StatusCode::UNAUTHORIZED)),
-        _ => in_admin(page(StatusCode::BAD_GATEWAY)).into_response(),
+        _ => in_admin(page(StatusCode::BAD_GATEWAY)),
     }
 }
 

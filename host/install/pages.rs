@@ -12,6 +12,8 @@ h1 { font-size: 1.5rem; line-height: 1.25; }
 .wrong h1::before { content: '! '; }
 code { font-size: 0.95em; overflow-wrap: anywhere; }
 ";
+/// Asks App Bridge to send its request once more with a new session token (shopify-app-js).
+const RETRY_SESSION: HeaderName = HeaderName::from_static("x-shopify-retry-invalid-session-request");
 pub const STYLE_PATH: &str = "/pages.css";
 
 /// A page: what it says first, and what there is to do.
@@ -21,16 +23,24 @@ pub struct Page {
     pub text: Vec<String>,
     /// The shop in whose admin it may stand in a frame.
     pub framed_by: Option<String>,
+    /// Whether App Bridge is to try once more, with a new session token.
+    pub tries_again: bool,
 }
 
 impl Page {
     pub fn good(title: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { status: StatusCode::OK, title: title.into(), text: vec![text.into()], framed_by: None }
+        Self {
+            status: StatusCode::OK,
+            title: title.into(),
+            text: vec![text.into()],
+            framed_by: None,
+            tries_again: false,
+        }
     }
 
     /// `cure` is what the merchant, or whoever helps, can do.
     pub fn wrong(status: StatusCode, title: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { status, title: title.into(), text: vec![cure.into()], framed_by: None }
+        Self { status, title: title.into(), text: vec![cure.into()], framed_by: None, tries_again: false }
     }
 
     pub fn and(mut self, text: impl Into<String>) -> Self {
@@ -40,6 +50,10 @@ impl Page {
 
     pub fn framed_by(self, shop: &str) -> Self {
         Self { framed_by: Some(shop.to_owned()), ..self }
+    }
+
+    pub fn tried_again(self) -> Self {
+        Self { tries_again: true, ..self }
     }
 
     fn markup(&self) -> Markup {
@@ -79,6 +93,11 @@ impl IntoResponse for Page {
             (header::REFERRER_POLICY, "no-referrer".to_owned()),
             (HeaderName::from_static("x-content-type-options"), "nosniff".to_owned()),
         ];
-        (self.status, headers, Html(self.markup().into_string())).into_response()
+        let again = self.tries_again.then_some([(RETRY_SESSION, "1")]);
+        let page = (self.status, headers, Html(self.markup().into_string()));
+        match again {
+            Some(again) => (again, page).into_response(),
+            None => page.into_response(),
+        }
     }
 }
