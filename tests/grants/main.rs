@@ -65,7 +65,8 @@ async fn under_load(kind: AppKind) {
     street.no_dead_letters();
     let counts = street.counts();
     assert_eq!(counts.most_at_once, 1, "{counts:?}");
-    assert!((3..=12).contains(&counts.given), "{counts:?}");
+    // One in a second and a half, and a few more where one was refused.
+    assert!((3..=3 + began.elapsed().as_secs()).contains(&counts.given), "{counts:?}");
     street.stop().await;
 }
 
