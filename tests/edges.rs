@@ -266,8 +266,18 @@ async fn bodies_that_do_not_end_give_way_to_one_that_does() {
     let (length, most) = (300 << 10, LIMITS.body_bytes);
     let mut stalled = vec![];
     for n in 0..10 {
-        stalled.push(door.connect(echo(length, &"a".repeat(length - 1))).await);
-        until("it to arrive", async || door.in_flight() >= (length - 1) * (n + 1).min(3)).await;
+        // On a machine under load one of them was refused now and then: another one comes in its place.
+        let mut tries = 0;
+        loop {
+            stalled.push(door.connect(echo(length, &"a".repeat(length - 1))).await);
+            let came = async || door.in_flight() >= (length - 1) * (n + 1).min(3);
+            if timeout(Duration::from_secs(15), until("it to arrive", came)).await.is_ok() {
+                break;
+            }
+            tries += 1;
+            eprintln!("{} bytes, {} cut off", door.in_flight(), door.cut("body bytes"));
+            assert!(tries < 3, "nobody arrives");
+        }
         assert!(door.in_flight() <= most, "{} bytes", door.in_flight());
     }
     let mut honest = door.connect(echo(length, &"a".repeat(length))).await;
