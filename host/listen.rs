@@ -48,6 +48,8 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(1);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long somebody waits for the place or the bytes of another one that was cut off for it.
 const GIVE_MAX: Duration = Duration::from_secs(1);
+/// How long bytes that are being given back may take, before somebody is cut off for more.
+const COMING_WITHIN: Duration = Duration::from_millis(20);
 /// Between two lines in the log about connections that were closed.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Seconds after which a sender may try again that was not let in.
@@ -318,10 +320,15 @@ impl Visitor {
         if let Ok(permit) = shared.bytes.clone().try_acquire_many_owned(bytes) {
             return Some(permit);
         }
+        let mut bytes = pin!(shared.bytes.clone().acquire_many_owned(bytes));
+        // What somebody gives back just now may be about to come.
+        if let Ok(permit) = timeout(COMING_WITHIN, &mut bytes).await {
+            return permit.ok();
+        }
         let cut = shared.visitors().longest_sending(self.number)?;
         cut.notify_one();
         shared.cut("body bytes");
-        timeout(shared.listen.limits.give, shared.bytes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
+        timeout(shared.listen.limits.give, bytes).await.ok()?.ok()
     }
 }
 
