@@ -48,8 +48,6 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(1);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long somebody waits for the place or the bytes of another one that was cut off for it.
 const GIVE_MAX: Duration = Duration::from_secs(1);
-/// How long bytes that are being given back may take, before somebody is cut off for more.
-const COMING_WITHIN: Duration = Duration::from_millis(20);
 /// Between two lines in the log about connections that were closed.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Seconds after which a sender may try again that was not let in.
@@ -86,6 +84,8 @@ struct Shared {
     clock: Steady,
     visitors: Mutex<Visitors<Arc<Notify>>>,
     bytes: Arc<Semaphore>,
+    /// One at a time cuts senders off for bytes, so that nobody is cut off for bytes that are on their way back already.
+    turn: tokio::sync::Mutex<()>,
     logged: Mutex<Option<Instant>>,
 }
 
@@ -151,6 +151,7 @@ pub async fn serve(listener: TcpListener, router: Router, listen: Listen, stoppe
         clock: Steady::start(),
         visitors: Mutex::default(),
         bytes,
+        turn: tokio::sync::Mutex::default(),
         logged: Mutex::default(),
     });
     let (stop, stopping) = watch::channel(false);
@@ -298,13 +299,14 @@ impl Visitor {
         self.shared.visitors().set(self.number, phase, self.shared.clock.now());
     }
 
-    /// Takes the bytes of a chunk. Where there are none left, the body that has been on its way longest is cut off for them,
-    /// if that is another one.
+    /// Takes the bytes of a chunk. Where there are too few left, those bodies are cut off for them that have been on their way
+    /// longest, if that is not this one.
     async fn count(&self, chunk: Bytes, held: &Held) -> Result<Bytes, axum::Error> {
         let (shared, bytes) = (&self.shared, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
         match self.take(bytes).await {
             Some(permit) => {
                 held.add(permit);
+                shared.visitors().received(self.number, chunk.len());
                 shared.show_bytes();
                 Ok(chunk)
             }
@@ -320,15 +322,16 @@ impl Visitor {
         if let Ok(permit) = shared.bytes.clone().try_acquire_many_owned(bytes) {
             return Some(permit);
         }
-        let mut bytes = pin!(shared.bytes.clone().acquire_many_owned(bytes));
-        // What somebody gives back just now may be about to come.
-        if let Ok(permit) = timeout(COMING_WITHIN, &mut bytes).await {
-            return permit.ok();
+        let until = Instant::now() + shared.listen.limits.give;
+        let _turn = timeout_at(until, shared.turn.lock()).await.ok()?;
+        let mut coming = shared.bytes.available_permits();
+        while coming < bytes as usize {
+            let (cut, received) = shared.visitors().longest_sending(self.number)?;
+            cut.notify_one();
+            shared.cut("body bytes");
+            coming += received;
         }
-        let cut = shared.visitors().longest_sending(self.number)?;
-        cut.notify_one();
-        shared.cut("body bytes");
-        timeout(shared.listen.limits.give, bytes).await.ok()?.ok()
+        timeout_at(until, shared.bytes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
     }
 }
 

@@ -18,7 +18,16 @@ pub enum Phase {
 /// The connections of a listener, each with something to cut it off by.
 pub struct Visitors<T> {
     next: u64,
-    known: BTreeMap<u64, (Phase, Tick, T)>,
+    known: BTreeMap<u64, Visitor<T>>,
+}
+
+struct Visitor<T> {
+    phase: Phase,
+    /// Of the phase.
+    since: Tick,
+    /// Bytes of the body, while it is on its way.
+    received: usize,
+    cut: T,
 }
 
 impl<T> Default for Visitors<T> {
@@ -31,7 +40,7 @@ impl<T> Visitors<T> {
     /// Gives the number of a new one.
     pub fn enter(&mut self, cut: T, now: Tick) -> u64 {
         self.next += 1;
-        self.known.insert(self.next, (Phase::Waiting, now, cut));
+        self.known.insert(self.next, Visitor { phase: Phase::Waiting, since: now, received: 0, cut });
         self.next
     }
 
@@ -40,30 +49,39 @@ impl<T> Visitors<T> {
     }
 
     pub fn set(&mut self, number: u64, phase: Phase, now: Tick) {
-        if let Some((was, since, _)) = self.known.get_mut(&number)
-            && *was != phase
+        if let Some(known) = self.known.get_mut(&number)
+            && known.phase != phase
         {
-            (*was, *since) = (phase, now);
+            (known.phase, known.since, known.received) = (phase, now, 0);
+        }
+    }
+
+    /// Counts bytes of the body that is on its way.
+    pub fn received(&mut self, number: u64, bytes: usize) {
+        if let Some(known) = self.known.get_mut(&number) {
+            known.received += bytes;
         }
     }
 
     /// Takes out the one that has been waiting longest for a head, or if none does, for a body. `None`: all are worked for.
     pub fn longest_waiting(&mut self) -> Option<T> {
-        let candidates = self.known.iter().filter(|(_, (phase, ..))| *phase != Phase::Working);
-        let number = *candidates.min_by_key(|(number, (phase, since, _))| (*phase, *since, **number))?.0;
-        self.known.remove(&number).map(|(.., cut)| cut)
+        let candidates = self.known.iter().filter(|(_, known)| known.phase != Phase::Working);
+        let number = *candidates.min_by_key(|(number, known)| (known.phase, known.since, **number))?.0;
+        self.known.remove(&number).map(|known| known.cut)
     }
 
-    /// Takes out the one whose body has been on its way longest. `None`: that is this one, or there is none.
-    pub fn longest_sending(&mut self, own: u64) -> Option<T> {
-        let candidates = self.known.iter().filter(|(_, (phase, ..))| *phase == Phase::Sending);
-        let number = *candidates.min_by_key(|(number, (_, since, _))| (*since, **number))?.0;
-        if number == own { None } else { self.known.remove(&number).map(|(.., cut)| cut) }
+    /// Takes out the one whose body has been on its way longest, of those of whom something has come, and says how many bytes
+    /// that are. `None`: that is this one, or there is none.
+    pub fn longest_sending(&mut self, own: u64) -> Option<(T, usize)> {
+        let sends = |known: &Visitor<T>| known.phase == Phase::Sending;
+        let candidates = self.known.iter().filter(|(n, known)| sends(known) && (known.received > 0 || **n == own));
+        let number = *candidates.min_by_key(|(number, known)| (known.since, **number))?.0;
+        if number == own { None } else { self.known.remove(&number).map(|known| (known.cut, known.received)) }
     }
 
     /// All that are not worked for.
     pub fn waiting(&self) -> impl Iterator<Item = &T> {
-        self.known.values().filter(|(phase, ..)| *phase != Phase::Working).map(|(.., cut)| cut)
+        self.known.values().filter(|known| known.phase != Phase::Working).map(|known| &known.cut)
     }
 }
 
@@ -85,10 +103,15 @@ mod tests {
         visitors.set(4, Phase::Working, Tick(1));
         visitors.set(4, Phase::Waiting, Tick(4));
         assert_eq!(visitors.waiting().count(), 4);
+        // Nothing has come of anybody.
+        assert_eq!(visitors.longest_sending(2), None);
+        visitors.received(2, 10);
         assert_eq!(visitors.longest_sending(3), None);
+        visitors.received(3, 20);
+        visitors.received(3, 1);
         assert_eq!(visitors.longest_waiting(), Some("e"));
         assert_eq!(visitors.longest_waiting(), Some("d"));
-        assert_eq!(visitors.longest_sending(2), Some("c"));
+        assert_eq!(visitors.longest_sending(2), Some(("c", 21)));
         // It has been sending all the time: saying so again changes nothing.
         visitors.set(2, Phase::Sending, Tick(9));
         assert_eq!(visitors.longest_waiting(), Some("b"));
