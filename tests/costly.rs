@@ -155,7 +155,8 @@ fn what_a_component_does_before_it_is_asked_ends_too() {
 }
 
 /// Nine tenants that log megabytes and one whose parts hand texts to each other want to be asked all the time. What counts is
-/// whose turn it was: the good one's events are over while each of the others has had hardly one.
+/// whose turn it was: the good one's events are over while each of the others has had a few. Behind them all, the first would
+/// wait for nearly two hundred.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_tenant_goes_on_beside_ten_hostile_ones() {
     const EVENTS: usize = 20;
@@ -178,7 +179,7 @@ async fn a_good_tenant_goes_on_beside_ten_hostile_ones() {
         let row = host.over(event).await;
         assert_eq!((row.outcome.as_deref(), row.reason.as_deref()), (Some("done"), Some("fine")));
         let meanwhile = over() - before;
-        assert!(meanwhile <= 20, "{meanwhile} hostile events were over while one good one was");
+        assert!(meanwhile <= 40, "{meanwhile} hostile events were over while one good one was");
     }
     assert!(over() < events.len(), "there was nothing to go on beside");
     // Those that are being asked are given up when the host stops.
