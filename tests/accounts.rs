@@ -1,10 +1,9 @@
 //! Tenants that come, change and go while the host runs, and what is kept of their secrets.
 
-mod desk;
-mod host;
+use crate::host;
 
-use desk::{Desk, detail};
-use host::{Host, SECRET, hostile_component, shop};
+use crate::desk::{Desk, detail};
+use crate::host::{Host, SECRET, hostile_component, shop};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tandem::clock;

@@ -1,10 +1,9 @@
 //! The admin API as operators and tenants use it: who may see what, what is done about dead letters, and that every answer
 //! is as the document says.
 
-mod desk;
-mod host;
+use crate::host;
 
-use desk::{Desk, detail};
+use crate::desk::{Desk, detail};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,13 +1,10 @@
 //! Rules that take long to build, or cannot be: webhooks are taken in all the same, their events wait, what many tenants say
 //! alike is built once, and nobody waits for what is wrong with another's.
-#![cfg(unix)]
-
-mod host;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use host::Host;
+use crate::host::Host;
 use tandem::compile::{Compiler, Limits};
 use tandem::config::RulesFrom;
 use tandem::registry::Unbuilt;

@@ -10,7 +10,6 @@ use tandem::model::{Blame, Failure, Webhook};
 use tandem::scheduler::{Closer, Try};
 use tempfile::TempDir;
 
-#[path = "cli/build.rs"]
 mod build;
 
 const GOOD_RULES: &str = "timezone = \"UTC\"\n";

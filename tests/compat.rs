@@ -13,7 +13,6 @@ use wit_parser::Resolve;
 
 use frozen::{RULES, WIT, module};
 
-#[path = "compat/frozen.rs"]
 mod frozen;
 
 const WIT_NOW: &str = include_str!("../wit/v0.1/rules.wit");

@@ -1,12 +1,10 @@
 //! Uploads compiled by a process with limits: what it makes runs in the host, and whatever becomes of it, the host goes on.
 
-mod host;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use host::{TENANT, hostile_component};
+use crate::host::{TENANT, hostile_component};
 use tandem::bake;
 use tandem::compile::{Compiler, Limits, Mistakes, Source};
 use tandem::engine;

@@ -1,17 +1,15 @@
 //! What the host does itself about a person or a shop that is to be redacted or shown, and about an app without access.
 
-mod town;
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::town::{Town, order};
 use serde_json::{Value, json};
 use tandem::journal::{EventRow, Journal, Reader};
 use tandem::model::{Blame, EventId, Failure, Webhook};
 use tandem::playground::Playground;
 use tandem::scheduler::{Closer, Try};
 use tandem_standin::{Fault, Rule, ShopifyOptions, sign_shopify};
-use town::{Town, order};
 
 const EMAIL: &str = "ada@lovelace.dev";
 const PHONE: &str = "+61400000001";

@@ -2,7 +2,7 @@
 //!
 //! The wrapper here only passes on, in a hundred lines of text, so that no other toolchain is needed.
 
-mod wrapper;
+use crate::wrapper;
 
 use tandem::bake::{self, Refused};
 use tandem::engine;

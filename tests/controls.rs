@@ -2,12 +2,12 @@
 //!
 //! `say` of the hostile rules asks for one call that names the event.
 
-mod host;
+use crate::host;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use host::{Host, TENANT, hostile_component};
+use crate::host::{Host, TENANT, hostile_component};
 use reqwest::Method;
 use tandem::clock;
 use tandem::config::Quota;

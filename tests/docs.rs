@@ -25,9 +25,9 @@ const DOCUMENTS: [&str; 9] = [
     "benches/RESULTS.md",
 ];
 const README_LINES_MAX: usize = 150;
-const LIST_BEGINS: &str = "<!-- commands: `BLESS=1 cargo test --test docs` writes this list -->\n";
+const LIST_BEGINS: &str = "<!-- commands: `BLESS=1 cargo test --test tool docs` writes this list -->\n";
 const LIST_ENDS: &str = "<!-- end of commands -->\n";
-const SETTINGS_BEGIN: &str = "<!-- settings: `BLESS=1 cargo test --test docs` writes this table -->\n";
+const SETTINGS_BEGIN: &str = "<!-- settings: `BLESS=1 cargo test --test tool docs` writes this table -->\n";
 const SETTINGS_END: &str = "<!-- end of settings -->\n";
 
 fn root() -> &'static Path {
@@ -383,7 +383,7 @@ fn hold(begins: &str, ends: &str, part: &str) {
     let is_same = text == expected;
     assert!(
         is_same,
-        "docs/reference.md has something else after `{begins}`: `BLESS=1 cargo test --test docs` writes it"
+        "docs/reference.md has something else after `{begins}`: `BLESS=1 cargo test --test tool docs` writes it"
     );
 }
 

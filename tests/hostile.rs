@@ -2,13 +2,13 @@
 //!
 //! What is compared is what the tenant reads: outcome, blame and reason of the event in the journal.
 
-mod host;
+use crate::host;
 
 use std::collections::HashSet;
 use std::iter;
 use std::time::Duration;
 
-use host::{Host, hostile};
+use crate::host::{Host, hostile};
 use tandem::bake;
 use tandem::engine::{self, LOG_BYTES_MAX};
 use tandem::journal::{Appended, EventRow};

@@ -1,12 +1,10 @@
 //! The host's door: what is let in, what is not, and that nothing is acknowledged which a crash could take back.
 
-mod host;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use host::{BODY_BYTES_MAX, Host, OLD_SECRET, SECRET, hostile, shop};
+use crate::host::{BODY_BYTES_MAX, Host, OLD_SECRET, SECRET, hostile, shop};
 use reqwest::Method;
 use tandem::bake;
 use tandem::engine;

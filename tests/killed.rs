@@ -1,12 +1,13 @@
 //! Stories in which the host is killed, as by `kill -9`, in the middle of a call, and started again on its journal.
 
-mod town;
+use crate::town;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::town::order;
 use serde_json::json;
 use tandem::client::Client;
 use tandem::credentials::{Ask, Credentials};
@@ -19,7 +20,6 @@ use tandem::{bake, engine};
 use tandem_standin::{
     AppOptions, Approval, Fault, Omneo, OmneoOptions, RefreshRule, Rule, Shopify, ShopifyOptions, sign_shopify,
 };
-use town::order;
 
 /// How long anything may take: rules are built while the host listens already, by a process of its own.
 const WAIT_MAX: Duration = Duration::from_secs(120);

@@ -1,10 +1,8 @@
 //! Stories about mapped fields, through the real host against both stand-ins: what a tenant maps arrives, in both
 //! directions or in one, and stays quiet afterwards.
 
-mod town;
-
+use crate::town::{RULES, Town};
 use serde_json::{Value, json};
-use town::{RULES, Town};
 
 const FIELDS: &str = r#"
 [fields]

@@ -1,11 +1,10 @@
 //! A deploy is a proof: a tenant's cases and what was recorded, through a version, before anything runs on it.
 
-mod desk;
-mod host;
+use crate::host;
 
 use std::time::{Duration, Instant};
 
-use desk::{Desk, detail};
+use crate::desk::{Desk, detail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tandem::{bake, engine};

@@ -6,7 +6,7 @@
 //! The payloads are not part of the project. They are read from the folder named by `TANDEM_REAL_PAYLOADS`, or from the
 //! one beside the checkout; without either, the test says that it did not run.
 
-mod admin_schema;
+use crate::admin_schema;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,18 +1,16 @@
 //! Every event of a day between the stand-ins becomes a case that holds, in which nobody can be found again.
 
-mod town;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::town::{RULES, Town, order, plugin};
 use serde_json::{Value, json};
 use tandem::journal::Reader;
 use tandem::model::EventId;
 use tandem::record::{Recorded, record};
 use tandem::sandbox::{Case, Rules};
 use tandem_standin::{Fault, Rule};
-use town::{RULES, Town, order, plugin};
 
 /// A day with what there is to hide; and everything that must not be found again.
 async fn day(town: &Town) -> Vec<String> {

@@ -1,13 +1,11 @@
 //! Stories about who is linked to whom when that changes: by another identity handle, or by a half that came anew.
 
-mod town;
-
 use std::collections::HashMap;
 
+use crate::town::{RULES, Town, plugin};
 use serde_json::{Value, json};
 use tandem::playground::{Playground, TENANT};
 use tandem::serve::Server;
-use town::{RULES, Town, plugin};
 
 const OTHER_HANDLE: &str = "timezone = \"Australia/Melbourne\"\n[identity]\nhandle = \"web\"\n";
 

@@ -1,13 +1,13 @@
 //! The commands that are asked of a running host, as they are typed: the real program against a real host, and against
 //! what is none.
 
-mod host;
+use crate::host;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use host::{Host, SECRET, hostile, shop};
+use crate::host::{Host, SECRET, hostile, shop};
 use serde_json::{Value, json};
 use tandem::admin;
 use tandem::model::EventId;

@@ -1,10 +1,7 @@
 //! Recorded events through the live version once more: compared, looked at beforehand, and sent when that was confirmed.
 
-mod desk;
-mod host;
-
-use desk::{Desk, detail};
-use host::{Host, TENANT, hostile_component};
+use crate::desk::{Desk, detail};
+use crate::host::{Host, TENANT, hostile_component};
 use serde_json::{Value, json};
 use tandem::journal::{Direction, Mode};
 use tandem::model::EventId;

@@ -1,14 +1,12 @@
 //! Recorded events through a candidate version: what is identical, what is not, and what cannot be compared.
 
-mod host;
-mod town;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use host::hostile;
+use crate::host::hostile;
+use crate::town::{RULES, Town, order, plugin};
 use serde_json::{Value, json};
 use tandem::journal::{Activation, Asked, At, Cause, Journal, Known, Range, Reader};
 use tandem::model::{Answer, Call, Effect, End, Entity, EventId, Method, Names, Outcome, Reply, Request, Webhook};
@@ -17,7 +15,6 @@ use tandem::replay::{self, Class, Replay, Report, Require};
 use tandem::rules::Plugin;
 use tandem::scheduler::{Beginning, Input, Ticket, Try};
 use tandem_standin::{Fault, Rule};
-use town::{RULES, Town, order, plugin};
 
 fn replayed(journal: &Path, candidate: &Plugin) -> Report {
     let replay = Replay { tenant: "acme", range: Range::Last(u64::MAX), candidate, with_values: false };

@@ -1,6 +1,6 @@
 //! `tandem test` and its files as they are typed: what is printed, what is written, and the status, compared whole.
 
-mod host;
+use crate::host;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

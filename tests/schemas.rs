@@ -1,8 +1,6 @@
 //! The check of requests against Shopify's schemas refuses what Shopify would refuse.
 
-mod admin_schema;
-
-use admin_schema::{is_at_hand, valid};
+use crate::admin_schema::{is_at_hand, valid};
 
 const READ: &str = "query Read($id: ID!) { customer(id: $id) { id firstName } }";
 const FIND: &str = "query Find($by: CustomerIdentifierInput!) { customerByIdentifier(identifier: $by) { id } }";

@@ -1,6 +1,6 @@
 //! Set-up of a tenant against both stand-ins: what it makes, that it makes it once, and what it says of what it cannot make.
 
-mod admin_schema;
+use crate::admin_schema;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -1,12 +1,11 @@
 //! A shadow: a version beside the live one, on the events of the day, sending nothing.
 
-mod desk;
-mod host;
+use crate::host;
 
 use std::time::{Duration, Instant};
 
-use desk::{Desk, detail};
-use host::{Host, TENANT};
+use crate::desk::{Desk, detail};
+use crate::host::{Host, TENANT};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tandem::{bake, engine};

@@ -1,13 +1,11 @@
 //! Stories through the whole host: webhooks in at its door, calls out to the stand-ins.
 
-mod town;
-
 use std::time::Duration;
 
+use crate::town::{RULES, Town, again, order, plugin, taken};
 use serde_json::{Value, json};
 use tandem::model::Outcome;
 use tandem_standin::{Fault, Rule};
-use town::{RULES, Town, again, order, plugin, taken};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_up_becomes_a_profile_and_comes_back_as_an_echo() {

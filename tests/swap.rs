@@ -2,7 +2,7 @@
 //!
 //! Versions differ by what they say (`say` of the hostile rules asks for one call that names event and version).
 
-mod host;
+use crate::host;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use host::{Host, TENANT, hostile_component};
+use crate::host::{Host, TENANT, hostile_component};
 use tandem::compile::{Compiler, Limits};
 use tandem::journal::{Appended, EventRow, Filter, Journal, Reader, RunRow};
 use tandem::model::{EventId, Webhook};
@@ -431,7 +431,7 @@ async fn killed_in_the_middle_of_deploy_and_activate() {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..sweep(4) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_host_that_deploys_and_activates_until_it_is_killed", "--nocapture"])
+            .args(["--exact", "swap::a_host_that_deploys_and_activates_until_it_is_killed", "--nocapture"])
             .env("TANDEM_SWAP_FOLDER", folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

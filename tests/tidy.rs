@@ -486,6 +486,24 @@ fn every_module_is_declared_and_in_the_map() {
     }
 }
 
+/// A file that no program of tests names is compiled by nobody.
+#[test]
+fn every_file_of_tests_is_run() {
+    for package in ["", "plugin/rules/", "host/standin/"] {
+        let manifest = read(&format!("{package}Cargo.toml"));
+        let mut all = files(&format!("{package}tests"), ".rs");
+        all.retain(|file| !file.path.starts_with("tests/plugins/"));
+        assert!(all.len() > 7, "the tests of {package:?} are somewhere else now");
+        for file in &all {
+            let path = file.path.strip_prefix(package).unwrap_or_default();
+            let name = path.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next().unwrap_or_default();
+            let is_module = all.iter().any(|other| other.text.contains(&format!("mod {name};\n")));
+            let is_run = is_module || manifest.contains(&format!("path = \"{path}\""));
+            assert!(is_run, "{}: no program of tests has this module", file.path);
+        }
+    }
+}
+
 #[test]
 fn every_module_says_what_it_is() {
     for file in files("", ".rs") {

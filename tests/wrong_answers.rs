@@ -2,13 +2,12 @@
 //!
 //! The host, its client and its delivery are the real ones; each row is a tenant whose target is a socket.
 
-mod host;
-mod liar;
+use crate::host;
 
 use std::time::{Duration, Instant};
 
-use host::{Host, hostile_component};
-use liar::{Liar, Lie, answer_of};
+use crate::host::{Host, hostile_component};
+use crate::liar::{Liar, Lie, answer_of};
 use tandem::bake;
 use tandem::clock;
 use tandem::engine;

@@ -6,7 +6,7 @@ use tandem::config::AppKind;
 use tandem::playground::TENANT;
 use tandem_standin::{AppOptions, Approval, RefreshRule, SessionToken, sign_query};
 
-use crate::street::*;
+use super::street::*;
 
 /// A browser, with the one cookie that matters.
 #[derive(Default)]

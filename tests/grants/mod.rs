@@ -1,11 +1,7 @@
 //! Apps in place of tokens: what Shopify grants is held, renewed and used, whatever becomes of it on the way.
 
-#[path = "../host/mod.rs"]
-mod host;
 mod install;
 mod street;
-#[path = "../town/mod.rs"]
-mod town;
 mod webhooks;
 
 use std::sync::Arc;
@@ -19,8 +15,8 @@ use tandem::playground::{Playground, TENANT};
 use tandem::vault::Keys;
 use tandem_standin::{Fault, RefreshRule, Rule};
 
+use crate::town::{RULES, plugin};
 use street::*;
-use town::{RULES, plugin};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_of_ones_own_gets_its_token_by_itself() {

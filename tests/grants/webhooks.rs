@@ -6,7 +6,7 @@ use tandem::journal::EventRow;
 use tandem::playground::TENANT;
 use tandem_standin::{Fault, RefreshRule, Rule};
 
-use crate::street::*;
+use super::street::*;
 
 /// Each address takes what its sender can prove, whatever headers say.
 #[tokio::test(flavor = "multi_thread")]

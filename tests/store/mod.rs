@@ -1,11 +1,6 @@
 //! The host and its journal on disk: one host at a time, damage that is found and said, room that is counted and used up, and
 //! a configuration that changes under a host that runs.
 
-#[path = "../desk/mod.rs"]
-mod desk;
-#[path = "../host/mod.rs"]
-mod host;
-
 mod damage;
 #[cfg(unix)]
 mod one_host;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tandem::journal::{Filter, Reader};
 use tandem_standin::sign_shopify;
 
-use crate::one_host::Process;
+use super::one_host::Process;
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 

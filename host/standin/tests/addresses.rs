@@ -1,8 +1,6 @@
 //! Addresses are settled and refused as Shopify is recorded to do.
 
-mod kit;
-
-use kit::{graphql, shop};
+use crate::kit::{graphql, shop};
 use serde_json::{Value, json};
 use tandem_standin::Shopify;
 

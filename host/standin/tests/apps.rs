@@ -1,10 +1,10 @@
 //! The token endpoint: each grant, each refusal, and what becomes of old tokens.
 
-mod kit;
+use crate::kit;
 
 use std::time::Duration;
 
-use kit::{Reply, http, post_form, shop, shop_with, status_with};
+use crate::kit::{Reply, http, post_form, shop, shop_with, status_with};
 use serde_json::{Value, json};
 use tandem_standin::{
     AppOptions, Approval, Clock, Fault, RefreshRule, Rule, SessionToken, Shopify, ShopifyOptions, TokenCounts,

@@ -1,8 +1,6 @@
 //! Customers are normalised, refused and spoken of as Shopify is recorded to do.
 
-mod kit;
-
-use kit::{graphql, shop, shop_with, topics};
+use crate::kit::{graphql, shop, shop_with, topics};
 use serde_json::{Value, json};
 
 const PERSON: &str = r#"

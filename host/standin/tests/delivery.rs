@@ -1,10 +1,8 @@
 //! Signatures, delivery and faults, for both stand-ins alike.
 
-mod kit;
-
 use std::time::Duration;
 
-use kit::{Receiver, graphql, graphql_reply, rest, shop, shop_with, tenant};
+use crate::kit::{Receiver, graphql, graphql_reply, rest, shop, shop_with, tenant};
 use serde_json::{Value, json};
 use tandem_standin::{Clock, Delivery, Fault, Rule, Shopify, ShopifyOptions, sign_omneo, sign_shopify};
 

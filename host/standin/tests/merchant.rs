@@ -1,8 +1,8 @@
 //! The merchant's side: how apps are opened, approved, uninstalled and told, by methods and by pages.
 
-mod kit;
+use crate::kit;
 
-use kit::{Receiver, get, post_form, shop_with, status_with};
+use crate::kit::{Receiver, get, post_form, shop_with, status_with};
 use serde_json::{Value, json};
 use tandem_standin::{
     AppOptions, Approval, Clock, Delivery, SessionToken, Shopify, ShopifyOptions, sign_query, sign_shopify,

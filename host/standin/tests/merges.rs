@@ -1,8 +1,6 @@
 //! Customers are merged, and metafields deleted, as Shopify is recorded to do.
 
-mod kit;
-
-use kit::{graphql, shop, topics};
+use crate::kit::{graphql, shop, topics};
 use serde_json::{Value, json};
 use tandem_standin::Shopify;
 

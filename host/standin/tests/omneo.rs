@@ -1,8 +1,6 @@
 //! The tenant answers, refuses, normalises and speaks as Omneo is documented to.
 
-mod kit;
-
-use kit::{http, rest, tenant, tenant_with, topics};
+use crate::kit::{http, rest, tenant, tenant_with, topics};
 use serde_json::{Value, json};
 use tandem_standin::ENDPOINTS;
 

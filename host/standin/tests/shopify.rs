@@ -1,8 +1,8 @@
 //! Documents, doors, the bucket and what people do: the shop apart from a customer's values.
 
-mod kit;
+use crate::kit;
 
-use kit::{START, graphql, http, shop, shop_with};
+use crate::kit::{START, graphql, http, shop, shop_with};
 use serde_json::{Value, json};
 
 const PERSON: &str = r#"

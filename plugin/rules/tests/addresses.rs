@@ -1,10 +1,8 @@
 //! Addresses of people: what goes over, what is left, what is held, in a world that keeps its manners.
 
-mod world;
-
+use crate::world::{World, with_timezone};
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Rules, Value, json};
-use world::{World, with_timezone};
 
 const EMAIL: (&str, Option<&str>) = ("email", Some("ada@example.org"));
 

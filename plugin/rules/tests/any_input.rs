@@ -1,9 +1,9 @@
 //! What no input may do to the rules.
 
-mod world;
+use crate::world;
 
+use crate::world::Random;
 use tandem_sdk::{Reply, Rules, Value, json, step};
-use world::Random;
 
 /// Lives as they were, with one thing in them replaced by something that nobody would send.
 #[test]

@@ -3,14 +3,12 @@
 //!
 //! `TANDEM_SEED` says where to begin and `TANDEM_SWEEP` how many rounds there are; a failure names its seed.
 
-mod world;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::world::Random;
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Answer, Event, Next, Reply, Rules, Value, event, json, step};
-use world::Random;
 
 /// More rounds than the rules ever need; one that asks for longer is as wrong as one that panics.
 const PASSES_MAX: usize = 40;

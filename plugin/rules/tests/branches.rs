@@ -1,10 +1,8 @@
 //! The branches that a life seldom takes, one by one.
 
-mod world;
-
+use crate::world::{Manners, World, with_timezone};
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Rules, Value, json};
-use world::{Manners, World, with_timezone};
 
 const ADA: [(&str, Option<&str>); 3] =
     [("first_name", Some("Ada")), ("email", Some("ada@example.org")), ("phone", Some("+61400000001"))];

@@ -1,8 +1,6 @@
 //! Deletions of people, as conversations: what is taken from whom, and that nothing late brings anybody back.
 
-mod conversation;
-
-use conversation::{Run, rules, run, shopify};
+use crate::conversation::{Run, rules, run, shopify};
 use tandem_sdk::{Call, Event, Outcome, Value, event, json};
 
 const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";

@@ -1,8 +1,8 @@
 //! Profiles that are deleted or erased, as conversations: what is taken from the customer, and what is purged.
 
-mod conversation;
+use crate::conversation;
 
-use conversation::{Run, rules, run, shopify};
+use crate::conversation::{Run, rules, run, shopify};
 use tandem_sdk::{Call, Event, Outcome, Rules, Value, event, json};
 
 const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";

@@ -1,9 +1,7 @@
 //! An order's whole history, in any order of delivery and with anything twice: the end is the same, and no sale is there
 //! a second time.
 
-mod conversation;
-
-use conversation::{Omneo, rules, shopify};
+use crate::conversation::{Omneo, rules, shopify};
 use tandem_sdk::{Decimal, Event, Outcome, Value, json};
 
 /// SplitMix64: small, and the same for a seed on every machine.

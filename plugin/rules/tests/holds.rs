@@ -1,10 +1,8 @@
 //! A person is made without what the other side finds fault with, and what is at fault is held with the reason: by one
 //! mechanism, whether somebody is made or changed, for every field, on both sides.
 
-mod world;
-
+use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::{Value, json};
-use world::{Manners, World, with_timezone};
 
 const LONG: &str = "A name that is longer than anybody's";
 

@@ -1,9 +1,7 @@
 //! Orders of events in which a sync is known to go wrong, one by one.
 
-mod world;
-
+use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::json;
-use world::{Manners, World, with_timezone};
 
 const ADA: [(&str, Option<&str>); 3] =
     [("first_name", Some("ada")), ("email", Some("ada@example.org")), ("phone", Some("+61400000001"))];

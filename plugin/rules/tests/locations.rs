@@ -1,8 +1,6 @@
 //! Locations, as conversations.
 
-mod conversation;
-
-use conversation::{Omneo, rules, shopify};
+use crate::conversation::{Omneo, rules, shopify};
 use tandem_sdk::{Outcome, Value, json};
 
 fn location(second: u32, changes: Value) -> Value {

@@ -1,10 +1,10 @@
 //! Merges of people on both sides, whoever is heard of first: one profile, one customer who speaks for it, and nothing
 //! deleted or created that nobody asked for.
 
-mod world;
+use crate::world;
 
+use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
-use world::{Manners, World, with_timezone};
 
 const ADA: [(&str, Option<&str>); 2] = [("first_name", Some("Ada")), ("email", Some("ada@example.org"))];
 

@@ -1,8 +1,6 @@
 //! A 2xx that is not the answer asked for is no answer: no call about a person takes one for it.
 
-mod conversation;
-
-use conversation::{rules, run, shopify};
+use crate::conversation::{rules, run, shopify};
 use tandem_sdk::{Call, Outcome, Value, json};
 
 /// What targets in trouble, and proxies before them, say with a 200.

@@ -1,8 +1,6 @@
 //! One road to a person: whoever buys is looked for, and made, as one who signs up is.
 
-mod conversation;
-
-use conversation::{Omneo, Run, rules, shopify};
+use crate::conversation::{Omneo, Run, rules, shopify};
 use tandem_sdk::{Event, Outcome, Value, json};
 
 const SALE: &str = "POST omneo /transactions/update-create";

@@ -1,8 +1,6 @@
 //! Orders, products and locations whose calls are answered with a 2xx that is no answer.
 
-mod conversation;
-
-use conversation::{Omneo, but, order, paid, rules, shopify};
+use crate::conversation::{Omneo, but, order, paid, rules, shopify};
 use tandem_sdk::{Answer, Outcome, Reply, converse, json};
 
 const SALE: &str = "POST omneo /transactions/update-create";

@@ -3,11 +3,11 @@
 //!
 //! `ORDER_LIVES=100000` runs more of them; `ORDER_LIFE=17` runs one and tells it.
 
-mod conversation;
+use crate::conversation;
 #[path = "../../../host/standin/src/shopify/ledger.rs"]
 mod ledger;
 
-use conversation::{Omneo, rules, shopify};
+use crate::conversation::{Omneo, rules, shopify};
 use ledger::{Ledger, Pays};
 use tandem_sdk::{Call, Decimal, End, Event, Outcome, Reply, Value, converse, json};
 

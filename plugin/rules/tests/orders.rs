@@ -1,8 +1,6 @@
 //! Orders, as conversations: what state of a body leads to which calls, whatever the topics and their order.
 
-mod conversation;
-
-use conversation::{Omneo, but, order, paid, parse, rules, run, shopify};
+use crate::conversation::{Omneo, but, order, paid, parse, rules, run, shopify};
 use tandem_sdk::{Event, Outcome, Reply, Rules, Value, json, step};
 
 fn at(second: u32, changes: Value) -> Value {

@@ -1,8 +1,6 @@
 //! People at large: many lives out of seeds.
 
-mod world;
-
-use world::scenario::live;
+use crate::world::scenario::live;
 
 /// `TANDEM_SEED` runs one life and tells it; `TANDEM_SWEEP` says how many lives there are.
 fn number(name: &str) -> Option<u64> {

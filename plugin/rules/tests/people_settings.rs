@@ -1,9 +1,7 @@
 //! Settings about people, each with every value, and what bodies of different ages say.
 
-mod world;
-
+use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
-use world::{Manners, World, with_timezone};
 
 const ADA: [(&str, Option<&str>); 3] =
     [("first_name", Some("Ada")), ("email", Some("ada@example.org")), ("phone", Some("+61400000001"))];

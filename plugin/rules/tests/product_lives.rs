@@ -1,8 +1,8 @@
 //! Lives of products: whatever is filled and emptied in Shopify, Omneo has what Shopify shows, and no more variants.
 
-mod conversation;
+use crate::conversation;
 
-use conversation::{rules, shopify};
+use crate::conversation::{rules, shopify};
 use tandem_sdk::{Call, Reply, Value, converse, json};
 
 const LIVES: u64 = 200;

@@ -1,8 +1,8 @@
 //! Products, as conversations: what a body becomes, and what is asked when it does not hold every variant.
 
-mod conversation;
+use crate::conversation;
 
-use conversation::{Omneo, Run, parse, published, rules, run, shopify};
+use crate::conversation::{Omneo, Run, parse, published, rules, run, shopify};
 use tandem_sdk::{Call, Outcome, Value, json};
 
 fn product() -> Value {

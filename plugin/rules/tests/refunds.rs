@@ -1,8 +1,6 @@
 //! Refunds, as conversations: money back is a return, what was removed unpaid lowers the sale, and nothing else counts.
 
-mod conversation;
-
-use conversation::{Omneo, parse, rules, shopify};
+use crate::conversation::{Omneo, parse, rules, shopify};
 use tandem_sdk::{Event, Outcome, Value, json};
 
 /// A guest's order of three pieces of tea and one pot, with shipping, tax on top.

@@ -1,8 +1,8 @@
 //! Refunds that come alone, as conversations: before the order that carries them, after it, twice, and of nobody.
 
-mod conversation;
+use crate::conversation;
 
-use conversation::{Omneo, published, rules, shopify};
+use crate::conversation::{Omneo, published, rules, shopify};
 use tandem_sdk::{Event, Outcome, Rules, Value, json};
 
 /// An order of three pieces of tea, tax on top, with shipping.

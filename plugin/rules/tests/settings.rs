@@ -1,11 +1,11 @@
 //! The settings as a whole: that the table of docs/reference.md is the rules' own, that every switch switches, and that what is
 //! refused says why. What a value does in detail is tested beside what it is about.
 
-mod conversation;
+use crate::conversation;
 
 use std::collections::BTreeMap;
 
-use conversation::{Omneo, parse, rules, run, shopify};
+use crate::conversation::{Omneo, parse, rules, run, shopify};
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Event, Outcome, Problem, Rules, Value, event, json};
 

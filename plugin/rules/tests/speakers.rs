@@ -1,9 +1,7 @@
 //! Orders of events in which it is at stake who a person is, one by one: merged, purged, killed half-way, paused.
 
-mod world;
-
+use crate::world::{Manners, World, invariants, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
-use world::{Manners, World, invariants, with_timezone};
 
 const ADA: [(&str, Option<&str>); 3] =
     [("first_name", Some("Ada")), ("email", Some("ada@example.org")), ("phone", Some("+61400000001"))];

@@ -1,9 +1,7 @@
 //! Who comes in the place of somebody deleted: a new half takes over from one that is gone, and is never a second of its kind.
 
-mod world;
-
+use crate::world::{Manners, World, invariants, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
-use world::{Manners, World, invariants, with_timezone};
 
 const ADA: [(&str, Option<&str>); 2] = [("first_name", Some("Ada")), ("email", Some("ada@example.org"))];
 

@@ -1,8 +1,6 @@
 //! Amounts: whatever an order is made of, its items sum to its total or it is refused.
 
-mod conversation;
-
-use conversation::{Omneo, Run, published, rules, shopify};
+use crate::conversation::{Omneo, Run, published, rules, shopify};
 use tandem_sdk::{Decimal, Json, Outcome, Value, View, json};
 
 const READINGS: [&str; 3] = ["unit", "line", "each"];

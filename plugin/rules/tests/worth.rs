@@ -1,9 +1,7 @@
 //! What an order is worth now, as conversations: sale and returns in Omneo are together what Shopify says that is left of
 //! the order, in every order in which its bodies come.
 
-mod conversation;
-
-use conversation::{Omneo, rules, run, shopify};
+use crate::conversation::{Omneo, rules, run, shopify};
 use tandem_sdk::{Decimal, Event, Outcome, Value, json};
 
 /// A guest's order in AUD with these keys.

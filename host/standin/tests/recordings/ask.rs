@@ -12,7 +12,7 @@ use async_graphql_parser::{parse_query, parse_schema};
 use async_graphql_value::Value as Literal;
 use serde_json::{Map, Value};
 
-use crate::read::Recorded;
+use super::read::Recorded;
 
 /// Root fields that neither the rules nor set-up use, though they look as if.
 const UNUSED: [&str; 2] = ["product", "standardMetafieldDefinitionEnable"];

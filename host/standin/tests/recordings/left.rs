@@ -4,7 +4,7 @@
 pub struct Left {
     /// The end of the file's name; empty for every file.
     pub file: &'static str,
-    /// As in [`Recorded::place`](crate::read::Recorded::place); a `*` at the end stands for anything.
+    /// As in [`Recorded::place`](super::read::Recorded::place); a `*` at the end stands for anything.
     pub place: &'static str,
     /// The key in answers that is left out; empty where nothing can be compared.
     pub key: &'static str,

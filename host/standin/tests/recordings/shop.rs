@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tandem_standin::{Clock, Delivery, Shopify, ShopifyOptions};
 
-use crate::ask::Ask;
-use crate::read::{NOT_ANSWERS, Recorded};
+use super::ask::Ask;
+use super::read::{NOT_ANSWERS, Recorded};
 
 /// Past the last recording: 2026-12-01T00:00:00Z.
 const NOW_MS: i64 = 1_796_083_200_000;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::read::Recorded;
+use super::read::Recorded;
 
 /// File, place, the variables where they too are missing, document.
 const UNTOLD: [(&str, &str, &str, &str); 16] = [

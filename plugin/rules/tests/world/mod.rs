@@ -1,7 +1,6 @@
 //! A small world to run the rules in: two stores with their own manners, webhooks late, doubled and out of order, answers
 //! that get lost, people who edit between any two calls, and a host with lanes and claims. Knows nothing of how the rules
 //! decide: it carries out the calls they ask for.
-#![allow(dead_code)] // Each test crate uses its part of it.
 
 mod check;
 mod edits;

@@ -1,0 +1,13 @@
+//! The stand-ins, asked over sockets: one program, so that they are linked once.
+
+mod kit;
+
+mod addresses;
+mod apps;
+mod customers;
+mod delivery;
+mod merchant;
+mod merges;
+mod omneo;
+mod recordings;
+mod shopify;
