@@ -6,24 +6,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock;
-use crate::config::{self, Apps, Credential, Peer, Quota, RulesFrom, Tenant, WebhookSecret};
+use crate::config::{self, Apps, Quota, Tenant};
 use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::journal::{Deed, Journal};
 use crate::mapping::Control;
 use crate::model::{self, Millis};
 use crate::tenants::{Taken, Tenants};
-use crate::vault::{Keys, Sealed};
+use crate::vault::Keys;
 
-/// Webhook secrets of one side, those that end soon included.
-const WEBHOOK_SECRETS_MAX: usize = 8;
+mod account;
+
+use account::Kind;
+pub use account::{Account, Secret, Side};
+
 const SECRET_CHARS_MAX: usize = 4096;
-const URL_CHARS_MAX: usize = 1024;
 
 /// A handle; cheap to clone.
 #[derive(Clone)]
@@ -40,38 +41,6 @@ struct Inner {
     allow: Vec<String>,
     /// One change at a time.
     changing: Mutex<()>,
-}
-
-/// What is kept of a tenant.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Account {
-    pub shop: String,
-    pub shopify: Side,
-    pub omneo: Side,
-    #[serde(default)]
-    pub limits: Quota,
-    pub added_at: Millis,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Side {
-    pub url: String,
-    pub per_minute: Option<u32>,
-    /// Of Shopify: the app, by its name in the configuration, in place of a token and webhook secrets.
-    #[serde(default)]
-    pub app: Option<String>,
-    pub token: Option<Secret>,
-    pub webhook_secrets: Vec<Secret>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Secret {
-    /// What it is called where it cannot be shown.
-    pub id: String,
-    #[serde(flatten)]
-    sealed: Sealed,
-    pub added_at: Millis,
-    pub ends_at: Option<Millis>,
 }
 
 /// A tenant to be added, or what there is to change of one: what is absent stays.
@@ -100,6 +69,16 @@ pub struct Secrets {
     pub webhook_secrets: Vec<String>,
 }
 
+/// The Omneo tenant that is a tenant's own.
+#[derive(Clone)]
+pub struct Connection {
+    /// Of its API: `https://api.acme.getomneo.com/api/v3`.
+    pub url: String,
+    pub token: String,
+    /// With which it signs its webhooks.
+    pub webhook_secret: String,
+}
+
 /// Why nothing has changed.
 #[derive(Debug, Error)]
 pub enum Refused {
@@ -121,6 +100,8 @@ pub enum Refused {
     NoKey,
     #[error("{0}")]
     Unfit(String),
+    #[error("another tenant of this host has that Omneo tenant")]
+    OmneoTaken,
     #[error("there is no webhook secret `{0}`")]
     NoSecret(String),
     #[error(
@@ -134,7 +115,7 @@ pub enum Refused {
 /// A tenant that is kept in the journal.
 pub struct Kept {
     pub tenant: Tenant,
-    /// Why its secrets cannot be opened, if so: then the tenant has none here.
+    /// Why nothing is sent for it, if so: its secrets cannot be opened, and it has none here; or Omneo is not connected yet.
     pub closed: Option<String>,
 }
 
@@ -177,6 +158,12 @@ pub async fn remove_offline(journal: &Journal, name: &str, shop: Option<&str>) -
     let what = format!("removed tenant {name} beside the stopped host");
     journal.remove_tenant(name, &shop, deed("tandem tenant remove", name, what)).await?;
     Ok(shop)
+}
+
+impl Secrets {
+    fn is_empty(&self) -> bool {
+        self.app.is_none() && self.token.is_none() && self.webhook_secrets.is_empty()
+    }
 }
 
 impl Accounts {
@@ -265,13 +252,20 @@ impl Accounts {
                     .collect::<Result<_, _>>()?,
             })
         };
-        let omneo_url = wanted.omneo.url.clone();
-        let omneo_url = omneo_url.ok_or_else(|| {
-            Refused::Unfit("`omneo.url` is missing\nhint: it is like `https://api.acme.getomneo.com/api/v3`".into())
-        })?;
+        let omneo = match wanted.omneo.url.clone() {
+            Some(url) => side("omneo", url, omneo)?,
+            // Of an app it is the merchant who may say it.
+            None if shopify.app.is_some() && omneo.is_empty() => Side::unconnected(),
+            None => {
+                let why = "`omneo.url` is missing\nhint: it is like `https://api.acme.getomneo.com/api/v3`";
+                return Err(Refused::Unfit(why.into()));
+            }
+        };
+        let app = shopify.app.as_ref().and_then(|app| self.0.credentials.app(app));
+        let address = app.map_or_else(|| format!("https://{shop}"), |app| app.address_of(&shop));
         let account = Account {
-            shopify: side("shopify", format!("https://{shop}"), shopify)?,
-            omneo: side("omneo", omneo_url, omneo)?,
+            shopify: side("shopify", address, shopify)?,
+            omneo,
             shop,
             limits: Quota::default(),
             added_at: clock::now(),
@@ -328,14 +322,45 @@ impl Accounts {
         let _alone = self.0.changing.lock().await;
         let mut account = self.account(name)?;
         let added = self.seal(name, target, Kind::Webhook, secret)?;
-        let end = added.added_at.saturating_add(overlap_ms);
-        let secrets = &mut account.has_no_app(target)?.webhook_secrets;
-        for old in secrets.iter_mut() {
-            old.ends_at = Some(old.ends_at.map_or(end, |ends| ends.min(end)));
-        }
         let what = format!("added webhook secret {} of {target}", added.id);
-        secrets.push(added);
+        account.has_no_app(target)?.add_webhook_secret(added, overlap_ms);
         self.keep(name, account, &Wanted::default(), by, what).await
+    }
+
+    /// Says which Omneo tenant is a tenant's own, or says so anew. Webhook secrets before this one stay for a while.
+    pub async fn connect(
+        &self,
+        name: &str,
+        connection: Connection,
+        overlap_ms: Millis,
+        by: &str,
+    ) -> Result<Account, Refused> {
+        let _alone = self.0.changing.lock().await;
+        let mut account = self.account(name)?;
+        if self.is_anothers(name, &connection.url) {
+            return Err(Refused::OmneoTaken);
+        }
+        let token = self.seal(name, "omneo", Kind::Token, &connection.token)?;
+        let known = self.0.tenants.get(name);
+        let is_known = known
+            .is_some_and(|tenant| tenant.omneo.secrets_at(clock::now()).any(|own| own == connection.webhook_secret));
+        if !is_known {
+            let secret = self.seal(name, "omneo", Kind::Webhook, &connection.webhook_secret)?;
+            account.omneo.add_webhook_secret(secret, overlap_ms);
+        }
+        account.omneo.url = connection.url.trim_end_matches('/').to_owned();
+        account.omneo.token = Some(token);
+        let what = format!("connected Omneo, {}", account.omneo.url);
+        let account = self.keep(name, account, &Wanted::default(), by, what).await?;
+        self.0.delivery.credentials_changed(name, "omneo");
+        Ok(account)
+    }
+
+    /// Whether another tenant has this Omneo tenant.
+    pub fn is_anothers(&self, name: &str, omneo_url: &str) -> bool {
+        let is_own = |url: &str| url.trim_end_matches('/').eq_ignore_ascii_case(omneo_url.trim_end_matches('/'));
+        let others = self.0.tenants.names().into_iter().filter(|other| other != name);
+        others.filter_map(|other| self.0.tenants.get(&other)).any(|other| is_own(&other.omneo.url))
     }
 
     /// Ends a webhook secret now.
@@ -396,168 +421,9 @@ impl Accounts {
         let text = serde_json::to_string(&account).context("keeping the account")?;
         self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
         self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
-        self.0.delivery.set_closed(name, None);
+        self.0.delivery.set_closed(name, account.why_closed());
         Ok(account)
     }
-}
-
-impl Account {
-    fn side(&mut self, target: &str) -> Result<&mut Side, Refused> {
-        match target {
-            "shopify" => Ok(&mut self.shopify),
-            "omneo" => Ok(&mut self.omneo),
-            _ => Err(Refused::Unfit(format!("there is no target `{target}`"))),
-        }
-    }
-
-    /// A side whose token and webhook secrets are its own.
-    fn has_no_app(&mut self, target: &str) -> Result<&mut Side, Refused> {
-        let side = self.side(target)?;
-        match &side.app {
-            None => Ok(side),
-            Some(app) => Err(Refused::Unfit(format!(
-                "its token and webhook secrets are those of the app `{app}`\nhint: `[apps.{app}]` in the configuration has them"
-            ))),
-        }
-    }
-
-    fn take(&mut self, wanted: &Wanted) -> Result<(), String> {
-        if let Some((name, _)) = wanted.limits.iter().find(|(name, limit)| !self.limits.set(name, **limit)) {
-            let names: Vec<_> = Quota::names().map(|name| format!("`{name}`")).collect();
-            return Err(format!("there is no limit `{name}`\nhint: there are {}", names.join(", ")));
-        }
-        let address = |shop: &str| format!("https://{shop}");
-        if let Some(shop) = &wanted.shop {
-            let shop = model::shop(shop);
-            // Or its people would be written into the shop of before.
-            if self.shopify.url == address(&self.shop) {
-                self.shopify.url = address(&shop);
-            }
-            self.shop = shop;
-        }
-        for (side, wanted) in [(&mut self.shopify, &wanted.shopify), (&mut self.omneo, &wanted.omneo)] {
-            if let Some(url) = &wanted.url {
-                url.trim_end_matches('/').clone_into(&mut side.url);
-            }
-            if let Some(rate) = wanted.per_minute {
-                side.per_minute = (rate > 0).then_some(rate);
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, allow: &[String], apps: &Apps) -> Result<(), String> {
-        let mut problems: Vec<_> = self.limits.problems().into_iter().map(|(_, why)| why).collect();
-        problems.extend(model::no_shop(&self.shop));
-        if let Some(name) = &self.shopify.app {
-            if !apps.contains_key(name) {
-                problems.push(no_app(name));
-            }
-            if model::shop_of_shopify(&self.shop).is_none() {
-                problems.push(format!("`{}` is no shop that an app can be installed in", self.shop));
-            }
-            if self.shopify.url != format!("https://{}", self.shop) {
-                problems.extend(config::check_app_url(&self.shopify.url, allow).err());
-            }
-        }
-        for side in [&self.shopify, &self.omneo] {
-            if side.url.len() > URL_CHARS_MAX {
-                problems.push(format!("an address has {URL_CHARS_MAX} characters at most"));
-            } else if let Err(why) = config::check_url(&side.url, allow) {
-                problems.push(why);
-            }
-            if side.webhook_secrets.len() > WEBHOOK_SECRETS_MAX {
-                problems.push(format!(
-                    "a side has {WEBHOOK_SECRETS_MAX} webhook secrets at most\nhint: end one that is not used any more"
-                ));
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
-    }
-
-    fn opened_or_closed(&self, name: &str, keys: &Keys, apps: &Apps) -> Kept {
-        match self.open(name, keys, apps) {
-            Ok(tenant) => Kept { tenant, closed: None },
-            Err(error) => {
-                let peer = |side: &Side| {
-                    // It keeps its app, by which it is known where webhooks come in; and no secret.
-                    let app = side.app.as_ref().and_then(|app| apps.get(app)).cloned();
-                    let of_app = app.map(|app| Peer::of_app(side.url.clone(), app, side.per_minute));
-                    let peer = of_app.unwrap_or_else(|| Peer::with_token(&side.url, ""));
-                    Peer { webhook_secrets: vec![], per_minute: side.per_minute, ..peer }
-                };
-                let tenant = self.tenant(name, peer(&self.shopify), peer(&self.omneo));
-                Kept { tenant, closed: Some(format!("its secrets cannot be opened: {error:#}")) }
-            }
-        }
-    }
-
-    fn open(&self, name: &str, keys: &Keys, apps: &Apps) -> anyhow::Result<Tenant> {
-        let side = |target: &str, side: &Side| {
-            if let Some(app) = &side.app {
-                let app = apps.get(app).cloned().with_context(|| no_app(app))?;
-                return Ok(Peer::of_app(side.url.clone(), app, side.per_minute));
-            }
-            let token = side.token.as_ref().context("its account has neither a token nor an app")?;
-            let open = |kind: Kind, secret: &Secret| keys.open(&kind.place(name, target), &secret.sealed);
-            let webhook_secret =
-                |secret: &Secret| Ok(WebhookSecret { secret: open(Kind::Webhook, secret)?, ends_at: secret.ends_at });
-            Ok::<_, anyhow::Error>(Peer {
-                url: side.url.clone(),
-                credential: Credential::Token(open(Kind::Token, token)?),
-                webhook_secrets: side.webhook_secrets.iter().map(webhook_secret).collect::<anyhow::Result<_>>()?,
-                per_minute: side.per_minute,
-            })
-        };
-        Ok(self.tenant(name, side("shopify", &self.shopify)?, side("omneo", &self.omneo)?))
-    }
-
-    fn tenant(&self, name: &str, shopify: Peer, omneo: Peer) -> Tenant {
-        // An older host kept the shop as it was written.
-        let (name, shop) = (name.to_owned(), model::shop(&self.shop));
-        Tenant { name, shop, rules: RulesFrom::Deployed, shopify, omneo, limits: self.limits }
-    }
-
-    /// Seals with the newest key what an older one has sealed. `false`: nothing was.
-    fn reseal(&mut self, name: &str, keys: &Keys) -> anyhow::Result<bool> {
-        let mut any = false;
-        for (target, side) in [("shopify", &mut self.shopify), ("omneo", &mut self.omneo)] {
-            let token = side.token.iter_mut().map(|token| (Kind::Token, token));
-            let secrets = side.webhook_secrets.iter_mut().map(|secret| (Kind::Webhook, secret));
-            for (kind, secret) in token.chain(secrets).filter(|(_, secret)| !keys.is_newest(&secret.sealed)) {
-                let place = kind.place(name, target);
-                secret.sealed = keys.seal(&place, &keys.open(&place, &secret.sealed)?)?;
-                any = true;
-            }
-        }
-        Ok(any)
-    }
-}
-
-impl Secret {
-    pub fn is_in_force(&self, now: Millis) -> bool {
-        self.ends_at.is_none_or(|end| now < end)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Token,
-    Webhook,
-}
-
-impl Kind {
-    /// What a secret is for: it opens for that alone.
-    fn place(self, tenant: &str, target: &str) -> String {
-        match self {
-            Self::Token => format!("token of {target} of tenant `{tenant}`"),
-            Self::Webhook => format!("webhook secret of {target} of tenant `{tenant}`"),
-        }
-    }
-}
-
-fn no_app(name: &str) -> String {
-    format!("there is no app `{name}`\nhint: `[apps.{name}]` in the configuration says what it is")
 }
 
 fn deed(by: &str, tenant: &str, what: String) -> Deed {

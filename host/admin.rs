@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::accounts::Accounts;
 use crate::client::Client;
+use crate::connect::Connect;
 use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
@@ -37,6 +38,7 @@ mod directions;
 mod document;
 mod extract;
 mod grants;
+mod invitations;
 mod repair;
 mod setup;
 mod shadow;
@@ -50,6 +52,7 @@ use extract::{Body, Of, Path, Query, Side, Upload, Who};
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
 pub use grants::{Grant, HeldGrant};
+pub use invitations::Invitation;
 pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
 pub use shadow::Shadow;
@@ -78,6 +81,7 @@ pub struct Shared {
     pub tenants: Tenants,
     /// For set-up.
     pub client: Client,
+    pub connect: Connect,
     pub credentials: Credentials,
     pub public_url: Option<String>,
     pub places: Places,
@@ -158,6 +162,9 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::tenants, tenants::add))
         .routes(routes!(tenants::show, tenants::change, tenants::remove))
         .routes(routes!(setup::set_up))
+        .routes(routes!(setup::connect))
+        .routes(routes!(invitations::list, invitations::invite))
+        .routes(routes!(invitations::withdraw))
         .routes(routes!(tenants::set_token))
         .routes(routes!(tenants::add_webhook_secret))
         .routes(routes!(tenants::end_webhook_secret))

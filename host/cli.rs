@@ -16,10 +16,12 @@ use crate::output::{self, noteln};
 use crate::version;
 
 mod access;
+mod app;
 mod audit;
 mod build;
 mod cases;
 mod compile;
+mod connect;
 mod data_request;
 mod dead;
 mod demo;
@@ -29,6 +31,7 @@ mod events;
 mod grants;
 mod help;
 mod inspect;
+mod invitations;
 mod new;
 mod on_host;
 mod operations;
@@ -77,6 +80,11 @@ enum Command {
     /// Makes the metafield definitions, a webhook for every topic, and the shop's time zone in the rules file. A second run
     /// changes nothing. Exit code 1 if something is missing that cannot be made from here.
     Setup(setup::Arguments),
+    /// Print what Shopify has to be told of an app of the configuration.
+    App {
+        #[command(subcommand)]
+        verb: app::App,
+    },
     /// Freeze a rules file into a component, or check it.
     Build(build::Arguments),
     /// Print the JSON Schema of a rules file.
@@ -209,6 +217,7 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Serve(arguments) => runtime()?.block_on(serve::run(arguments)),
         Command::Demo(arguments) => runtime()?.block_on(demo::run(arguments)),
         Command::Setup(arguments) => runtime()?.block_on(setup::run(arguments)),
+        Command::App { verb } => runtime()?.block_on(app::run(verb)),
         Command::Build(arguments) => runtime()?.block_on(build::run(arguments)),
         Command::New(arguments) => new::run(arguments),
         Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),

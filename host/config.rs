@@ -220,7 +220,7 @@ pub fn parse(
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
-    let apps = check.apps(&file.apps, file.secrets.keys.is_some());
+    let apps = check.apps(&file.apps, file.secrets.keys.is_some(), &allow);
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
         tenants.extend(check.tenant(tenant, table, limits, &allow, &apps));
@@ -311,7 +311,7 @@ pub fn check_app_url(url: &str, allow: &[String]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{url}` is not the shop's own address, and the secret of its app would be sent there\nhint: leave `url` out; a stand-in is allowed by name: `[network] allow = [\"{host}:{port}\"]`"
+        "`{url}` is not the shop's own address, and the secret of its app would be sent there\nhint: leave it out; a stand-in is allowed by name: `[network] allow = [\"{host}:{port}\"]`"
     ))
 }
 
@@ -323,6 +323,11 @@ impl Tenant {
             "omneo" => Some(&self.omneo),
             _ => None,
         }
+    }
+
+    /// Whether it is known which Omneo tenant is its own.
+    pub fn has_omneo(&self) -> bool {
+        !self.omneo.url.is_empty()
     }
 
     /// Whether its secrets could not be opened: it has none, and neither takes nor sends anything.

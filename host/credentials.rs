@@ -32,7 +32,7 @@ const KEY_BYTES: usize = 16;
 /// How often a command beside the host may have kept a grant meanwhile.
 const KEPT_TRIES: usize = 5;
 /// For a question that is the same in every version; Shopify answers one that has ended as the oldest that it serves.
-const LEAST_API_VERSION: &str = "2026-07";
+pub const LEAST_API_VERSION: &str = "2026-07";
 
 /// A handle; cheap to clone.
 #[derive(Clone)]

@@ -150,10 +150,10 @@ impl Delivery {
         }
     }
 
-    /// Has both targets of a tenant take no calls while its secrets cannot be opened: `why` says so.
+    /// Has both targets of a tenant take no calls while its secrets cannot be opened or Omneo is not connected: `why` says so.
     pub fn set_closed(&self, tenant: &str, why: Option<String>) {
         if let Some(why) = &why {
-            tracing::error!(stage = "delivery", tenant, blame = "host", "paused: {why}");
+            tracing::warn!(stage = "delivery", tenant, "paused: {why}");
         }
         for side in SIDES.map(|side| self.side(tenant, side)) {
             match &why {

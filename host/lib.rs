@@ -13,6 +13,7 @@ pub mod compile;
 pub mod compliance;
 pub mod compose;
 pub mod config;
+pub mod connect;
 pub mod conversation;
 pub mod credentials;
 pub mod delivery;

@@ -19,11 +19,12 @@ use crate::admin::{self, Admin};
 use crate::client::Client;
 use crate::compile::Compiler;
 use crate::config::Config;
+use crate::connect::{self, Connect};
 use crate::credentials::{Ask, Credentials, WithTokens};
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
-use crate::install::Install;
+use crate::install;
 use crate::journal::{Claim, Direction, Journal};
 use crate::listen::{self, Listen};
 use crate::mapping::{self, Control};
@@ -229,8 +230,25 @@ impl Server {
         let webhooks = Listen { name: "webhooks", limits, metrics: journal.metrics().clone() };
         let mut listening = stopping.clone();
         let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
-        let install = Install::new(journal.clone(), tenants.clone(), credentials.clone(), config.public_url.clone());
-        let pages = install.router().merge(intake.router());
+        let public_url = config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+        let connect = Connect::new(connect::Parts {
+            accounts: accounts.clone(),
+            tenants: tenants.clone(),
+            versions: versions.clone(),
+            credentials: credentials.clone(),
+            client: client.clone(),
+            public_url: public_url.clone(),
+            allow: config.allow.clone(),
+        });
+        let pages = install::router(install::Parts {
+            journal: journal.clone(),
+            tenants: tenants.clone(),
+            credentials: credentials.clone(),
+            accounts: accounts.clone(),
+            connect: connect.clone(),
+            public_url,
+        });
+        let pages = pages.merge(intake.router());
         let intake = tokio::spawn(listen::serve(listener, pages, webhooks, stopped));
         let (admin, operators) = match config.admin {
             Some(address) => {
@@ -250,6 +268,7 @@ impl Server {
                     repair: Repair::new(registry.clone(), journal.clone()),
                     tenants: tenants.clone(),
                     client: client.clone(),
+                    connect,
                     credentials: credentials.clone(),
                     public_url: config.public_url.clone(),
                     places: admin::Places::default(),

@@ -13,6 +13,7 @@ mod apply;
 mod ask;
 mod difference;
 mod documents;
+mod omneo;
 mod report;
 mod there;
 mod topics;
@@ -20,8 +21,11 @@ mod wanted;
 mod zone;
 
 pub use apply::apply;
+pub use ask::Trouble;
 pub use difference::{Act, State, Step};
+pub use omneo::look_at_omneo;
 pub use report::line;
+pub use there::timezone;
 pub use topics::topic_enum;
 pub use zone::Zone;
 

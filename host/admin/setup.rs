@@ -1,4 +1,5 @@
-//! The verb that makes on both sides what a tenant's active rules need, as `tandem setup` does. Knows no step.
+//! The verbs that make on both sides what a tenant's active rules need, as `tandem setup` does, and that say which Omneo tenant
+//! is its own. Knows no step.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use super::verbs::record;
 use super::{Admin, Body, Kind, Of, Problem};
 use crate::config;
+use crate::connect::{Omneo, Refused};
 use crate::setup::{self, Setup, Zone};
 
 /// How long an activation waits for both sides to say what is there.
@@ -53,30 +55,53 @@ pub(super) async fn set_up(
     let address = address.or_else(|| admin.0.public_url.clone()).ok_or_else(|| {
         unfit("it is not known where webhooks reach this host\nhint: give `address`, or write `public_url` into the configuration".into())
     })?;
-    let (registry, name) = (admin.0.versions.registry.clone(), tenant.clone());
-    let manifest = admin.read(move |_| registry.manifest(&name)).await?.ok_or_else(|| {
+    let manifest = admin.0.connect.manifest(&tenant).await.map_err(Problem::own)?.ok_or_else(|| {
         Problem::new(Kind::Conflict, format!("tenant `{tenant}` has no active version\nhint: activate one first"))
     })?;
     let known = admin.0.tenants.get(&tenant);
     let known = known.ok_or_else(|| Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`")))?;
     let known =
         admin.0.credentials.with_tokens(&known).await.map_err(|why| Problem::new(Kind::Conflict, why.to_string()))?;
-    let setup = Setup {
-        client: &admin.0.client,
-        tenant: &known.tenant,
-        app: known.app.as_ref(),
-        manifest: &manifest,
-        zone: Zone::of_component(&manifest),
-        address: Some(address.trim_end_matches('/')),
-    };
-    let mut steps = vec![];
-    for step in setup::plan(&setup).await {
-        steps.push(shown(if dry_run { step } else { setup::apply(&setup, step).await }));
-    }
+    let steps = admin.0.connect.set_up(&known, &manifest, Some(&address), dry_run).await;
     if !dry_run {
         record(&admin, &who, &tenant, format!("set up both sides for {address}")).await?;
     }
-    Ok(Json(steps))
+    Ok(Json(steps.into_iter().map(shown).collect()))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectWanted {
+    /// Where Omneo's API is: `https://api.acme.getomneo.com/api/v3`, or as much of it as makes clear which is meant: `acme`.
+    address: String,
+    token: String,
+    /// With which Omneo signs its webhooks; if absent, Omneo is asked.
+    webhook_secret: Option<String>,
+}
+
+/// Says which Omneo tenant is the tenant's own, once Omneo accepts the token; builds the default rules if none are active, and makes
+/// what the rules need on both sides. It can be sent again: what is there already is left alone. A tenant of the configuration
+/// has its Omneo tenant there.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/connect", params(("tenant" = String, Path)), request_body = ConnectWanted,
+    responses((status = 200, body = Vec<Step>), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn connect(
+    State(admin): State<Admin>,
+    Of { who, tenant }: Of,
+    Body(ConnectWanted { address, token, webhook_secret }): Body<ConnectWanted>,
+) -> Result<Json<Vec<Step>>, Problem> {
+    let steps = admin.0.connect.connect(&tenant, Omneo { address, token, webhook_secret }, &who.name).await?;
+    Ok(Json(steps.into_iter().map(shown).collect()))
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::Account(refused) => return refused.into(),
+            Refused::UnderWay => Kind::Conflict,
+            Refused::Address(_) | Refused::Token(_) | Refused::NoWebhookSecret => Kind::Unfit,
+        };
+        Self::new(kind, refused.to_string())
+    }
 }
 
 /// What the active rules of a tenant need on both sides and is not there. Nothing, where a side does not say in time.

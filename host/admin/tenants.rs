@@ -40,6 +40,7 @@ pub struct Account {
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountSide {
+    /// Of Omneo empty as long as it is not connected.
     pub url: String,
     /// Calls a minute, if they are limited.
     pub per_minute: Option<u32>,
@@ -67,6 +68,8 @@ pub(super) struct NewTenant {
     /// `acme.myshopify.com`.
     shop: String,
     shopify: NewTenantSide,
+    /// Absent: it is to be connected later. That takes an app.
+    #[serde(default)]
     omneo: NewTenantSide,
     /// What is absent is as usual.
     #[serde(default)]
@@ -74,7 +77,7 @@ pub(super) struct NewTenant {
     limits: BTreeMap<String, u64>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewTenantSide {
     /// Omneo's is like `https://api.acme.getomneo.com/api/v3`; Shopify's is that of the shop, if absent.
@@ -282,7 +285,7 @@ impl From<Refused> for Problem {
             Refused::Configured(_) | Refused::Exists(_) | Refused::Former { .. } | Refused::ShopTaken(_) => {
                 Kind::Conflict
             }
-            Refused::NoKey | Refused::LastSecret => Kind::Conflict,
+            Refused::NoKey | Refused::LastSecret | Refused::OmneoTaken => Kind::Conflict,
             Refused::Unfit(_) => Kind::Unfit,
             Refused::NoSecret(_) => Kind::NotFound,
             Refused::Other(error) => return Self::own(error),

@@ -6,13 +6,13 @@ use clap::{Command, CommandFactory as _};
 /// Commands by who uses them and for what, in the order in which they are shown.
 pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Write rules", &["demo", "new", "build", "schema", "test", "inspect", "record", "replay"]),
-    ("Run a host", &["serve", "setup", "token", "data-request"]),
+    ("Run a host", &["serve", "app", "setup", "token", "data-request"]),
     (
         "See what happens on a host",
         &["status", "top", "tenants", "events", "dead", "versions", "audit", "grants", "metrics", "openapi"],
     ),
     ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
-    ("Keep tenants running", &["tenant", "retry", "discard", "restart", "targets", "pause", "resume"]),
+    ("Keep tenants running", &["tenant", "connect", "retry", "discard", "restart", "targets", "pause", "resume"]),
     ("Hold a direction", &["directions", "hold", "drop", "run"]),
 ];
 /// The heading of commands that are in no group.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::access::{Access, OfTenant};
-use super::{audit, cases, dead, deploy, directions, grants, shadow, status, targets, tenants, top};
+use super::{audit, cases, connect, dead, deploy, directions, grants, shadow, status, targets, tenants, top};
 use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
@@ -26,6 +26,10 @@ pub enum Verb {
         #[command(subcommand)]
         verb: tenants::Tenant,
     },
+    /// Say which Omneo tenant is a tenant's own, and set both up.
+    ///
+    /// For a tenant in an app, whose merchant has not done so on the app's page. Builds the default rules if none are active.
+    Connect(connect::Connect),
     /// List a tenant's dead letters by cause.
     Dead(OfTenant),
     /// Begin dead letters again: one, a topic, a cause, or all.
@@ -98,6 +102,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Openapi => status::openapi(&host).await,
         Verb::Tenants(arguments) => tenants::list(&host, arguments).await,
         Verb::Tenant { verb } => tenants::run(&host, verb).await,
+        Verb::Connect(arguments) => connect::run(&host, arguments).await,
         Verb::Dead(arguments) => dead::list(&host, arguments).await,
         Verb::Retry(arguments) => dead::retry(&host, arguments).await,
         Verb::Discard(arguments) => dead::discard(&host, arguments).await,

@@ -15,6 +15,10 @@ pub const SET_TOKEN: Operation = put("/v1/tenants/{tenant}/targets/{target}/toke
 pub const ADD_WEBHOOK_SECRET: Operation = post("/v1/tenants/{tenant}/targets/{target}/webhook-secrets");
 pub const END_WEBHOOK_SECRET: Operation = delete("/v1/tenants/{tenant}/targets/{target}/webhook-secrets/{id}");
 pub const SET_UP: Operation = slow(post("/v1/tenants/{tenant}/setup"));
+pub const CONNECT: Operation = slow(post("/v1/tenants/{tenant}/connect"));
+pub const INVITATIONS: Operation = get("/v1/invitations");
+pub const INVITE: Operation = post("/v1/invitations");
+pub const WITHDRAW: Operation = delete("/v1/invitations/{id}");
 pub const RESTART: Operation = post("/v1/tenants/{tenant}/events/{id}/restart");
 pub const EVENTS: Operation = get("/v1/tenants/{tenant}/events");
 pub const EVENT: Operation = get("/v1/tenants/{tenant}/events/{id}");
@@ -77,7 +81,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 43] = [
+    const COMMANDS: [(Operation, &str); 47] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -91,6 +95,10 @@ mod tests {
         (ADD_WEBHOOK_SECRET, "tenant secret acme omneo -"),
         (END_WEBHOOK_SECRET, "tenant end-secret acme omneo 0123"),
         (SET_UP, "tenant setup acme --dry-run"),
+        (CONNECT, "connect acme --address acme --token -"),
+        (INVITATIONS, "tenant invitations"),
+        (INVITE, "tenant invite acme.myshopify.com --app main"),
+        (WITHDRAW, "tenant uninvite 0123"),
         (RESTART, "restart acme 7"),
         (EVENTS, "events --tenant acme"),
         (EVENT, "events 7 --tenant acme"),

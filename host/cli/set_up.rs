@@ -9,7 +9,7 @@ use crate::admin::Step;
 use crate::config;
 use crate::output::outln;
 use crate::paint::{Paint, harmless};
-use crate::remote::{Body, Remote};
+use crate::remote::{Answer, Body, Remote};
 
 #[derive(Args)]
 pub struct SetUp {
@@ -29,6 +29,11 @@ pub struct SetUp {
 pub async fn run(host: &Remote, SetUp { tenant, dry_run, address, json }: SetUp) -> anyhow::Result<()> {
     let body = json!({ "dry_run": dry_run, "address": address });
     let answer = host.ask(SET_UP, &[&tenant], &[], Body::Json(body)).await?;
+    show(&answer, dry_run, json)
+}
+
+/// Prints how each thing stands, and fails if something is missing.
+pub fn show(answer: &Answer, dry_run: bool, json: bool) -> anyhow::Result<()> {
     let steps: Vec<Step> = answer.json()?;
     if json {
         outln!("{}", answer.text)?;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::access::confirm;
+use super::invitations::{self, Invite};
 use super::operations::{
     ADD_TENANT, ADD_WEBHOOK_SECRET, CHANGE_TENANT, END_WEBHOOK_SECRET, REMOVE_TENANT, SET_TOKEN, TARGETS, TENANT,
     TENANTS,
@@ -55,6 +56,19 @@ pub enum Tenant {
     Change(Change),
     /// Make on both sides what the active rules need: metafield definitions, and a webhook for every topic.
     Setup(SetUp),
+    /// Admit a shop to an app for a week, though no tenant names it yet.
+    Invite(Invite),
+    /// List the invitations that are open.
+    Invitations {
+        /// The host's answer as it is.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End an invitation at once.
+    Uninvite {
+        /// Its id, as `tandem tenant invitations` has it.
+        id: String,
+    },
     /// Take no more webhooks of a tenant and send no more calls. What is not over is discarded. On a host, or in a journal that
     /// no host runs on.
     Remove(Remove),
@@ -205,6 +219,9 @@ pub async fn run(host: &Remote, verb: Tenant) -> anyhow::Result<()> {
             changed(&answer)
         }
         Tenant::Setup(arguments) => set_up::run(host, arguments).await,
+        Tenant::Invite(arguments) => invitations::invite(host, arguments).await,
+        Tenant::Invitations { json } => invitations::list(host, json).await,
+        Tenant::Uninvite { id } => invitations::withdraw(host, &id).await,
         Tenant::Remove(Remove { tenant, yes, .. }) => {
             // So that a name that is none is said to be so before anybody is asked.
             let account: Account = host.ask(TENANT, &[&tenant], &[], Body::Nothing).await?.json()?;
@@ -297,6 +314,7 @@ fn changed(answer: &Answer) -> anyhow::Result<()> {
     {
         let rate = per_minute.map(|calls| format!(", {calls} calls a minute")).unwrap_or_default();
         let token = token_added_at.as_deref().map(|at| format!(", token of {}", moment(at))).unwrap_or_default();
+        let url = if url.is_empty() { format!("not connected: `tandem connect {tenant}`") } else { url };
         field(name, &format!("{url}{rate}{token}"), paint)?;
         if let Some(grant) = grant {
             let app = format!("app {} ({})", grant.app, grant.kind);
@@ -360,7 +378,7 @@ impl Changes {
 }
 
 /// A secret, never from the command line, where others of the machine could read it.
-fn secret(file: &Path) -> anyhow::Result<String> {
+pub fn secret(file: &Path) -> anyhow::Result<String> {
     let bytes = if file == Path::new("-") {
         let mut bytes = vec![];
         std::io::stdin().read_to_end(&mut bytes).context("reading the secret from standard input")?;

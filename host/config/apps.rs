@@ -18,6 +18,8 @@ pub struct App {
     /// The client secret before, while it may still have signed something.
     pub previous_secret: Option<String>,
     pub kind: Kind,
+    /// Where every shop of the app is, in place of the shop's own address: a stand-in.
+    pub endpoint: Option<String>,
 }
 
 /// How an app comes by its tokens, as Shopify's documentation on access tokens tells the three apart.
@@ -44,6 +46,11 @@ impl Kind {
 }
 
 impl App {
+    /// Where the Admin API of a shop is, without a `/` at its end.
+    pub fn address_of(&self, shop: &str) -> String {
+        self.endpoint.clone().unwrap_or_else(|| format!("https://{shop}"))
+    }
+
     /// The secrets that a webhook or a query may be signed with, the newest first.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         std::iter::once(&self.client_secret).chain(&self.previous_secret).map(String::as_str)

@@ -190,7 +190,7 @@ impl Check<'_> {
     }
 
     /// `keys`: whether there are some to seal grants with.
-    pub fn apps(&mut self, files: &BTreeMap<String, AppFile>, keys: bool) -> Apps {
+    pub fn apps(&mut self, files: &BTreeMap<String, AppFile>, keys: bool, allow: &[String]) -> Apps {
         let mut apps = Apps::new();
         for (name, file) in files {
             if let Err(why) = check_name(name) {
@@ -202,13 +202,13 @@ impl Check<'_> {
                     format!("the app `{name}` needs a key: what it is granted is sealed in the journal\nhint: `openssl rand -hex 32` makes one; `[secrets] keys = [\"env:TANDEM_KEY\"]` names it"),
                 );
             }
-            apps.extend(self.app(name, file).map(|app| (name.clone(), Arc::new(app))));
+            apps.extend(self.app(name, file, allow).map(|app| (name.clone(), Arc::new(app))));
         }
         self.client_ids(files);
         apps
     }
 
-    fn app(&mut self, name: &str, file: &AppFile) -> Option<App> {
+    fn app(&mut self, name: &str, file: &AppFile, allow: &[String]) -> Option<App> {
         let kind = AppKind::ALL.into_iter().find(|kind| kind.name() == file.kind.get_ref());
         if kind.is_none() {
             self.problem(
@@ -228,7 +228,14 @@ impl Check<'_> {
             Some(given) => Some(self.secret(given.get_ref(), given)?),
             None => None,
         };
-        Some(App { name: name.to_owned(), client_id, client_secret: client_secret?, previous_secret, kind: kind? })
+        let endpoint = file.endpoint.as_ref().map(|at| (at.span(), at.get_ref().trim_end_matches('/').to_owned()));
+        if let Some((span, url)) = &endpoint
+            && let Err(why) = check_app_url(url, allow)
+        {
+            self.problem(span.clone(), why);
+        }
+        let (client_secret, kind, endpoint) = (client_secret?, kind?, endpoint.map(|(_, url)| url));
+        Some(App { name: name.to_owned(), client_id, client_secret, previous_secret, kind, endpoint })
     }
 
     /// Two names for one app would hold two grants, of which each ends the other's.
@@ -331,7 +338,7 @@ impl Check<'_> {
             );
             return None;
         };
-        let url = given.unwrap_or_else(|| format!("https://{shop}"));
+        let url = given.unwrap_or_else(|| app.address_of(shop));
         Some(Peer::of_app(url, app.clone(), file.per_minute))
     }
 

@@ -33,6 +33,7 @@ pub struct AppFile {
     pub client_id: Spanned<String>,
     pub client_secret: Spanned<String>,
     pub previous_secret: Option<Spanned<String>>,
+    pub endpoint: Option<Spanned<String>>,
     pub kind: Spanned<String>,
 }
 

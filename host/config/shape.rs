@@ -63,6 +63,7 @@ const APP: &[Key] = &[
     must("client_id", Shape::Text),
     must("client_secret", Shape::Text),
     may("previous_secret", Shape::Text),
+    may("endpoint", Shape::Text),
     must("kind", Shape::Text),
 ];
 

@@ -191,7 +191,7 @@ mod tests {
 
     fn app(secret: &str) -> Arc<App> {
         let [name, client_id, client_secret] = ["main", "id", secret].map(str::to_owned);
-        Arc::new(App { name, client_id, client_secret, previous_secret: None, kind: AppKind::Own })
+        Arc::new(App { name, client_id, client_secret, previous_secret: None, kind: AppKind::Own, endpoint: None })
     }
 
     fn text(state: &State) -> Option<String> {

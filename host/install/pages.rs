@@ -11,16 +11,49 @@ body { max-width: 36rem; margin: 4rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 .wrong h1::before { content: '! '; }
 code { font-size: 0.95em; overflow-wrap: anywhere; }
+label { display: block; margin: 1.25rem 0 0.25rem; font-weight: 600; }
+label small, .steps small { display: block; font-weight: 400; font-size: 0.875rem; }
+input { box-sizing: border-box; width: 100%; padding: 0.5rem; font: inherit; }
+button { margin: 1.5rem 0; padding: 0.5rem 1.25rem; font: inherit; font-weight: 600; }
+.problem { border-left: 0.25rem solid; padding-left: 0.75rem; }
+.steps { padding: 0; list-style: none; }
+.steps li { margin: 0.5rem 0; }
+details { margin: 1.5rem 0; }
 ";
 /// Asks App Bridge to send its request once more with a new session token (shopify-app-js).
 const RETRY_SESSION: HeaderName = HeaderName::from_static("x-shopify-retry-invalid-session-request");
 pub const STYLE_PATH: &str = "/pages.css";
+
+/// What a merchant can fill in.
+pub enum Form {
+    /// Which Omneo tenant is the shop's.
+    Connect {
+        action: String,
+        /// Good once.
+        token: String,
+        /// What was said before, if something was wrong with it.
+        address: String,
+    },
+    /// A code that admits the shop.
+    Code { action: String, token: String },
+}
+
+/// How a thing stands that the tenant needs.
+pub struct Line {
+    pub is_good: bool,
+    pub what: String,
+    pub hint: Option<String>,
+}
 
 /// A page: what it says first, and what there is to do.
 pub struct Page {
     pub status: StatusCode,
     pub title: String,
     pub text: Vec<String>,
+    /// What was wrong with what was filled in.
+    pub problem: Option<String>,
+    pub form: Option<Form>,
+    pub lines: Vec<Line>,
     /// The shop in whose admin it may stand in a frame.
     pub framed_by: Option<String>,
     /// Whether App Bridge is to try once more, with a new session token.
@@ -33,6 +66,9 @@ impl Page {
             status: StatusCode::OK,
             title: title.into(),
             text: vec![text.into()],
+            problem: None,
+            form: None,
+            lines: vec![],
             framed_by: None,
             tries_again: false,
         }
@@ -40,12 +76,21 @@ impl Page {
 
     /// `cure` is what the merchant, or whoever helps, can do.
     pub fn wrong(status: StatusCode, title: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { status, title: title.into(), text: vec![cure.into()], framed_by: None, tries_again: false }
+        Self { status, ..Self::good(title, cure) }
     }
 
     pub fn and(mut self, text: impl Into<String>) -> Self {
         self.text.push(text.into());
         self
+    }
+
+    pub fn with(self, form: Form) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// Something was filled in that is not right.
+    pub fn problem(self, status: StatusCode, said: String) -> Self {
+        Self { status, problem: Some(said), ..self }
     }
 
     pub fn framed_by(self, shop: &str) -> Self {
@@ -70,12 +115,73 @@ impl Page {
                 body class=[is_wrong.then_some("wrong")] {
                     main {
                         h1 { (self.title) }
+                        @if let Some(problem) = &self.problem {
+                            div.problem role="alert" { @for line in problem.lines() { p { (sentence(line)) } } }
+                        }
                         @for text in &self.text { p { (text) } }
+                        @if !self.lines.is_empty() { (lines(&self.lines)) }
+                        @if let Some(form) = &self.form { (form.markup()) }
                     }
                 }
             }
         }
     }
+}
+
+impl Form {
+    fn markup(&self) -> Markup {
+        match self {
+            Self::Connect { action, token, address } => html! {
+                form method="post" action=(action) {
+                    input type="hidden" name="form" value=(token);
+                    label for="address" { "Address of your Omneo tenant" }
+                    input #address name="address" value=(address) required autofocus autocomplete="off" spellcheck="false"
+                        placeholder="https://api.acme.getomneo.com/api/v3";
+                    label for="token" { "API token" small { "Made in CX Manager, under Settings, API Tokens." } }
+                    input #token name="token" type="password" required autocomplete="off";
+                    details {
+                        summary { "Webhook secret" }
+                        label for="secret" { "Secret of Omneo’s webhooks" small { "Only if Omneo does not tell it by itself." } }
+                        input #secret name="secret" type="password" autocomplete="off";
+                    }
+                    button { "Connect" }
+                }
+            },
+            Self::Code { action, token } => html! {
+                form method="post" action=(action) {
+                    input type="hidden" name="form" value=(token);
+                    label for="code" { "Invitation code" }
+                    input #code name="code" required autofocus autocomplete="off" spellcheck="false";
+                    button { "Continue" }
+                }
+            },
+        }
+    }
+}
+
+/// What is wrong first, then what is as it should be.
+fn lines(all: &[Line]) -> Markup {
+    let (good, wrong): (Vec<_>, Vec<_>) = all.iter().partition(|line| line.is_good);
+    html! {
+        @if !wrong.is_empty() {
+            h2 { "Missing" }
+            ul.steps { @for line in &wrong {
+                li { "✗ " (line.what) @if let Some(hint) = &line.hint { small { (sentence(hint)) } } }
+            } }
+        }
+        details {
+            summary { (good.len()) " things are as they should be" }
+            ul.steps { @for line in &good { li { "✓ " (line.what) } } }
+        }
+    }
+}
+
+/// A line of a message: a hint of a command is a sentence here.
+fn sentence(line: &str) -> String {
+    let said = line.strip_prefix("hint: ").unwrap_or(line);
+    let mut chars = said.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}{}", chars.as_str(), if said.ends_with(['.', '?', '!']) { "" } else { "." })
 }
 
 impl IntoResponse for Page {
@@ -84,8 +190,9 @@ impl IntoResponse for Page {
             Some(shop) => format!("https://{shop} https://admin.shopify.com"),
             None => "'none'".to_owned(),
         };
+        let forms = if self.form.is_some() { "'self'" } else { "'none'" };
         let policy = format!(
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {frames}"
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors {frames}"
         );
         let headers = [
             (header::CONTENT_SECURITY_POLICY, policy),

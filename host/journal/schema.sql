@@ -213,6 +213,21 @@ CREATE TABLE IF NOT EXISTS installs (
   ends_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Shops that may install an app though no tenant names them yet.
+CREATE TABLE IF NOT EXISTS invitations (
+  id TEXT PRIMARY KEY,
+  client_id TEXT NOT NULL,
+  -- Null: the shop whose merchant types the code.
+  shop TEXT,
+  -- Of the code, SHA-256 in hex.
+  code TEXT UNIQUE,
+  -- Null: it is called after the shop.
+  tenant TEXT,
+  -- The name of the token that made it.
+  by TEXT NOT NULL,
+  ends_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Tenants that were removed, with their shop: its events may still be here, and are nobody else's.
 CREATE TABLE IF NOT EXISTS removed_tenants (
   tenant TEXT PRIMARY KEY,

@@ -71,6 +71,16 @@ fn input(wanted: &Subscription) -> Value {
     json!({ "uri": wanted.uri, "format": "JSON", "metafields": metafields })
 }
 
+/// Whether the token is good (Omneo's SDK, `resources/auth`).
+pub fn verify() -> Call {
+    rest(Method::Get, "/auth/verify".into(), None, Effect::Read)
+}
+
+/// Settings of the tenant (Omneo's SDK).
+pub fn environment() -> Call {
+    rest(Method::Get, "/settings/environment".into(), None, Effect::Read)
+}
+
 pub fn tokens() -> Call {
     rest(Method::Get, "/auth/access-tokens".into(), None, Effect::Read)
 }

@@ -8,6 +8,7 @@ use super::ask::{Trouble, ask};
 use super::documents;
 use crate::client::Client;
 use crate::config::Peer;
+use crate::credentials::LEAST_API_VERSION;
 
 /// Pages of a list before it is taken for endless.
 const PAGES_MAX: usize = 50;
@@ -86,6 +87,13 @@ pub async fn shopify(client: &Client, peer: &Peer, api_version: &str) -> Result<
     let nodes = self::nodes(client, peer, api_version, "webhookSubscriptions", documents::subscriptions).await;
     let subscriptions = nodes.map(|nodes| nodes.into_iter().map(subscription).collect());
     Ok(Shop { facts, definitions, subscriptions })
+}
+
+/// The time zone of a shop, by its IANA name.
+pub async fn timezone(client: &Client, peer: &Peer) -> Result<String, Trouble> {
+    let data = ask(client, peer, &documents::shop_facts(), LEAST_API_VERSION).await?;
+    let zone = data["shop"]["ianaTimezone"].as_str().map(str::to_owned);
+    zone.ok_or_else(|| Trouble { why: "the shop does not say its time zone".into(), hint: None, denied: false })
 }
 
 /// Every node of a connection.

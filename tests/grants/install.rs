@@ -1,33 +1,53 @@
 //! A merchant installs an app, in a browser that is played here: what is shown, what is refused, and what comes of it.
 
+use std::net::SocketAddr;
+
 use reqwest::{Method, Response, redirect};
 use serde_json::json;
 use tandem::config::AppKind;
 use tandem::playground::TENANT;
-use tandem_standin::{AppOptions, Approval, RefreshRule, SessionToken, sign_query};
+use tandem_standin::{AppOptions, Approval, RefreshRule, SessionToken, Shopify, sign_query};
 
 use super::street::*;
 
+/// Where a host listens.
+pub trait Listens {
+    fn address(&self) -> SocketAddr;
+}
+
+impl Listens for Street {
+    fn address(&self) -> SocketAddr {
+        self.playground.server.address
+    }
+}
+
 /// A browser, with the one cookie that matters.
 #[derive(Default)]
-struct Browser {
-    cookie: Option<String>,
+pub struct Browser {
+    pub cookie: Option<String>,
 }
 
 impl Browser {
-    async fn send(&mut self, street: &Street, method: Method, path: &str) -> Response {
+    pub async fn send(&mut self, host: &impl Listens, method: Method, path: &str) -> Response {
+        self.send_with(host, method, path, String::new()).await
+    }
+
+    async fn send_with(&mut self, host: &impl Listens, method: Method, path: &str, body: String) -> Response {
         let client = reqwest::Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        let url = format!("http://{}{path}", street.playground.server.address);
+        let url = format!("http://{}{path}", host.address());
         // Whatever a proxy or an attacker writes here: no address is made of it.
-        let mut request =
-            client.request(method, url).header("x-forwarded-host", "evil.example").header("host", "evil.example");
+        let mut request = client
+            .request(method, url)
+            .body(body)
+            .header("x-forwarded-host", "evil.example")
+            .header("host", "evil.example");
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("a=b; {cookie}"));
         }
         let answer = request.send().await.unwrap();
         if let Some(set) = answer.headers().get("set-cookie") {
             let set = set.to_str().unwrap();
-            for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/shopify/main/callback", "Max-Age=600"] {
+            for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/shopify/main; ", "Max-Age=600"] {
                 assert!(set.contains(attribute), "{set}");
             }
             self.cookie = Some(set.split(';').next().unwrap().to_owned());
@@ -35,8 +55,17 @@ impl Browser {
         answer
     }
 
-    async fn get(&mut self, street: &Street, path: &str) -> (u16, String, String) {
-        let answer = self.send(street, Method::GET, path).await;
+    pub async fn get(&mut self, host: &impl Listens, path: &str) -> (u16, String, String) {
+        Self::read(self.send(host, Method::GET, path).await).await
+    }
+
+    /// Sends a form, as a browser does.
+    pub async fn post(&mut self, host: &impl Listens, path: &str, fields: &[(&str, &str)]) -> (u16, String, String) {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::read(self.send_with(host, Method::POST, path, body).await).await
+    }
+
+    async fn read(answer: Response) -> (u16, String, String) {
         let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (status, location) = (answer.status().as_u16(), header("location").unwrap_or_default());
         let policy = header("content-security-policy").unwrap_or_default();
@@ -54,15 +83,15 @@ fn opened(street: &Street) -> String {
 }
 
 /// The merchant approves at Shopify; gives the path and query that the browser is sent back to.
-fn approved(street: &Street, location: &str) -> String {
+pub fn approved(shopify: &Shopify, location: &str) -> String {
     let url = reqwest::Url::parse(location).unwrap();
     let given = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     assert_eq!((url.path(), given("client_id").as_deref()), ("/admin/oauth/authorize", Some(ID)));
-    assert_eq!(url.port(), reqwest::Url::parse(&street.playground.shopify.url()).unwrap().port());
+    assert_eq!(url.port(), reqwest::Url::parse(&shopify.url()).unwrap().port());
     assert_eq!(given("scope"), None);
     let approval =
         Approval { redirect_uri: given("redirect_uri").unwrap(), state: given("state"), ..Approval::default() };
-    let back = street.playground.shopify.approve(ID, &approval).unwrap();
+    let back = shopify.approve(ID, &approval).unwrap();
     back.strip_prefix(PUBLIC).unwrap().to_owned()
 }
 
@@ -84,7 +113,7 @@ async fn a_merchant_approves_and_the_shop_is_in_step() {
         location.contains("redirect_uri=https%3A%2F%2Ftandem.example.org%2Fshopify%2Fmain%2Fcallback"),
         "{location}"
     );
-    let back = approved(&street, &location);
+    let back = approved(&street.playground.shopify, &location);
     let (status, location, _) = browser.get(&street, &back).await;
     assert_eq!((status, &*location), (303, "/shopify/main/installed"));
     let (status, _, page) = browser.get(&street, &location).await;
@@ -108,7 +137,7 @@ async fn an_answer_that_is_not_this_merchants_changes_nothing() {
     let street = bare(AppKind::Standalone).await;
     let mut browser = Browser::default();
     let (_, location, _) = browser.get(&street, &opened(&street)).await;
-    let back = approved(&street, &location);
+    let back = approved(&street.playground.shopify, &location);
     let query = |path: &str| path.split_once('?').unwrap().1.to_owned();
     let (signed, now) = (query(&back), tandem::clock::now() / 1_000);
     let own = |secret: &str, shop: &str, state: &str, at: i64| {
@@ -124,7 +153,7 @@ async fn an_answer_that_is_not_this_merchants_changes_nothing() {
     };
     let state = signed.split('&').find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
     let mine = browser.cookie.clone();
-    let foreign = Some(format!("tandem-install={}", "0".repeat(64)));
+    let foreign = mine.as_ref().map(|cookie| format!("{}={}", cookie.split('=').next().unwrap(), "0".repeat(64)));
     let table = [
         ("no cookie", signed.clone(), None, 400),
         ("another browser's", signed.clone(), foreign, 400),
@@ -165,7 +194,9 @@ async fn a_shop_that_is_nobodys_is_told_whom_to_ask() {
     let mut browser = Browser::default();
     let (status, _, page) = browser.get(&street, &path).await;
     assert!(status == 403 && page.contains("zeta.myshopify.com is not known here"), "{page}");
-    assert!(page.contains("Ask whoever runs this Tandem") && browser.cookie.is_none());
+    assert!(
+        page.contains("Ask whoever runs this Tandem") && page.contains("Invitation code") && browser.cookie.is_none()
+    );
     for path in ["/shopify/other", "/shopify/main", "/shopify/main?shop=acme.myshopify.com"] {
         let (status, _, page) = browser.get(&street, path).await;
         assert!([401, 404].contains(&status), "{path}: {page}");

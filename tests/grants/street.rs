@@ -33,6 +33,7 @@ pub fn app(kind: AppKind) -> Arc<App> {
         client_secret: SECRET.into(),
         previous_secret: None,
         kind,
+        endpoint: None,
     })
 }
 

@@ -54,6 +54,8 @@ pub struct OmneoOptions {
     pub promo_default: Option<bool>,
     /// What the token may do, as `GET /auth/access-tokens` gives it; `*` is everything. Held where webhooks are set up.
     pub scopes: Vec<String>,
+    /// Whether the settings tell the webhook secret, as [INF] they do.
+    pub tells_secret: bool,
 }
 
 impl Default for OmneoOptions {
@@ -70,6 +72,7 @@ impl Default for OmneoOptions {
             suppress_own: false,
             promo_default: None,
             scopes: vec!["*".to_owned()],
+            tells_secret: true,
         }
     }
 }
@@ -110,6 +113,8 @@ impl Omneo {
     }
 
     fn made(options: &OmneoOptions, outbox: Outbox) -> (Arc<Core>, Service) {
+        let mut store = Store::new(options.seed, options.promo_default, options.scopes.clone());
+        store.told_secret = options.tells_secret.then(|| options.webhook_secret.clone());
         let core = Arc::new(Core {
             tenant: options.tenant.clone(),
             token: Mutex::new(options.token.clone()),
@@ -119,7 +124,7 @@ impl Omneo {
             suppress_own: options.suppress_own,
             per_minute: options.per_minute,
             minute: Mutex::new((0, 0)),
-            store: Mutex::new(Store::new(options.seed, options.promo_default, options.scopes.clone())),
+            store: Mutex::new(store),
         });
         let serving = Arc::clone(&core);
         let service = Service {

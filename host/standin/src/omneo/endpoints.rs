@@ -25,6 +25,7 @@ const fn endpoint(method: &'static str, path: &'static str, required: &'static [
 pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/auth/verify", &[]),
     endpoint("GET", "/auth/access-tokens", &[]),
+    endpoint("GET", "/settings/environment", &[]),
     endpoint("POST", "/profiles/search-id", &["type", "id"]),
     endpoint("POST", "/profiles/exists", &["type", "id"]),
     endpoint("POST", "/profiles/availability", &[]),

@@ -88,6 +88,8 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
     let (body, call) = (request.body, request.call);
     Ok(match (endpoint.method, endpoint.path) {
         ("GET", "/auth/verify") => data("OK"),
+        // [INF] from the SDK: names and values.
+        ("GET", "/settings/environment") => data(json!({ "app.name": "Omneo", "app.request_key": store.told_secret })),
         ("GET", "/auth/access-tokens") => data(webhooks::tokens(store)),
         ("GET", "/profiles") => {
             let rows = store

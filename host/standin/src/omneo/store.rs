@@ -17,6 +17,8 @@ pub(crate) struct Store {
     pub promo_default: Option<bool>,
     /// Of the token.
     pub scopes: Vec<String>,
+    /// With which webhooks are signed, if the settings tell it.
+    pub told_secret: Option<String>,
     /// The time of the request or edit under way.
     pub now_ms: i64,
     /// Event and body of webhooks to send when the request or edit is done.
@@ -36,6 +38,7 @@ impl Store {
             webhooks: Shelf::new(),
             promo_default,
             scopes,
+            told_secret: None,
             now_ms: 0,
             events: Vec::new(),
             // Apart from a shop of the same seed.

@@ -1,0 +1,267 @@
+//! Connect: a shop that has an app and an Omneo tenant become one tenant that is in step. Checks what is said of Omneo, keeps it,
+//! builds the default rules where there are none, and sets both sides up. Whatever fails is named, and all of it can be sent again.
+//!
+//! Knows the order of these; neither pages nor HTTP.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::accounts::{self, Accounts, Connection};
+use crate::client::Client;
+use crate::config::{self, Peer, Tenant};
+use crate::credentials::{Credentials, WithTokens};
+use crate::deploy::Versions;
+use crate::model::Millis;
+use crate::registry::Activate;
+use crate::rules::Manifest;
+use crate::setup::{self, Setup, State, Step, Trouble, Zone};
+use crate::tenants::Tenants;
+
+/// How long all of it may take. A target may ask for patience, and the rules are compiled.
+const CONNECT_MAX: Duration = Duration::from_secs(240);
+/// How long the webhook secret of before stays in force, when another one comes.
+const OVERLAP_MS: Millis = 24 * 3_600_000;
+/// What the rules file of a tenant is called that wrote none.
+const RULES_NAME: &str = "the default rules";
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Connect(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// Tenants that are being connected.
+    under_way: Mutex<BTreeSet<String>>,
+}
+
+/// What it takes.
+pub struct Parts {
+    pub accounts: Accounts,
+    pub tenants: Tenants,
+    pub versions: Versions,
+    pub credentials: Credentials,
+    pub client: Client,
+    /// Where this host is reached from outside, without a `/` at its end.
+    pub public_url: Option<String>,
+    /// `host:port` of each address that may be plain HTTP or private.
+    pub allow: Vec<String>,
+}
+
+/// What is said of Omneo.
+#[derive(Clone, Default)]
+pub struct Omneo {
+    /// Where its API is: `https://api.acme.getomneo.com/api/v3`, or as much of it as makes clear which is meant: `acme`.
+    pub address: String,
+    pub token: String,
+    /// With which it signs its webhooks; `None`: Omneo is asked.
+    pub webhook_secret: Option<String>,
+}
+
+/// Why nothing has changed.
+#[derive(Debug, Error)]
+pub enum Refused {
+    #[error("{0}")]
+    Address(String),
+    #[error("{0}")]
+    Token(String),
+    #[error("Omneo does not tell its webhook secret\nhint: give it, too: CX Manager, Settings, Webhooks has it")]
+    NoWebhookSecret,
+    #[error("it is being connected just now\nhint: wait a minute, and look at what came of it")]
+    UnderWay,
+    #[error("{0}")]
+    Account(#[from] accounts::Refused),
+}
+
+impl Connect {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, under_way: Mutex::default() }))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects a tenant; gives how each thing stands that it needs. In a task of its own: whoever asks may go away.
+    pub async fn connect(&self, tenant: &str, omneo: Omneo, by: &str) -> Result<Vec<Step>, Refused> {
+        let (connect, tenant, by) = (self.clone(), tenant.to_owned(), by.to_owned());
+        let connecting = tokio::spawn(async move {
+            let Some(_turn) = Turn::take(&connect, &tenant) else { return Err(Refused::UnderWay) };
+            let connection = connect.checked(&tenant, omneo).await?;
+            connect.0.parts.accounts.connect(&tenant, connection, OVERLAP_MS, &by).await?;
+            let late = || vec![Step::new("rules", State::Missing, "it takes too long").hint(AGAIN)];
+            Ok(timeout(CONNECT_MAX, connect.make(&tenant)).await.unwrap_or_else(|_| late()))
+        });
+        connecting.await.unwrap_or_else(|error| Err(accounts::Refused::Other(error.into()).into()))
+    }
+
+    /// What is said of Omneo, with what Omneo says itself. Changes nothing.
+    async fn checked(&self, tenant: &str, omneo: Omneo) -> Result<Connection, Refused> {
+        let url = address(&omneo.address).map_err(Refused::Address)?;
+        config::check_url(&url, &self.0.parts.allow).map_err(Refused::Address)?;
+        // Before the token is sent there.
+        if self.0.parts.accounts.is_anothers(tenant, &url) {
+            return Err(accounts::Refused::OmneoTaken.into());
+        }
+        let peer = Peer::with_token(&url, omneo.token.trim());
+        let told =
+            setup::look_at_omneo(&self.0.parts.client, &peer).await.map_err(|Trouble { why, hint, .. }| {
+                // What could not be sent at all says itself what to do.
+                let hint = hint.filter(|_| !why.contains("\nhint: ")).map(|hint| format!("\nhint: {hint}"));
+                Refused::Token(format!("{why}{}", hint.unwrap_or_default()))
+            })?;
+        let given = omneo.webhook_secret.map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
+        let webhook_secret = given.or(told).ok_or(Refused::NoWebhookSecret)?;
+        Ok(Connection { url, token: omneo.token.trim().to_owned(), webhook_secret })
+    }
+
+    /// Builds the default rules where none are active, and makes what they need on both sides.
+    async fn make(&self, name: &str) -> Vec<Step> {
+        let Some(tenant) = self.0.parts.tenants.get(name) else { return vec![] };
+        let known = match self.0.parts.credentials.with_tokens(&tenant).await {
+            Ok(known) => known,
+            Err(refused) => return vec![failed("shopify", "the shop lets nobody in", &refused.into())],
+        };
+        let rules = match self.rules(name, &known.tenant).await {
+            Ok(step) => step,
+            Err(step) => return vec![step],
+        };
+        let made = match self.manifest(name).await {
+            Ok(Some(manifest)) => self.set_up(&known, &manifest, None, false).await,
+            Ok(None) => vec![Step::new("rules", State::Missing, "no version is active any more").hint(AGAIN)],
+            Err(error) => vec![failed("rules", "what they need was not looked at", &error)],
+        };
+        std::iter::once(rules).chain(made).collect()
+    }
+
+    /// A version is active: the default rules, with the shop's time zone, where there was none.
+    async fn rules(&self, name: &str, tenant: &Tenant) -> Result<Step, Step> {
+        let failed = |error: &anyhow::Error| failed("rules", "the default rules were not built", error);
+        match self.manifest(name).await {
+            Ok(Some(_)) => return Ok(Step::new("rules", State::There, "an active version")),
+            Ok(None) => {}
+            Err(error) => return Err(failed(&error)),
+        }
+        let zone = setup::timezone(&self.0.parts.client, &tenant.shopify).await;
+        let zone = zone.map_err(|trouble| Step::trouble("shopify", "its time zone", &trouble))?;
+        let text = format!("timezone = {}\n", toml::Value::from(&*zone));
+        let deployed =
+            self.0.parts.versions.deploy_rules(name, RULES_NAME, &text).await.map_err(|error| failed(&error))?;
+        let version = Activate { tenant: name, version: &deployed.digest, ..Activate::default() };
+        self.0.parts.versions.activate(version, false).await.map_err(|refused| failed(&refused.into()))?;
+        Ok(Step::new("rules", State::Create, format!("the default rules, timezone = \"{zone}\"")))
+    }
+
+    /// Of the active version of a tenant.
+    pub async fn manifest(&self, name: &str) -> anyhow::Result<Option<Manifest>> {
+        let (registry, of) = (self.0.parts.versions.registry.clone(), name.to_owned());
+        spawn_blocking(move || registry.manifest(&of)).await?
+    }
+
+    /// Looks at what these rules need on both sides, and makes it unless it is only to be said. `address` is where webhooks
+    /// reach this host, if not where it thinks.
+    pub async fn set_up(
+        &self,
+        known: &WithTokens,
+        manifest: &Manifest,
+        address: Option<&str>,
+        is_dry: bool,
+    ) -> Vec<Step> {
+        let address = address.or(self.0.parts.public_url.as_deref()).map(|address| address.trim_end_matches('/'));
+        let setup = Setup {
+            client: &self.0.parts.client,
+            tenant: &known.tenant,
+            app: known.app.as_ref(),
+            manifest,
+            zone: Zone::of_component(manifest),
+            address,
+        };
+        let mut steps = vec![];
+        for step in setup::plan(&setup).await {
+            steps.push(if is_dry { step } else { setup::apply(&setup, step).await });
+        }
+        steps
+    }
+}
+
+/// What to do about what did not work.
+const AGAIN: &str = "send it again: what is done already is left alone";
+
+fn failed(side: &'static str, what: &str, error: &anyhow::Error) -> Step {
+    let said = format!("{error:#}");
+    let (why, hint) = said.split_once("\nhint: ").unwrap_or((&said, AGAIN));
+    Step::new(side, State::Missing, format!("{what}: {why}")).hint(hint)
+}
+
+/// That a tenant is being connected; it ends with this.
+struct Turn {
+    connect: Connect,
+    tenant: String,
+}
+
+impl Turn {
+    fn take(connect: &Connect, tenant: &str) -> Option<Self> {
+        let is_first = connect.under_way().insert(tenant.to_owned());
+        is_first.then(|| Self { connect: connect.clone(), tenant: tenant.to_owned() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.connect.under_way().remove(&self.tenant);
+    }
+}
+
+/// The address of Omneo's API that is meant. Self-service tenants are at `api.{name}.getomneo.com` (Omneo's documentation).
+fn address(said: &str) -> Result<String, String> {
+    let said = said.trim().trim_end_matches('/');
+    let unfit = |why: &str| {
+        format!(
+            "`{said}` is no address of an Omneo tenant{why}\nhint: it is like `https://api.acme.getomneo.com/api/v3`"
+        )
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let whole = match said.contains("://") {
+        true => said.to_owned(),
+        false if !said.is_empty() && said.chars().all(is_name) => format!("https://api.{said}.getomneo.com"),
+        false => format!("https://{said}"),
+    };
+    let url = Url::parse(&whole).map_err(|error| unfit(&format!(": {error}")))?;
+    if url.host_str().is_none_or(str::is_empty) || !url.username().is_empty() || url.password().is_some() {
+        return Err(unfit(""));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(unfit(": it has a `?` or a `#` in it"));
+    }
+    let path = if matches!(url.path(), "" | "/") { "/api/v3" } else { url.path() };
+    Ok(format!("{}{path}", url.origin().ascii_serialization()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_said_in_several_ways() {
+        let whole = "https://api.acme.getomneo.com/api/v3";
+        for said in [
+            "acme",
+            " acme ",
+            "api.acme.getomneo.com",
+            "https://api.acme.getomneo.com/",
+            "https://API.acme.getomneo.com/api/v3/",
+        ] {
+            assert_eq!(address(said).as_deref(), Ok(whole), "{said}");
+        }
+        assert_eq!(address("http://127.0.0.1:9").as_deref(), Ok("http://127.0.0.1:9/api/v3"));
+        assert_eq!(address("omneo.acme.example/own").as_deref(), Ok("https://omneo.acme.example/own"));
+        for said in ["", "a b", "https://", "https://me:secret@omneo.example", "acme?x=1", "acme#x", "acme\nevil"] {
+            assert!(address(said).is_err(), "{said:?} {:?}", address(said));
+        }
+    }
+}

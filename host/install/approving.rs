@@ -1,0 +1,37 @@
+//! The way of a browser to Shopify, where the merchant approves what the app asks for.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+use super::pages::Page;
+use super::shared::{Install, Question, failed};
+use crate::config::{App, Tenant};
+
+/// Sends the merchant's browser to Shopify, to approve.
+pub async fn to_approve(install: &Install, app: &App, tenant: &Tenant) -> Result<Response, Page> {
+    let Some(public_url) = &install.0.public_url else {
+        let cure = "Whoever runs this host writes its address into the configuration as `public_url`.";
+        return Err(Page::wrong(StatusCode::INTERNAL_SERVER_ERROR, "This host does not know its own address", cure));
+    };
+    let (state, cookie) = install.ask(Question::Approve, app, &tenant.shop, true).await?;
+    // Scopes are those of the app's own configuration at Shopify.
+    let back = format!("{public_url}/shopify/{}/callback", app.name);
+    let address = format!("{}/admin/oauth/authorize", tenant.shopify.url);
+    let pairs = [("client_id", &*app.client_id), ("redirect_uri", &*back), ("state", &*state)];
+    let address = Url::parse_with_params(&address, pairs).map_err(|error| failed(error.into()))?;
+    Ok(redirect(StatusCode::FOUND, address.to_string(), cookie))
+}
+
+pub fn redirect(status: StatusCode, location: String, cookie: Option<String>) -> Response {
+    let headers = [
+        (header::LOCATION, location),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+    ];
+    let cookie = cookie.map(|cookie| [(header::SET_COOKIE, cookie)]);
+    match cookie {
+        Some(cookie) => (status, headers, cookie).into_response(),
+        None => (status, headers).into_response(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The forms of an installation: a code that admits a shop, and which Omneo tenant is the shop's. Each form that is shown is good
+//! once, for ten minutes, for the shop that it was shown to.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use url::form_urlencoded;
+
+use super::approving::to_approve;
+use super::pages::{Form, Line, Page};
+use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, not_head};
+use crate::clock;
+use crate::config::{App, AppKind, Tenant};
+use crate::connect::{Omneo, Refused};
+use crate::model::shop_of_shopify;
+use crate::setup::{State as Stands, Step};
+
+/// Nothing is left for the merchant to do.
+pub fn connected(tenant: &Tenant) -> Page {
+    let title = format!("{} is connected", tenant.shop);
+    Page::good(title, "The app has the access that it needs. There is nothing to do here.")
+}
+
+/// The shop is no tenant's: whom to ask, and where to type the code that they give.
+pub async fn unknown(install: &Install, app: &App, shop: &str) -> Page {
+    let cure = "Ask whoever runs this Tandem to invite the shop, and then open the app again. If you were given a code, type it here.";
+    let page = Page::wrong(StatusCode::FORBIDDEN, format!("{shop} is not known here"), cure);
+    match install.ask(Question::Code, app, shop, false).await {
+        Ok((token, _)) => page.with(Form::Code { action: format!("/shopify/{}/code", app.name), token }),
+        Err(failed) => failed,
+    }
+}
+
+/// Has a merchant say which Omneo tenant is the shop's.
+pub async fn form(install: &Install, app: &App, shop: &str, address: &str) -> Result<Page, Page> {
+    let (token, _) = install.ask(Question::Connect, app, shop, false).await?;
+    let text = "Customers, orders and products of this shop are kept in step with the Omneo tenant that you name here, both ways.";
+    let action = format!("/shopify/{}/connect", app.name);
+    let form = Form::Connect { action, token, address: address.to_owned() };
+    Ok(Page::good(format!("Connect {shop} to Omneo"), text).with(form))
+}
+
+/// Where the browser is sent after the approval, by an address that is good once.
+pub async fn enter(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    RawQuery(raw): RawQuery,
+) -> Result<Page, Page> {
+    not_head(&method)?;
+    let app = install.app(&app)?;
+    let once = field(raw.unwrap_or_default().as_bytes(), "once");
+    let shop = install.answered(Question::Enter, &app, &once, &headers, true).await?;
+    form(&install, &app, &shop.ok_or_else(over)?, "").await
+}
+
+/// What a merchant has filled in about Omneo.
+pub async fn connect(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Page, Page> {
+    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
+    let shop = install.answered(Question::Connect, &app, &field(&body, "form"), &headers, false).await?;
+    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
+    let page = connecting(&install, &app, &shop, &body).await;
+    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
+}
+
+async fn connecting(install: &Install, app: &App, shop: &str, body: &[u8]) -> Result<Page, Page> {
+    let known = shop_of_shopify(shop);
+    let tenant = match &known {
+        Some(known) => install.tenant(app, known).await?,
+        None => None,
+    };
+    let Some(tenant) = tenant else { return Err(unknown(install, app, shop).await) };
+    if tenant.has_omneo() {
+        return Ok(connected(&tenant));
+    }
+    let secret = Some(field(body, "secret")).filter(|secret| !secret.is_empty());
+    let omneo = Omneo { address: field(body, "address"), token: field(body, "token"), webhook_secret: secret };
+    let said = omneo.address.clone();
+    match install.0.connect.connect(&tenant.name, omneo, &format!("merchant of {shop}")).await {
+        Ok(steps) => Ok(outcome(shop, steps)),
+        Err(refused) => {
+            let status = match &refused {
+                Refused::UnderWay => StatusCode::CONFLICT,
+                Refused::Account(error) => {
+                    tracing::error!(tenant = tenant.name, blame = "host", "connecting Omneo: {error}");
+                    StatusCode::CONFLICT
+                }
+                Refused::Address(_) | Refused::Token(_) | Refused::NoWebhookSecret => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            Ok(form(install, app, shop, &said).await?.problem(status, refused.to_string()))
+        }
+    }
+}
+
+/// What came of it.
+fn outcome(shop: &str, steps: Vec<Step>) -> Page {
+    let line = |step: Step| {
+        let is_good = step.state != Stands::Missing;
+        Line { is_good, what: format!("{}: {}", step.side, step.what), hint: step.hint.filter(|_| !is_good) }
+    };
+    let lines: Vec<_> = steps.into_iter().map(line).collect();
+    let page = if lines.iter().all(|line| line.is_good) {
+        let text = "From now on, what changes on one side changes on the other. You can close this page.";
+        Page::good(format!("{shop} is in step with Omneo"), text)
+    } else {
+        let text =
+            "Whoever runs this Tandem can make what is missing here, when its cause is gone: `tandem tenant setup`.";
+        Page::good(format!("{shop} is connected, and something is missing"), text)
+    };
+    Page { lines, ..page }
+}
+
+/// The code that admits a shop.
+pub async fn code(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Page> {
+    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
+    let shop = install.answered(Question::Code, &app, &field(&body, "form"), &headers, false).await?;
+    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
+    let admitted = admitted(&install, &app, &shop, &field(&body, "code")).await;
+    admitted.map_err(|page| framed(&app, &shop, page))
+}
+
+async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Result<Response, Page> {
+    let known = shop_of_shopify(shop).ok_or_else(|| failed(anyhow::anyhow!("`{shop}` is no shop")))?;
+    let (client_id, code) = (app.client_id.clone(), hash(&code.trim().to_ascii_lowercase()));
+    let now = clock::now();
+    let invitation = install.read(move |reader| reader.invitation_with(&client_id, &code, now)).await?;
+    let Some(invitation) = invitation else {
+        let page = unknown(install, app, shop).await;
+        return Err(page.problem(StatusCode::FORBIDDEN, "this code is not good, was used, or has ended".into()));
+    };
+    let tenant = match install.tenant(app, &known).await? {
+        Some(tenant) => tenant,
+        None => install.admit(invitation, app, &known).await?,
+    };
+    if app.kind == AppKind::Standalone {
+        return to_approve(install, app, &tenant).await;
+    }
+    let page = Page::good(format!("{shop} is admitted"), OPEN_AGAIN);
+    Ok(framed(app, shop, page).into_response())
+}
+
+/// An embedded app's pages stand in a frame of the admin, whatever they say.
+fn framed(app: &App, shop: &str, page: Page) -> Page {
+    if app.kind == AppKind::Embedded { page.framed_by(shop) } else { page }
+}
+
+fn too_long() -> Page {
+    Page::wrong(StatusCode::PAYLOAD_TOO_LARGE, "This is too long", "No address and no token is as long as this.")
+        .and(OPEN_AGAIN)
+}
+
+fn over() -> Page {
+    let title = "This page is not open any more";
+    let why = "What was filled in was sent already, or the page is older than ten minutes. Nothing was changed by sending it again.";
+    Page::wrong(StatusCode::GONE, title, why).and(OPEN_AGAIN)
+}
+
+/// A field of a form; empty if it is not there.
+fn field(body: &[u8], name: &str) -> String {
+    let mut fields = form_urlencoded::parse(body);
+    fields.find(|(own, _)| own == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,127 @@
+//! A merchant opens the app in Shopify, and comes back from there with an approval.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::approving::{redirect, to_approve};
+use super::connecting;
+use super::pages::Page;
+use super::shared::{Install, OPEN_AGAIN, Question, again, in_admin, not_head, unsigned};
+use crate::clock;
+use crate::config::{App, AppKind, Tenant};
+use crate::credentials::Ask;
+use crate::verify::parameters::parameters;
+use crate::verify::{query, session};
+
+/// The address of the app itself: Shopify opens it when a merchant installs or opens the app.
+pub async fn open(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    method: Method,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Page> {
+    not_head(&method)?;
+    let app = install.app(&app)?;
+    let raw = raw.unwrap_or_default();
+    if app.kind == AppKind::Embedded {
+        return embedded(&install, &app, &raw).await;
+    }
+    standalone(&install, &app, &raw).await
+}
+
+async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
+    let query = query::checked(raw, app.secrets(), clock::now() / 1_000).map_err(|refused| unsigned(&refused))?;
+    let Some(tenant) = install.tenant(app, query.shop()).await? else {
+        return Err(connecting::unknown(install, app, query.shop().domain()).await);
+    };
+    let is_granted = install.is_granted(&tenant).await?;
+    if app.kind == AppKind::Own {
+        let text =
+            "This app gets its access by itself. Whoever runs this Tandem connects it to Omneo: `tandem connect`.";
+        return Ok(Page::good("There is nothing to approve", text).into_response());
+    }
+    // Asking once more would end the refresh token that is in use. Before Omneo is connected nothing uses it, and the approval
+    // is how it is known who is asking.
+    if is_granted && tenant.has_omneo() {
+        return Ok(connecting::connected(&tenant).into_response());
+    }
+    to_approve(install, app, &tenant).await
+}
+
+async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
+    let found = parameters(raw).map_err(|refused| in_admin(unsigned(&refused)))?;
+    let token = found.iter().find(|parameter| parameter.name == "id_token").map(|parameter| &*parameter.value);
+    let Some(token) = token else {
+        let page = Page::wrong(StatusCode::BAD_REQUEST, "This page belongs into Shopify's admin", OPEN_AGAIN);
+        return Err(in_admin(page));
+    };
+    let session = session::admin(token, &app.client_id, app.secrets(), clock::now() / 1_000);
+    let session = session.map_err(|refused| again(unsigned(&refused)))?;
+    let framed = |page: Page| page.framed_by(session.shop.domain());
+    let Some(tenant) = install.tenant(app, &session.shop).await.map_err(framed)? else {
+        return Err(framed(connecting::unknown(install, app, session.shop.domain()).await));
+    };
+    if !install.is_granted(&tenant).await.map_err(framed)? {
+        install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await?;
+    }
+    if tenant.has_omneo() {
+        return Ok(framed(connecting::connected(&tenant)).into_response());
+    }
+    let page = connecting::form(install, app, &tenant.shop, "").await;
+    Ok(page.map(framed).map_err(framed)?.into_response())
+}
+
+/// Where Shopify sends the merchant's browser after the approval.
+pub async fn callback(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Page> {
+    let (tenant, app, code) = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
+    install.grant(&tenant, &app, Ask::Code(code)).await?;
+    tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
+    // Away from an address with a code in it.
+    if tenant.has_omneo() {
+        return Ok(redirect(StatusCode::SEE_OTHER, format!("/shopify/{}/installed", app.name), None));
+    }
+    let (once, cookie) = install.ask(Question::Enter, &app, &tenant.shop, true).await?;
+    Ok(redirect(StatusCode::SEE_OTHER, format!("/shopify/{}/connect?once={once}", app.name), cookie))
+}
+
+/// The tenant whose merchant has approved, the app, and the code that stands for that.
+async fn approved(
+    install: &Install,
+    app: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    raw: &str,
+) -> Result<(Arc<Tenant>, Arc<App>, String), Page> {
+    not_head(method)?;
+    let (app, now) = (install.app(app)?, clock::now());
+    let query = query::checked(raw, app.secrets(), now / 1_000).map_err(|refused| unsigned(&refused))?;
+    let (Some(code), Some(state)) = (query.code(), query.state()) else {
+        return Err(Page::wrong(StatusCode::BAD_REQUEST, "Shopify's answer has no code", OPEN_AGAIN));
+    };
+    // Whoever is not the browser that was sent leaves everything as it is.
+    let asked = install.answered(Question::Approve, &app, state, headers, true).await?;
+    if asked.is_none_or(|shop| shop != query.shop().domain()) {
+        let title = "This approval is not open any more";
+        let why =
+            "It was used already, is older than ten minutes, or was begun in another browser or for another shop.";
+        return Err(Page::wrong(StatusCode::BAD_REQUEST, title, why).and(OPEN_AGAIN));
+    }
+    let tenant = install.tenant(&app, query.shop()).await?;
+    let Some(tenant) = tenant else { return Err(connecting::unknown(install, &app, query.shop().domain()).await) };
+    Ok((tenant, app, code.to_owned()))
+}
+
+pub async fn installed(State(install): State<Install>, Path(app): Path<String>) -> Result<Page, Page> {
+    install.app(&app)?;
+    let text = "The shop has granted what the app asks for. Whoever runs this Tandem now sets up the rest: `tandem tenant setup`.";
+    Ok(Page::good("The app is installed", text))
+}

@@ -1,0 +1,261 @@
+//! What every page of an installation has in common: whose app and shop it is about, what a browser is asked and answers once, and
+//! what is said when that is wrong. Knows no page of its own.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use sha2::{Digest as _, Sha256};
+
+use super::pages::Page;
+use crate::accounts::{self, Accounts, Secrets, Wanted};
+use crate::clock;
+use crate::config::{App, Tenant};
+use crate::connect::Connect;
+use crate::credentials::{Access, Ask, Credentials, Refused};
+use crate::journal::{AskedMerchant, Invitation, Journal, Reader};
+use crate::model::{Millis, Shop};
+use crate::tenants::Tenants;
+
+/// How long a merchant may take to approve, or to fill in a form.
+pub const ANSWER_MAX_MS: Millis = 600_000;
+/// Random bytes of a state and of a cookie.
+const SECRET_BYTES: usize = 32;
+/// The cookie by which an answer is known to come from the browser that was asked. Its name ends with the first digits of the
+/// question's hash, so that one tab does not take another one's.
+const COOKIE: &str = "tandem-install-";
+const COOKIE_DIGITS: usize = 8;
+/// What to do about anything that is not as Shopify sends it.
+pub const OPEN_AGAIN: &str = "Open the app again in Shopify's admin, under Apps.";
+/// Numbers that are tried behind the name of a shop, where there is a tenant of that name.
+const NAMES_MAX: u32 = 20;
+
+#[derive(Clone)]
+pub struct Install(pub Arc<Parts>);
+
+pub struct Parts {
+    pub journal: Journal,
+    pub tenants: Tenants,
+    pub credentials: Credentials,
+    pub accounts: Accounts,
+    pub connect: Connect,
+    /// Where this host is reached from outside, without a `/` at its end. No address is made of what a request says.
+    pub public_url: Option<String>,
+}
+
+/// What a browser is asked. What was asked for one is no answer to another.
+#[derive(Clone, Copy)]
+pub enum Question {
+    /// To approve at Shopify.
+    Approve,
+    /// To come to the form in which Omneo is connected.
+    Enter,
+    /// To fill it in.
+    Connect,
+    /// To type a code.
+    Code,
+}
+
+impl Question {
+    fn hash(self, secret: &str) -> String {
+        let name = match self {
+            Self::Approve => "approve",
+            Self::Enter => "enter",
+            Self::Connect => "connect",
+            Self::Code => "code",
+        };
+        hash(&format!("{name} {secret}"))
+    }
+}
+
+impl Install {
+    pub fn app(&self, name: &str) -> Result<Arc<App>, Page> {
+        self.0.credentials.app(name).ok_or_else(|| {
+            let cure =
+                "The address of the app is wrong. Whoever runs this host finds the right one in its configuration.";
+            Page::wrong(StatusCode::NOT_FOUND, "There is no such app here", cure)
+        })
+    }
+
+    /// The tenant that names the shop and the app, or the one that an invitation makes of it. Who is none is not told whether
+    /// another one does.
+    pub async fn tenant(&self, app: &App, shop: &Shop) -> Result<Option<Arc<Tenant>>, Page> {
+        if let Some(known) = self.0.tenants.of_shop(shop.domain()) {
+            return Ok(
+                Some(known).filter(|known| known.shopify.app().is_some_and(|own| own.client_id == app.client_id))
+            );
+        }
+        let (client_id, domain, now) = (app.client_id.clone(), shop.domain().to_owned(), clock::now());
+        let invitation = self.read(move |reader| reader.invitation_of(&client_id, &domain, now)).await?;
+        match invitation {
+            Some(invitation) => self.admit(invitation, app, shop).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The shop that an invitation is for, or that has typed its code, becomes a tenant.
+    pub async fn admit(&self, invitation: Invitation, app: &App, shop: &Shop) -> Result<Arc<Tenant>, Page> {
+        let shop = shop.domain();
+        let own = shop.split('.').next().unwrap_or_default();
+        let names = match &invitation.tenant {
+            Some(name) => vec![name.clone()],
+            None => std::iter::once(own.to_owned()).chain((2..=NAMES_MAX).map(|n| format!("{own}-{n}"))).collect(),
+        };
+        for name in names {
+            let wanted = Wanted { shop: Some(shop.to_owned()), ..Wanted::default() };
+            let secrets = [Secrets { app: Some(app.name.clone()), ..Secrets::default() }, Secrets::default()];
+            let by = format!("invitation by {}", invitation.by);
+            match self.0.accounts.add(&name, wanted, secrets, &by).await {
+                Ok(_) => break,
+                // Two tabs, or a name that is taken.
+                Err(accounts::Refused::Exists(_) | accounts::Refused::Former { .. }) => {}
+                Err(refused) => return Err(failed(refused.into())),
+            }
+        }
+        let made = self.0.tenants.of_shop(shop).ok_or_else(|| {
+            let cure =
+                "Whoever runs this Tandem invites the shop once more, with another name: `tandem tenant invite`.";
+            Page::wrong(StatusCode::CONFLICT, "There is another tenant of this name", cure)
+        })?;
+        self.0.journal.taken_up(&invitation.id).await.map_err(failed)?;
+        Ok(made)
+    }
+
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnMut(&Reader) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T, Page> {
+        let journal = self.0.journal.clone();
+        let read = tokio::task::spawn_blocking(move || journal.read(read)).await;
+        read.map_err(anyhow::Error::from).flatten().map_err(failed)
+    }
+
+    /// Asks a browser something that it can answer once. Gives what its answer begins with, and the cookie that has to come with
+    /// it, if one is to.
+    pub async fn ask(
+        &self,
+        question: Question,
+        app: &App,
+        shop: &str,
+        with_cookie: bool,
+    ) -> Result<(String, Option<String>), Page> {
+        let secret = secret().map_err(failed)?;
+        let state = question.hash(&secret);
+        let cookie = if with_cookie { self::secret().map_err(failed)? } else { String::new() };
+        let asked = AskedMerchant {
+            cookie: hash(&cookie),
+            client_id: app.client_id.clone(),
+            shop: shop.to_owned(),
+            ends_at: clock::now().saturating_add(ANSWER_MAX_MS),
+            state,
+        };
+        let name = cookie_name(&asked.state);
+        self.0.journal.ask_merchant(asked, clock::now()).await.map_err(failed)?;
+        let seconds = ANSWER_MAX_MS / 1_000;
+        let path = format!("/shopify/{}", app.name);
+        let set = format!("{name}={cookie}; Path={path}; Max-Age={seconds}; HttpOnly; Secure; SameSite=Lax");
+        Ok((secret, with_cookie.then_some(set)))
+    }
+
+    /// The shop whose browser was asked this, once, if the answer comes from the same browser in time.
+    pub async fn answered(
+        &self,
+        question: Question,
+        app: &App,
+        secret: &str,
+        headers: &HeaderMap,
+        with_cookie: bool,
+    ) -> Result<Option<String>, Page> {
+        let state = question.hash(secret);
+        let cookie = if with_cookie { cookie(headers, &cookie_name(&state)) } else { String::new() };
+        let asked = self.0.journal.answered(state, hash(&cookie), clock::now()).await.map_err(failed)?;
+        Ok(asked.filter(|asked| asked.client_id == app.client_id).map(|asked| asked.shop))
+    }
+
+    /// Has the app granted what a code or a session token stands for, and its calls go on. In a task of its own: the browser may go
+    /// away.
+    pub async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
+        let (shared, tenant, app) = (self.0.clone(), tenant.clone(), app.clone());
+        let granted = tokio::spawn(async move {
+            shared.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
+            shared.journal.resume_installed(&tenant.name).await.map_err(failed)
+        });
+        granted.await.unwrap_or_else(|error| Err(failed(error.into())))
+    }
+
+    /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
+    /// because the app was uninstalled.
+    pub async fn is_granted(&self, tenant: &Tenant) -> Result<bool, Page> {
+        let Parts { credentials, journal, .. } = &*self.0;
+        if !credentials.is_granted(tenant).await || credentials.access(tenant).await.0 == Access::Refused {
+            return Ok(false);
+        }
+        journal.resume_installed(&tenant.name).await.map_err(failed)?;
+        Ok(true)
+    }
+}
+
+/// A preview of a link, as chats and mail programs make them, must not begin or use up anything.
+pub fn not_head(method: &Method) -> Result<(), Page> {
+    if *method == Method::HEAD {
+        return Err(Page::wrong(StatusCode::METHOD_NOT_ALLOWED, "This address is for browsers", OPEN_AGAIN));
+    }
+    Ok(())
+}
+
+pub fn unsigned(refused: &dyn std::error::Error) -> Page {
+    tracing::warn!("an app was opened by a link that is not as Shopify makes it: {refused}");
+    let title = "This link does not come from Shopify, or is too old";
+    Page::wrong(StatusCode::UNAUTHORIZED, title, format!("What is wrong with it: {refused}.")).and(OPEN_AGAIN)
+}
+
+/// A page that Shopify's admin may show in a frame, whichever shop's it is.
+pub fn in_admin(page: Page) -> Page {
+    page.framed_by("*.myshopify.com")
+}
+
+/// App Bridge tries once more, with a new session token.
+pub fn again(page: Page) -> Page {
+    in_admin(page).tried_again()
+}
+
+pub fn not_granted(refused: &Refused) -> Page {
+    const TITLE: &str = "Shopify has not granted the access";
+    if refused.is_passing() {
+        // The log has the reason, which may be the host's own.
+        let cure = "Shopify does not answer as it should just now. Try again in a minute.";
+        return in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, TITLE, cure).and(OPEN_AGAIN));
+    }
+    let said = refused.to_string();
+    let (why, cure) = said.split_once("\nhint: ").unwrap_or((&said, "open the app again"));
+    let page = |status| Page::wrong(status, TITLE, format!("{why}.")).and(format!("What to do: {cure}."));
+    match refused {
+        Refused::SessionToken => again(page(StatusCode::UNAUTHORIZED)),
+        _ => in_admin(page(StatusCode::BAD_GATEWAY)),
+    }
+}
+
+pub fn failed(error: anyhow::Error) -> Page {
+    tracing::error!(blame = "host", "installing an app: {error:#}");
+    let cure = "Nothing has changed. Try again in a minute; whoever runs this host finds the reason in its log.";
+    Page::wrong(StatusCode::SERVICE_UNAVAILABLE, "This does not work just now", cure)
+}
+
+fn cookie_name(state: &str) -> String {
+    format!("{COOKIE}{}", state.get(..COOKIE_DIGITS).unwrap_or_default())
+}
+
+fn cookie(headers: &HeaderMap, own: &str) -> String {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == own).map(|(_, value)| value.to_owned()).unwrap_or_default()
+}
+
+fn secret() -> anyhow::Result<String> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("drawing a secret: {error}"))?;
+    Ok(hex::encode(bytes))
+}
+
+pub fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
