@@ -195,6 +195,14 @@ impl Credentials {
         self.ask(cell, turn, tenant, app, ask).await.map(drop)
     }
 
+    /// Whether the code of a member of staff is good who signs in. What it is exchanged for is that person's and is let go of:
+    /// nothing of the grant that is held changes.
+    pub async fn sign_in(&self, tenant: &Tenant, app: &App, code: String) -> Result<(), Refused> {
+        let (url, ask) = (format!("{}/admin/oauth/access_token", tenant.shopify.url), Ask::Code(code));
+        let answer = self.0.client.post_form(&url, &ask.form(app)).await.map_err(|not| later(not.why))?;
+        grant::signed_in(app, &answer)
+    }
+
     /// Whether something is granted that is good as far as anybody knows: then the merchant has nothing to do.
     pub async fn is_granted(&self, tenant: &Tenant) -> bool {
         let Some(app) = tenant.shopify.app() else { return true };

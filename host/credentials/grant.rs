@@ -143,8 +143,19 @@ impl Ask {
 
 /// Reads an answer to what was asked for at that time.
 pub fn read(app: &App, answer: &Posted, asked_at: Millis) -> Result<Grant, Refused> {
+    granted(body_of(app, answer)?, asked_at)
+}
+
+/// Reads an answer to the code of somebody who signs in (`grant_options[]=per-user`). Their token is not kept.
+pub fn signed_in(app: &App, answer: &Posted) -> Result<(), Refused> {
+    let body: Value = serde_json::from_str(body_of(app, answer)?).unwrap_or_default();
+    let is_someone = body["associated_user"]["id"].as_u64().is_some();
+    is_someone.then_some(()).ok_or(Refused::Odd("`associated_user` is missing"))
+}
+
+fn body_of<'a>(app: &App, answer: &'a Posted) -> Result<&'a str, Refused> {
     match answer.status {
-        200 => granted(&answer.body, asked_at),
+        200 => Ok(&answer.body),
         408 | 425 | 429 | 500.. => {
             Err(Refused::Later { why: format!("answers {}", answer.status), after_ms: answer.retry_after_ms })
         }

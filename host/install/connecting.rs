@@ -1,26 +1,45 @@
 //! The forms of an installation: a code that admits a shop, and which Omneo tenant is the shop's. Each form that is shown is good
 //! once, for ten minutes, for the shop that it was shown to.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::approving::to_approve;
-use super::pages::{Form, Line, Page};
+use super::pages::{Direction, Form, Line, Page};
 use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, not_head};
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::connect::{Omneo, Refused};
+use crate::journal::{self, Mode};
 use crate::model::shop_of_shopify;
 use crate::setup::{State as Stands, Step};
 
-/// Nothing is left for the merchant to do.
-pub fn connected(tenant: &Tenant) -> Page {
-    let title = format!("{} is connected", tenant.shop);
-    Page::good(title, "The app has the access that it needs. There is nothing to do here.")
+/// The page of a shop: its switches, or as long as Omneo is not connected, the form for that.
+pub async fn page(install: &Install, app: &App, tenant: &Tenant) -> Result<Page, Page> {
+    if !tenant.has_omneo() {
+        return form(install, app, &tenant.shop, "").await;
+    }
+    let text = format!("It is kept in step with the Omneo tenant at {}.", host_of(&tenant.omneo.url));
+    let page = Page::good(format!("{} is connected", tenant.shop), text);
+    Ok(page.with(switches(install, app, tenant).await?))
+}
+
+async fn switches(install: &Install, app: &App, tenant: &Tenant) -> Result<Form, Page> {
+    let (token, _) = install.ask(Question::Switch, app, &tenant.shop, false).await?;
+    let mode = |source: &str| install.0.journal.mode(&tenant.name, source);
+    let directions = [("shopify", "Shopify → Omneo"), ("omneo", "Omneo → Shopify")];
+    let directions = directions.map(|(source, name)| Direction { source, name, mode: mode(source) });
+    Ok(Form::Switches { action: format!("/shopify/{}/switch", app.name), token, directions })
+}
+
+fn host_of(url: &str) -> String {
+    Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The shop is no tenant's: whom to ask, and where to type the code that they give.
@@ -54,7 +73,58 @@ pub async fn enter(
     let app = install.app(&app)?;
     let once = field(raw.unwrap_or_default().as_bytes(), "once");
     let shop = install.answered(Question::Enter, &app, &once, &headers, true).await?;
-    form(&install, &app, &shop.ok_or_else(over)?, "").await
+    let tenant = known(&install, &app, &shop.ok_or_else(over)?).await?;
+    page(&install, &app, &tenant).await
+}
+
+/// The tenant of a shop that was asked something.
+async fn known(install: &Install, app: &App, shop: &str) -> Result<Arc<Tenant>, Page> {
+    let found = match shop_of_shopify(shop) {
+        Some(known) => install.tenant(app, &known).await?,
+        None => None,
+    };
+    match found {
+        Some(tenant) => Ok(tenant),
+        None => Err(unknown(install, app, shop).await),
+    }
+}
+
+/// A direction that a merchant switches on or off.
+pub async fn switch(
+    State(install): State<Install>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Page, Page> {
+    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
+    let shop = install.answered(Question::Switch, &app, &field(&body, "form"), &headers, false).await?;
+    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
+    let page = switched(&install, &app, &shop, &body).await;
+    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
+}
+
+async fn switched(install: &Install, app: &App, shop: &str, body: &[u8]) -> Result<Page, Page> {
+    let tenant = known(install, app, shop).await?;
+    let wanted = ["shopify", "omneo"].map(|source| (source, field(body, source)));
+    for (source, wanted) in wanted {
+        let mode = match &*wanted {
+            "on" => Mode::Run,
+            "off" => Mode::Drop,
+            _ => continue,
+        };
+        if install.0.journal.mode(&tenant.name, source) != mode {
+            let direction = journal::Direction {
+                tenant: tenant.name.clone(),
+                source: source.to_owned(),
+                mode,
+                since: clock::now(),
+                by: format!("merchant of {shop}"),
+                why: format!("switched {wanted} on the app's page"),
+            };
+            install.0.journal.direct(direction).await.map_err(failed)?;
+        }
+    }
+    page(install, app, &tenant).await
 }
 
 /// What a merchant has filled in about Omneo.
@@ -72,20 +142,15 @@ pub async fn connect(
 }
 
 async fn connecting(install: &Install, app: &App, shop: &str, body: &[u8]) -> Result<Page, Page> {
-    let known = shop_of_shopify(shop);
-    let tenant = match &known {
-        Some(known) => install.tenant(app, known).await?,
-        None => None,
-    };
-    let Some(tenant) = tenant else { return Err(unknown(install, app, shop).await) };
+    let tenant = known(install, app, shop).await?;
     if tenant.has_omneo() {
-        return Ok(connected(&tenant));
+        return page(install, app, &tenant).await;
     }
     let secret = Some(field(body, "secret")).filter(|secret| !secret.is_empty());
     let omneo = Omneo { address: field(body, "address"), token: field(body, "token"), webhook_secret: secret };
     let said = omneo.address.clone();
     match install.0.connect.connect(&tenant.name, omneo, &format!("merchant of {shop}")).await {
-        Ok(steps) => Ok(outcome(shop, steps)),
+        Ok(steps) => Ok(outcome(shop, steps).with(switches(install, app, &tenant).await?)),
         Err(refused) => {
             let status = match &refused {
                 Refused::UnderWay => StatusCode::CONFLICT,

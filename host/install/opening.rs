@@ -6,10 +6,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::approving::{redirect, to_approve};
+use super::approving::{redirect, to_approve, to_sign_in};
 use super::connecting;
 use super::pages::Page;
-use super::shared::{Install, OPEN_AGAIN, Question, again, in_admin, not_head, unsigned};
+use super::shared::{Install, OPEN_AGAIN, Question, again, in_admin, not_granted, not_head, unsigned};
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::credentials::Ask;
@@ -43,12 +43,8 @@ async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Resp
             "This app gets its access by itself. Whoever runs this Tandem connects it to Omneo: `tandem connect`.";
         return Ok(Page::good("There is nothing to approve", text).into_response());
     }
-    // Asking once more would end the refresh token that is in use. Before Omneo is connected nothing uses it, and the approval
-    // is how it is known who is asking.
-    if is_granted && tenant.has_omneo() {
-        return Ok(connecting::connected(&tenant).into_response());
-    }
-    to_approve(install, app, &tenant).await
+    // Asking for the shop's token once more would end the refresh token that is in use.
+    if is_granted { to_sign_in(install, app, &tenant).await } else { to_approve(install, app, &tenant).await }
 }
 
 async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
@@ -67,10 +63,7 @@ async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Respon
     if !install.is_granted(&tenant).await.map_err(framed)? {
         install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await?;
     }
-    if tenant.has_omneo() {
-        return Ok(framed(connecting::connected(&tenant)).into_response());
-    }
-    let page = connecting::form(install, app, &tenant.shop, "").await;
+    let page = connecting::page(install, app, &tenant).await;
     Ok(page.map(framed).map_err(framed)?.into_response())
 }
 
@@ -82,25 +75,30 @@ pub async fn callback(
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Page> {
-    let (tenant, app, code) = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
-    install.grant(&tenant, &app, Ask::Code(code)).await?;
-    tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
-    // Away from an address with a code in it.
-    if tenant.has_omneo() {
-        return Ok(redirect(StatusCode::SEE_OTHER, format!("/shopify/{}/installed", app.name), None));
+    let (tenant, app, code, question) = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
+    match question {
+        Question::SignIn => {
+            let signed_in = install.0.credentials.sign_in(&tenant, &app, code).await;
+            signed_in.map_err(|refused| not_granted(&refused))?;
+        }
+        _ => {
+            install.grant(&tenant, &app, Ask::Code(code)).await?;
+            tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
+        }
     }
+    // Away from an address with a code in it.
     let (once, cookie) = install.ask(Question::Enter, &app, &tenant.shop, true).await?;
     Ok(redirect(StatusCode::SEE_OTHER, format!("/shopify/{}/connect?once={once}", app.name), cookie))
 }
 
-/// The tenant whose merchant has approved, the app, and the code that stands for that.
+/// The tenant whose merchant has approved, the app, the code that stands for that, and what was asked.
 async fn approved(
     install: &Install,
     app: &str,
     method: &Method,
     headers: &HeaderMap,
     raw: &str,
-) -> Result<(Arc<Tenant>, Arc<App>, String), Page> {
+) -> Result<(Arc<Tenant>, Arc<App>, String, Question), Page> {
     not_head(method)?;
     let (app, now) = (install.app(app)?, clock::now());
     let query = query::checked(raw, app.secrets(), now / 1_000).map_err(|refused| unsigned(&refused))?;
@@ -108,20 +106,18 @@ async fn approved(
         return Err(Page::wrong(StatusCode::BAD_REQUEST, "Shopify's answer has no code", OPEN_AGAIN));
     };
     // Whoever is not the browser that was sent leaves everything as it is.
-    let asked = install.answered(Question::Approve, &app, state, headers, true).await?;
-    if asked.is_none_or(|shop| shop != query.shop().domain()) {
+    let mut asked = None;
+    for question in [Question::Approve, Question::SignIn] {
+        let shop = install.answered(question, &app, state, headers, true).await?;
+        asked = asked.or(shop.filter(|shop| shop == query.shop().domain()).map(|_| question));
+    }
+    let Some(question) = asked else {
         let title = "This approval is not open any more";
         let why =
             "It was used already, is older than ten minutes, or was begun in another browser or for another shop.";
         return Err(Page::wrong(StatusCode::BAD_REQUEST, title, why).and(OPEN_AGAIN));
-    }
+    };
     let tenant = install.tenant(&app, query.shop()).await?;
     let Some(tenant) = tenant else { return Err(connecting::unknown(install, &app, query.shop().domain()).await) };
-    Ok((tenant, app, code.to_owned()))
-}
-
-pub async fn installed(State(install): State<Install>, Path(app): Path<String>) -> Result<Page, Page> {
-    install.app(&app)?;
-    let text = "The shop has granted what the app asks for. Whoever runs this Tandem now sets up the rest: `tandem tenant setup`.";
-    Ok(Page::good("The app is installed", text))
+    Ok((tenant, app, code.to_owned(), question))
 }

@@ -4,6 +4,8 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
+use crate::journal::Mode;
+
 /// How every page looks, in the light and in the dark.
 pub const STYLE: &str = "\
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -19,6 +21,8 @@ button { margin: 1.5rem 0; padding: 0.5rem 1.25rem; font: inherit; font-weight: 
 .steps { padding: 0; list-style: none; }
 .steps li { margin: 0.5rem 0; }
 details { margin: 1.5rem 0; }
+.switch { display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between; gap: 0.5rem; margin: 0; }
+.switch button { margin: 0.5rem 0; min-width: 8rem; }
 ";
 /// Asks App Bridge to send its request once more with a new session token (shopify-app-js).
 const RETRY_SESSION: HeaderName = HeaderName::from_static("x-shopify-retry-invalid-session-request");
@@ -36,6 +40,16 @@ pub enum Form {
     },
     /// A code that admits the shop.
     Code { action: String, token: String },
+    /// What goes from one side to the other, and what does not.
+    Switches { action: String, token: String, directions: [Direction; 2] },
+}
+
+/// One of the two directions, and what becomes of its events.
+pub struct Direction {
+    /// Where they come from.
+    pub source: &'static str,
+    pub name: &'static str,
+    pub mode: Mode,
 }
 
 /// How a thing stands that the tenant needs.
@@ -145,6 +159,23 @@ impl Form {
                         input #secret name="secret" type="password" autocomplete="off";
                     }
                     button { "Connect" }
+                }
+            },
+            Self::Switches { action, token, directions } => html! {
+                form method="post" action=(action) {
+                    input type="hidden" name="form" value=(token);
+                    @for Direction { source, name, mode } in directions {
+                        @let (state, to, verb) = match mode {
+                            Mode::Run => ("on", "off", "Switch off"),
+                            Mode::Hold => ("on hold: what comes waits", "on", "Let it go on"),
+                            Mode::Drop => ("off", "on", "Switch on"),
+                        };
+                        p.switch {
+                            span { strong { (name) } " is " (state) }
+                            button name=(source) value=(to) aria-label={ (verb) ": " (name) } { (verb) }
+                        }
+                    }
+                    p { small { "What comes while a direction is off is not sent later." } }
                 }
             },
             Self::Code { action, token } => html! {

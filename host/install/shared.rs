@@ -47,10 +47,14 @@ pub struct Parts {
 pub enum Question {
     /// To approve at Shopify.
     Approve,
-    /// To come to the form in which Omneo is connected.
+    /// To say at Shopify who it is, where the app is approved already.
+    SignIn,
+    /// To come from there to the page of the shop.
     Enter,
-    /// To fill it in.
+    /// To say which Omneo tenant is the shop's.
     Connect,
+    /// To switch a direction.
+    Switch,
     /// To type a code.
     Code,
 }
@@ -59,8 +63,10 @@ impl Question {
     fn hash(self, secret: &str) -> String {
         let name = match self {
             Self::Approve => "approve",
+            Self::SignIn => "sign in",
             Self::Enter => "enter",
             Self::Connect => "connect",
+            Self::Switch => "switch",
             Self::Code => "code",
         };
         hash(&format!("{name} {secret}"))

@@ -158,9 +158,9 @@ async fn an_invited_shop_is_installed_connected_and_in_step() {
     let tenant = fresh.tenant("acme").await;
     assert_eq!(tenant["omneo"]["url"], json!(omneo));
     assert_eq!(tenant["omneo"]["webhook_secrets"].as_array().unwrap().len(), 1);
-    // Opened again there is nothing to do, and nothing to approve.
-    let (status, _, page) = browser.get(&fresh, &fresh.opened()).await;
-    assert!(status == 200 && page.contains("acme.myshopify.com is connected"), "{page}");
+    // Opened again, the page of the shop is there for whoever signs in at Shopify.
+    let page = fresh.approve(&mut browser).await;
+    assert!(page.contains("acme.myshopify.com is connected") && page.contains("Switch off"), "{page}");
     let (_, audit) = fresh.ask(Method::GET, "/v1/audit", None).await;
     let audit = audit.to_string();
     assert!(audit.contains("invitation by ops") && audit.contains("merchant of acme.myshopify.com"), "{audit}");
@@ -262,6 +262,41 @@ async fn what_is_said_wrongly_of_omneo_changes_nothing() {
     both.sort_unstable();
     assert_eq!(both, [200, 410]);
     fresh.is_in_step().await;
+    fresh.stop().await;
+}
+
+/// Each direction by itself, seen at once over the admin API; and what happens meanwhile is not sent later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_switches_each_direction_off_and_on() {
+    const SWITCH: &str = "/shopify/main/switch";
+    let fresh = Fresh::of(AppKind::Embedded).await;
+    fresh.invite(json!({ "app": "main", "shop": "acme.myshopify.com" })).await;
+    let mut browser = Browser::default();
+    let (_, _, page) = browser.get(&fresh, &fresh.opened()).await;
+    let fields = [("form", &*form(&page)), ("address", &*fresh.desk.host.omneo.url()), ("token", TOKEN)];
+    let (_, _, mut page) = browser.post(&fresh, CONNECT, &fields).await;
+    fresh.is_in_step().await;
+    for (source, value, modes) in [
+        ("shopify", "off", ["drop", "run"]),
+        ("omneo", "off", ["drop", "drop"]),
+        ("shopify", "on", ["run", "drop"]),
+        ("shopify", "on", ["run", "drop"]),
+        ("shopify", "sideways", ["run", "drop"]),
+        ("nowhere", "off", ["run", "drop"]),
+        ("omneo", "on", ["run", "run"]),
+    ] {
+        let (status, _, next) = browser.post(&fresh, SWITCH, &[("form", &*form(&page)), (source, value)]).await;
+        assert_eq!(status, 200, "{next}");
+        let offs = next.matches("Switch on</button>").count();
+        assert_eq!(offs, modes.iter().filter(|mode| **mode == "drop").count(), "{next}");
+        let (_, directions) = fresh.ask(Method::GET, "/v1/tenants/acme/directions", None).await;
+        assert_eq!([&directions[0]["mode"], &directions[1]["mode"]], modes.map(|mode| json!(mode)).each_ref());
+        // A double click.
+        assert_eq!(browser.post(&fresh, SWITCH, &[("form", &*form(&page)), (source, value)]).await.0, 410);
+        page = next;
+    }
+    let (_, audit) = fresh.ask(Method::GET, "/v1/audit", None).await;
+    assert_eq!(audit.to_string().matches("merchant of acme.myshopify.com").count(), 1 + 4, "{audit}");
     fresh.stop().await;
 }
 

@@ -89,8 +89,12 @@ pub fn approved(shopify: &Shopify, location: &str) -> String {
     assert_eq!((url.path(), given("client_id").as_deref()), ("/admin/oauth/authorize", Some(ID)));
     assert_eq!(url.port(), reqwest::Url::parse(&shopify.url()).unwrap().port());
     assert_eq!(given("scope"), None);
-    let approval =
-        Approval { redirect_uri: given("redirect_uri").unwrap(), state: given("state"), ..Approval::default() };
+    let user = given("grant_options[]").map(|option| {
+        assert_eq!(option, "per-user");
+        42
+    });
+    let (redirect_uri, state) = (given("redirect_uri").unwrap(), given("state"));
+    let approval = Approval { redirect_uri, state, user, ..Approval::default() };
     let back = shopify.approve(ID, &approval).unwrap();
     back.strip_prefix(PUBLIC).unwrap().to_owned()
 }
@@ -115,20 +119,33 @@ async fn a_merchant_approves_and_the_shop_is_in_step() {
     );
     let back = approved(&street.playground.shopify, &location);
     let (status, location, _) = browser.get(&street, &back).await;
-    assert_eq!((status, &*location), (303, "/shopify/main/installed"));
+    assert!(status == 303 && location.starts_with("/shopify/main/connect?once="), "{location}");
     let (status, _, page) = browser.get(&street, &location).await;
-    assert!(status == 200 && page.contains("<h1>The app is installed</h1>"), "{page}");
+    assert!(status == 200 && page.contains("acme.myshopify.com is connected"), "{page}");
     // Back, and once more: it is used.
     let (status, _, page) = browser.get(&street, &back).await;
     assert!(status == 400 && page.contains("This approval is not open any more"), "{page}");
     street.set_up().await;
     street.customer(1);
     street.until("the profile", || street.profiles() == 1).await;
-    // Opened again there is nothing to do, and no token is asked for: that would end the one in use.
-    let given = street.counts().given;
-    let (status, _, page) = browser.get(&street, &opened(&street)).await;
-    assert!(status == 200 && page.contains("acme.myshopify.com is connected"), "{page}");
-    assert_eq!(street.counts().given, given);
+    // Opened again, the member of staff signs in. The token of the shop stays: its refresh token is still good.
+    let (status, location, _) = browser.get(&street, &opened(&street)).await;
+    assert!(status == 302 && location.contains("grant_options%5B%5D=per-user"), "{location}");
+    let server = &street.playground.server;
+    let ends = async || {
+        let shown = server.credentials.show(&street.playground.config.tenants[0]).await;
+        shown.and_then(|shown| shown.held).map(|held| (held.since, held.ends_at))
+    };
+    let before = ends().await;
+    let (_, location, page) = browser.get(&street, &approved(&street.playground.shopify, &location)).await;
+    assert!(location.starts_with("/shopify/main/connect?once="), "{page}");
+    assert!(browser.get(&street, &location).await.2.contains("acme.myshopify.com is connected"));
+    assert!(before.is_some());
+    assert_eq!(ends().await, before);
+    street.customer(2);
+    street.until("the profile", || street.profiles() == 2).await;
+    street.playground.settle().await.unwrap();
+    street.no_dead_letters();
     street.stop().await;
 }
 
