@@ -128,8 +128,7 @@ pub fn check(world: &World, life: &Life) -> Vec<String> {
         return bad;
     }
     for (number, book) in &world.history.orders {
-        // A return that such a run has sent is not made void with its order.
-        if is_dropped(world, &number.to_string()) || world.is_forgetful() {
+        if is_dropped(world, &number.to_string()) {
             continue;
         }
         let of_order = |id: &&String| **id == number.to_string() || id.starts_with(&format!("{number}-R"));

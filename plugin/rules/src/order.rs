@@ -23,7 +23,7 @@ use tandem_sdk::{Cx, End, Ending, Event, Json, Value, View, done, invalid, refus
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
 use crate::key::own_id;
-use crate::settings::Settings;
+use crate::settings::{OnRefund, Settings};
 use amount::Purse;
 use body::{CANCELLED, Draft};
 use item::Lines;
@@ -129,6 +129,9 @@ impl Job<'_> {
             ));
         }
         let mut what = self.void_all().await?;
+        if !before {
+            what.extend(self.void_forgotten(self.forgotten()?).await?);
+        }
         if self.memory.order.as_ref().is_some_and(|order| order.status != CANCELLED)
             && self.set_status(CANCELLED).await?
         {
@@ -149,6 +152,9 @@ impl Job<'_> {
             ));
         }
         let mut what = self.void_all().await?;
+        if !self.memory.deleted {
+            what.extend(self.void_forgotten(self.forgotten()?).await?);
+        }
         if self.memory.order.is_some() && self.delete_order().await? {
             what.push("Omneo order deleted".to_owned());
         }
@@ -158,6 +164,20 @@ impl Job<'_> {
             (true, true) => skipped("deleted before"),
             (true, false) => skipped("deleted, and nothing of it stands in Omneo"),
         })
+    }
+
+    /// What may stand in Omneo though nothing is remembered of it: the sale, and a return for each refund that the body shows.
+    fn forgotten(&self) -> Result<Vec<String>, End> {
+        let mut ids: Vec<_> = self.memory.sale.is_none().then(|| self.id.clone()).into_iter().collect();
+        if self.settings.orders.refunds == OnRefund::Return
+            && self.order.get("/refunds").is_some_and(|all| all.is_list())
+        {
+            for refund in self.order.list("/refunds")? {
+                let refund = own_id(&refund)?.to_string();
+                ids.extend((!self.memory.returns.contains_key(&refund)).then(|| return_id(&self.id, &refund)));
+            }
+        }
+        Ok(ids)
     }
 
     /// A sale whose authorisation has lapsed. It may still be paid another way, so the next body decides afresh.

@@ -22,11 +22,11 @@ use crate::settings::{OnRefund, Settings};
 pub async fn handle(cx: &Cx, settings: &Settings, refund: View<'_>) -> Ending {
     let (id, order) = (own_id(&refund)?.to_string(), refund.id("/order_id")?.to_string());
     let memory = Memory::read(cx.memory());
-    if let Some(why) = not_now(&memory, settings, &id) {
-        return Ok(skipped(why));
-    }
     let head: Json = order_of(&memory).to_string().parse()?;
     let mut job = Job { cx, settings, order: head.view(), id: order, memory };
+    if let Some(why) = not_now(&job.memory, settings, &id) {
+        return job.leave(&id, why).await;
+    }
     let result = job.send_return(&id, &refund).await;
     remembering(job.memory, result)
 }
@@ -56,6 +56,19 @@ fn order_of(memory: &Memory) -> Value {
 }
 
 impl Job<'_> {
+    /// Nothing is sent for the refund. If its order is over, a return of it has no place in Omneo either.
+    async fn leave(&mut self, refund_id: &str, why: &'static str) -> Ending {
+        let Memory { cancelled, deleted, .. } = self.memory;
+        if !(cancelled || deleted)
+            || self.memory.returns.contains_key(refund_id)
+            || self.settings.orders.refunds != OnRefund::Return
+        {
+            return Ok(skipped(why));
+        }
+        let what = self.void_forgotten([return_id(&self.id, refund_id)]).await?;
+        Ok(if what.is_empty() { skipped(why) } else { done(format!("{why}: {}", what.join(", "))) })
+    }
+
     async fn send_return(&mut self, refund_id: &str, refund: &View<'_>) -> Ending {
         let mut purse = Purse::of(&self.order, self.settings.orders.money)?;
         let scale = self.order.opt_id(&format!("/{SCALE}"))?.and_then(|scale| u32::try_from(scale).ok());

@@ -244,6 +244,10 @@ impl Omneo {
                 merge(known, &body);
                 (200, json!({"data": {"id": 77}}))
             }
+            (Method::Get, ["transactions", "external", id]) => match self.transactions.get(*id) {
+                Some(known) => (200, json!({"data": known})),
+                None => (404, json!({"message": "not found"})),
+            },
             (Method::Get, ["orders"]) => (200, json!({"data": self.orders})),
             (Method::Post, ["orders"]) => {
                 let mut order = json!({"id": 500 + self.orders.len()});
