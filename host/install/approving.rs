@@ -20,6 +20,17 @@ pub async fn to_sign_in(install: &Install, app: &App, tenant: &Tenant) -> Result
 }
 
 async fn to_shopify(install: &Install, app: &App, tenant: &Tenant, question: Question) -> Result<Response, Page> {
+    let (address, cookie) = way(install, app, tenant, question).await?;
+    Ok(redirect(StatusCode::FOUND, address, cookie))
+}
+
+/// The address at Shopify where the question is asked, and the cookie that has to come with the answer.
+pub async fn way(
+    install: &Install,
+    app: &App,
+    tenant: &Tenant,
+    question: Question,
+) -> Result<(String, Option<String>), Page> {
     let Some(public_url) = &install.0.public_url else {
         let cure = "Whoever runs this host writes its address into the configuration as `public_url`.";
         return Err(Page::wrong(StatusCode::INTERNAL_SERVER_ERROR, "This host does not know its own address", cure));
@@ -33,7 +44,7 @@ async fn to_shopify(install: &Install, app: &App, tenant: &Tenant, question: Que
         pairs.push(("grant_options[]", "per-user"));
     }
     let address = Url::parse_with_params(&address, pairs).map_err(|error| failed(error.into()))?;
-    Ok(redirect(StatusCode::FOUND, address.to_string(), cookie))
+    Ok((address.to_string(), cookie))
 }
 
 pub fn redirect(status: StatusCode, location: String, cookie: Option<String>) -> Response {

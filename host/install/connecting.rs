@@ -7,10 +7,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
 use url::{Url, form_urlencoded};
 
-use super::approving::to_approve;
+use super::approving::way;
 use super::pages::{Direction, Form, Line, Page};
 use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, not_head};
 use crate::clock;
@@ -189,15 +188,15 @@ pub async fn code(
     Path(app): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Page> {
+) -> Result<Page, Page> {
     let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
     let shop = install.answered(Question::Code, &app, &field(&body, "form"), &headers, false).await?;
     let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
-    let admitted = admitted(&install, &app, &shop, &field(&body, "code")).await;
-    admitted.map_err(|page| framed(&app, &shop, page))
+    let page = admitted(&install, &app, &shop, &field(&body, "code")).await;
+    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
 }
 
-async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Result<Response, Page> {
+async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Result<Page, Page> {
     let known = shop_of_shopify(shop).ok_or_else(|| failed(anyhow::anyhow!("`{shop}` is no shop")))?;
     let (client_id, code) = (app.client_id.clone(), hash(&code.trim().to_ascii_lowercase()));
     let now = clock::now();
@@ -210,11 +209,13 @@ async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Resul
         Some(tenant) => tenant,
         None => install.admit(invitation, app, &known).await?,
     };
-    if app.kind == AppKind::Standalone {
-        return to_approve(install, app, &tenant).await;
+    let title = format!("{shop} is admitted");
+    if app.kind != AppKind::Standalone {
+        return Ok(Page::good(title, OPEN_AGAIN));
     }
-    let page = Page::good(format!("{shop} is admitted"), OPEN_AGAIN);
-    Ok(framed(app, shop, page).into_response())
+    let text = "Shopify asks you next whether the app may have what it needs.";
+    let goes_on = Some(way(install, app, &tenant, Question::Approve).await?);
+    Ok(Page { goes_on, ..Page::good(title, text) })
 }
 
 /// An embedded app's pages stand in a frame of the admin, whatever they say.

@@ -1,6 +1,6 @@
 //! The pages that a merchant sees while an app is installed. Knows words and headers; decides nothing.
 
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
@@ -16,7 +16,7 @@ code { font-size: 0.95em; overflow-wrap: anywhere; }
 label { display: block; margin: 1.25rem 0 0.25rem; font-weight: 600; }
 label small, .steps small { display: block; font-weight: 400; font-size: 0.875rem; }
 input { box-sizing: border-box; width: 100%; padding: 0.5rem; font: inherit; }
-button { margin: 1.5rem 0; padding: 0.5rem 1.25rem; font: inherit; font-weight: 600; }
+button, .button { margin: 1.5rem 0; padding: 0.5rem 1.25rem; font: inherit; font-weight: 600; }
 .problem { border-left: 0.25rem solid; padding-left: 0.75rem; }
 .steps { padding: 0; list-style: none; }
 .steps li { margin: 0.5rem 0; }
@@ -68,6 +68,9 @@ pub struct Page {
     pub problem: Option<String>,
     pub form: Option<Form>,
     pub lines: Vec<Line>,
+    /// Where to go on, with a cookie that has to be there by then. After a form this is a link: what a form leads to has to be of this
+    /// host alone, by the page's own policy.
+    pub goes_on: Option<(String, Option<String>)>,
     /// The shop in whose admin it may stand in a frame.
     pub framed_by: Option<String>,
     /// Whether App Bridge is to try once more, with a new session token.
@@ -83,6 +86,7 @@ impl Page {
             problem: None,
             form: None,
             lines: vec![],
+            goes_on: None,
             framed_by: None,
             tries_again: false,
         }
@@ -135,6 +139,9 @@ impl Page {
                         @for text in &self.text { p { (text) } }
                         @if !self.lines.is_empty() { (lines(&self.lines)) }
                         @if let Some(form) = &self.form { (form.markup()) }
+                        @if let Some((address, _)) = &self.goes_on {
+                            p { a.button href=(address) autofocus { "Go on to Shopify" } }
+                        }
                     }
                 }
             }
@@ -231,11 +238,14 @@ impl IntoResponse for Page {
             (header::REFERRER_POLICY, "no-referrer".to_owned()),
             (HeaderName::from_static("x-content-type-options"), "nosniff".to_owned()),
         ];
-        let again = self.tries_again.then_some([(RETRY_SESSION, "1")]);
-        let page = (self.status, headers, Html(self.markup().into_string()));
-        match again {
-            Some(again) => (again, page).into_response(),
-            None => page.into_response(),
+        let mut page = (self.status, headers, Html(self.markup().into_string())).into_response();
+        if self.tries_again {
+            page.headers_mut().insert(RETRY_SESSION, HeaderValue::from_static("1"));
         }
+        let cookie = self.goes_on.and_then(|(_, cookie)| cookie).and_then(|cookie| HeaderValue::from_str(&cookie).ok());
+        if let Some(cookie) = cookie {
+            page.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        page
     }
 }

@@ -1,5 +1,6 @@
 //! Apps in place of tokens: what Shopify grants is held, renewed and used, whatever becomes of it on the way.
 
+mod browser;
 mod connect;
 mod install;
 mod street;

@@ -37,6 +37,10 @@ pub(super) fn of_app(app: &App, subscriptions: &[Subscription], topic: &str) -> 
 /// Where a subscription's address can be reached: the stand-in speaks no TLS, so that beside an App URL of plain HTTP an
 /// address of `https` stands for its path there, as a path alone does. `None` for what is no web address.
 fn reachable(uri: &str, application_url: &str) -> Option<String> {
+    // Said to a stand-in alone.
+    if uri.starts_with("http://127.0.0.1:") {
+        return Some(uri.to_owned());
+    }
     if !uri.starts_with('/') && !uri.starts_with("https://") {
         return None;
     }
@@ -61,6 +65,8 @@ mod tests {
         assert_eq!(reachable("https://cx.example/a/b?c", app).as_deref(), Some("http://127.0.0.1:8080/a/b?c"));
         assert_eq!(reachable("https://cx.example", app).as_deref(), Some("http://127.0.0.1:8080/"));
         assert_eq!(reachable("pubsub://project:topic", app), None);
+        assert_eq!(reachable("http://127.0.0.1:9/a", app).as_deref(), Some("http://127.0.0.1:9/a"));
+        assert_eq!(reachable("http://cx.example/a", app), None);
         assert_eq!(reachable("https://cx.example/a", "https://cx.example").as_deref(), Some("https://cx.example/a"));
         assert_eq!(reachable("/a", "https://cx.example").as_deref(), Some("https://cx.example/a"));
     }
