@@ -19,18 +19,27 @@ pub fn added(path: &Path) -> anyhow::Result<Value> {
 }
 
 fn parse(name: &str, text: &str, folder: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Value, Problems> {
-    let file: TenantFile = super::typed(name, text, shape::TENANT)?;
+    let file: TenantFile = super::typed(name, text, shape::ADDED)?;
     let mut check = Check { text, folder, variable: &variable, problems: vec![] };
     for rules in [&file.rules, &file.component].into_iter().flatten() {
         let tenant = "`tandem deploy TENANT FILE` gives it rules afterwards";
         check.problem(rules.span(), format!("a tenant is added without rules\nhint: leave them out; {tenant}"));
     }
-    let (shopify, omneo) = (side(&mut check, file.shopify.get_ref()), side(&mut check, file.omneo.get_ref()));
-    let limits: BTreeMap<_, _> = file.limits.iter().map(|(name, given)| (name, given.get_ref())).collect();
-    match check.problems.is_empty() {
-        true => Ok(json!({ "shop": file.shop.get_ref(), "shopify": shopify, "omneo": omneo, "limits": limits })),
-        false => Err(Problems::of(name, text, check.problems)),
+    if file.omneo.is_none() && file.shopify.get_ref().app.is_none() {
+        let hint = "add `omneo = { … }`; only a tenant in an app can be connected later, by `tandem connect`";
+        check.problem(file.shop.span(), format!("`omneo` is missing\nhint: {hint}"));
     }
+    let shopify = side(&mut check, file.shopify.get_ref());
+    let omneo = file.omneo.as_ref().map(|omneo| side(&mut check, omneo.get_ref()));
+    let limits: BTreeMap<_, _> = file.limits.iter().map(|(name, given)| (name, given.get_ref())).collect();
+    if !check.problems.is_empty() {
+        return Err(Problems::of(name, text, check.problems));
+    }
+    let mut added = json!({ "shop": file.shop.get_ref(), "shopify": shopify, "limits": limits });
+    if let Some(omneo) = omneo {
+        added["omneo"] = omneo;
+    }
+    Ok(added)
 }
 
 fn side(check: &mut Check, file: &PeerFile) -> Value {
@@ -62,6 +71,10 @@ mod tests {
         assert_eq!((&added["shopify"]["token"], &added["omneo"]["per_minute"]), (&json!("sesame"), &json!(9)));
         let rules = read(&format!("{GOOD}rules = \"a.toml\"\n")).unwrap_err();
         assert!(rules.starts_with("error: a tenant is added without rules\n --> acme.toml:4:9\n"), "{rules}");
+        let of_app = read("shop = \"a.example\"\nshopify = { app = \"main\" }\n").unwrap();
+        assert_eq!((&of_app["shopify"]["app"], of_app.get("omneo")), (&json!("main"), None));
+        let alone = read("shop = \"a.example\"\nshopify = { token = \"t\", webhook_secrets = [\"s\"] }\n").unwrap_err();
+        assert!(alone.starts_with("error: `omneo` is missing\n --> acme.toml:1:8\n"), "{alone}");
         let missing = read(&GOOD.replace("env:T", "env:NO")).unwrap_err();
         assert!(missing.starts_with("error: the environment variable `NO` is not set\n --> acme.toml:2:"), "{missing}");
     }

@@ -293,7 +293,7 @@ impl Check<'_> {
             Some(app) => self.app_peer(file, &shop, app, allow, apps),
             None => self.peer(name, "shopify", &file.shopify, Some(format!("https://{shop}")), allow),
         };
-        let omneo = self.peer(name, "omneo", &file.omneo, None, allow);
+        let omneo = file.omneo.as_ref().and_then(|omneo| self.peer(name, "omneo", omneo, None, allow));
         let limits = self.limits(limits, file.limits.iter().map(|(name, given)| (name.as_str(), given)));
         Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo?, limits })
     }

@@ -75,7 +75,8 @@ pub struct TenantFile {
     pub rules: Option<Spanned<PathBuf>>,
     pub component: Option<Spanned<PathBuf>>,
     pub shopify: Spanned<PeerFile>,
-    pub omneo: Spanned<PeerFile>,
+    /// Absent only of a tenant that is added to a running host.
+    pub omneo: Option<Spanned<PeerFile>>,
     #[serde(default)]
     pub limits: BTreeMap<String, Spanned<u64>>,
 }

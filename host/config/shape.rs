@@ -77,6 +77,16 @@ pub const TENANT: &[Key] = &[
     may("limits", Shape::Limits),
 ];
 
+/// The same of a tenant that is added to a running host: one in an app may be connected to Omneo later.
+pub const ADDED: &[Key] = &[
+    must("shop", Shape::Text),
+    may("rules", Shape::Text),
+    may("component", Shape::Text),
+    must("shopify", Shape::Table(SHOPIFY)),
+    may("omneo", Shape::Table(OMNEO)),
+    may("limits", Shape::Limits),
+];
+
 /// A token with its webhook secrets, or an app: which of them is checked elsewhere.
 const SHOPIFY: &[Key] = &[
     may("url", Shape::Text),

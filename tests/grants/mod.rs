@@ -3,6 +3,7 @@
 mod browser;
 mod connect;
 mod install;
+mod library;
 mod street;
 mod webhooks;
 
