@@ -49,7 +49,7 @@ pub fn believed(duty: Duty, access: Access, end: End) -> anyhow::Result<Option<E
     };
     match access {
         Access::Refused => Ok(None),
-        Access::LetIn => {
+        Access::LetIn(_) => {
             let reason = "the shop lets the app in, so it is not uninstalled, or is installed again".into();
             Ok(Some(End { outcome: Outcome::Skipped, reason, ..end }))
         }
@@ -363,7 +363,7 @@ mod tests {
         let (carried_out, again) = (Some(None), None);
         let over = |outcome| Some(Some(outcome));
         for (access, uninstalled, erased) in [
-            (Access::LetIn, over(Outcome::Skipped), over(Outcome::Skipped)),
+            (Access::LetIn(Some(7)), over(Outcome::Skipped), over(Outcome::Skipped)),
             (Access::Refused, carried_out, carried_out),
             (Access::NotAccepted, carried_out, over(Outcome::Refused)),
             (Access::Frozen(402), carried_out, over(Outcome::Refused)),

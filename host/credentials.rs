@@ -78,7 +78,8 @@ pub struct WithTokens {
 /// Whether a shop lets the app in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Access {
-    LetIn,
+    /// And what number the shop says it has: it keeps that whatever its domain.
+    LetIn(Option<u64>),
     Refused,
     /// Shopify does not know the app's id and secret: the app was uninstalled, or the secret is another one.
     NotAccepted,
@@ -261,22 +262,22 @@ impl Credentials {
                 }
             };
             judged = token.revision.unwrap_or_default();
-            let status = match self.0.client.send(&tenant.shopify, &token.text, &least(), LEAST_API_VERSION).await {
-                Outcome::Answered { answer, .. } => answer.status,
+            let answer = match self.0.client.send(&tenant.shopify, &token.text, &least(), LEAST_API_VERSION).await {
+                Outcome::Answered { answer, .. } => answer,
                 Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
                     return (Access::Unclear(why), judged);
                 }
                 Outcome::Throttled { .. } => return (Access::Unclear("throttled".into()), judged),
             };
-            match status {
+            match answer.status {
                 401 if self.refused_by_shop(tenant, "shopify", &token) => is_refused = true,
                 401 | 404 => return (Access::Refused, judged),
-                402 | 423 => return (Access::Frozen(status), judged),
+                402 | 423 => return (Access::Frozen(answer.status), judged),
                 200 => {
                     self.accepted_by_shop(tenant, "shopify", &token);
-                    return (Access::LetIn, judged);
+                    return (Access::LetIn(number(&answer.body)), judged);
                 }
-                _ => return (Access::Unclear(format!("the shop answers {status}")), judged),
+                status => return (Access::Unclear(format!("the shop answers {status}")), judged),
             }
         }
         (Access::Refused, judged)
@@ -561,6 +562,12 @@ impl Credentials {
 fn least() -> Call {
     let request = Request::Graphql { document: "query { shop { id } }".into(), variables: "{}".into() };
     Call { target: "shopify".into(), request, effect: Effect::Read }
+}
+
+/// `gid://shopify/Shop/7` is 7.
+fn number(body: &str) -> Option<u64> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    body["data"]["shop"]["id"].as_str()?.strip_prefix("gid://shopify/Shop/")?.parse().ok()
 }
 
 fn later(why: String) -> Refused {

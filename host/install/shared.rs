@@ -180,10 +180,11 @@ impl Install {
     /// Has the app granted what a code or a session token stands for, and its calls go on. In a task of its own: the browser may go
     /// away.
     pub async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
-        let (shared, tenant, app) = (self.0.clone(), tenant.clone(), app.clone());
+        let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
         let granted = tokio::spawn(async move {
-            shared.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
-            shared.journal.resume_installed(&tenant.name).await.map_err(failed)
+            own.0.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
+            let (access, _) = own.0.credentials.access(&tenant).await;
+            own.goes_on(&tenant, &access).await
         });
         granted.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
@@ -191,12 +192,37 @@ impl Install {
     /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
     /// because the app was uninstalled.
     pub async fn is_granted(&self, tenant: &Tenant) -> Result<bool, Page> {
-        let Parts { credentials, journal, .. } = &*self.0;
-        if !credentials.is_granted(tenant).await || credentials.access(tenant).await.0 == Access::Refused {
+        let credentials = &self.0.credentials;
+        if !credentials.is_granted(tenant).await {
             return Ok(false);
         }
-        journal.resume_installed(&tenant.name).await.map_err(failed)?;
+        let (access, _) = credentials.access(tenant).await;
+        if access == Access::Refused {
+            return Ok(false);
+        }
+        self.goes_on(tenant, &access).await?;
         Ok(true)
+    }
+
+    /// Calls go on that waited because the app was uninstalled, unless it is another shop that answers now.
+    async fn goes_on(&self, tenant: &Tenant, access: &Access) -> Result<(), Page> {
+        let journal = &self.0.journal;
+        if let Access::LetIn(Some(number)) = access
+            && let Some(before) = journal.number_shop(&tenant.name, &tenant.shop, *number).await.map_err(failed)?
+        {
+            let why = format!(
+                "another shop answers as {} now: its number is {number}, and was {before}; resume both targets if that is right",
+                tenant.shop
+            );
+            tracing::error!(tenant = tenant.name, "paused: {why}");
+            for target in ["shopify", "omneo"] {
+                journal.pause(&tenant.name, target, &why).await.map_err(failed)?;
+            }
+            let cure = "Nothing is sent until whoever runs this Tandem has looked at it. Tell them that the shop is a new one.";
+            let title = format!("{} is another shop than before", tenant.shop);
+            return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
+        }
+        journal.resume_installed(&tenant.name).await.map_err(failed)
     }
 }
 

@@ -49,7 +49,7 @@ impl Journal {
         let gone = tenant.clone();
         let remove = move |tx: &Transaction| {
             let now = clock::now();
-            for table in ["accounts", "cases", "directions", "grants", "paused"] {
+            for table in ["accounts", "cases", "directions", "grants", "paused", "shops"] {
                 tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&tenant])?;
             }
             tx.execute(

@@ -1,6 +1,7 @@
 //! What Shopify grants to apps for tenants, as text whose secrets are sealed, and the key of each tenant's address for webhooks.
 //! Knows no key that seals, and nothing of what a grant says.
 
+use anyhow::Context as _;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Journal, Reader};
@@ -73,7 +74,36 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Keeps the number of a tenant's shop; gives the one that was kept under the same domain before, if it was another.
+    pub async fn number_shop(&self, tenant: &str, shop: &str, number: u64) -> anyhow::Result<Option<u64>> {
+        let number = i64::try_from(number).context("the number of the shop")?;
+        let known = {
+            let (tenant, shop) = (tenant.to_owned(), shop.to_owned());
+            self.read(move |reader| reader.number_of_shop(&tenant, &shop))?
+        };
+        if known == Some(number) {
+            return Ok(None);
+        }
+        let (tenant, shop) = (tenant.to_owned(), shop.to_owned());
+        let keep = move |tx: &Transaction| {
+            tx.execute(
+                "INSERT INTO shops (tenant, shop, number) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET shop = excluded.shop, number = excluded.number",
+                params![tenant, shop, number],
+            )
+        };
+        self.writer.write(keep, |_| ()).await?;
+        Ok(known.and_then(|known| u64::try_from(known).ok()))
+    }
+}
+
 impl Reader {
+    fn number_of_shop(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<i64>> {
+        let mut statement = self.connection.prepare_cached("SELECT number FROM shops WHERE tenant = ? AND shop = ?")?;
+        Ok(statement.query_row([tenant, shop], |row| row.get(0)).optional()?)
+    }
+
     pub fn grant(&self, tenant: &str, client_id: &str) -> anyhow::Result<Option<GrantRow>> {
         Ok(self.connection.prepare_cached(ONE)?.query_row([tenant, client_id], row).optional()?)
     }

@@ -213,6 +213,13 @@ CREATE TABLE IF NOT EXISTS installs (
   ends_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The number of each tenant's shop that has an app: under one domain it can be another shop one day.
+CREATE TABLE IF NOT EXISTS shops (
+  tenant TEXT PRIMARY KEY,
+  shop TEXT NOT NULL,
+  number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Shops that may install an app though no tenant names them yet.
 CREATE TABLE IF NOT EXISTS invitations (
   id TEXT PRIMARY KEY,

@@ -315,6 +315,56 @@ async fn a_merchant_switches_each_direction_off_and_on() {
     fresh.stop().await;
 }
 
+/// The domain is the same, and the shop another one: nothing of the one before may go to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_shop_under_the_same_domain_waits_for_an_operator() {
+    let fresh = Fresh::of(AppKind::Embedded).await;
+    fresh.invite(json!({ "app": "main", "shop": "acme.myshopify.com" })).await;
+    let mut browser = Browser::default();
+    let (_, _, page) = browser.get(&fresh, &fresh.opened()).await;
+    let fields = [("form", &*form(&page)), ("address", &*fresh.desk.host.omneo.url()), ("token", TOKEN)];
+    assert_eq!(browser.post(&fresh, CONNECT, &fields).await.0, 200);
+    fresh.is_in_step().await;
+    fresh.shopify.set_shop_id(77);
+    let (status, _, page) = browser.get(&fresh, &fresh.opened()).await;
+    assert!(status == 409 && page.contains("acme.myshopify.com is another shop than before"), "{page}");
+    let paused = async || {
+        let (_, targets) = fresh.ask(Method::GET, "/v1/tenants/acme/targets", None).await;
+        targets.as_array().unwrap().iter().filter(|target| target.to_string().contains("its number is 77")).count()
+    };
+    assert_eq!(paused().await, 2);
+    // Opened again it stays so, whatever the merchant does; an operator says that it is right.
+    browser.get(&fresh, &fresh.opened()).await;
+    assert_eq!(paused().await, 2);
+    for target in ["shopify", "omneo"] {
+        let resume = format!("/v1/tenants/acme/targets/{target}/resume");
+        assert_eq!(fresh.ask(Method::POST, &resume, None).await.0, 204);
+    }
+    assert_eq!(browser.get(&fresh, &fresh.opened()).await.0, 200);
+    assert_eq!(paused().await, 0);
+    fresh.stop().await;
+}
+
+/// What the shop has not granted is named when it is connected, with what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_that_are_granted_in_part_are_named() {
+    let fresh = Fresh::of(AppKind::Embedded).await;
+    fresh.shopify.edit_app(ID, |app| app.scopes = vec!["read_customers".into(), "write_customers".into()]);
+    fresh.shopify.uninstall(ID);
+    fresh.shopify.install(ID);
+    fresh.invite(json!({ "app": "main", "shop": "acme.myshopify.com" })).await;
+    let mut browser = Browser::default();
+    let (_, _, page) = browser.get(&fresh, &fresh.opened()).await;
+    let fields = [("form", &*form(&page)), ("address", &*fresh.desk.host.omneo.url()), ("token", TOKEN)];
+    let (status, _, page) = browser.post(&fresh, CONNECT, &fields).await;
+    assert!(status == 200 && page.contains("is connected, and something is missing"), "{page}");
+    for scope in ["read_orders", "read_products"] {
+        assert!(page.contains(&format!("the app lacks the scope `{scope}`")), "{page}");
+    }
+    assert!(page.contains("Add it to the app") && !page.contains("`read_customers`"), "{page}");
+    fresh.stop().await;
+}
+
 /// Over the admin API, the same road.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_invites_and_connects() {

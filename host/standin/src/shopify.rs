@@ -226,6 +226,11 @@ impl Shopify {
         self.core.outbox.stop();
     }
 
+    /// Another shop under the same domain: one that was closed, and its name taken by somebody.
+    pub fn set_shop_id(&self, id: u64) {
+        lock(&self.core.state).store.facts.shop_id = id;
+    }
+
     pub fn set_webhook_url(&self, url: impl Into<String>) {
         self.core.outbox.set_url(url.into());
     }
