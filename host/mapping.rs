@@ -339,8 +339,9 @@ impl Worker {
                     self.begin_again(event);
                     return Ok(());
                 };
-                let written =
-                    |call: &crate::model::Call| (call.clone(), answer.plugin.api_version(&call.target).to_owned());
+                let written = |call: &crate::model::Call| {
+                    (call.clone(), answer.plugin.manifest().api_version(&call.target).to_owned())
+                };
                 let calls = calls.iter().map(written).collect();
                 let names = (*names != held.claimed).then(|| names.clone());
                 let asked = answer.asked.clone();

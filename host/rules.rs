@@ -209,12 +209,6 @@ impl Plugin {
         WeakPlugin(Arc::downgrade(&self.inner))
     }
 
-    /// What its targets' requests are written for; empty where a target has no versions.
-    pub fn api_version(&self, target: &str) -> &str {
-        let found = self.inner.manifest.targets.iter().find(|known| known.name == target);
-        found.map_or("", |target| &target.api_version)
-    }
-
     /// The names of its imports.
     pub fn imports(&self) -> &[String] {
         &self.inner.imports

@@ -41,12 +41,6 @@ pub struct Setup<'a> {
     pub app: Option<&'a (String, String)>,
 }
 
-impl Setup<'_> {
-    fn api_version(&self, target: &str) -> &str {
-        self.manifest.api_version(target)
-    }
-}
-
 /// The manifest of a tenant's rules, and what they say of the time zone. A rules file needs none yet.
 pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
     let (bytes, name, file) = match rules {

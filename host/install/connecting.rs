@@ -11,7 +11,7 @@ use url::{Url, form_urlencoded};
 
 use super::approving::way;
 use super::pages::{Direction, Form, Line, Page};
-use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, not_head};
+use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, in_admin, not_head};
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::connect::{Omneo, Refused};
@@ -88,6 +88,41 @@ async fn known(install: &Install, app: &App, shop: &str) -> Result<Arc<Tenant>, 
     }
 }
 
+/// A form that whoever it was shown to has filled in.
+struct Sent {
+    app: Arc<App>,
+    shop: String,
+    body: Bytes,
+}
+
+impl Sent {
+    fn field(&self, name: &str) -> String {
+        field(&self.body, name)
+    }
+
+    /// An embedded app's pages stand in a frame of the admin, whatever they say.
+    fn framed(&self, page: Result<Page, Page>) -> Result<Page, Page> {
+        let framed = |page: Page| match self.app.kind {
+            AppKind::Embedded => page.framed_by(&self.shop),
+            _ => page,
+        };
+        page.map(framed).map_err(framed)
+    }
+}
+
+async fn sent(
+    install: &Install,
+    app: &str,
+    question: Question,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Sent, Page> {
+    let (app, body) = (install.app(app)?, body.map_err(|_| too_long())?);
+    let shop = install.answered(question, &app, &field(&body, "form"), headers, false).await?;
+    let shop = shop.ok_or_else(|| in_admin(over()))?;
+    Ok(Sent { app, shop, body })
+}
+
 /// A direction that a merchant switches on or off.
 pub async fn switch(
     State(install): State<Install>,
@@ -95,16 +130,14 @@ pub async fn switch(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Page, Page> {
-    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
-    let shop = install.answered(Question::Switch, &app, &field(&body, "form"), &headers, false).await?;
-    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
-    let page = switched(&install, &app, &shop, &body).await;
-    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
+    let sent = sent(&install, &app, Question::Switch, &headers, body).await?;
+    sent.framed(switched(&install, &sent).await)
 }
 
-async fn switched(install: &Install, app: &App, shop: &str, body: &[u8]) -> Result<Page, Page> {
+async fn switched(install: &Install, sent: &Sent) -> Result<Page, Page> {
+    let Sent { app, shop, .. } = sent;
     let tenant = known(install, app, shop).await?;
-    let wanted = ["shopify", "omneo"].map(|source| (source, field(body, source)));
+    let wanted = ["shopify", "omneo"].map(|source| (source, sent.field(source)));
     for (source, wanted) in wanted {
         let mode = match &*wanted {
             "on" => Mode::Run,
@@ -133,20 +166,18 @@ pub async fn connect(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Page, Page> {
-    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
-    let shop = install.answered(Question::Connect, &app, &field(&body, "form"), &headers, false).await?;
-    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
-    let page = connecting(&install, &app, &shop, &body).await;
-    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
+    let sent = sent(&install, &app, Question::Connect, &headers, body).await?;
+    sent.framed(connecting(&install, &sent).await)
 }
 
-async fn connecting(install: &Install, app: &App, shop: &str, body: &[u8]) -> Result<Page, Page> {
+async fn connecting(install: &Install, sent: &Sent) -> Result<Page, Page> {
+    let Sent { app, shop, .. } = sent;
     let tenant = known(install, app, shop).await?;
     if tenant.has_omneo() {
         return page(install, app, &tenant).await;
     }
-    let secret = Some(field(body, "secret")).filter(|secret| !secret.is_empty());
-    let omneo = Omneo { address: field(body, "address"), token: field(body, "token"), webhook_secret: secret };
+    let secret = Some(sent.field("secret")).filter(|secret| !secret.is_empty());
+    let omneo = Omneo { address: sent.field("address"), token: sent.field("token"), webhook_secret: secret };
     let said = omneo.address.clone();
     match install.0.connect.connect(&tenant.name, omneo, &format!("merchant of {shop}")).await {
         Ok(steps) => Ok(outcome(shop, steps).with(switches(install, app, &tenant).await?)),
@@ -189,16 +220,14 @@ pub async fn code(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Page, Page> {
-    let (app, body) = (install.app(&app)?, body.map_err(|_| too_long())?);
-    let shop = install.answered(Question::Code, &app, &field(&body, "form"), &headers, false).await?;
-    let shop = shop.ok_or_else(|| framed(&app, "*.myshopify.com", over()))?;
-    let page = admitted(&install, &app, &shop, &field(&body, "code")).await;
-    page.map(|page| framed(&app, &shop, page)).map_err(|page| framed(&app, &shop, page))
+    let sent = sent(&install, &app, Question::Code, &headers, body).await?;
+    sent.framed(admitted(&install, &sent).await)
 }
 
-async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Result<Page, Page> {
+async fn admitted(install: &Install, sent: &Sent) -> Result<Page, Page> {
+    let Sent { app, shop, .. } = sent;
     let known = shop_of_shopify(shop).ok_or_else(|| failed(anyhow::anyhow!("`{shop}` is no shop")))?;
-    let (client_id, code) = (app.client_id.clone(), hash(&code.trim().to_ascii_lowercase()));
+    let (client_id, code) = (app.client_id.clone(), hash(&sent.field("code").trim().to_ascii_lowercase()));
     let now = clock::now();
     let invitation = install.read(move |reader| reader.invitation_with(&client_id, &code, now)).await?;
     let Some(invitation) = invitation else {
@@ -216,11 +245,6 @@ async fn admitted(install: &Install, app: &App, shop: &str, code: &str) -> Resul
     let text = "Shopify asks you next whether the app may have what it needs.";
     let goes_on = Some(way(install, app, &tenant, Question::Approve).await?);
     Ok(Page { goes_on, ..Page::good(title, text) })
-}
-
-/// An embedded app's pages stand in a frame of the admin, whatever they say.
-fn framed(app: &App, shop: &str, page: Page) -> Page {
-    if app.kind == AppKind::Embedded { page.framed_by(shop) } else { page }
 }
 
 fn too_long() -> Page {

@@ -7,8 +7,8 @@ use super::{Setup, zone};
 /// Does what a step says; gives the step as it then stands.
 pub async fn apply(setup: &Setup<'_>, step: Step) -> Step {
     let (peer, version) = match step.side {
-        "shopify" => (&setup.tenant.shopify, setup.api_version("shopify")),
-        _ => (&setup.tenant.omneo, setup.api_version("omneo")),
+        "shopify" => (&setup.tenant.shopify, setup.manifest.api_version("shopify")),
+        _ => (&setup.tenant.omneo, setup.manifest.api_version("omneo")),
     };
     match &step.act {
         None => step,

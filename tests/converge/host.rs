@@ -164,7 +164,7 @@ impl Host {
             Do::Send { event, of, lane, run, pass } => {
                 let held = &self.known[&event];
                 let Some((_, Ok(Next::Send { calls, names }), asked)) = &held.answer else { return };
-                let written = |call: &Call| (call.clone(), self.plugin.api_version(&call.target).to_owned());
+                let written = |call: &Call| (call.clone(), self.plugin.manifest().api_version(&call.target).to_owned());
                 let calls = calls.iter().map(written).collect();
                 let names = (*names != held.claimed).then(|| names.clone());
                 at_once(orders.send(At { event, of, lane }, (run, pass), calls, names, asked.clone()))
