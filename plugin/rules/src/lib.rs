@@ -138,6 +138,7 @@ impl Rules for DefaultRules {
                     "create-orders",
                     "update-orders",
                     "delete-orders",
+                    "read-transactions",
                     "create-transactions",
                     "update-transactions",
                     "create-products",

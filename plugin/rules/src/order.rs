@@ -128,15 +128,13 @@ impl Job<'_> {
                 "cancelled, but what was remembered of the order cannot be read: void it in Omneo if it is there",
             ));
         }
-        let mut what = self.void_all().await?;
-        if !before {
-            what.extend(self.void_forgotten(self.forgotten()?).await?);
-        }
+        let mut what = self.void_for_good().await?;
         if self.memory.order.as_ref().is_some_and(|order| order.status != CANCELLED)
             && self.set_status(CANCELLED).await?
         {
             what.push("Omneo order cancelled".to_owned());
         }
+        what.extend(self.void_forgotten().await?);
         Ok(match (what.is_empty(), before) {
             (false, _) => done(format!("the order was cancelled: {}", what.join(", "))),
             (true, true) => skipped("cancelled before"),
@@ -151,13 +149,11 @@ impl Job<'_> {
                 "deleted, but what was remembered of the order cannot be read: void it in Omneo if it is there",
             ));
         }
-        let mut what = self.void_all().await?;
-        if !self.memory.deleted {
-            what.extend(self.void_forgotten(self.forgotten()?).await?);
-        }
+        let mut what = self.void_for_good().await?;
         if self.memory.order.is_some() && self.delete_order().await? {
             what.push("Omneo order deleted".to_owned());
         }
+        what.extend(self.void_forgotten().await?);
         let before = std::mem::replace(&mut self.memory.deleted, true);
         Ok(match (what.is_empty(), before) {
             (false, _) => done(format!("the order was deleted: {}", what.join(", "))),
@@ -166,18 +162,24 @@ impl Job<'_> {
         })
     }
 
-    /// What may stand in Omneo though nothing is remembered of it: the sale, and a return for each refund that the body shows.
-    fn forgotten(&self) -> Result<Vec<String>, End> {
-        let mut ids: Vec<_> = self.memory.sale.is_none().then(|| self.id.clone()).into_iter().collect();
-        if self.settings.orders.refunds == OnRefund::Return
-            && self.order.get("/refunds").is_some_and(|all| all.is_list())
-        {
+    /// Makes void what may stand in Omneo though nothing is remembered of it: the sale, and a return for each refund that is known.
+    /// What was looked for once is not looked for again.
+    async fn void_forgotten(&mut self) -> Result<Vec<String>, End> {
+        let mut refunds = self.memory.shown.clone();
+        if self.order.get("/refunds").is_some_and(|all| all.is_list()) {
             for refund in self.order.list("/refunds")? {
-                let refund = own_id(&refund)?.to_string();
-                ids.extend((!self.memory.returns.contains_key(&refund)).then(|| return_id(&self.id, &refund)));
+                refunds.insert(own_id(&refund)?.to_string());
             }
         }
-        Ok(ids)
+        if self.settings.orders.refunds != OnRefund::Return {
+            refunds.clear();
+        }
+        let ids: Vec<_> = refunds.iter().map(|refund| return_id(&self.id, refund)).collect();
+        let mut what = vec![];
+        for id in std::iter::once(self.id.clone()).chain(ids) {
+            what.extend(self.void_one_forgotten(id).await?);
+        }
+        Ok(what)
     }
 
     /// A sale whose authorisation has lapsed. It may still be paid another way, so the next body decides afresh.

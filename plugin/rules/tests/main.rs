@@ -10,6 +10,7 @@ mod branches;
 mod computed;
 mod deletions;
 mod erasures;
+mod forgotten;
 mod histories;
 mod holds;
 mod interleavings;

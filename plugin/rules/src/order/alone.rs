@@ -58,15 +58,14 @@ fn order_of(memory: &Memory) -> Value {
 impl Job<'_> {
     /// Nothing is sent for the refund. If its order is over, a return of it has no place in Omneo either.
     async fn leave(&mut self, refund_id: &str, why: &'static str) -> Ending {
-        let Memory { cancelled, deleted, .. } = self.memory;
-        if !(cancelled || deleted)
-            || self.memory.returns.contains_key(refund_id)
-            || self.settings.orders.refunds != OnRefund::Return
-        {
+        let is_over = self.memory.cancelled || self.memory.deleted;
+        if !is_over || self.settings.orders.refunds != OnRefund::Return {
             return Ok(skipped(why));
         }
-        let what = self.void_forgotten([return_id(&self.id, refund_id)]).await?;
-        Ok(if what.is_empty() { skipped(why) } else { done(format!("{why}: {}", what.join(", "))) })
+        Ok(match self.void_one_forgotten(return_id(&self.id, refund_id)).await? {
+            Some(what) => done(format!("{why}: {what}")),
+            None => skipped(why),
+        })
     }
 
     async fn send_return(&mut self, refund_id: &str, refund: &View<'_>) -> Ending {

@@ -32,6 +32,9 @@ pub struct Memory {
     /// The refunds that a body of the sold order has shown, whatever they meant.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub shown: BTreeSet<String>,
+    /// External ids under which nothing stands in Omneo since the order is over.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub looked: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OmneoOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,12 @@ impl Memory {
             sale: view.get("/sale").and_then(|sale| Sale::read(&sale)),
             returns: returns(&view),
             shown: view.list("/shown").into_iter().flatten().filter_map(|id| id.opt_loose("").ok().flatten()).collect(),
+            looked: view
+                .list("/looked")
+                .into_iter()
+                .flatten()
+                .filter_map(|id| id.opt_loose("").ok().flatten())
+                .collect(),
             order: thing("/order").then(|| OmneoOrder {
                 id: text("/order/id"),
                 hash: text("/order/hash"),

@@ -30,25 +30,38 @@ impl Job<'_> {
         self.void(|_| true).await
     }
 
-    /// Makes void what stands in Omneo under these external ids though nothing is remembered of it: a run that failed after its
-    /// write has left it. Whoever asks does so once for each id.
-    pub(super) async fn void_forgotten(&mut self, ids: impl IntoIterator<Item = String>) -> Result<Vec<String>, End> {
-        let mut what = vec![];
-        for id in ids {
-            let path = format!("/transactions/external/{}", segment(&id));
-            let answer = self.cx.omneo(get(path).needs("/data")).await?;
-            if answer.status == 404 {
-                continue;
-            }
-            let answer = answer.ok("looking for a transaction")?;
-            let found = answer.json()?;
-            if found.view().opt_bool("/data/is_void").ok().flatten() == Some(true) {
-                continue;
-            }
-            let answer = self.cx.omneo(sale(json!({"external_id": id, "is_void": true}))).await?;
-            answer.ok("making a transaction void")?;
-            what.push(format!("{id} made void, of which nothing was remembered"));
+    /// The same for an order that is over: under these external ids nothing stands in Omneo any more.
+    pub(super) async fn void_for_good(&mut self) -> Result<Vec<String>, End> {
+        let live: Vec<_> = self.memory.live(&self.id).into_iter().map(|(id, _)| id).collect();
+        let what = self.void_all().await?;
+        self.memory.looked.extend(live);
+        Ok(what)
+    }
+
+    /// Makes void what stands in Omneo under this external id, of an order that is over, though nothing is remembered of it: a run
+    /// that failed after its write has left it.
+    pub(super) async fn void_one_forgotten(&mut self, id: String) -> Result<Option<String>, End> {
+        // What this event has made void, or an earlier one has looked for.
+        if self.memory.looked.contains(&id) {
+            return Ok(None);
         }
+        let path = format!("/transactions/external/{}", segment(&id));
+        let answer = self.cx.omneo(get(path).needs("/data")).await?;
+        let mut what = None;
+        match answer.status {
+            404 => {}
+            // A token of before may not read them; what is remembered was made void all the same.
+            403 => return Ok(None),
+            _ => {
+                let found = answer.ok("looking for a transaction")?.json()?;
+                if found.view().opt_bool("/data/is_void").ok().flatten() != Some(true) {
+                    let answer = self.cx.omneo(sale(json!({"external_id": id, "is_void": true}))).await?;
+                    answer.ok("making a transaction void")?;
+                    what = Some(format!("{id} made void, of which nothing was remembered"));
+                }
+            }
+        }
+        self.memory.looked.insert(id);
         Ok(what)
     }
 
