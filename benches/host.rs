@@ -283,6 +283,7 @@ fn two_tenants(journal: &std::path::Path) -> Config {
         journal: journal.to_owned(),
         body_bytes_max: 2 << 20,
         allow: vec![],
+        allow_merchants: vec![],
         delivery: tandem::config::Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         public_url: None,
         apps: Apps::new(),

@@ -161,6 +161,7 @@ fn config(folder: &Path, tenants: usize) -> Config {
         journal: folder.join("tandem.db"),
         body_bytes_max: 2 << 20,
         allow: vec![],
+        allow_merchants: vec![],
         delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         public_url: None,
         apps: Apps::new(),

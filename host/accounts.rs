@@ -3,11 +3,13 @@
 //! Knows the journal, where they are kept sealed, and whom to tell; neither HTTP nor what a tenant's rules are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, bail};
 use thiserror::Error;
 use tokio::sync::Mutex;
+use url::Url;
 
 use crate::clock;
 use crate::config::{self, Apps, Quota, Tenant};
@@ -77,6 +79,17 @@ pub struct Connection {
     pub token: String,
     /// With which it signs its webhooks.
     pub webhook_secret: String,
+}
+
+/// Who says which Omneo tenant is a tenant's own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Connector {
+    /// May say it anew.
+    Operator { name: String },
+    /// The tenant itself, by its token: as long as its Omneo tenant stays the same.
+    Tenant { name: String },
+    /// The merchant of this shop: as long as it is the tenant's, and not connected.
+    Merchant { shop: String },
 }
 
 /// Why nothing has changed.
@@ -333,34 +346,49 @@ impl Accounts {
         name: &str,
         connection: Connection,
         overlap_ms: Millis,
-        by: &str,
+        by: &Connector,
     ) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let mut account = self.account(name)?;
+        let is_other = account.is_connected() && !is_same_origin(&account.omneo.url, &connection.url);
+        match by {
+            Connector::Operator { .. } => {}
+            Connector::Tenant { .. } if !is_other => {}
+            Connector::Merchant { shop } if account.shop == *shop && !account.is_connected() => {}
+            Connector::Tenant { .. } => {
+                let why = "it is connected to another Omneo tenant\nhint: an operator changes that, and a tenant's token gives a new token";
+                return Err(Refused::Unfit(why.into()));
+            }
+            Connector::Merchant { .. } => {
+                return Err(Refused::Unfit("it was connected meanwhile\nhint: open the app again".into()));
+            }
+        }
         if self.is_anothers(name, &connection.url) {
             return Err(Refused::OmneoTaken);
         }
+        let now = clock::now();
         let token = self.seal(name, "omneo", Kind::Token, &connection.token)?;
         let known = self.0.tenants.get(name);
-        let is_known = known
-            .is_some_and(|tenant| tenant.omneo.secrets_at(clock::now()).any(|own| own == connection.webhook_secret));
-        if !is_known {
+        let secrets = known.map(|tenant| tenant.omneo.webhook_secrets.clone()).unwrap_or_default();
+        let is_last = secrets.iter().any(|own| own.secret == connection.webhook_secret && own.ends_at.is_none());
+        if !is_last {
             let secret = self.seal(name, "omneo", Kind::Webhook, &connection.webhook_secret)?;
+            account.omneo.webhook_secrets.retain(|secret| secret.is_in_force(now));
             account.omneo.add_webhook_secret(secret, overlap_ms);
         }
         account.omneo.url = connection.url.trim_end_matches('/').to_owned();
         account.omneo.token = Some(token);
         let what = format!("connected Omneo, {}", account.omneo.url);
-        let account = self.keep(name, account, &Wanted::default(), by, what).await?;
+        let account = self.keep(name, account, &Wanted::default(), &by.to_string(), what).await?;
         self.0.delivery.credentials_changed(name, "omneo");
         Ok(account)
     }
 
     /// Whether another tenant has this Omneo tenant.
-    pub fn is_anothers(&self, name: &str, omneo_url: &str) -> bool {
-        let is_own = |url: &str| url.trim_end_matches('/').eq_ignore_ascii_case(omneo_url.trim_end_matches('/'));
+    fn is_anothers(&self, name: &str, omneo_url: &str) -> bool {
         let others = self.0.tenants.names().into_iter().filter(|other| other != name);
-        others.filter_map(|other| self.0.tenants.get(&other)).any(|other| is_own(&other.omneo.url))
+        let mut others = others.filter_map(|other| self.0.tenants.get(&other));
+        others.any(|other| is_same_origin(&other.omneo.url, omneo_url))
     }
 
     /// Ends a webhook secret now.
@@ -424,6 +452,25 @@ impl Accounts {
         self.0.delivery.set_closed(name, account.why_closed());
         Ok(account)
     }
+}
+
+impl fmt::Display for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Operator { name } | Self::Tenant { name } => f.write_str(name),
+            Self::Merchant { shop } => write!(f, "merchant of {shop}"),
+        }
+    }
+}
+
+/// One host and port is one Omneo tenant, whatever stands behind it.
+fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |url: &str| {
+        let url = Url::parse(url).ok()?;
+        let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+        Some((host, url.port_or_known_default()))
+    };
+    origin(one).is_some_and(|one| origin(other) == Some(one))
 }
 
 fn deed(by: &str, tenant: &str, what: String) -> Deed {

@@ -50,6 +50,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// `host:port` of each address that may be plain HTTP or private.
     pub allow: Vec<String>,
+    /// Of these, the ones that a merchant, or a tenant by its own token, may name as its Omneo.
+    pub allow_merchants: Vec<String>,
     pub delivery: Delivery,
     /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
     pub public_url: Option<String>,
@@ -220,6 +222,11 @@ pub fn parse(
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
+    let allow_merchants = check.allowed(&file.network.allow_merchants);
+    if let Some(other) = file.network.allow_merchants.iter().find(|one| !allow.contains(one.get_ref())) {
+        let address = other.get_ref();
+        check.problem(other.span(), format!("`{address}` is not in `[network] allow`\nhint: add it there, too"));
+    }
     let apps = check.apps(&file.apps, file.secrets.keys.is_some(), &allow);
     let mut tenants = vec![];
     for (tenant, table) in &file.tenants {
@@ -234,6 +241,7 @@ pub fn parse(
             journal,
             body_bytes_max,
             allow,
+            allow_merchants,
             delivery,
             public_url,
             apps,
@@ -299,6 +307,23 @@ pub fn check_url(url: &str, allow: &[String]) -> Result<(), String> {
     }
     Err(format!(
         "`{url}` is not https\nhint: use https, or allow this address by name: `[network] allow = [\"{authority}\"]`"
+    ))
+}
+
+/// Whether a merchant, or a tenant by its own token, may have calls go to this address: what an operator allows for one tenant is
+/// not for all.
+pub fn check_merchants_url(url: &str, allow: &[String], allow_merchants: &[String]) -> Result<(), String> {
+    let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not an address: {error}"))?;
+    let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
+    let authority = format!("{host}:{port}");
+    let why = match parsed.scheme() {
+        _ if allow_merchants.contains(&authority) => return Ok(()),
+        "https" if allow.contains(&authority) => "is not a public address",
+        "https" => return Ok(()),
+        _ => "is not https",
+    };
+    Err(format!(
+        "`{url}` {why}\nhint: use the public address, with https; whoever runs this host may allow another: `[network] allow_merchants = [\"{authority}\"]`"
     ))
 }
 

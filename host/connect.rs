@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::accounts::{self, Accounts, Connection};
+use crate::accounts::{self, Accounts, Connection, Connector};
 use crate::client::Client;
 use crate::config::{self, Peer, Tenant};
 use crate::credentials::{Credentials, WithTokens};
@@ -23,8 +23,10 @@ use crate::rules::Manifest;
 use crate::setup::{self, Setup, State, Step, Trouble, Zone};
 use crate::tenants::Tenants;
 
-/// How long all of it may take. A target may ask for patience, and the rules are compiled.
-const CONNECT_MAX: Duration = Duration::from_secs(240);
+/// How long Omneo may take to say whether the token is good. A target may ask for patience.
+const CHECK_MAX: Duration = Duration::from_secs(60);
+/// How long the rest may take: the rules are compiled, and both sides asked for dozens of things.
+const MAKE_MAX: Duration = Duration::from_secs(240);
 /// How long the webhook secret of before stays in force, when another one comes.
 const OVERLAP_MS: Millis = 24 * 3_600_000;
 /// What the rules file of a tenant is called that wrote none.
@@ -49,8 +51,10 @@ pub struct Parts {
     pub client: Client,
     /// Where this host is reached from outside, without a `/` at its end.
     pub public_url: Option<String>,
-    /// `host:port` of each address that may be plain HTTP or private.
+    /// `host:port` of each address that may be plain HTTP or private, for whoever runs the host; and of those that merchants and
+    /// tenants may name, too.
     pub allow: Vec<String>,
+    pub allow_merchants: Vec<String>,
 }
 
 /// What is said of Omneo.
@@ -88,33 +92,50 @@ impl Connect {
     }
 
     /// Connects a tenant; gives how each thing stands that it needs. In a task of its own: whoever asks may go away.
-    pub async fn connect(&self, tenant: &str, omneo: Omneo, by: &str) -> Result<Vec<Step>, Refused> {
-        let (connect, tenant, by) = (self.clone(), tenant.to_owned(), by.to_owned());
+    pub async fn connect(&self, tenant: &str, omneo: Omneo, by: Connector) -> Result<Vec<Step>, Refused> {
+        let (connect, tenant) = (self.clone(), tenant.to_owned());
         let connecting = tokio::spawn(async move {
             let Some(_turn) = Turn::take(&connect, &tenant) else { return Err(Refused::UnderWay) };
-            let connection = connect.checked(&tenant, omneo).await?;
+            let checked = timeout(CHECK_MAX, connect.checked(omneo, &by)).await;
+            let connection = checked.unwrap_or_else(|_| Err(Refused::Token("Omneo does not answer in time".into())))?;
             connect.0.parts.accounts.connect(&tenant, connection, OVERLAP_MS, &by).await?;
-            let late = || vec![Step::new("rules", State::Missing, "it takes too long").hint(AGAIN)];
-            Ok(timeout(CONNECT_MAX, connect.make(&tenant)).await.unwrap_or_else(|_| late()))
+            Ok(connect.make_in_time(&tenant).await)
         });
         connecting.await.unwrap_or_else(|error| Err(accounts::Refused::Other(error.into()).into()))
     }
 
+    /// The same for a tenant whose Omneo tenant is known: what is missing is made.
+    pub async fn again(&self, tenant: &str) -> Result<Vec<Step>, Refused> {
+        let (connect, tenant) = (self.clone(), tenant.to_owned());
+        let connecting = tokio::spawn(async move {
+            let Some(_turn) = Turn::take(&connect, &tenant) else { return Err(Refused::UnderWay) };
+            Ok(connect.make_in_time(&tenant).await)
+        });
+        connecting.await.unwrap_or_else(|error| Err(accounts::Refused::Other(error.into()).into()))
+    }
+
+    async fn make_in_time(&self, tenant: &str) -> Vec<Step> {
+        let late = || vec![Step::new("rules", State::Missing, "it takes too long").hint(AGAIN)];
+        timeout(MAKE_MAX, self.make(tenant)).await.unwrap_or_else(|_| late())
+    }
+
     /// What is said of Omneo, with what Omneo says itself. Changes nothing.
-    async fn checked(&self, tenant: &str, omneo: Omneo) -> Result<Connection, Refused> {
+    async fn checked(&self, omneo: Omneo, by: &Connector) -> Result<Connection, Refused> {
         let url = address(&omneo.address).map_err(Refused::Address)?;
-        config::check_url(&url, &self.0.parts.allow).map_err(Refused::Address)?;
-        // Before the token is sent there.
-        if self.0.parts.accounts.is_anothers(tenant, &url) {
-            return Err(accounts::Refused::OmneoTaken.into());
-        }
+        let Parts { allow, allow_merchants, client, .. } = &self.0.parts;
+        let fits = match by {
+            Connector::Operator { .. } => config::check_url(&url, allow),
+            Connector::Tenant { .. } | Connector::Merchant { .. } => {
+                config::check_merchants_url(&url, allow, allow_merchants)
+            }
+        };
+        fits.map_err(Refused::Address)?;
         let peer = Peer::with_token(&url, omneo.token.trim());
-        let told =
-            setup::look_at_omneo(&self.0.parts.client, &peer).await.map_err(|Trouble { why, hint, .. }| {
-                // What could not be sent at all says itself what to do.
-                let hint = hint.filter(|_| !why.contains("\nhint: ")).map(|hint| format!("\nhint: {hint}"));
-                Refused::Token(format!("{why}{}", hint.unwrap_or_default()))
-            })?;
+        let told = setup::look_at_omneo(client, &peer).await.map_err(|Trouble { why, hint, .. }| {
+            // What could not be sent at all says itself what to do.
+            let hint = hint.filter(|_| !why.contains("\nhint: ")).map(|hint| format!("\nhint: {hint}"));
+            Refused::Token(format!("{why}{}", hint.unwrap_or_default()))
+        })?;
         let given = omneo.webhook_secret.map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
         let webhook_secret = given.or(told).ok_or(Refused::NoWebhookSecret)?;
         Ok(Connection { url, token: omneo.token.trim().to_owned(), webhook_secret })
@@ -122,7 +143,9 @@ impl Connect {
 
     /// Builds the default rules where none are active, and makes what they need on both sides.
     async fn make(&self, name: &str) -> Vec<Step> {
-        let Some(tenant) = self.0.parts.tenants.get(name) else { return vec![] };
+        let Some(tenant) = self.0.parts.tenants.get(name) else {
+            return vec![Step::new("rules", State::Missing, "the tenant was removed").hint("add or invite it again")];
+        };
         let known = match self.0.parts.credentials.with_tokens(&tenant).await {
             Ok(known) => known,
             Err(refused) => return vec![failed("shopify", "the shop lets nobody in", &refused.into())],
@@ -136,7 +159,11 @@ impl Connect {
             Ok(None) => vec![Step::new("rules", State::Missing, "no version is active any more").hint(AGAIN)],
             Err(error) => vec![failed("rules", "what they need was not looked at", &error)],
         };
-        std::iter::once(rules).chain(made).collect()
+        let no_address = self.0.parts.public_url.is_none().then(|| {
+            let what = "no webhooks: it is not known where they reach this host";
+            Step::new("rules", State::Missing, what).hint("write `public_url` into the host's configuration")
+        });
+        std::iter::once(rules).chain(made).chain(no_address).collect()
     }
 
     /// A version is active: the default rules, with the shop's time zone, where there was none.

@@ -24,6 +24,7 @@ mod grant;
 mod held;
 
 use cell::{Cell, State};
+use grant::Grant;
 pub use grant::{Ask, Refused};
 use held::Held;
 
@@ -197,11 +198,25 @@ impl Credentials {
     }
 
     /// Whether the code of a member of staff is good who signs in. What it is exchanged for is that person's and is let go of:
-    /// nothing of the grant that is held changes.
-    pub async fn sign_in(&self, tenant: &Tenant, app: &App, code: String) -> Result<(), Refused> {
-        let (url, ask) = (format!("{}/admin/oauth/access_token", tenant.shopify.url), Ask::Code(code));
-        let answer = self.0.client.post_form(&url, &ask.form(app)).await.map_err(|not| later(not.why))?;
-        grant::signed_in(app, &answer)
+    /// nothing of the grant that is held changes. Where somebody has had the shop asked in place of the person, what comes is the
+    /// shop's new grant, which ends the one before; so it is kept.
+    pub async fn sign_in(&self, tenant: &Tenant, app: &Arc<App>, code: String) -> Result<(), Refused> {
+        let cell = self.cell(tenant, app).await?;
+        let turn = cell.turn.clone().lock_owned().await;
+        let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
+        // Who waits may go away, and what was granted would be lost.
+        let asked = tokio::spawn(async move {
+            let _turn = turn;
+            let (url, ask, asked_at) =
+                (format!("{}/admin/oauth/access_token", tenant.shopify.url), Ask::Code(code), clock::now());
+            let answer = own.0.client.post_form(&url, &ask.form(&app)).await.map_err(|not| later(not.why))?;
+            if grant::is_signed_in(&app, &answer)? {
+                return Ok(());
+            }
+            let grant = grant::read(&app, &answer, asked_at)?;
+            own.hold(&cell, &tenant, &app, &ask, grant).await.map(drop)
+        });
+        asked.await.unwrap_or_else(|_| Err(later("asking for a token ended in a panic".into())))
     }
 
     /// Whether something is granted that is good as far as anybody knows: then the merchant has nothing to do.
@@ -464,6 +479,11 @@ impl Credentials {
             answer = self.0.client.post_form(&url, &form).await;
         }
         let grant = grant::read(app, &answer.map_err(|not| later(not.why))?, asked_at)?;
+        self.hold(cell, tenant, app, ask, grant).await
+    }
+
+    /// Keeps what was granted, and gives its token.
+    async fn hold(&self, cell: &Cell, tenant: &Tenant, app: &App, ask: &Ask, grant: Grant) -> Result<Token, Refused> {
         let (text, held) = (grant.access_token.clone(), Arc::new(Held { how: ask.name().to_owned(), grant }));
         cell.state().unkept = Some(held.clone());
         let revision = self.keep(cell, tenant, app, held).await.map_err(|error| later(format!("{error:#}")))?;

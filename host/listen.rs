@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -322,16 +323,22 @@ impl Visitor {
         if let Ok(permit) = shared.bytes.clone().try_acquire_many_owned(bytes) {
             return Some(permit);
         }
-        let until = Instant::now() + shared.listen.limits.give;
-        let _turn = timeout_at(until, shared.turn.lock()).await.ok()?;
+        let give = shared.listen.limits.give;
+        let _turn = timeout(give, shared.turn.lock()).await.ok()?;
         let mut coming = shared.bytes.available_permits();
+        // First in the queue, so that what is given back comes here and to nobody who asks later.
+        let mut own = pin!(shared.bytes.clone().acquire_many_owned(bytes));
+        let waiting = std::future::poll_fn(|context| Poll::Ready(own.as_mut().poll(context)));
+        if let Poll::Ready(permit) = waiting.await {
+            return permit.ok();
+        }
         while coming < bytes as usize {
             let (cut, received) = shared.visitors().longest_sending(self.number)?;
             cut.notify_one();
             shared.cut("body bytes");
             coming += received;
         }
-        timeout_at(until, shared.bytes.clone().acquire_many_owned(bytes)).await.ok()?.ok()
+        timeout(give, own).await.ok()?.ok()
     }
 }
 

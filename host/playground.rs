@@ -66,6 +66,7 @@ impl Playground {
             journal: journal.to_owned(),
             body_bytes_max: BODY_BYTES_MAX,
             allow: vec![shopify.address().to_string(), omneo.address().to_string()],
+            allow_merchants: vec![],
             delivery: Delivery {
                 timeout_ms: 5_000,
                 retry_delays_ms: vec![50, 100, 200, 400, 800, 1_600, 3_200],

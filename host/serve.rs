@@ -239,6 +239,7 @@ impl Server {
             client: client.clone(),
             public_url: public_url.clone(),
             allow: config.allow.clone(),
+            allow_merchants: config.allow_merchants.clone(),
         });
         let pages = install::router(install::Parts {
             journal: journal.clone(),
@@ -246,6 +247,8 @@ impl Server {
             credentials: credentials.clone(),
             accounts: accounts.clone(),
             connect: connect.clone(),
+            delivery: delivery.clone(),
+            admitting: tokio::sync::Mutex::default(),
             public_url,
         });
         let pages = pages.merge(intake.router());

@@ -232,7 +232,7 @@ async fn a_missing_scope_of_omneo_is_named_and_what_else_there_is_to_do_is_done(
     let scopes = omneo_scopes_without(&["create-transactions", "read-webhooks"]);
     let town = Town::with(ShopifyOptions::default(), OmneoOptions { scopes, ..OmneoOptions::default() }).await;
     let steps = town.set_up(false).await;
-    let hint = "hint: a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
+    let hint = "hint: a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token in the place of this one";
     let refused = "omneo    webhooks: the token lacks the scope `read-webhooks`: 403 {\"message\":\"Invalid scope(s) provided.\"}";
     assert_eq!(
         lines(&steps, State::Missing),

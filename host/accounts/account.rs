@@ -184,8 +184,9 @@ impl Account {
                 per_minute: side.per_minute,
             })
         };
+        let shopify = side("shopify", &self.shopify)?;
         let omneo = if self.is_connected() { side("omneo", &self.omneo)? } else { Peer::with_token("", "") };
-        Ok(self.tenant(name, side("shopify", &self.shopify)?, omneo))
+        Ok(self.tenant(name, shopify, omneo))
     }
 
     pub(super) fn tenant(&self, name: &str, shopify: Peer, omneo: Peer) -> Tenant {

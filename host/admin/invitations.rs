@@ -97,14 +97,14 @@ pub(super) async fn invite(
     admin
         .0
         .journal
-        .invite(kept.clone(), now, deed)
+        .invite(kept.clone(), now, Some(deed))
         .await
         .map_err(|error| Problem::new(Kind::Conflict, format!("{error:#}")))?;
     Ok((StatusCode::CREATED, Json(Invitation { code, ..shown(&admin, kept) })))
 }
 
 /// Invitations that are open; those that end first are first. Takes an operator's token.
-#[utoipa::path(get, path = "/v1/invitations", responses((status = 200, body = Vec<Invitation>), (status = 403)))]
+#[utoipa::path(get, path = "/v1/invitations", operation_id = "invitations", responses((status = 200, body = Vec<Invitation>), (status = 403)))]
 pub(super) async fn list(State(admin): State<Admin>, who: Who) -> Result<Json<Vec<Invitation>>, Problem> {
     who.is_operator()?;
     let open = admin.read(move |reader| reader.invitations(clock::now())).await?;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::verbs::record;
 use super::{Admin, Body, Kind, Of, Problem};
+use crate::accounts::Connector;
 use crate::config;
 use crate::connect::{Omneo, Refused};
 use crate::setup::{self, Setup, Zone};
@@ -72,16 +73,17 @@ pub(super) async fn set_up(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConnectWanted {
-    /// Where Omneo's API is: `https://api.acme.getomneo.com/api/v3`, or as much of it as makes clear which is meant: `acme`.
-    address: String,
-    token: String,
+    /// Where Omneo's API is: `https://api.acme.getomneo.com/api/v3`, or as much of it as makes clear which is meant: `acme`. Absent,
+    /// with the token: what is known stays, and what is missing is made.
+    address: Option<String>,
+    token: Option<String>,
     /// With which Omneo signs its webhooks; if absent, Omneo is asked.
     webhook_secret: Option<String>,
 }
 
 /// Says which Omneo tenant is the tenant's own, once Omneo accepts the token; builds the default rules if none are active, and makes
 /// what the rules need on both sides. It can be sent again: what is there already is left alone. A tenant of the configuration
-/// has its Omneo tenant there.
+/// has its Omneo tenant there. Another Omneo tenant takes an operator's token.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/connect", params(("tenant" = String, Path)), request_body = ConnectWanted,
     responses((status = 200, body = Vec<Step>), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn connect(
@@ -89,7 +91,27 @@ pub(super) async fn connect(
     Of { who, tenant }: Of,
     Body(ConnectWanted { address, token, webhook_secret }): Body<ConnectWanted>,
 ) -> Result<Json<Vec<Step>>, Problem> {
-    let steps = admin.0.connect.connect(&tenant, Omneo { address, token, webhook_secret }, &who.name).await?;
+    let by = match who.is_operator() {
+        Ok(()) => Connector::Operator { name: who.name },
+        Err(_) => Connector::Tenant { name: who.name },
+    };
+    let steps = match (address, token) {
+        (Some(address), Some(token)) => {
+            admin.0.connect.connect(&tenant, Omneo { address, token, webhook_secret }, by).await?
+        }
+        (None, None) if webhook_secret.is_none() => {
+            let known = admin.0.tenants.get(&tenant);
+            if !known.is_some_and(|known| known.has_omneo()) {
+                let detail = format!("tenant `{tenant}` is not connected\nhint: give `address` and `token`");
+                return Err(Problem::new(Kind::Conflict, detail));
+            }
+            admin.0.connect.again(&tenant).await?
+        }
+        _ => {
+            let detail = "`address` and `token` go together\nhint: give both, or neither".to_owned();
+            return Err(Problem::new(Kind::Unfit, detail));
+        }
+    };
     Ok(Json(steps.into_iter().map(shown).collect()))
 }
 

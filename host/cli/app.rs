@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -47,26 +48,21 @@ pub async fn run(App::Config { name, config: path }: App) -> anyhow::Result<()> 
     out!("{}", document(app, public_url.trim_end_matches('/'), &scopes)?)
 }
 
-/// What the rules of its tenants need; of the default rules, where none of them has a file.
+/// What the rules of its tenants need, and the default rules, which whoever is invited gets.
 async fn scopes(config: &Config, app: &OwnApp) -> anyhow::Result<BTreeSet<String>> {
-    let is_in = |own: Option<&std::sync::Arc<OwnApp>>| own.is_some_and(|own| own.client_id == app.client_id);
-    let mut scopes = BTreeSet::new();
+    let is_in = |own: Option<&Arc<OwnApp>>| own.is_some_and(|own| own.client_id == app.client_id);
     let tenants = config.tenants.iter().filter(|tenant| is_in(tenant.shopify.app()));
     let mut manifests = vec![];
     for tenant in tenants.filter(|tenant| tenant.rules != RulesFrom::Deployed) {
         manifests.push(setup::of_rules(&tenant.rules).await?.0);
     }
-    if manifests.is_empty() {
-        let _slow = slow("asking the default rules".to_owned());
-        let bytes = bake::bake(&engine::building_engine()?, &bake::default_base()?, "", "timezone = \"UTC\"\n").await;
-        let bytes = bytes.map_err(|refused| anyhow::anyhow!("{refused}"))?.component;
-        manifests.push(Plugin::load(&engine::engine()?, &bytes).context("the default rules")?.manifest().clone());
-    }
-    for manifest in manifests {
-        let shopify = manifest.targets.into_iter().filter(|target| target.name == "shopify");
-        scopes.extend(shopify.flat_map(|target| target.scopes));
-    }
-    Ok(scopes)
+    let _slow = slow("asking the default rules".to_owned());
+    let baked = bake::bake(&engine::building_engine()?, &bake::default_base()?, "", "timezone = \"UTC\"\n").await;
+    let baked = baked.map_err(|refused| anyhow::anyhow!("{refused}"))?.component;
+    manifests.push(Plugin::load(&engine::engine()?, &baked).context("the default rules")?.manifest().clone());
+    let of_shopify =
+        manifests.into_iter().flat_map(|manifest| manifest.targets).filter(|target| target.name == "shopify");
+    Ok(of_shopify.flat_map(|target| target.scopes).collect())
 }
 
 fn document(app: &OwnApp, public_url: &str, scopes: &BTreeSet<String>) -> anyhow::Result<String> {

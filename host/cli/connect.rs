@@ -25,6 +25,9 @@ pub struct Connect {
     /// A file with the secret of Omneo's webhooks, for where Omneo does not tell it by itself.
     #[arg(long, value_name = "FILE")]
     webhook_secret: Option<PathBuf>,
+    /// Leave Omneo as it is known, and make what is missing.
+    #[arg(long, conflicts_with_all = ["address", "token", "webhook_secret"])]
+    again: bool,
     /// The host's answer as it is.
     #[arg(long)]
     json: bool,
@@ -32,8 +35,12 @@ pub struct Connect {
 
 pub async fn run(
     host: &Remote,
-    Connect { tenant, address, token, webhook_secret, json }: Connect,
+    Connect { tenant, address, token, webhook_secret, again, json }: Connect,
 ) -> anyhow::Result<()> {
+    if again {
+        let answer = host.ask(CONNECT, &[&tenant], &[], Body::Json(json!({}))).await?;
+        return set_up::show(&answer, false, json);
+    }
     if (address.is_none() || token.is_none()) && !std::io::stdin().is_terminal() {
         bail!("there is no terminal to ask at\nhint: give `--address URL` and `--token FILE`");
     }

@@ -33,6 +33,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         journal,
         body_bytes_max,
         allow,
+        allow_merchants,
         delivery,
         public_url,
         apps: _,
@@ -47,6 +48,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         ("body_bytes_max", now.body_bytes_max != *body_bytes_max),
         ("public_url", now.public_url != *public_url),
         ("[network] allow", now.allow != *allow),
+        ("[network] allow_merchants", now.allow_merchants != *allow_merchants),
         ("[delivery]", now.delivery != *delivery),
         ("[admin] listen", now.admin != *admin),
     ];

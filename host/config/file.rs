@@ -41,6 +41,8 @@ pub struct AppFile {
 pub struct Network {
     #[serde(default)]
     pub allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub allow_merchants: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -44,7 +44,7 @@ pub const CONFIGURATION: &[Key] = &[
     may("public_url", Shape::Text),
     may("body_bytes_max", Shape::Number),
     may("admin", Shape::Table(&[may("listen", Shape::Text)])),
-    may("network", Shape::Table(&[may("allow", Shape::Texts)])),
+    may("network", Shape::Table(&[may("allow", Shape::Texts), may("allow_merchants", Shape::Texts)])),
     may("secrets", Shape::Table(&[may("keys", Shape::Texts)])),
     may(
         "delivery",

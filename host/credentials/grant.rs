@@ -101,6 +101,8 @@ struct Given {
     expires_in: Option<Value>,
     refresh_token: Option<String>,
     refresh_token_expires_in: Option<Value>,
+    /// Of a token that is a person's.
+    associated_user: Option<Value>,
 }
 
 impl Ask {
@@ -146,11 +148,11 @@ pub fn read(app: &App, answer: &Posted, asked_at: Millis) -> Result<Grant, Refus
     granted(body_of(app, answer)?, asked_at)
 }
 
-/// Reads an answer to the code of somebody who signs in (`grant_options[]=per-user`). Their token is not kept.
-pub fn signed_in(app: &App, answer: &Posted) -> Result<(), Refused> {
+/// Whether an answer is to the code of somebody who signs in (`grant_options[]=per-user`). Their token is not kept. Where it is not,
+/// the shop itself was asked in their place, and the answer is a grant.
+pub fn is_signed_in(app: &App, answer: &Posted) -> Result<bool, Refused> {
     let body: Value = serde_json::from_str(body_of(app, answer)?).unwrap_or_default();
-    let is_someone = body["associated_user"]["id"].as_u64().is_some();
-    is_someone.then_some(()).ok_or(Refused::Odd("`associated_user` is missing"))
+    Ok(body["associated_user"]["id"].as_u64().is_some())
 }
 
 fn body_of<'a>(app: &App, answer: &'a Posted) -> Result<&'a str, Refused> {
@@ -165,6 +167,9 @@ fn body_of<'a>(app: &App, answer: &'a Posted) -> Result<&'a str, Refused> {
 
 fn granted(body: &str, asked_at: Millis) -> Result<Grant, Refused> {
     let given: Given = serde_json::from_str(body).map_err(|_| Refused::Odd("it is no JSON object of that kind"))?;
+    if given.associated_user.is_some() {
+        return Err(Refused::Odd("it is for a member of staff, not for the shop"));
+    }
     let access_token = token(given.access_token.as_deref()).ok_or(Refused::Odd("`access_token` is missing or odd"))?;
     let life = given.expires_in.ok_or(Refused::Endless)?;
     let ends_at = end(&life, asked_at).ok_or(Refused::Odd("`expires_in` is no number of seconds"))?;

@@ -12,6 +12,7 @@ use url::{Url, form_urlencoded};
 use super::approving::way;
 use super::pages::{Direction, Form, Line, Page};
 use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, in_admin, not_head};
+use crate::accounts::Connector;
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::connect::{Omneo, Refused};
@@ -19,22 +20,47 @@ use crate::journal::{self, Mode};
 use crate::model::shop_of_shopify;
 use crate::setup::{State as Stands, Step};
 
-/// The page of a shop: its switches, or as long as Omneo is not connected, the form for that.
+/// What the audit trail and a direction say of a merchant, before the shop.
+const MERCHANT: &str = "merchant of ";
+const BAD_CODE: &str = "this code is not good, was used, or has ended";
+
+/// The page of a shop: its switches, or as long as it is not connected, the form for that.
 pub async fn page(install: &Install, app: &App, tenant: &Tenant) -> Result<Page, Page> {
     if !tenant.has_omneo() {
         return form(install, app, &tenant.shop, "").await;
+    }
+    let is_begun = install.0.connect.manifest(&tenant.name).await.map_err(failed)?.is_some();
+    if !is_begun {
+        let text = "Omneo is connected, and nothing is sent yet: the rest did not work.";
+        let page = Page::good(format!("{} is nearly connected", tenant.shop), text);
+        return Ok(page.with(again(install, app, &tenant.shop).await?));
     }
     let text = format!("It is kept in step with the Omneo tenant at {}.", host_of(&tenant.omneo.url));
     let page = Page::good(format!("{} is connected", tenant.shop), text);
     Ok(page.with(switches(install, app, tenant).await?))
 }
 
+/// Has everything tried once more that is not there yet.
+async fn again(install: &Install, app: &App, shop: &str) -> Result<Form, Page> {
+    let (token, _) = install.ask(Question::Connect, app, shop, false).await?;
+    Ok(Form::Again { action: format!("/shopify/{}/connect", app.name), token })
+}
+
 async fn switches(install: &Install, app: &App, tenant: &Tenant) -> Result<Form, Page> {
     let (token, _) = install.ask(Question::Switch, app, &tenant.shop, false).await?;
-    let mode = |source: &str| install.0.journal.mode(&tenant.name, source);
+    let known = install.0.journal.directions(&tenant.name);
     let directions = [("shopify", "Shopify → Omneo"), ("omneo", "Omneo → Shopify")];
-    let directions = directions.map(|(source, name)| Direction { source, name, mode: mode(source) });
+    let directions = directions.map(|(source, name)| {
+        let known = known.iter().find(|direction| direction.source == source);
+        let by_operator = known.filter(|known| !is_merchants(known)).map(|known| known.why.clone());
+        Direction { source, name, mode: known.map_or(Mode::Run, |known| known.mode), by_operator }
+    });
     Ok(Form::Switches { action: format!("/shopify/{}/switch", app.name), token, directions })
+}
+
+/// What an operator has set is not a merchant's to lift.
+fn is_merchants(direction: &journal::Direction) -> bool {
+    direction.mode == Mode::Run || direction.by.starts_with(MERCHANT)
 }
 
 fn host_of(url: &str) -> String {
@@ -117,7 +143,7 @@ async fn sent(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Sent, Page> {
-    let (app, body) = (install.app(app)?, body.map_err(|_| too_long())?);
+    let (app, body) = (install.app(app)?, body.map_err(|_| in_admin(too_long()))?);
     let shop = install.answered(question, &app, &field(&body, "form"), headers, false).await?;
     let shop = shop.ok_or_else(|| in_admin(over()))?;
     Ok(Sent { app, shop, body })
@@ -144,13 +170,15 @@ async fn switched(install: &Install, sent: &Sent) -> Result<Page, Page> {
             "off" => Mode::Drop,
             _ => continue,
         };
-        if install.0.journal.mode(&tenant.name, source) != mode {
+        let directions = install.0.journal.directions(&tenant.name);
+        let known = directions.iter().find(|direction| direction.source == source);
+        if known.is_none_or(is_merchants) && known.map_or(Mode::Run, |known| known.mode) != mode {
             let direction = journal::Direction {
                 tenant: tenant.name.clone(),
                 source: source.to_owned(),
                 mode,
                 since: clock::now(),
-                by: format!("merchant of {shop}"),
+                by: format!("{MERCHANT}{shop}"),
                 why: format!("switched {wanted} on the app's page"),
             };
             install.0.journal.direct(direction).await.map_err(failed)?;
@@ -173,14 +201,18 @@ pub async fn connect(
 async fn connecting(install: &Install, sent: &Sent) -> Result<Page, Page> {
     let Sent { app, shop, .. } = sent;
     let tenant = known(install, app, shop).await?;
+    let connect = &install.0.connect;
     if tenant.has_omneo() {
-        return page(install, app, &tenant).await;
+        return match connect.again(&tenant.name).await {
+            Ok(steps) => outcome(install, app, &tenant, steps).await,
+            Err(refused) => Ok(page(install, app, &tenant).await?.problem(StatusCode::CONFLICT, refused.to_string())),
+        };
     }
     let secret = Some(sent.field("secret")).filter(|secret| !secret.is_empty());
     let omneo = Omneo { address: sent.field("address"), token: sent.field("token"), webhook_secret: secret };
     let said = omneo.address.clone();
-    match install.0.connect.connect(&tenant.name, omneo, &format!("merchant of {shop}")).await {
-        Ok(steps) => Ok(outcome(shop, steps).with(switches(install, app, &tenant).await?)),
+    match connect.connect(&tenant.name, omneo, Connector::Merchant { shop: shop.clone() }).await {
+        Ok(steps) => outcome(install, app, &tenant, steps).await,
         Err(refused) => {
             let status = match &refused {
                 Refused::UnderWay => StatusCode::CONFLICT,
@@ -196,21 +228,22 @@ async fn connecting(install: &Install, sent: &Sent) -> Result<Page, Page> {
 }
 
 /// What came of it.
-fn outcome(shop: &str, steps: Vec<Step>) -> Page {
+async fn outcome(install: &Install, app: &App, tenant: &Tenant, steps: Vec<Step>) -> Result<Page, Page> {
     let line = |step: Step| {
         let is_good = step.state != Stands::Missing;
         Line { is_good, what: format!("{}: {}", step.side, step.what), hint: step.hint.filter(|_| !is_good) }
     };
-    let lines: Vec<_> = steps.into_iter().map(line).collect();
+    let (shop, lines) = (&tenant.shop, steps.into_iter().map(line).collect::<Vec<_>>());
     let page = if lines.iter().all(|line| line.is_good) {
         let text = "From now on, what changes on one side changes on the other. You can close this page.";
-        Page::good(format!("{shop} is in step with Omneo"), text)
+        let page = Page::good(format!("{shop} is in step with Omneo"), text);
+        page.with(switches(install, app, tenant).await?)
     } else {
-        let text =
-            "Whoever runs this Tandem can make what is missing here, when its cause is gone: `tandem tenant setup`.";
-        Page::good(format!("{shop} is connected, and something is missing"), text)
+        let text = "When its cause is gone, try again: what is there already is left alone.";
+        let page = Page::good(format!("{shop} is connected, and something is missing"), text);
+        page.with(again(install, app, shop).await?)
     };
-    Page { lines, ..page }
+    Ok(page.lines(lines))
 }
 
 /// The code that admits a shop.
@@ -232,19 +265,22 @@ async fn admitted(install: &Install, sent: &Sent) -> Result<Page, Page> {
     let invitation = install.read(move |reader| reader.invitation_with(&client_id, &code, now)).await?;
     let Some(invitation) = invitation else {
         let page = unknown(install, app, shop).await;
-        return Err(page.problem(StatusCode::FORBIDDEN, "this code is not good, was used, or has ended".into()));
+        return Err(page.problem(StatusCode::FORBIDDEN, BAD_CODE.into()));
     };
     let tenant = match install.tenant(app, &known).await? {
         Some(tenant) => tenant,
-        None => install.admit(invitation, app, &known).await?,
+        None => match install.admit(invitation, app, &known).await? {
+            Some(tenant) => tenant,
+            None => return Err(unknown(install, app, shop).await.problem(StatusCode::FORBIDDEN, BAD_CODE.into())),
+        },
     };
     let title = format!("{shop} is admitted");
     if app.kind != AppKind::Standalone {
         return Ok(Page::good(title, OPEN_AGAIN));
     }
     let text = "Shopify asks you next whether the app may have what it needs.";
-    let goes_on = Some(way(install, app, &tenant, Question::Approve).await?);
-    Ok(Page { goes_on, ..Page::good(title, text) })
+    let (address, cookie) = way(install, app, &tenant, Question::Approve).await?;
+    Ok(Page::good(title, text).going_on(address, cookie))
 }
 
 fn too_long() -> Page {

@@ -37,7 +37,7 @@ async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Resp
     let Some(tenant) = install.tenant(app, query.shop()).await? else {
         return Err(connecting::unknown(install, app, query.shop().domain()).await);
     };
-    let is_granted = install.is_granted(&tenant).await?;
+    let is_granted = install.is_granted(&tenant, app).await?;
     if app.kind == AppKind::Own {
         let text =
             "This app gets its access by itself. Whoever runs this Tandem connects it to Omneo: `tandem connect`.";
@@ -60,8 +60,8 @@ async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Respon
     let Some(tenant) = install.tenant(app, &session.shop).await.map_err(framed)? else {
         return Err(framed(connecting::unknown(install, app, session.shop.domain()).await));
     };
-    if !install.is_granted(&tenant).await.map_err(framed)? {
-        install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await?;
+    if !install.is_granted(&tenant, app).await.map_err(framed)? {
+        install.grant(&tenant, app, Ask::Exchange(token.to_owned())).await.map_err(framed)?;
     }
     let page = connecting::page(install, app, &tenant).await;
     Ok(page.map(framed).map_err(framed)?.into_response())

@@ -38,6 +38,8 @@ pub enum Form {
         /// What was said before, if something was wrong with it.
         address: String,
     },
+    /// To try once more what did not work.
+    Again { action: String, token: String },
     /// A code that admits the shop.
     Code { action: String, token: String },
     /// What goes from one side to the other, and what does not.
@@ -50,6 +52,8 @@ pub struct Direction {
     pub source: &'static str,
     pub name: &'static str,
     pub mode: Mode,
+    /// Why an operator has set it, if so: then it is not a merchant's to change.
+    pub by_operator: Option<String>,
 }
 
 /// How a thing stands that the tenant needs.
@@ -60,26 +64,28 @@ pub struct Line {
 }
 
 /// A page: what it says first, and what there is to do.
-pub struct Page {
-    pub status: StatusCode,
-    pub title: String,
-    pub text: Vec<String>,
+pub struct Page(Box<Content>);
+
+struct Content {
+    status: StatusCode,
+    title: String,
+    text: Vec<String>,
     /// What was wrong with what was filled in.
-    pub problem: Option<String>,
-    pub form: Option<Form>,
-    pub lines: Vec<Line>,
+    problem: Option<String>,
+    form: Option<Form>,
+    lines: Vec<Line>,
     /// Where to go on, with a cookie that has to be there by then. After a form this is a link: what a form leads to has to be of this
     /// host alone, by the page's own policy.
-    pub goes_on: Option<(String, Option<String>)>,
+    goes_on: Option<(String, Option<String>)>,
     /// The shop in whose admin it may stand in a frame.
-    pub framed_by: Option<String>,
+    framed_by: Option<String>,
     /// Whether App Bridge is to try once more, with a new session token.
-    pub tries_again: bool,
+    tries_again: bool,
 }
 
 impl Page {
     pub fn good(title: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Content {
             status: StatusCode::OK,
             title: title.into(),
             text: vec![text.into()],
@@ -89,36 +95,55 @@ impl Page {
             goes_on: None,
             framed_by: None,
             tries_again: false,
-        }
+        }))
     }
 
     /// `cure` is what the merchant, or whoever helps, can do.
     pub fn wrong(status: StatusCode, title: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { status, ..Self::good(title, cure) }
+        let mut page = Self::good(title, cure);
+        page.0.status = status;
+        page
     }
 
     pub fn and(mut self, text: impl Into<String>) -> Self {
-        self.text.push(text.into());
+        self.0.text.push(text.into());
         self
     }
 
-    pub fn with(self, form: Form) -> Self {
-        Self { form: Some(form), ..self }
+    pub fn with(mut self, form: Form) -> Self {
+        self.0.form = Some(form);
+        self
+    }
+
+    pub fn lines(mut self, lines: Vec<Line>) -> Self {
+        self.0.lines = lines;
+        self
+    }
+
+    /// With a link to this address, and a cookie for when the browser comes back from there.
+    pub fn going_on(mut self, address: String, cookie: Option<String>) -> Self {
+        self.0.goes_on = Some((address, cookie));
+        self
     }
 
     /// Something was filled in that is not right.
-    pub fn problem(self, status: StatusCode, said: String) -> Self {
-        Self { status, problem: Some(said), ..self }
+    pub fn problem(mut self, status: StatusCode, said: String) -> Self {
+        (self.0.status, self.0.problem) = (status, Some(said));
+        self
     }
 
-    pub fn framed_by(self, shop: &str) -> Self {
-        Self { framed_by: Some(shop.to_owned()), ..self }
+    pub fn framed_by(mut self, shop: &str) -> Self {
+        self.0.framed_by = Some(shop.to_owned());
+        self
     }
 
-    pub fn tried_again(self) -> Self {
-        Self { tries_again: true, ..self }
+    pub fn tried_again(mut self) -> Self {
+        self.0.tries_again = true;
+        self
     }
+}
 
+impl Content {
     fn markup(&self) -> Markup {
         let is_wrong = !self.status.is_success();
         html! {
@@ -171,7 +196,7 @@ impl Form {
             Self::Switches { action, token, directions } => html! {
                 form method="post" action=(action) {
                     input type="hidden" name="form" value=(token);
-                    @for Direction { source, name, mode } in directions {
+                    @for Direction { source, name, mode, by_operator } in directions {
                         @let (state, to, verb) = match mode {
                             Mode::Run => ("on", "off", "Switch off"),
                             Mode::Hold => ("on hold: what comes waits", "on", "Let it go on"),
@@ -179,10 +204,19 @@ impl Form {
                         };
                         p.switch {
                             span { strong { (name) } " is " (state) }
-                            button name=(source) value=(to) aria-label={ (verb) ": " (name) } { (verb) }
+                            @match by_operator {
+                                Some(why) => span { "Set by whoever runs this Tandem: " (why) },
+                                None => button name=(source) value=(to) aria-label={ (verb) ": " (name) } { (verb) },
+                            }
                         }
                     }
                     p { small { "What comes while a direction is off is not sent later." } }
+                }
+            },
+            Self::Again { action, token } => html! {
+                form method="post" action=(action) {
+                    input type="hidden" name="form" value=(token);
+                    button { "Try again" }
                 }
             },
             Self::Code { action, token } => html! {
@@ -224,11 +258,12 @@ fn sentence(line: &str) -> String {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let frames = match &self.framed_by {
+        let content = *self.0;
+        let frames = match &content.framed_by {
             Some(shop) => format!("https://{shop} https://admin.shopify.com"),
             None => "'none'".to_owned(),
         };
-        let forms = if self.form.is_some() { "'self'" } else { "'none'" };
+        let forms = if content.form.is_some() { "'self'" } else { "'none'" };
         let policy = format!(
             "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors {frames}"
         );
@@ -238,12 +273,12 @@ impl IntoResponse for Page {
             (header::REFERRER_POLICY, "no-referrer".to_owned()),
             (HeaderName::from_static("x-content-type-options"), "nosniff".to_owned()),
         ];
-        let mut page = (self.status, headers, Html(self.markup().into_string())).into_response();
-        if self.tries_again {
+        let mut page = (content.status, headers, Html(content.markup().into_string())).into_response();
+        if content.tries_again {
             page.headers_mut().insert(RETRY_SESSION, HeaderValue::from_static("1"));
         }
-        let cookie = self.goes_on.and_then(|(_, cookie)| cookie).and_then(|cookie| HeaderValue::from_str(&cookie).ok());
-        if let Some(cookie) = cookie {
+        let cookie = content.goes_on.and_then(|(_, cookie)| cookie);
+        if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
             page.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         page

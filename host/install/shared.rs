@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
 use super::pages::Page;
 use crate::accounts::{self, Accounts, Secrets, Wanted};
 use crate::clock;
-use crate::config::{App, Tenant};
+use crate::config::{App, AppKind, Tenant};
 use crate::connect::Connect;
 use crate::credentials::{Access, Ask, Credentials, Refused};
+use crate::delivery::Delivery;
 use crate::journal::{AskedMerchant, Invitation, Journal, Reader};
 use crate::model::{Millis, Shop};
 use crate::tenants::Tenants;
@@ -26,6 +28,9 @@ const COOKIE: &str = "tandem-install-";
 const COOKIE_DIGITS: usize = 8;
 /// What to do about anything that is not as Shopify sends it.
 pub const OPEN_AGAIN: &str = "Open the app again in Shopify's admin, under Apps.";
+/// Why nothing is sent for a moment.
+const WHICH_SHOP: &str =
+    "the shop has granted its access anew, and has not said yet that it is the same one: open the app again";
 /// Numbers that are tried behind the name of a shop, where there is a tenant of that name.
 const NAMES_MAX: u32 = 20;
 
@@ -38,6 +43,9 @@ pub struct Parts {
     pub credentials: Credentials,
     pub accounts: Accounts,
     pub connect: Connect,
+    pub delivery: Arc<Delivery>,
+    /// One shop is admitted at a time.
+    pub admitting: Mutex<()>,
     /// Where this host is reached from outside, without a `/` at its end. No address is made of what a request says.
     pub public_url: Option<String>,
 }
@@ -93,14 +101,40 @@ impl Install {
         let (client_id, domain, now) = (app.client_id.clone(), shop.domain().to_owned(), clock::now());
         let invitation = self.read(move |reader| reader.invitation_of(&client_id, &domain, now)).await?;
         match invitation {
-            Some(invitation) => self.admit(invitation, app, shop).await.map(Some),
+            Some(invitation) => self.admit(invitation, app, shop).await,
             None => Ok(None),
         }
     }
 
-    /// The shop that an invitation is for, or that has typed its code, becomes a tenant.
-    pub async fn admit(&self, invitation: Invitation, app: &App, shop: &Shop) -> Result<Arc<Tenant>, Page> {
-        let shop = shop.domain();
+    /// The shop that an invitation is for, or that has typed its code, becomes a tenant. `None`: somebody else has taken it up.
+    pub async fn admit(&self, invitation: Invitation, app: &App, shop: &Shop) -> Result<Option<Arc<Tenant>>, Page> {
+        let _alone = self.0.admitting.lock().await;
+        let is_in = |tenant: &Arc<Tenant>| tenant.shopify.app().is_some_and(|own| own.client_id == app.client_id);
+        let known = || self.0.tenants.of_shop(shop.domain());
+        if let Some(known) = known() {
+            return if is_in(&known) { Ok(Some(known)) } else { Err(elsewhere(shop)) };
+        }
+        // First, so that it is good for one shop.
+        if !self.0.journal.take_invitation(&invitation.id).await.map_err(failed)? {
+            return Ok(None);
+        }
+        let added = self.add(&invitation, app, shop.domain()).await;
+        if let Some(made) = known() {
+            return Ok(Some(made));
+        }
+        self.0.journal.invite(invitation, clock::now(), None).await.map_err(failed)?;
+        Err(match added {
+            Err(refused) => failed(refused.into()),
+            Ok(()) => {
+                let cure =
+                    "Whoever runs this Tandem invites the shop once more, with another name: `tandem tenant invite`.";
+                Page::wrong(StatusCode::CONFLICT, "There is another tenant of this name", cure)
+            }
+        })
+    }
+
+    /// Under the name of the invitation, or the first that nobody has.
+    async fn add(&self, invitation: &Invitation, app: &App, shop: &str) -> Result<(), accounts::Refused> {
         let own = shop.split('.').next().unwrap_or_default();
         let names = match &invitation.tenant {
             Some(name) => vec![name.clone()],
@@ -111,19 +145,11 @@ impl Install {
             let secrets = [Secrets { app: Some(app.name.clone()), ..Secrets::default() }, Secrets::default()];
             let by = format!("invitation by {}", invitation.by);
             match self.0.accounts.add(&name, wanted, secrets, &by).await {
-                Ok(_) => break,
-                // Two tabs, or a name that is taken.
                 Err(accounts::Refused::Exists(_) | accounts::Refused::Former { .. }) => {}
-                Err(refused) => return Err(failed(refused.into())),
+                added => return added.map(drop),
             }
         }
-        let made = self.0.tenants.of_shop(shop).ok_or_else(|| {
-            let cure =
-                "Whoever runs this Tandem invites the shop once more, with another name: `tandem tenant invite`.";
-            Page::wrong(StatusCode::CONFLICT, "There is another tenant of this name", cure)
-        })?;
-        self.0.journal.taken_up(&invitation.id).await.map_err(failed)?;
-        Ok(made)
+        Ok(())
     }
 
     pub async fn read<T: Send + 'static>(
@@ -177,53 +203,79 @@ impl Install {
         Ok(asked.filter(|asked| asked.client_id == app.client_id).map(|asked| asked.shop))
     }
 
-    /// Has the app granted what a code or a session token stands for, and its calls go on. In a task of its own: the browser may go
-    /// away.
+    /// Has the app granted what a code or a session token stands for, and its calls go on; what Shopify has taken away with the app is
+    /// made anew. In a task of its own: the browser may go away.
     pub async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
         let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
         let granted = tokio::spawn(async move {
-            own.0.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
-            let (access, _) = own.0.credentials.access(&tenant).await;
-            own.goes_on(&tenant, &access).await
+            let Parts { credentials, delivery, connect, .. } = &*own.0;
+            // Until it is known which shop has granted it.
+            let is_sent = tenant.has_omneo();
+            if is_sent {
+                delivery.set_closed(&tenant.name, Some(WHICH_SHOP.into()));
+            }
+            let granted = credentials.grant(&tenant, &app, ask).await;
+            if granted.is_ok() {
+                let (access, _) = credentials.access(&tenant).await;
+                own.goes_on(&tenant, &access).await?;
+            }
+            if is_sent {
+                delivery.set_closed(&tenant.name, None);
+            }
+            granted.map_err(|refused| not_granted(&refused))?;
+            if is_sent {
+                // What is missing is named by `tandem tenant setup`.
+                let _ = connect.again(&tenant.name).await;
+            }
+            Ok(())
         });
         granted.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 
     /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
     /// because the app was uninstalled.
-    pub async fn is_granted(&self, tenant: &Tenant) -> Result<bool, Page> {
+    pub async fn is_granted(&self, tenant: &Tenant, app: &App) -> Result<bool, Page> {
         let credentials = &self.0.credentials;
-        if !credentials.is_granted(tenant).await {
+        // An app that gets its access by itself asks for it here.
+        if app.kind != AppKind::Own && !credentials.is_granted(tenant).await {
             return Ok(false);
         }
-        let (access, _) = credentials.access(tenant).await;
-        if access == Access::Refused {
-            return Ok(false);
+        match credentials.access(tenant).await.0 {
+            Access::Refused => Ok(false),
+            access @ Access::LetIn(_) => self.goes_on(tenant, &access).await.map(|()| true),
+            _ => Ok(true),
         }
-        self.goes_on(tenant, &access).await?;
-        Ok(true)
     }
 
-    /// Calls go on that waited because the app was uninstalled, unless it is another shop that answers now.
+    /// Calls go on that waited because the app was uninstalled, unless it is another shop that answers now, or cannot be told.
     async fn goes_on(&self, tenant: &Tenant, access: &Access) -> Result<(), Page> {
         let journal = &self.0.journal;
-        if let Access::LetIn(Some(number)) = access
-            && let Some(before) = journal.number_shop(&tenant.name, &tenant.shop, *number).await.map_err(failed)?
-        {
-            let why = format!(
-                "another shop answers as {} now: its number is {number}, and was {before}; resume both targets if that is right",
-                tenant.shop
-            );
-            tracing::error!(tenant = tenant.name, "paused: {why}");
-            for target in ["shopify", "omneo"] {
-                journal.pause(&tenant.name, target, &why).await.map_err(failed)?;
+        let (name, shop) = (tenant.name.clone(), tenant.shop.clone());
+        match access {
+            Access::LetIn(Some(number)) => {
+                if journal.number_shop(&name, &shop, *number).await.map_err(failed)?.is_some() {
+                    tracing::error!(tenant = name, "another shop answers as {shop}: paused");
+                    let title = format!("{shop} is another shop than before");
+                    let cure = "Nothing is sent until whoever runs this Tandem has looked at it. Tell them that the shop is a new one.";
+                    return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
+                }
             }
-            let cure = "Nothing is sent until whoever runs this Tandem has looked at it. Tell them that the shop is a new one.";
-            let title = format!("{} is another shop than before", tenant.shop);
-            return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
+            _ => {
+                if self.read(move |reader| reader.is_shop_numbered(&name, &shop)).await? {
+                    let title = "The shop does not say which one it is";
+                    let cure = "Shopify does not answer as it should just now. Try again in a minute.";
+                    return Err(in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, title, cure).and(OPEN_AGAIN)));
+                }
+            }
         }
         journal.resume_installed(&tenant.name).await.map_err(failed)
     }
+}
+
+fn elsewhere(shop: &Shop) -> Page {
+    let title = format!("{} is known here in another way", shop.domain());
+    let cure = "Ask whoever runs this Tandem: the shop has a token or another app here, and would lose it by this one.";
+    Page::wrong(StatusCode::CONFLICT, title, cure)
 }
 
 /// A preview of a link, as chats and mail programs make them, must not begin or use up anything.
@@ -268,7 +320,7 @@ pub fn not_granted(refused: &Refused) -> Page {
 
 pub fn failed(error: anyhow::Error) -> Page {
     tracing::error!(blame = "host", "installing an app: {error:#}");
-    let cure = "Nothing has changed. Try again in a minute; whoever runs this host finds the reason in its log.";
+    let cure = "Try again in a minute; whoever runs this host finds the reason in its log.";
     Page::wrong(StatusCode::SERVICE_UNAVAILABLE, "This does not work just now", cure)
 }
 

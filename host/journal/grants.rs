@@ -4,6 +4,7 @@
 use anyhow::Context as _;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::paused::{self, Paused};
 use super::{Journal, Reader};
 
 /// What is kept of a tenant and an app.
@@ -75,33 +76,63 @@ impl Journal {
 }
 
 impl Journal {
-    /// Keeps the number of a tenant's shop; gives the one that was kept under the same domain before, if it was another.
+    /// Holds what a shop says is its number against the one that is kept, which is this one if there is none. If it is another, both
+    /// targets of the tenant are paused until an operator resumes Shopify, and it gives the one that is kept.
     pub async fn number_shop(&self, tenant: &str, shop: &str, number: u64) -> anyhow::Result<Option<u64>> {
         let number = i64::try_from(number).context("the number of the shop")?;
-        let known = {
-            let (tenant, shop) = (tenant.to_owned(), shop.to_owned());
-            self.read(move |reader| reader.number_of_shop(&tenant, &shop))?
-        };
-        if known == Some(number) {
+        if self.read(|reader| reader.number_of_shop(tenant, shop))? == Some((number, None)) {
             return Ok(None);
         }
-        let (tenant, shop) = (tenant.to_owned(), shop.to_owned());
-        let keep = move |tx: &Transaction| {
-            tx.execute(
-                "INSERT INTO shops (tenant, shop, number) VALUES (?, ?, ?)
-                 ON CONFLICT DO UPDATE SET shop = excluded.shop, number = excluded.number",
-                params![tenant, shop, number],
-            )
+        let (tenant, shop, feeds) = (tenant.to_owned(), shop.to_owned(), self.feeds.clone());
+        let paused = ["shopify", "omneo"].map(|target| Paused {
+            tenant: tenant.clone(),
+            target: target.into(),
+            reason: Some(format!("another shop answers as {shop} now: resume both targets if that is right")),
+        });
+        let told = paused.clone();
+        let hold = move |tx: &Transaction| {
+            let known = tx.query_row("SELECT number, shop, other FROM shops WHERE tenant = ?", [&tenant], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<i64>>(2)?))
+            });
+            match known.optional()? {
+                Some((known, of, other)) if of == shop && known != number => {
+                    tx.execute("UPDATE shops SET other = ? WHERE tenant = ?", params![number, tenant])?;
+                    for one in paused.iter().filter(|_| other != Some(number)) {
+                        paused::keep(tx, one)?;
+                    }
+                    Ok(Some((known, other != Some(number))))
+                }
+                _ => {
+                    tx.execute(
+                        "INSERT INTO shops (tenant, shop, number) VALUES (?, ?, ?)
+                         ON CONFLICT DO UPDATE SET shop = excluded.shop, number = excluded.number, other = NULL",
+                        params![tenant, shop, number],
+                    )?;
+                    Ok(None)
+                }
+            }
         };
-        self.writer.write(keep, |_| ()).await?;
-        Ok(known.and_then(|known| u64::try_from(known).ok()))
+        let tell = move |held: &Option<(i64, bool)>| {
+            if matches!(held, Some((_, true))) {
+                told.into_iter().for_each(|one| drop(feeds.pauses.send(one)));
+            }
+        };
+        let held = self.writer.write(hold, tell).await?;
+        Ok(held.and_then(|(known, _)| u64::try_from(known).ok()))
     }
 }
 
 impl Reader {
-    fn number_of_shop(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<i64>> {
-        let mut statement = self.connection.prepare_cached("SELECT number FROM shops WHERE tenant = ? AND shop = ?")?;
-        Ok(statement.query_row([tenant, shop], |row| row.get(0)).optional()?)
+    /// And another one that it has said since.
+    fn number_of_shop(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<(i64, Option<i64>)>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT number, other FROM shops WHERE tenant = ? AND shop = ?")?;
+        Ok(statement.query_row([tenant, shop], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// Whether it is known which shop a tenant's is.
+    pub fn is_shop_numbered(&self, tenant: &str, shop: &str) -> anyhow::Result<bool> {
+        Ok(self.number_of_shop(tenant, shop)?.is_some())
     }
 
     pub fn grant(&self, tenant: &str, client_id: &str) -> anyhow::Result<Option<GrantRow>> {

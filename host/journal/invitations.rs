@@ -25,8 +25,9 @@ pub struct Invitation {
 }
 
 impl Journal {
-    /// Keeps an invitation. Another one of the same shop and app goes. When this returns it is on disk.
-    pub async fn invite(&self, invitation: Invitation, now: Millis, deed: Deed) -> anyhow::Result<()> {
+    /// Keeps an invitation, or one that was taken up in vain. Another one of the same shop and app goes. When this returns it is on
+    /// disk.
+    pub async fn invite(&self, invitation: Invitation, now: Millis, deed: Option<Deed>) -> anyhow::Result<()> {
         let invite = move |tx: &Transaction| {
             tx.execute("DELETE FROM invitations WHERE ends_at <= ?", [now])?;
             let Invitation { id, client_id, shop, code, tenant, by, ends_at } = &invitation;
@@ -37,7 +38,9 @@ impl Journal {
                     "INSERT INTO invitations (id, client_id, shop, code, tenant, by, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     params![id, client_id, shop, code, tenant, by, ends_at],
                 )?;
-                operators::record(tx, &deed)?;
+                if let Some(deed) = &deed {
+                    operators::record(tx, deed)?;
+                }
             }
             Ok(open < OPEN_MAX)
         };
@@ -60,11 +63,11 @@ impl Journal {
         self.writer.write(withdraw, |_| ()).await
     }
 
-    /// An invitation has been taken up: it is good once.
-    pub async fn taken_up(&self, id: &str) -> anyhow::Result<()> {
+    /// Takes an invitation up: it is good once. `false`: somebody else has, or it was withdrawn.
+    pub async fn take_invitation(&self, id: &str) -> anyhow::Result<bool> {
         let id = id.to_owned();
         let take = move |tx: &Transaction| tx.execute("DELETE FROM invitations WHERE id = ?", [&id]);
-        self.writer.write(take, |_| ()).await.map(drop)
+        Ok(self.writer.write(take, |_| ()).await? > 0)
     }
 }
 

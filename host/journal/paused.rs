@@ -18,6 +18,15 @@ pub struct Paused {
     pub reason: Option<String>,
 }
 
+/// Pauses a target. Why it was paused before stays to be read.
+pub(super) fn keep(tx: &rusqlite::Transaction, paused: &Paused) -> rusqlite::Result<usize> {
+    tx.execute(
+        "INSERT INTO paused (tenant, target, since, reason) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET reason = excluded.reason || '; before: ' || reason",
+        params![paused.tenant, paused.target, clock::now(), paused.reason],
+    )
+}
+
 impl Journal {
     /// Pauses a target. When this returns it is on disk.
     pub async fn pause(&self, tenant: &str, target: &str, reason: &str) -> anyhow::Result<()> {
@@ -74,6 +83,11 @@ impl Journal {
         let resumed = Paused { tenant: tenant.into(), target: target.into(), reason: None };
         let (feeds, told) = (self.feeds.clone(), resumed.clone());
         let resume = move |tx: &rusqlite::Transaction| {
+            // Who resumes it has seen why: the shop is the one that answers now.
+            if resumed.target == "shopify" {
+                let known = "UPDATE shops SET number = other, other = NULL WHERE tenant = ? AND other IS NOT NULL";
+                tx.execute(known, [&resumed.tenant])?;
+            }
             tx.execute("DELETE FROM paused WHERE tenant = ? AND target = ?", params![resumed.tenant, resumed.target])
         };
         Ok(self.writer.write(resume, move |_| drop(feeds.pauses.send(told))).await? > 0)

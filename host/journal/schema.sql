@@ -217,7 +217,9 @@ CREATE TABLE IF NOT EXISTS installs (
 CREATE TABLE IF NOT EXISTS shops (
   tenant TEXT PRIMARY KEY,
   shop TEXT NOT NULL,
-  number INTEGER NOT NULL
+  number INTEGER NOT NULL,
+  -- Another number that the shop has said since, until an operator resumes the tenant.
+  other INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Shops that may install an app though no tenant names them yet.

@@ -103,14 +103,14 @@ fn read(call: &Call, answer: &Answer) -> Result<Value, Trouble> {
 /// What to do about a scope that a Shopify app lacks.
 pub const MORE_APP_SCOPES: &str = "add it to the app's access scopes in the Dev Dashboard, and have the shop accept it";
 /// What to do about a scope that an Omneo token lacks.
-pub const MORE_SCOPES: &str = "a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token into `tandem.toml`";
+pub const MORE_SCOPES: &str = "a token's scopes are chosen when it is made: CX Manager, Settings, API Tokens; put the new token in the place of this one";
 
 fn new_token(call: &Call) -> &'static str {
     match call.target.as_str() {
         "shopify" => {
             "is the app still installed in the shop, and is its token in force: `shopify.token`, or what `tandem grants` shows?"
         }
-        _ => "tokens expire: make one in CX Manager, Settings, API Tokens, and put it into `omneo.token`",
+        _ => "tokens expire: make one in CX Manager, Settings, API Tokens, and put it in the place of this one",
     }
 }
 
@@ -130,7 +130,7 @@ fn graphql(body: &str) -> Result<Value, Trouble> {
     let Ok(mut body) = serde_json::from_str::<Value>(body) else {
         return trouble("shopify's answer is no JSON", "is `shopify.url` the shop's own address?");
     };
-    let data = body["data"].take();
+    let data = body.get_mut("data").map(Value::take).unwrap_or_default();
     let refusals = data.as_object().into_iter().flatten().filter_map(|(_, field)| field["userErrors"].as_array());
     let errors: Vec<_> = body["errors"].as_array().into_iter().chain(refusals).flatten().collect();
     if let Some(error) = errors.iter().find(|error| error["extensions"]["code"] == "ACCESS_DENIED") {

@@ -13,9 +13,18 @@ const SECRET_SETTING: &str = "app.request_key";
 
 /// The secret that the tenant signs its webhooks with, if the token may read it.
 pub async fn look_at_omneo(client: &Client, peer: &Peer) -> Result<Option<String>, Trouble> {
-    if ask(client, peer, &documents::verify(), "").await?.is_null() {
-        let hint = "is it the address of Omneo's API: `https://api.acme.getomneo.com/api/v3`?".to_owned();
-        return Err(Trouble { why: "what answers there is not Omneo".into(), hint: Some(hint), denied: false });
+    let verified = ask(client, peer, &documents::verify(), "").await?;
+    // What Omneo says there is not documented, only that it is a 200. Any web page says that, too; so where it is no JSON, the list
+    // of webhooks has to be one, or be refused for its scope.
+    if verified.is_null() {
+        let is_omneo = match ask(client, peer, &documents::webhooks(1), "").await {
+            Ok(listed) => listed.get("data").is_some_and(Value::is_array),
+            Err(trouble) => trouble.denied,
+        };
+        if !is_omneo {
+            let hint = "is it the address of Omneo's API: `https://api.acme.getomneo.com/api/v3`?".to_owned();
+            return Err(Trouble { why: "what answers there is not Omneo".into(), hint: Some(hint), denied: false });
+        }
     }
     // A token without the scope for settings is good all the same.
     let settings = ask(client, peer, &documents::environment(), "").await.ok();

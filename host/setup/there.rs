@@ -107,8 +107,9 @@ async fn nodes(
     let (mut nodes, mut after) = (vec![], None::<String>);
     for _ in 0..PAGES_MAX {
         let mut data = ask(client, peer, &page(after.as_deref()), api_version).await?;
-        let connection = &mut data[field];
-        nodes.extend(connection["nodes"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        let nodes_of = data.get_mut(field).and_then(|connection| connection.get_mut("nodes"));
+        nodes.extend(nodes_of.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default());
+        let connection = &data[field];
         after = connection["pageInfo"]["endCursor"].as_str().map(str::to_owned);
         if connection["pageInfo"]["hasNextPage"] != true || after.is_none() {
             break;
@@ -139,7 +140,7 @@ async fn webhooks(client: &Client, peer: &Peer) -> Result<Vec<Value>, Trouble> {
     let mut webhooks = vec![];
     for page in 1..=PAGES_MAX {
         let mut answer = ask(client, peer, &documents::webhooks(page), "").await?;
-        webhooks.extend(answer["data"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        webhooks.extend(answer.get_mut("data").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default());
         if answer["meta"]["last_page"].as_u64().unwrap_or(1) <= page as u64 {
             break;
         }

@@ -14,6 +14,7 @@ use super::install::{Browser, Listens, approved};
 use super::street::{CALLBACK, ID, PUBLIC, SECRET, app, keys, options, until};
 use crate::desk::Desk;
 use crate::host::{self, Host};
+use crate::liar::{Liar, Lie, answer_of};
 
 /// A host with an app and no tenant.
 pub struct Fresh {
@@ -72,7 +73,10 @@ impl Fresh {
         config.keys = keys();
         config.apps =
             [("main".to_owned(), App { endpoint: Some(shopify.url()), ..(*app(kind)).clone() }.into())].into();
-        config.allow.extend([shopify.address().to_string(), omneos[1].address().to_string()]);
+        config.allow.push(omneos[1].address().to_string());
+        config.allow_merchants = config.allow.clone();
+        // What the operator allows for one thing is not for merchants to name.
+        config.allow.push(shopify.address().to_string());
         config
     }
 
@@ -252,10 +256,11 @@ async fn what_is_said_wrongly_of_omneo_changes_nothing() {
         (&good, "a wrong token", 422, "refuses the token"),
         (&good, "", 422, "refuses the token"),
         (&format!("{good}/elsewhere"), TOKEN, 422, "404"),
-        (&fresh.shopify.url(), TOKEN, 422, ""),
+        (&fresh.shopify.url(), TOKEN, 422, "is not https"),
+        (&fresh.shopify.url().replace("http:", "https:"), TOKEN, 422, "is not a public address"),
     ];
     for (address, token, status, why) in table {
-        let fields = [("form", &*form(&page)), ("address", address), ("token", token)];
+        let fields = [("form", &*form(&page)), ("address", address), ("token", token), ("secret", "s")];
         let (said, _, next) = browser.post(&fresh, CONNECT, &fields).await;
         let text = next.to_lowercase();
         assert!(said == status && text.contains(&why.to_lowercase()), "{address}: {said} {next}");
@@ -312,6 +317,16 @@ async fn a_merchant_switches_each_direction_off_and_on() {
     }
     let (_, audit) = fresh.ask(Method::GET, "/v1/audit", None).await;
     assert_eq!(audit.to_string().matches("merchant of acme.myshopify.com").count(), 1 + 4, "{audit}");
+    // What an operator has set is not a merchant's to lift.
+    let held = json!({ "mode": "hold", "why": "stocktaking" });
+    assert_eq!(fresh.ask(Method::PUT, "/v1/tenants/acme/directions/shopify", Some(held)).await.0, 200);
+    for value in ["on", "off"] {
+        let (_, _, next) = browser.post(&fresh, SWITCH, &[("form", &*form(&page)), ("shopify", value)]).await;
+        assert!(next.contains("Set by whoever runs this Tandem: stocktaking"), "{next}");
+        let (_, directions) = fresh.ask(Method::GET, "/v1/tenants/acme/directions", None).await;
+        assert_eq!(directions[0]["mode"], json!("hold"));
+        page = next;
+    }
     fresh.stop().await;
 }
 
@@ -330,11 +345,15 @@ async fn another_shop_under_the_same_domain_waits_for_an_operator() {
     assert!(status == 409 && page.contains("acme.myshopify.com is another shop than before"), "{page}");
     let paused = async || {
         let (_, targets) = fresh.ask(Method::GET, "/v1/tenants/acme/targets", None).await;
-        targets.as_array().unwrap().iter().filter(|target| target.to_string().contains("its number is 77")).count()
+        targets.as_array().unwrap().iter().filter(|target| target.to_string().contains("another shop answers")).count()
     };
     assert_eq!(paused().await, 2);
     // Opened again it stays so, whatever the merchant does; an operator says that it is right.
-    browser.get(&fresh, &fresh.opened()).await;
+    assert_eq!(browser.get(&fresh, &fresh.opened()).await.0, 409);
+    // Also when it is installed anew, and with a new grant.
+    fresh.shopify.uninstall(ID);
+    fresh.shopify.install(ID);
+    assert_eq!(browser.get(&fresh, &fresh.opened()).await.0, 409);
     assert_eq!(paused().await, 2);
     for target in ["shopify", "omneo"] {
         let resume = format!("/v1/tenants/acme/targets/{target}/resume");
@@ -405,6 +424,12 @@ async fn an_operator_invites_and_connects() {
     assert_eq!(status, 200, "{steps}");
     assert!(steps.as_array().unwrap().iter().all(|step| step["state"] != "missing"), "{steps}");
     fresh.is_in_step().await;
+    // Another Omneo tenant takes an operator.
+    let other = json!({ "address": fresh.silent.url(), "token": TOKEN, "webhook_secret": "s" });
+    assert_eq!(fresh.desk.ask(&own, Method::POST, connect, Some(other)).await.0, 422);
+    // What is known stays, and what is missing is made.
+    assert_eq!(fresh.desk.ask(&own, Method::POST, connect, Some(json!({}))).await.0, 200);
+    assert_eq!(fresh.desk.ask(&own, Method::POST, connect, Some(json!({ "address": omneo }))).await.0, 422);
     // Once more, and everything is there already.
     let (_, steps) = fresh.desk.ask(&own, Method::POST, connect, said(TOKEN)).await;
     assert!(
@@ -412,6 +437,50 @@ async fn an_operator_invites_and_connects() {
         "{steps}"
     );
     assert_eq!(fresh.tenant("acme").await["omneo"]["webhook_secrets"].as_array().unwrap().len(), 1);
+    // A secret that was to end, and is said again, is the one that stays.
+    let lasting = async |secret: &str| {
+        let body = json!({ "address": omneo, "token": TOKEN, "webhook_secret": secret });
+        assert_eq!(fresh.ask(Method::POST, connect, Some(body)).await.0, 200);
+        let tenant = fresh.tenant("acme").await;
+        let secrets = tenant["omneo"]["webhook_secrets"].as_array().unwrap();
+        secrets
+            .iter()
+            .filter(|secret| secret["ends_at"].is_null())
+            .map(|secret| secret["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    let mut before = vec![];
+    for secret in ["omneo-secret", "mistyped", "omneo-secret"] {
+        let now = lasting(secret).await;
+        assert!(
+            now.len() == 1 && (secret == "omneo-secret" && before.is_empty() || now != before),
+            "{secret}: {now:?}"
+        );
+        before = now;
+    }
+    fresh.stop().await;
+}
+
+/// Whatever somebody has answer as if it were Omneo, the merchant reads what is missing, and the host goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_omneo_breaks_nothing() {
+    let fresh = Fresh::of(AppKind::Embedded).await;
+    fresh.invite(json!({ "app": "main", "shop": "acme.myshopify.com" })).await;
+    let mut browser = Browser::default();
+    let (_, _, mut page) = browser.get(&fresh, &fresh.opened()).await;
+    for (body, is_taken) in [("<html>Welcome</html>", false), ("", false), ("[]", true)] {
+        let liar = Liar::start(move |_| Lie::Bytes(answer_of("200 OK", &[], body))).await;
+        let url = liar.url();
+        // Addresses of this machine are refused before anything is asked there.
+        let fields = [("form", &*form(&page)), ("address", &*url), ("token", TOKEN), ("secret", "s")];
+        let (status, _, next) = browser.post(&fresh, CONNECT, &fields).await;
+        assert_eq!((status, liar.requests()), (422, 0), "{next}");
+        page = next;
+        // The operator's own, which may be anywhere: the same check.
+        let peer = tandem::config::Peer::with_token(&url, TOKEN);
+        let client = tandem::client::Client::new(5_000, vec![liar.address.to_string()]).unwrap();
+        assert_eq!(tandem::setup::look_at_omneo(&client, &peer).await.is_ok(), is_taken, "{body}");
+    }
     fresh.stop().await;
 }
 
@@ -461,5 +530,26 @@ async fn a_code_is_good_once_and_for_a_week() {
     assert_eq!(said.0, 403, "{}", said.2);
     let (_, tenants) = fresh.ask(Method::GET, "/v1/tenants", None).await;
     assert_eq!(tenants.as_array().unwrap().len(), 1, "{tenants}");
+    // Two at the same moment.
+    let made = fresh.invite(json!({ "app": "main" })).await;
+    let code = made["code"].as_str().unwrap();
+    let (_, _, first) = one.get(&fresh, &open("eta.myshopify.com")).await;
+    let (_, _, second) = two.get(&fresh, &open("theta.myshopify.com")).await;
+    let (first, second) = ([("form", &*form(&first)), ("code", code)], [("form", &*form(&second)), ("code", code)]);
+    let path = "/shopify/main/code";
+    let (said, other) = tokio::join!(one.post(&fresh, path, &first), two.post(&fresh, path, &second));
+    let mut both = [said.0, other.0];
+    both.sort_unstable();
+    assert_eq!(both, [200, 403]);
+    let (_, tenants) = fresh.ask(Method::GET, "/v1/tenants", None).await;
+    assert_eq!(tenants.as_array().unwrap().len(), 2, "{tenants}");
+    // An invitation by the name of a tenant makes none, and stays.
+    let made = fresh.invite(json!({ "app": "main", "shop": "iota.myshopify.com", "tenant": "iota" })).await;
+    let body = json!({ "tenant": "iota", "shop": "kappa.myshopify.com", "shopify": { "app": "main" } });
+    assert_eq!(fresh.ask(Method::POST, "/v1/tenants", Some(body)).await.0, 201);
+    let (status, _, page) = one.get(&fresh, &open("iota.myshopify.com")).await;
+    assert!(status == 409 && page.contains("There is another tenant of this name"), "{page}");
+    let (_, listed) = fresh.ask(Method::GET, "/v1/invitations", None).await;
+    assert_eq!(listed[0]["id"], made["id"]);
     fresh.stop().await;
 }

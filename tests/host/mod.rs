@@ -218,6 +218,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         journal: folder.join("tandem.db"),
         body_bytes_max: BODY_BYTES_MAX,
         allow: vec![omneo.address().to_string()],
+        allow_merchants: vec![],
         delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         tenants: tenants.iter().map(tenant).collect(),
         keys: Keys::default(),
