@@ -202,6 +202,7 @@ impl Accounts {
             if self.0.tenants.get(&name).is_some() && self.0.tenants.set(tenant).is_ok() {
                 self.0.delivery.set_closed(&name, closed);
                 self.0.delivery.credentials_changed(&name, "shopify");
+                self.0.delivery.credentials_changed(&name, "omneo");
             }
         }
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;

@@ -246,12 +246,16 @@ impl Drop for Turn {
 
 /// The address of Omneo's API that is meant. Self-service tenants are at `api.{name}.getomneo.com` (Omneo's documentation).
 fn address(said: &str) -> Result<String, String> {
-    let said = said.trim().trim_end_matches('/');
+    let said = said.trim();
     let unfit = |why: &str| {
         format!(
             "`{said}` is no address of an Omneo tenant{why}\nhint: it is like `https://api.acme.getomneo.com/api/v3`"
         )
     };
+    // The parser leaves out what cannot be seen.
+    if said.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(unfit(""));
+    }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let whole = match said.contains("://") {
         true => said.to_owned(),
@@ -265,7 +269,10 @@ fn address(said: &str) -> Result<String, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(unfit(": it has a `?` or a `#` in it"));
     }
-    let path = if matches!(url.path(), "" | "/") { "/api/v3" } else { url.path() };
+    let path = match url.path().trim_end_matches('/') {
+        "" => "/api/v3",
+        path => path,
+    };
     Ok(format!("{}{path}", url.origin().ascii_serialization()))
 }
 

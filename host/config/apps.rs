@@ -130,7 +130,7 @@ omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
             ),
             (in_app("token = \"t\""), "`token` contradicts `app`", "remove one"),
             (in_app("webhook_secrets = [\"t\"]"), "`webhook_secrets` contradicts `app`", "remove one"),
-            (in_app("url = \"https://evil.example\""), "is not the shop's own address", "leave `url` out"),
+            (in_app("url = \"https://evil.example\""), "is not the shop's own address", "leave it out"),
             (GOOD.replace("app = \"main\"", ""), "`tenants.acme.shopify.token` is missing", "or name an app"),
             (
                 GOOD.replace("app = \"main\"", "token = \"t\""),

@@ -209,8 +209,8 @@ impl Install {
         let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
         let granted = tokio::spawn(async move {
             let Parts { credentials, delivery, connect, .. } = &*own.0;
-            // Until it is known which shop has granted it.
-            let is_sent = tenant.has_omneo();
+            // Until it is known which shop has granted it. Where no secret can be opened nothing is sent anyway.
+            let is_sent = tenant.has_omneo() && !tenant.is_closed();
             if is_sent {
                 delivery.set_closed(&tenant.name, Some(WHICH_SHOP.into()));
             }
