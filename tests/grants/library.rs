@@ -4,7 +4,7 @@
 //! npm brings the library. Without npm this is skipped, and says so; where `CI` is set it has to be there.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use super::street::{ID, SECRET, options};
 const LIBRARY: &str = "@shopify/shopify-api@15";
 const BODY: &str = r#"{"id": 7, "name": "Zoë"}"#;
 
-/// What the library says of this; `None`, said aloud, where there is no npm.
-fn asked(question: &Value) -> Option<Value> {
+/// The folder with the library; `None`, said aloud, where there is no npm.
+fn library() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shopify-api");
     std::fs::create_dir_all(&folder).unwrap();
     if !folder.join("node_modules/@shopify/shopify-api").exists() {
@@ -31,18 +31,25 @@ fn asked(question: &Value) -> Option<Value> {
         }
     }
     std::fs::write(folder.join("library.mjs"), include_str!("library.mjs")).unwrap();
+    Some(folder)
+}
+
+/// What the library says of this.
+fn asked(folder: &Path, question: &Value) -> Value {
     let mut node = Command::new("node");
-    node.arg("library.mjs").current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    node.arg("library.mjs").current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut node = node.spawn().unwrap();
     node.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let said = node.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     let read = serde_json::from_str(&text);
-    Some(read.unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&said.stderr))))
+    read.unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&said.stderr)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shopifys_own_library_and_this_host_accept_the_same() {
+    // First: what is signed below is good for a minute.
+    let Some(folder) = library() else { return };
     let app = AppOptions::embedded(ID, SECRET, "http://127.0.0.1:1/shopify/main");
     let shopify = Shopify::start(ShopifyOptions::with_apps(vec![app])).await.unwrap();
     shopify.install(ID);
@@ -74,7 +81,8 @@ async fn shopifys_own_library_and_this_host_accept_the_same() {
         "proxies": [proxied, proxied.replace("customer_id=7", "customer_id=8")],
         "signature": sign_shopify(SECRET, BODY.as_bytes()),
     });
-    let Some(said) = asked(&question) else { return };
+    let said = asked(&folder, &question);
+    let now = tandem::clock::now() / 1_000;
     assert_eq!((&said["queries"], &said["proxies"]), (&json!([true, false]), &json!([true, false])), "{said}");
     assert_eq!(said["webhook"], json!(true), "{said}");
     // And this host says the same of each.
