@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context, bail};
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
 use crate::clock;
@@ -16,7 +17,7 @@ use crate::config::{self, Apps, Quota, Tenant};
 use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::journal::{Deed, Journal};
-use crate::mapping::Control;
+use crate::mapping::{Control, Farewell};
 use crate::model::{self, Millis};
 use crate::tenants::{Taken, Tenants};
 use crate::vault::Keys;
@@ -294,6 +295,39 @@ impl Accounts {
         self.keep(name, account, &wanted, by, "changed its shop, addresses, rates or limits".into()).await
     }
 
+    /// Has a tenant go on under the domain that its shop has now. What its app was granted is to be granted anew.
+    pub async fn move_shop(&self, name: &str, shop: &str, client_id: &str) -> Result<(), Refused> {
+        let _alone = self.0.changing.lock().await;
+        let account = self.account(name)?;
+        let wanted = Wanted { shop: Some(shop.to_owned()), ..Wanted::default() };
+        let by = format!("merchant of {shop}");
+        let deed = deed(&by, name, format!("its shop is {shop} now, and was {}", account.shop));
+        let Checked { account, tenant, text } = self.checked(name, account, &wanted)?;
+        self.0.journal.keep_moved(name, client_id, shop, text, deed).await?;
+        self.0.credentials.forget(name);
+        self.go_by(tenant, &account)
+    }
+
+    /// Answers those who ask that a tenant's Omneo be let go of, as long as somebody may ask.
+    pub async fn let_go(self, mut asked: UnboundedReceiver<Farewell>) {
+        while let Some(Farewell { tenant, done }) = asked.recv().await {
+            // Whoever asked is gone when the host stops, and asks again.
+            let _ = done.send(self.disconnect(&tenant).await);
+        }
+    }
+
+    /// Forgets the token and the webhook secrets of Omneo, since the shop is redacted: whoever installs the app again connects it
+    /// again. `false`: it has none here, or they stand in the configuration.
+    async fn disconnect(&self, name: &str) -> anyhow::Result<bool> {
+        let _alone = self.0.changing.lock().await;
+        let Some(mut account) = self.show(name)?.filter(Account::is_connected) else { return Ok(false) };
+        account.omneo = Side::unconnected();
+        let what = "forgot Omneo's token and webhook secrets: the shop is redacted".to_owned();
+        self.keep(name, account, &Wanted::default(), "shop/redact", what).await?;
+        self.0.delivery.credentials_changed(name, "omneo");
+        Ok(true)
+    }
+
     /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets, and discards what is not over.
     pub async fn remove(&self, name: &str, by: &str) -> Result<(), Refused> {
         let _alone = self.0.changing.lock().await;
@@ -430,11 +464,18 @@ impl Accounts {
     async fn keep(
         &self,
         name: &str,
-        mut account: Account,
+        account: Account,
         wanted: &Wanted,
         by: &str,
         what: String,
     ) -> Result<Account, Refused> {
+        let Checked { account, tenant, text } = self.checked(name, account, wanted)?;
+        self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
+        self.go_by(tenant, &account)?;
+        Ok(account)
+    }
+
+    fn checked(&self, name: &str, mut account: Account, wanted: &Wanted) -> Result<Checked, Refused> {
         let now = clock::now();
         for side in [&mut account.shopify, &mut account.omneo] {
             side.webhook_secrets.retain(|secret| secret.is_in_force(now));
@@ -448,11 +489,23 @@ impl Accounts {
             .open(name, &self.keys(), &self.0.credentials.apps())
             .map_err(|error| Refused::Unfit(format!("{error:#}")))?;
         let text = serde_json::to_string(&account).context("keeping the account")?;
-        self.0.journal.keep_account(name, text, Some(deed(by, name, what))).await?;
-        self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
-        self.0.delivery.set_closed(name, account.why_closed());
-        Ok(account)
+        Ok(Checked { account, tenant, text })
     }
+
+    /// Has the stages go by an account that is kept.
+    fn go_by(&self, tenant: Tenant, account: &Account) -> Result<(), Refused> {
+        let name = tenant.name.clone();
+        self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
+        self.0.delivery.set_closed(&name, account.why_closed());
+        Ok(())
+    }
+}
+
+/// An account that may be kept, opened, and as text.
+struct Checked {
+    account: Account,
+    tenant: Tenant,
+    text: String,
 }
 
 impl fmt::Display for Connector {

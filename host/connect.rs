@@ -67,6 +67,17 @@ pub struct Omneo {
     pub webhook_secret: Option<String>,
 }
 
+/// How both sides are set up.
+#[derive(Clone, Copy, Default)]
+pub struct HowToSetUp<'a> {
+    /// Where webhooks reach this host, if not where it thinks.
+    pub address: Option<&'a str>,
+    /// Only say what would be done.
+    pub is_dry: bool,
+    /// Switch the webhooks of Omneo's own app off.
+    pub leave_official: bool,
+}
+
 /// Why nothing has changed.
 #[derive(Debug, Error)]
 pub enum Refused {
@@ -99,24 +110,37 @@ impl Connect {
             let checked = timeout(CHECK_MAX, connect.checked(omneo, &by)).await;
             let connection = checked.unwrap_or_else(|_| Err(Refused::Token("Omneo does not answer in time".into())))?;
             connect.0.parts.accounts.connect(&tenant, connection, OVERLAP_MS, &by).await?;
-            Ok(connect.make_in_time(&tenant).await)
+            Ok(connect.make_in_time(&tenant, false).await)
         });
         connecting.await.unwrap_or_else(|error| Err(accounts::Refused::Other(error.into()).into()))
     }
 
-    /// The same for a tenant whose Omneo tenant is known: what is missing is made.
-    pub async fn again(&self, tenant: &str) -> Result<Vec<Step>, Refused> {
+    /// The same for a tenant whose Omneo tenant is known: what is missing is made; and if so, Omneo's own app is left.
+    pub async fn again(&self, tenant: &str, leave_official: bool) -> Result<Vec<Step>, Refused> {
         let (connect, tenant) = (self.clone(), tenant.to_owned());
         let connecting = tokio::spawn(async move {
             let Some(_turn) = Turn::take(&connect, &tenant) else { return Err(Refused::UnderWay) };
-            Ok(connect.make_in_time(&tenant).await)
+            Ok(connect.make_in_time(&tenant, leave_official).await)
         });
         connecting.await.unwrap_or_else(|error| Err(accounts::Refused::Other(error.into()).into()))
     }
 
-    async fn make_in_time(&self, tenant: &str) -> Vec<Step> {
+    /// Builds the default rules of a tenant whose Omneo tenant is not known yet, so that what the law wants done about its shop is done.
+    /// What fails is tried again when it is connected.
+    pub async fn prepare(&self, tenant: &Tenant) {
+        let prepared = async {
+            let known = self.0.parts.credentials.with_tokens(tenant).await.map_err(|refused| refused.to_string())?;
+            self.rules(&tenant.name, &known.tenant).await.map_err(|step| step.what)
+        };
+        let prepared = timeout(MAKE_MAX, prepared).await.unwrap_or_else(|_| Err("it takes too long".into()));
+        if let Err(why) = prepared {
+            tracing::warn!(tenant = tenant.name, "the default rules were not built yet: {why}");
+        }
+    }
+
+    async fn make_in_time(&self, tenant: &str, leave_official: bool) -> Vec<Step> {
         let late = || vec![Step::new("rules", State::Missing, "it takes too long").hint(AGAIN)];
-        timeout(MAKE_MAX, self.make(tenant)).await.unwrap_or_else(|_| late())
+        timeout(MAKE_MAX, self.make(tenant, leave_official)).await.unwrap_or_else(|_| late())
     }
 
     /// What is said of Omneo, with what Omneo says itself. Changes nothing.
@@ -142,7 +166,7 @@ impl Connect {
     }
 
     /// Builds the default rules where none are active, and makes what they need on both sides.
-    async fn make(&self, name: &str) -> Vec<Step> {
+    async fn make(&self, name: &str, leave_official: bool) -> Vec<Step> {
         let Some(tenant) = self.0.parts.tenants.get(name) else {
             return vec![Step::new("rules", State::Missing, "the tenant was removed").hint("add or invite it again")];
         };
@@ -155,7 +179,9 @@ impl Connect {
             Err(step) => return vec![step],
         };
         let made = match self.manifest(name).await {
-            Ok(Some(manifest)) => self.set_up(&known, &manifest, None, false).await,
+            Ok(Some(manifest)) => {
+                self.set_up(&known, &manifest, HowToSetUp { leave_official, ..HowToSetUp::default() }).await
+            }
             Ok(None) => vec![Step::new("rules", State::Missing, "no version is active any more").hint(AGAIN)],
             Err(error) => vec![failed("rules", "what they need was not looked at", &error)],
         };
@@ -190,15 +216,9 @@ impl Connect {
         spawn_blocking(move || registry.manifest(&of)).await?
     }
 
-    /// Looks at what these rules need on both sides, and makes it unless it is only to be said. `address` is where webhooks
-    /// reach this host, if not where it thinks.
-    pub async fn set_up(
-        &self,
-        known: &WithTokens,
-        manifest: &Manifest,
-        address: Option<&str>,
-        is_dry: bool,
-    ) -> Vec<Step> {
+    /// Looks at what these rules need on both sides, and makes it unless it is only to be said.
+    pub async fn set_up(&self, known: &WithTokens, manifest: &Manifest, how: HowToSetUp<'_>) -> Vec<Step> {
+        let HowToSetUp { address, is_dry, leave_official } = how;
         let address = address.or(self.0.parts.public_url.as_deref()).map(|address| address.trim_end_matches('/'));
         let setup = Setup {
             client: &self.0.parts.client,
@@ -207,6 +227,7 @@ impl Connect {
             manifest,
             zone: Zone::of_component(manifest),
             address,
+            leave_official,
         };
         let mut steps = vec![];
         for step in setup::plan(&setup).await {

@@ -15,14 +15,15 @@ use crate::client::Client;
 use crate::clock;
 use crate::config::{App, AppKind, Apps, Credential, Tenant};
 use crate::journal::{GrantRow, Journal};
-use crate::model::{Call, Effect, Millis, Request};
-use crate::retry::Outcome;
+use crate::model::Millis;
 use crate::vault::Keys;
 
+mod access;
 mod cell;
 mod grant;
 mod held;
 
+pub use access::{Access, LEAST_API_VERSION, Stranger};
 use cell::{Cell, State};
 use grant::Grant;
 pub use grant::{Ask, Refused};
@@ -32,8 +33,6 @@ use held::Held;
 const KEY_BYTES: usize = 16;
 /// How often a command beside the host may have kept a grant meanwhile.
 const KEPT_TRIES: usize = 5;
-/// For a question that is the same in every version; Shopify answers one that has ended as the oldest that it serves.
-pub const LEAST_API_VERSION: &str = "2026-07";
 
 /// A handle; cheap to clone.
 #[derive(Clone)]
@@ -74,22 +73,6 @@ pub struct WithTokens {
     pub tenant: Tenant,
     /// Its app by name, and the key of its address for webhooks.
     pub app: Option<(String, String)>,
-}
-
-/// Whether a shop lets the app in.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Access {
-    /// And what number the shop says it has: it keeps that whatever its domain.
-    LetIn(Option<u64>),
-    Refused,
-    /// Shopify does not know the app's id and secret: the app was uninstalled, or the secret is another one.
-    NotAccepted,
-    /// The shop answers with this status, which says nothing of the app: 402 and 423 of one that is frozen or locked.
-    Frozen(u16),
-    /// Nobody can tell now, and why; asked again it may be clearer.
-    Unclear(String),
-    /// Nobody could tell several times in a row.
-    StaysUnclear(String),
 }
 
 /// What is held of a tenant and its app, for operators: without a secret.
@@ -214,7 +197,8 @@ impl Credentials {
                 return Ok(());
             }
             let grant = grant::read(&app, &answer, asked_at)?;
-            own.hold(&cell, &tenant, &app, &ask, grant).await.map(drop)
+            own.hold(&cell, &tenant, &app, &ask, grant).await?;
+            own.number(&cell, &tenant, &app).await.map(drop)
         });
         asked.await.unwrap_or_else(|_| Err(later("asking for a token ended in a panic".into())))
     }
@@ -223,6 +207,13 @@ impl Credentials {
     pub async fn is_granted(&self, tenant: &Tenant) -> bool {
         let Some(app) = tenant.shopify.app() else { return true };
         self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_good())
+    }
+
+    /// The scopes of what is held, if anything is.
+    pub async fn scopes(&self, tenant: &Tenant) -> Option<Vec<String>> {
+        let cell = self.cell(tenant, tenant.shopify.app()?).await.ok()?;
+        let state = cell.state();
+        state.held.as_ref().map(|held| held.grant.scopes.clone())
     }
 
     /// Lets go of what was granted, if it is still the revision that the shop has refused. `false`: by now there is another one.
@@ -238,64 +229,6 @@ impl Credentials {
             cell.state().drop_grant(revision);
         }
         Ok(dropped.is_some())
-    }
-
-    /// Whether the shop lets the app in, by asking it with the newest token there is; and the revision of the grant that says so.
-    pub async fn access(&self, tenant: &Tenant) -> (Access, i64) {
-        let (access, judged) = self.asked_for_access(tenant).await;
-        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
-        let access = match (access, cell) {
-            (Access::Unclear(why), Some(cell)) if !cell.state().is_unclear() => Access::StaysUnclear(why),
-            (Access::Unclear(why), _) => Access::Unclear(why),
-            (clear, cell) => {
-                if let Some(cell) = cell {
-                    cell.state().is_clear();
-                }
-                clear
-            }
-        };
-        (access, judged)
-    }
-
-    async fn asked_for_access(&self, tenant: &Tenant) -> (Access, i64) {
-        let mut judged = 0;
-        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
-        let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
-        // A second 401 is final, so twice is enough.
-        for _ in 0..2 {
-            let token = match self.token(tenant, "shopify").await {
-                Ok(token) => token,
-                Err(no) => {
-                    let access = match no.refused {
-                        Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
-                        // Alone it may be a wrong secret, or a shop that has granted nothing yet; a token that lived said more.
-                        Refused::Client { .. } | Refused::Never { .. } if is_refused => Access::Refused,
-                        Refused::Client { .. } => Access::NotAccepted,
-                        other => Access::Unclear(other.to_string()),
-                    };
-                    return (access, no.revision.unwrap_or_default());
-                }
-            };
-            judged = token.revision.unwrap_or_default();
-            let answer = match self.0.client.send(&tenant.shopify, &token.text, &least(), LEAST_API_VERSION).await {
-                Outcome::Answered { answer, .. } => answer,
-                Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
-                    return (Access::Unclear(why), judged);
-                }
-                Outcome::Throttled { .. } => return (Access::Unclear("throttled".into()), judged),
-            };
-            match answer.status {
-                401 if self.refused_by_shop(tenant, "shopify", &token) => is_refused = true,
-                401 | 404 => return (Access::Refused, judged),
-                402 | 423 => return (Access::Frozen(answer.status), judged),
-                200 => {
-                    self.accepted_by_shop(tenant, "shopify", &token);
-                    return (Access::LetIn(number(&answer.body)), judged);
-                }
-                status => return (Access::Unclear(format!("the shop answers {status}")), judged),
-            }
-        }
-        (Access::Refused, judged)
     }
 
     /// The part of a tenant's address for webhooks of its app that nobody else knows.
@@ -441,13 +374,23 @@ impl Credentials {
             }
             let refresh = state.held.as_ref().and_then(|held| held.grant.refresh.as_ref());
             match (app.kind, refresh, &state.closed) {
-                (AppKind::Own, _, _) => Ask::ClientCredentials,
-                (_, Some(refresh), _) => Ask::Refresh(refresh.token.clone()),
+                _ if state.is_to_be_numbered(now) => None,
+                (AppKind::Own, _, _) => Some(Ask::ClientCredentials),
+                (_, Some(refresh), _) => Some(Ask::Refresh(refresh.token.clone())),
                 (_, None, Some(closed)) => return Err(closed.clone()),
                 (_, None, None) => return Err(Refused::Never { app: app.name.clone() }),
             }
         };
-        self.ask(cell, turn, tenant, app, ask).await
+        match ask {
+            Some(ask) => self.ask(cell, turn, tenant, app, ask).await,
+            None => {
+                let numbered = self.number(&cell, tenant, app).await;
+                if let Err(refused) = &numbered {
+                    cell.state().refuse(refused.clone(), app, Instant::now());
+                }
+                numbered
+            }
+        }
     }
 
     /// Asks Shopify, and keeps what it grants before anybody has it. In a task of its own: who waits may go away, and what was
@@ -479,12 +422,15 @@ impl Credentials {
             answer = self.0.client.post_form(&url, &form).await;
         }
         let grant = grant::read(app, &answer.map_err(|not| later(not.why))?, asked_at)?;
-        self.hold(cell, tenant, app, ask, grant).await
+        let token = self.hold(cell, tenant, app, ask, grant).await?;
+        if cell.state().is_to_be_numbered(clock::now()) { self.number(cell, tenant, app).await } else { Ok(token) }
     }
 
-    /// Keeps what was granted, and gives its token.
+    /// Keeps what was granted, and gives its token. What a merchant has approved may be another shop's than before.
     async fn hold(&self, cell: &Cell, tenant: &Tenant, app: &App, ask: &Ask, grant: Grant) -> Result<Token, Refused> {
-        let (text, held) = (grant.access_token.clone(), Arc::new(Held { how: ask.name().to_owned(), grant }));
+        let is_numbered = ask.is_repeatable() && cell.state().held.as_ref().is_none_or(|held| held.is_numbered);
+        let text = grant.access_token.clone();
+        let held = Arc::new(Held { how: ask.name().to_owned(), grant, is_numbered });
         cell.state().unkept = Some(held.clone());
         let revision = self.keep(cell, tenant, app, held).await.map_err(|error| later(format!("{error:#}")))?;
         Ok(Token { text, revision: Some(revision) })
@@ -497,8 +443,11 @@ impl Credentials {
         let journal = &self.0.journal;
         for _ in 0..KEPT_TRIES {
             if let Some(revision) = journal.keep_grant(&tenant.name, &app.client_id, old, Some(text.clone())).await? {
+                let is_news = held.is_numbered;
                 cell.state().keep(revision, held);
-                self.tell(&tenant.name);
+                if is_news {
+                    self.tell(&tenant.name);
+                }
                 return Ok(revision);
             }
             let row = journal.read(|reader| reader.grant(&tenant.name, &app.client_id))?;
@@ -576,18 +525,6 @@ impl Credentials {
     fn keys(&self) -> Keys {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// The least that the Admin API can be asked.
-fn least() -> Call {
-    let request = Request::Graphql { document: "query { shop { id } }".into(), variables: "{}".into() };
-    Call { target: "shopify".into(), request, effect: Effect::Read }
-}
-
-/// `gid://shopify/Shop/7` is 7.
-fn number(body: &str) -> Option<u64> {
-    let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    body["data"]["shop"]["id"].as_str()?.strip_prefix("gid://shopify/Shop/")?.parse().ok()
 }
 
 fn later(why: String) -> Refused {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use tandem_standin::{Fault, OmneoOptions, Rule, ShopifyOptions};
+use tandem_standin::{Fault, Rule};
 
 use crate::config;
 use crate::events;
@@ -14,10 +14,11 @@ use crate::journal::{EventRow, Filter};
 use crate::model::EventId;
 use crate::output::{out, outln};
 use crate::paint::Paint;
-use crate::playground::{self, Playground};
+use crate::playground::Playground;
 use crate::serve::stop_signal;
 
 mod agree;
+mod install;
 
 const RULES: &str = "timezone = \"Australia/Melbourne\"\n\n[tags]\nwhitelist = [\"vip\"]\n";
 
@@ -25,10 +26,8 @@ const RULES: &str = "timezone = \"Australia/Melbourne\"\n\n[tags]\nwhitelist = [
 pub async fn run(keep: bool) -> anyhow::Result<()> {
     let paint = Paint::for_stdout(config::no_color());
     let folder = tempfile::tempdir().context("making a temporary folder for the journal")?;
-    let plugin = playground::plugin(RULES).await?;
     let journal = folder.path().join("demo.db");
-    let (shopify, omneo) = (ShopifyOptions::default(), OmneoOptions::default());
-    let playground = Playground::start(plugin, &journal, shopify, omneo).await?;
+    let playground = Playground::before_installation(&journal).await?;
     outln!("{}", paint.bold("A day in a shop"))?;
     outln!(
         "host http://{}, Shopify {}, Omneo {}",
@@ -36,6 +35,8 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
         playground.shopify.url(),
         playground.omneo.url()
     )?;
+    install::installed(&playground, paint).await?;
+    install::configured(&playground, RULES, paint).await?;
     let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
     day.play().await?;
     let differences = agree::differences(&day.playground);
@@ -114,10 +115,6 @@ impl Day {
         omneo.faults().add(Rule::any().times(4), Fault::Status(503));
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         edited(shopify.update_customer(ada, json!({"email": "ada@analytical.dev", "first_name": "Augusta Ada"})))?;
-        self.settle().await?;
-
-        self.heading("Something arrives that no rule is about")?;
-        shopify.send("carts/update", json!({"id": "c1-7a2165f9"}));
         self.settle().await
     }
 

@@ -13,10 +13,12 @@ use axum::routing::{get, post};
 
 mod approving;
 mod connecting;
+mod once;
 mod opening;
 mod pages;
 mod shared;
 
+pub use once::{Anew, Seen};
 pub use shared::Parts;
 
 /// Bytes of a form.

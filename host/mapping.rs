@@ -11,8 +11,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{Span, field};
 
-use crate::compliance::{self, Duty};
-use crate::credentials::{Access, Credentials};
+use crate::compliance::Duty;
+use crate::credentials::Credentials;
 use crate::engine::{self, Wanted};
 use crate::journal::{Asked, At, Begun, Deed, Fact, Journal, Known, Mode, Orders, Over, With};
 use crate::model::{Blame, Effect as CallEffect, Event, EventId, Failure, Names, Next, RunId};
@@ -23,9 +23,11 @@ use crate::tenants::Tenants;
 use crate::turns::Turns;
 
 mod ask;
+mod duties;
 mod keys;
 mod swap;
 
+pub use duties::Farewell;
 use swap::Request;
 pub use swap::{Control, Drained, Requests, requests};
 
@@ -38,6 +40,8 @@ const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
 pub struct Feeds {
     pub facts: UnboundedReceiver<Fact>,
     pub requests: Requests,
+    /// To whoever keeps tenants.
+    pub farewells: UnboundedSender<Farewell>,
 }
 
 /// What all workers have.
@@ -47,6 +51,7 @@ struct Shared {
     registry: Registry,
     tenants: Tenants,
     credentials: Credentials,
+    farewells: UnboundedSender<Farewell>,
     /// To ask rules, shared by all tenants.
     turns: Turns,
     /// How long a write may take effect after its attempt began.
@@ -63,9 +68,9 @@ pub async fn run(
     quiet_ms: u64,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Feeds { mut facts, mut requests } = feeds;
+    let Feeds { mut facts, mut requests, farewells } = feeds;
     let turns = Turns::new(ASKS_MAX.min(2 * cores()));
-    let shared = Shared { journal, registry, tenants: tenants.clone(), credentials, turns, quiet_ms };
+    let shared = Shared { journal, registry, tenants: tenants.clone(), credentials, farewells, turns, quiet_ms };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
     // What is there from before makes no noise.
@@ -423,29 +428,11 @@ impl Worker {
         let Some((duty, webhook)) = answer.duty.clone() else {
             return self.orders.end(at, run, end, asked).await;
         };
-        let (orders, journal, plugin) = (self.orders.clone(), self.shared.journal.clone(), answer.plugin.clone());
-        let (inbox, credentials) = (self.inbox.clone(), self.shared.credentials.clone());
-        let tenant = self.shared.tenants.get(&self.tenant);
+        let (orders, shared, plugin) = (self.orders.clone(), self.shared.clone(), answer.plugin.clone());
+        let inbox = self.inbox.clone();
         tokio::spawn(async move {
-            let fulfilled = async {
-                let of_app = tenant.filter(|tenant| duty.ends_access() && tenant.shopify.app().is_some());
-                if let Some(tenant) = &of_app {
-                    if tenant.is_closed() {
-                        anyhow::bail!("the tenant is paused, so nobody can tell whether the shop lets the app in");
-                    }
-                    let (access, judged) = credentials.access(tenant).await;
-                    let is_refused = access == Access::Refused;
-                    if let Some(end) = compliance::believed(duty, access, end.clone())? {
-                        return Ok(end);
-                    }
-                    // First, so that what is granted meanwhile is seen and stays.
-                    if is_refused && !credentials.drop_grant(tenant, judged).await? {
-                        anyhow::bail!("the shop has granted the app something else meanwhile");
-                    }
-                }
-                compliance::fulfil(&journal, plugin.manifest(), duty, &webhook, end).await
-            };
-            let ended = match fulfilled.await {
+            let fulfilled = shared.fulfil(plugin.manifest(), duty, &webhook, end).await;
+            let ended = match fulfilled {
                 Ok(end) => orders.end(at, run, end, asked).await,
                 Err(error) => Err(error),
             };

@@ -3,14 +3,15 @@
 //! Knows how to put them together and when they have come to rest.
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-use tandem_standin::{Omneo, OmneoOptions, Shopify, ShopifyOptions};
+use anyhow::{Context, bail};
+use tandem_standin::{AppOptions, Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{Apps, BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -27,8 +28,14 @@ pub struct Playground {
     pub omneo: Omneo,
     pub server: Server,
     pub config: Config,
-    plugin: Plugin,
+    /// Rules that were given, in place of those that the journal has.
+    plugin: Option<Plugin>,
 }
+
+/// The app of a playground whose shop has to be installed first: its name at the host, its client id and its secret.
+pub const APP: &str = "main";
+pub const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
+const CLIENT_SECRET: &str = "shpss_playground";
 
 /// The default rules, frozen with a rules file and loaded.
 pub async fn plugin(rules: &str) -> anyhow::Result<Plugin> {
@@ -56,38 +63,62 @@ impl Playground {
             webhook_secrets: vec![secret.as_str().into()],
             ..Peer::with_token(&url, &token)
         };
-        let config = Config {
-            public_url: None,
-            apps: Apps::new(),
-            admin: None,
-            keys: Keys::default(),
-            relink: vec![],
-            listen: ([127, 0, 0, 1], 0).into(),
-            journal: journal.to_owned(),
-            body_bytes_max: BODY_BYTES_MAX,
-            allow: vec![shopify.address().to_string(), omneo.address().to_string()],
-            allow_merchants: vec![],
-            delivery: Delivery {
-                timeout_ms: 5_000,
-                retry_delays_ms: vec![50, 100, 200, 400, 800, 1_600, 3_200],
-                quiet_ms: 5_000,
-            },
-            tenants: vec![Tenant {
-                name: TENANT.into(),
-                shop,
-                rules: RulesFrom::Component(PathBuf::new()),
-                shopify: peer(shopify.url(), shopify_peer),
-                omneo: peer(omneo.url(), omneo_peer),
-                limits: Quota::default(),
-            }],
-        };
+        let mut config = config(journal, &shopify, &omneo);
+        config.tenants.push(Tenant {
+            name: TENANT.into(),
+            shop,
+            rules: RulesFrom::Component(PathBuf::new()),
+            shopify: peer(shopify.url(), shopify_peer),
+            omneo: peer(omneo.url(), omneo_peer),
+            limits: Quota::default(),
+        });
         Self::with(plugin, config, shopify, omneo).await
+    }
+
+    /// Starts all three with an app that no shop has installed, and no tenant.
+    pub async fn before_installation(journal: &Path) -> anyhow::Result<Self> {
+        // Where the host is reached stands in the app before the host listens.
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let listen = free.context("finding a free port")?;
+        let url = format!("http://{listen}/shopify/{APP}");
+        let app = AppOptions {
+            name: "Tandem".into(),
+            webhook_uri: Some(format!("http://{listen}/webhooks/shopify/{APP}")),
+            ..AppOptions::standalone(CLIENT_ID, CLIENT_SECRET, &url)
+        };
+        let shopify = Shopify::start(ShopifyOptions::with_apps(vec![app])).await?;
+        let omneo = Omneo::start(OmneoOptions::default()).await?;
+        let app = App {
+            name: APP.into(),
+            client_id: CLIENT_ID.into(),
+            client_secret: CLIENT_SECRET.into(),
+            previous_secret: None,
+            kind: AppKind::Standalone,
+            endpoint: Some(shopify.url()),
+        };
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key: {error}"))?;
+        let config = Config {
+            listen,
+            public_url: Some(format!("http://{listen}")),
+            keys: Keys::parse(&[hex::encode(key)]).map_err(anyhow::Error::msg)?,
+            apps: [(APP.to_owned(), app.into())].into(),
+            allow_merchants: vec![omneo.address().to_string()],
+            ..config(journal, &shopify, &omneo)
+        };
+        Self::started(None, config, shopify, omneo).await
     }
 
     /// Starts the host with this configuration between stand-ins that run already.
     pub async fn with(plugin: Plugin, config: Config, shopify: Shopify, omneo: Omneo) -> anyhow::Result<Self> {
-        let plugins = HashMap::from([(TENANT.to_owned(), plugin.clone())]);
-        let server = Server::start_with(&config, plugins).await?;
+        Self::started(Some(plugin), config, shopify, omneo).await
+    }
+
+    async fn started(plugin: Option<Plugin>, config: Config, shopify: Shopify, omneo: Omneo) -> anyhow::Result<Self> {
+        let server = match &plugin {
+            Some(plugin) => Server::start_with(&config, HashMap::from([(TENANT.to_owned(), plugin.clone())])).await?,
+            None => Server::start(&config).await?,
+        };
         shopify.set_webhook_url(format!("http://{}/webhooks/shopify", server.address));
         omneo.set_webhook_url(format!("http://{}/webhooks/omneo/{TENANT}", server.address));
         Ok(Self { shopify, omneo, server, config, plugin })
@@ -97,7 +128,7 @@ impl Playground {
     pub async fn restart(self, plugin: Option<Plugin>) -> anyhow::Result<Self> {
         let Self { shopify, omneo, server, config, plugin: old } = self;
         server.stop().await?;
-        Self::with(plugin.unwrap_or(old), config, shopify, omneo).await
+        Self::started(plugin.or(old), config, shopify, omneo).await
     }
 
     /// Waits until no webhook is on its way and every event is over.
@@ -131,5 +162,27 @@ impl Playground {
         self.shopify.stop();
         self.omneo.stop();
         Ok(())
+    }
+}
+
+/// A host between the two, without tenants.
+fn config(journal: &Path, shopify: &Shopify, omneo: &Omneo) -> Config {
+    Config {
+        public_url: None,
+        apps: Apps::new(),
+        admin: None,
+        keys: Keys::default(),
+        relink: vec![],
+        listen: ([127, 0, 0, 1], 0).into(),
+        journal: journal.to_owned(),
+        body_bytes_max: BODY_BYTES_MAX,
+        allow: vec![shopify.address().to_string(), omneo.address().to_string()],
+        allow_merchants: vec![],
+        delivery: Delivery {
+            timeout_ms: 5_000,
+            retry_delays_ms: vec![50, 100, 200, 400, 800, 1_600, 3_200],
+            quiet_ms: 5_000,
+        },
+        tenants: vec![],
     }
 }

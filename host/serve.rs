@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -247,8 +248,9 @@ impl Server {
             credentials: credentials.clone(),
             accounts: accounts.clone(),
             connect: connect.clone(),
-            delivery: delivery.clone(),
             admitting: tokio::sync::Mutex::default(),
+            seen: install::Seen::default(),
+            anew: install::Anew::default(),
             public_url,
         });
         let pages = pages.merge(intake.router());
@@ -280,13 +282,16 @@ impl Server {
             }
             None => (None, tokio::spawn(std::future::ready(()))),
         };
+        // Ends with the stage that may ask.
+        let (farewells, asked) = unbounded_channel();
+        tokio::spawn(accounts.clone().let_go(asked));
         let stages = [
             tokio::spawn(mapping::run(
                 journal.clone(),
                 registry.clone(),
                 tenants.clone(),
                 credentials.clone(),
-                mapping::Feeds { facts: feeds.facts, requests },
+                mapping::Feeds { facts: feeds.facts, requests, farewells },
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
@@ -422,7 +427,9 @@ impl Look {
                     let (client, tenant, manifest) = (&self.client, &tenant, &manifest);
                     let (zone, address) = (Zone::of_component(manifest), self.address.as_deref());
                     let app = app.as_ref();
-                    setup::warn_of_missing(&Setup { client, tenant, manifest, zone, address, app }).await;
+                    let leave_official = false;
+                    setup::warn_of_missing(&Setup { client, tenant, manifest, zone, address, app, leave_official })
+                        .await;
                 }
                 Err(refused) => tracing::warn!(tenant = name, "what the rules need was not looked at: {refused}"),
             }

@@ -22,7 +22,7 @@ mod zone;
 
 pub use apply::apply;
 pub use ask::Trouble;
-pub use difference::{Act, State, Step};
+pub use difference::{Act, OFFICIAL_ALONE, State, Step, is_granted};
 pub use omneo::look_at_omneo;
 pub use report::line;
 pub use there::timezone;
@@ -39,6 +39,8 @@ pub struct Setup<'a> {
     pub address: Option<&'a str>,
     /// The app that the tenant is in, by name, and the key of its address for webhooks.
     pub app: Option<&'a (String, String)>,
+    /// Whether the webhooks of Omneo's own app for Shopify are switched off.
+    pub leave_official: bool,
 }
 
 /// The manifest of a tenant's rules, and what they say of the time zone. A rules file needs none yet.
@@ -62,7 +64,7 @@ pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
 
 /// Reads both sides and says of each thing that is wanted how it stands, and what would make it so. Changes nothing.
 pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
-    let Setup { client, tenant, manifest, zone, address, app } = setup;
+    let Setup { client, tenant, manifest, zone, address, app, leave_official } = setup;
     let wanted = wanted::wanted(&tenant.name, manifest, *address, *app);
     let (shop, omneo) = tokio::join!(
         async {
@@ -86,7 +88,7 @@ pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
         }
     }
     if let (Some(wanted), Some(omneo)) = (&wanted.omneo, &omneo) {
-        steps.extend(difference::omneo(wanted, omneo));
+        steps.extend(difference::omneo(wanted, omneo, *leave_official));
     }
     steps
 }
@@ -100,7 +102,7 @@ pub async fn warn_of_missing(setup: &Setup<'_>) {
     }
     for step in plan(setup).await {
         let missing = match step.state {
-            State::There | State::Note => continue,
+            State::There | State::Note | State::Offer => continue,
             State::Create | State::Change => {
                 let verb = if setup.tenant.rules == RulesFrom::Deployed { "tenant setup" } else { "setup" };
                 format!("`tandem {verb} {tenant}` makes it")

@@ -100,8 +100,15 @@ impl Town {
         let allow = vec![self.shopify.address().to_string(), self.omneo.address().to_string()];
         let client = Client::new(2_000, allow).unwrap();
         let (manifest, zone) = of_rules(&self.rules()).await;
-        let setup =
-            Setup { client: &client, tenant: &tenant, manifest: &manifest, zone, address: Some(address), app: None };
+        let setup = Setup {
+            client: &client,
+            tenant: &tenant,
+            manifest: &manifest,
+            zone,
+            address: Some(address),
+            app: None,
+            leave_official: false,
+        };
         let mut steps = vec![];
         for step in setup::plan(&setup).await {
             steps.push(if is_dry { step } else { setup::apply(&setup, step).await });

@@ -13,7 +13,7 @@ use super::verbs::record;
 use super::{Admin, Body, Kind, Of, Problem};
 use crate::accounts::Connector;
 use crate::config;
-use crate::connect::{Omneo, Refused};
+use crate::connect::{HowToSetUp, Omneo, Refused};
 use crate::setup::{self, Setup, Zone};
 
 /// How long an activation waits for both sides to say what is there.
@@ -27,13 +27,17 @@ pub(super) struct SetUpWanted {
     dry_run: bool,
     /// Where webhooks reach this host from outside; the configuration's `public_url` if absent.
     address: Option<String>,
+    /// Switch the webhooks of Omneo's own app for Shopify off, which would send each change a second time.
+    #[serde(default)]
+    leave_official_app: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     /// `shopify`, `omneo` or `rules`.
     pub side: String,
-    /// `there`, `create` or `change` (what was done, or would be), `missing` (it cannot be made from here), or `note`.
+    /// `there`, `create` or `change` (what was done, or would be), `missing` (it cannot be made from here), `offer` (it is done if
+    /// asked for) or `note`.
     pub state: String,
     pub what: String,
     pub hint: Option<String>,
@@ -47,7 +51,7 @@ pub struct Step {
 pub(super) async fn set_up(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Body(SetUpWanted { dry_run, address }): Body<SetUpWanted>,
+    Body(SetUpWanted { dry_run, address, leave_official_app }): Body<SetUpWanted>,
 ) -> Result<Json<Vec<Step>>, Problem> {
     let unfit = |detail: String| Problem::new(Kind::Unfit, detail);
     if let Some(address) = &address {
@@ -63,9 +67,11 @@ pub(super) async fn set_up(
     let known = known.ok_or_else(|| Problem::new(Kind::NoTenant, format!("there is no tenant `{tenant}`")))?;
     let known =
         admin.0.credentials.with_tokens(&known).await.map_err(|why| Problem::new(Kind::Conflict, why.to_string()))?;
-    let steps = admin.0.connect.set_up(&known, &manifest, Some(&address), dry_run).await;
+    let how = HowToSetUp { address: Some(&address), is_dry: dry_run, leave_official: leave_official_app };
+    let steps = admin.0.connect.set_up(&known, &manifest, how).await;
     if !dry_run {
-        record(&admin, &who, &tenant, format!("set up both sides for {address}")).await?;
+        let leaving = if leave_official_app { "; Omneo's own app is left" } else { "" };
+        record(&admin, &who, &tenant, format!("set up both sides for {address}{leaving}")).await?;
     }
     Ok(Json(steps.into_iter().map(shown).collect()))
 }
@@ -105,7 +111,7 @@ pub(super) async fn connect(
                 let detail = format!("tenant `{tenant}` is not connected\nhint: give `address` and `token`");
                 return Err(Problem::new(Kind::Conflict, detail));
             }
-            admin.0.connect.again(&tenant).await?
+            admin.0.connect.again(&tenant, false).await?
         }
         _ => {
             let detail = "`address` and `token` go together\nhint: give both, or neither".to_owned();
@@ -141,6 +147,7 @@ pub(super) async fn lacks(admin: &Admin, tenant: &str) -> Vec<Step> {
         zone,
         address,
         app: known.app.as_ref(),
+        leave_official: false,
     };
     let steps = timeout(LOOKED_FOR_MAX, setup::plan(&setup)).await.unwrap_or_default();
     let lacks =
@@ -155,6 +162,7 @@ fn shown(setup::Step { side, state, what, hint, .. }: setup::Step) -> Step {
         setup::State::Change => "change",
         setup::State::Missing => "missing",
         setup::State::Note => "note",
+        setup::State::Offer => "offer",
     };
     Step { side: side.to_owned(), state: state.to_owned(), what, hint }
 }

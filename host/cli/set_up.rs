@@ -21,13 +21,19 @@ pub struct SetUp {
     /// Where webhooks reach the host from outside; without it, as its configuration says.
     #[arg(long, value_name = "URL")]
     address: Option<String>,
+    /// Switch the webhooks of Omneo's own app for Shopify off, which would send each change a second time.
+    #[arg(long)]
+    leave_official_app: bool,
     /// The host's answer as it is.
     #[arg(long)]
     json: bool,
 }
 
-pub async fn run(host: &Remote, SetUp { tenant, dry_run, address, json }: SetUp) -> anyhow::Result<()> {
-    let body = json!({ "dry_run": dry_run, "address": address });
+pub async fn run(
+    host: &Remote,
+    SetUp { tenant, dry_run, address, leave_official_app, json }: SetUp,
+) -> anyhow::Result<()> {
+    let body = json!({ "dry_run": dry_run, "address": address, "leave_official_app": leave_official_app });
     let answer = host.ask(SET_UP, &[&tenant], &[], Body::Json(body)).await?;
     show(&answer, dry_run, json)
 }
@@ -48,6 +54,7 @@ pub fn show(answer: &Answer, dry_run: bool, json: bool) -> anyhow::Result<()> {
                 ("change", true) => (paint.yellow("~"), ": would be changed"),
                 ("change", false) => (paint.yellow("~"), ": changed"),
                 ("missing", _) => (paint.red("!"), ""),
+                ("offer", _) => (paint.yellow("?"), ""),
                 _ => (paint.dim("i"), ""),
             };
             outln!("{sign} {:<8} {}{word}", harmless(side), harmless(what))?;

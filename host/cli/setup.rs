@@ -23,13 +23,16 @@ pub struct Arguments {
     /// Where webhooks reach this host from outside; without it, `public_url` of the configuration.
     #[arg(long)]
     address: Option<String>,
+    /// Switch the webhooks of Omneo's own app for Shopify off, which would send each change a second time.
+    #[arg(long)]
+    leave_official_app: bool,
     /// The configuration; without this, what `TANDEM_CONFIG` names, or `tandem.toml`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { tenant, dry_run, address, config: path } = arguments;
+    let Arguments { tenant, dry_run, address, leave_official_app, config: path } = arguments;
     let path = super::configuration(path);
     let config = config::load(&path)?;
     let tenant = known_tenant(&config, &tenant, &path)?;
@@ -61,6 +64,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         zone,
         address: Some(address.trim_end_matches('/')),
         app: known.app.as_ref(),
+        leave_official: leave_official_app,
     };
     let paint = Paint::for_stdout(config::no_color());
     let mut missing = 0;

@@ -82,8 +82,14 @@ impl State {
 
     /// The token that is held, if its grant fits and the shop has not refused it.
     pub fn token(&self, fits: impl Fn(&Grant) -> bool) -> Option<Token> {
-        let held = self.held.as_ref().filter(|held| fits(&held.grant) && self.not_accepted != Some(self.revision))?;
+        let is_usable = |held: &&Arc<Held>| fits(&held.grant) && held.is_numbered;
+        let held = self.held.as_ref().filter(|held| is_usable(held) && self.not_accepted != Some(self.revision))?;
         Some(Token { text: held.grant.access_token.clone(), revision: Some(self.revision) })
+    }
+
+    /// Whether it has to be found out first which shop has granted what is held.
+    pub fn is_to_be_numbered(&self, now: Millis) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.is_numbered && held.grant.is_alive(now))
     }
 
     /// The shop has answered 401 to a token of this revision. Whether another one is worth a try.
@@ -108,7 +114,10 @@ impl State {
 
     /// What was granted is on disk, as this revision.
     pub fn keep(&mut self, revision: i64, held: Arc<Held>) {
-        let replaces_refused = self.not_accepted == Some(self.revision) || self.refused_twice_at.is_some();
+        let is_same = self.held.as_ref().is_some_and(|own| own.grant.access_token == held.grant.access_token);
+        let stays_on_trial = is_same && self.on_trial == Some(self.revision);
+        let replaces_refused =
+            stays_on_trial || self.not_accepted == Some(self.revision) || self.refused_twice_at.is_some();
         self.on_trial = replaces_refused.then_some(revision);
         (self.revision, self.held) = (revision, Some(held));
         (self.closed, self.unkept, self.not_accepted, self.refused_twice_at) = (None, None, None, None);
@@ -154,7 +163,7 @@ impl State {
         }
         let is_aging = self.held.as_ref().is_some_and(|held| held.grant.is_aging(time));
         let is_tried_again = self.refused_twice_at.is_some_and(|at| now.duration_since(at) >= REFUSED_TWICE_FOR);
-        is_aging || is_tried_again || self.unkept.is_some()
+        is_aging || is_tried_again || self.unkept.is_some() || self.is_to_be_numbered(time)
     }
 
     /// Whether the merchant has nothing to do: something is held, and neither Shopify nor the shop has refused it.
@@ -186,7 +195,7 @@ mod tests {
 
     fn held(token: &str) -> Arc<Held> {
         let grant = Grant { access_token: token.into(), ends_at: 1_000, refresh: None, scopes: vec![], since: 0 };
-        Arc::new(Held { how: "client credentials".into(), grant })
+        Arc::new(Held { how: "client credentials".into(), grant, is_numbered: true })
     }
 
     fn app(secret: &str) -> Arc<App> {
@@ -218,6 +227,21 @@ mod tests {
         state.keep(4, held("d"));
         state.accepted_by_shop(4);
         assert!(state.refused_by_shop(4));
+    }
+
+    #[test]
+    fn what_nobody_knows_the_shop_of_is_no_token() {
+        let mut state = State::default();
+        state.keep(1, held("a"));
+        assert!(state.refused_by_shop(1));
+        state.keep(2, Arc::new(Held { is_numbered: false, ..(*held("b")).clone() }));
+        assert_eq!(text(&state), None);
+        let now = Instant::now();
+        assert!(state.is_to_be_numbered(999) && !state.is_to_be_numbered(1_000) && state.is_worth_asking(now, 0));
+        // It is the same token afterwards, and on trial still.
+        state.keep(3, held("b"));
+        assert_eq!(text(&state).as_deref(), Some("b"));
+        assert!(!state.is_to_be_numbered(0) && !state.refused_by_shop(3));
     }
 
     #[test]

@@ -8,10 +8,13 @@ use crate::model::Millis;
 use crate::vault::{Keys, Sealed};
 
 /// A grant, and how it was come by.
+#[derive(Clone)]
 pub struct Held {
     /// One of [`super::Ask::name`].
     pub how: String,
     pub grant: Grant,
+    /// Whether it is known which shop has granted it. Until then no call is sent with it.
+    pub is_numbered: bool,
 }
 
 /// A grant as it is kept.
@@ -24,11 +27,18 @@ struct Kept {
     ends_at: Millis,
     refresh_token: Option<Sealed>,
     refresh_ends_at: Option<Millis>,
+    /// An older host has compared the number before it went on.
+    #[serde(default = "yes")]
+    is_numbered: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Held {
     pub fn sealed(&self, keys: &Keys, tenant: &str, client_id: &str, shop: &str) -> anyhow::Result<String> {
-        let Self { how, grant } = self;
+        let Self { how, grant, is_numbered } = self;
         let seal = |kind: &str, text: &str| keys.seal(&place(kind, tenant, client_id, shop), text);
         let kept = Kept {
             how: how.clone(),
@@ -38,6 +48,7 @@ impl Held {
             ends_at: grant.ends_at,
             refresh_token: grant.refresh.as_ref().map(|refresh| seal("refresh token", &refresh.token)).transpose()?,
             refresh_ends_at: grant.refresh.as_ref().map(|refresh| refresh.ends_at),
+            is_numbered: *is_numbered,
         };
         Ok(serde_json::to_string(&kept)?)
     }
@@ -59,7 +70,7 @@ impl Held {
         let grant = Grant { access_token, ends_at: kept.ends_at, refresh, scopes: kept.scopes, since: kept.since };
         let sealed = std::iter::once(&kept.access_token).chain(&kept.refresh_token);
         let is_newest = sealed.into_iter().all(|sealed| keys.is_newest(sealed));
-        Ok(Some((Self { how: kept.how, grant }, is_newest)))
+        Ok(Some((Self { how: kept.how, grant, is_numbered: kept.is_numbered }, is_newest)))
     }
 }
 
@@ -77,7 +88,7 @@ mod tests {
         let keys = Keys::parse(&["a".repeat(64)]).unwrap();
         let refresh = Some(Refresh { token: "shprt_1".into(), ends_at: 9 });
         let grant = Grant { access_token: "shpat_1".into(), ends_at: 7, refresh, scopes: vec!["a".into()], since: 3 };
-        let held = Held { how: "refresh token".into(), grant: grant.clone() };
+        let held = Held { how: "refresh token".into(), grant: grant.clone(), is_numbered: false };
         let text = held.sealed(&keys, "acme", "id", "a.myshopify.com").unwrap();
         assert!(!text.contains("shpat_1") && !text.contains("shprt_1"));
         let row = |tenant: &str, client_id: &str, body: String| GrantRow {
@@ -92,7 +103,9 @@ mod tests {
         let opened = |row: &GrantRow, keys: &Keys| Held::opened(keys, row).map(Option::unwrap);
         let (same, is_newest) =
             opened(&row("acme", "id", text.clone()), &keys).unwrap_or_else(|refused| panic!("{refused}"));
-        assert!(same.grant == grant && same.how == held.how && is_newest);
+        assert!(same.grant == grant && same.how == held.how && !same.is_numbered && is_newest);
+        let older = text.replace(",\"is_numbered\":false", "");
+        assert!(older != text && opened(&row("acme", "id", older), &keys).is_ok_and(|(held, _)| held.is_numbered));
         let moved = GrantRow { shop: "b.myshopify.com".into(), ..row("acme", "id", text.clone()) };
         for (row, keys) in [
             (row("zeta", "id", text.clone()), &keys),

@@ -20,25 +20,27 @@ pub async fn to_sign_in(install: &Install, app: &App, tenant: &Tenant) -> Result
 }
 
 async fn to_shopify(install: &Install, app: &App, tenant: &Tenant, question: Question) -> Result<Response, Page> {
-    let (address, cookie) = way(install, app, tenant, question).await?;
+    let (address, cookie) = way(install, app, &tenant.shop, &tenant.shopify.url, question).await?;
     Ok(redirect(StatusCode::FOUND, address, cookie))
 }
 
-/// The address at Shopify where the question is asked, and the cookie that has to come with the answer.
+/// The address at Shopify where the question is asked, and the cookie that has to come with the answer. `url` is where the shop
+/// is reached.
 pub async fn way(
     install: &Install,
     app: &App,
-    tenant: &Tenant,
+    shop: &str,
+    url: &str,
     question: Question,
 ) -> Result<(String, Option<String>), Page> {
     let Some(public_url) = &install.0.public_url else {
         let cure = "Whoever runs this host writes its address into the configuration as `public_url`.";
         return Err(Page::wrong(StatusCode::INTERNAL_SERVER_ERROR, "This host does not know its own address", cure));
     };
-    let (state, cookie) = install.ask(question, app, &tenant.shop, true).await?;
+    let (state, cookie) = install.ask(question, app, shop, true).await?;
     // Scopes are those of the app's own configuration at Shopify.
     let back = format!("{public_url}/shopify/{}/callback", app.name);
-    let address = format!("{}/admin/oauth/authorize", tenant.shopify.url);
+    let address = format!("{url}/admin/oauth/authorize");
     let mut pairs = vec![("client_id", &*app.client_id), ("redirect_uri", &*back), ("state", &*state)];
     if matches!(question, Question::SignIn) {
         pairs.push(("grant_options[]", "per-user"));

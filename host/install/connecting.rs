@@ -10,18 +10,22 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use url::{Url, form_urlencoded};
 
 use super::approving::way;
+use super::once::hash;
 use super::pages::{Direction, Form, Line, Page};
-use super::shared::{Install, OPEN_AGAIN, Question, failed, hash, in_admin, not_head};
+use super::shared::{Install, OPEN_AGAIN, Question, failed, in_admin, not_head};
 use crate::accounts::Connector;
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::connect::{Omneo, Refused};
 use crate::journal::{self, Mode};
-use crate::model::shop_of_shopify;
-use crate::setup::{State as Stands, Step};
+use crate::model::{Shop, shop_of_shopify};
+use crate::setup::{OFFICIAL_ALONE, State as Stands, Step};
 
 /// What the audit trail and a direction say of a merchant, before the shop.
 const MERCHANT: &str = "merchant of ";
+/// What to do where the shop is known under another domain.
+const MOVED: &str =
+    "Was this shop here before, under another address? Then go on to Shopify, and it is found again by its number.";
 const BAD_CODE: &str = "this code is not good, was used, or has ended";
 
 /// The page of a shop: its switches, or as long as it is not connected, the form for that.
@@ -40,10 +44,21 @@ pub async fn page(install: &Install, app: &App, tenant: &Tenant) -> Result<Page,
     Ok(page.with(switches(install, app, tenant).await?))
 }
 
+/// Has the webhooks of Omneo's own app switched off, where the two would send everything twice.
+async fn leave(install: &Install, app: &App, shop: &str) -> Result<Form, Page> {
+    let (token, _) = install.ask(Question::Connect, app, shop, false).await?;
+    let why = format!(
+        "Omneo’s own app for Shopify is in step with this shop, too, so each change is sent twice. Here its webhooks are switched off; \
+         in that app, under Settings, General, its other direction. Leave the app installed as long as you use what only that app \
+         does: {OFFICIAL_ALONE}."
+    );
+    Ok(Form::Again { action: format!("/shopify/{}/connect", app.name), token, leave: Some(why) })
+}
+
 /// Has everything tried once more that is not there yet.
 async fn again(install: &Install, app: &App, shop: &str) -> Result<Form, Page> {
     let (token, _) = install.ask(Question::Connect, app, shop, false).await?;
-    Ok(Form::Again { action: format!("/shopify/{}/connect", app.name), token })
+    Ok(Form::Again { action: format!("/shopify/{}/connect", app.name), token, leave: None })
 }
 
 async fn switches(install: &Install, app: &App, tenant: &Tenant) -> Result<Form, Page> {
@@ -73,6 +88,17 @@ pub async fn unknown(install: &Install, app: &App, shop: &str) -> Page {
     let page = Page::wrong(StatusCode::FORBIDDEN, format!("{shop} is not known here"), cure);
     match install.ask(Question::Code, app, shop, false).await {
         Ok((token, _)) => page.with(Form::Code { action: format!("/shopify/{}/code", app.name), token }),
+        Err(failed) => failed,
+    }
+}
+
+/// The same where the merchant has not approved anything yet: the shop may have been here under another domain, which its number
+/// tells once it has.
+pub async fn unknown_yet(install: &Install, app: &Arc<App>, shop: &Shop) -> Page {
+    let page = unknown(install, app, shop.domain()).await;
+    let url = app.address_of(shop.domain());
+    match way(install, app, shop.domain(), &url, Question::Approve).await {
+        Ok((address, cookie)) => page.and(MOVED).going_on(address, cookie),
         Err(failed) => failed,
     }
 }
@@ -203,7 +229,7 @@ async fn connecting(install: &Install, sent: &Sent) -> Result<Page, Page> {
     let tenant = known(install, app, shop).await?;
     let connect = &install.0.connect;
     if tenant.has_omneo() {
-        return match connect.again(&tenant.name).await {
+        return match connect.again(&tenant.name, sent.field("leave") == "yes").await {
             Ok(steps) => outcome(install, app, &tenant, steps).await,
             Err(refused) => Ok(page(install, app, &tenant).await?.problem(StatusCode::CONFLICT, refused.to_string())),
         };
@@ -229,6 +255,7 @@ async fn connecting(install: &Install, sent: &Sent) -> Result<Page, Page> {
 
 /// What came of it.
 async fn outcome(install: &Install, app: &App, tenant: &Tenant, steps: Vec<Step>) -> Result<Page, Page> {
+    let is_offered = steps.iter().any(|step| step.state == Stands::Offer);
     let line = |step: Step| {
         let is_good = step.state != Stands::Missing;
         Line { is_good, what: format!("{}: {}", step.side, step.what), hint: step.hint.filter(|_| !is_good) }
@@ -243,6 +270,7 @@ async fn outcome(install: &Install, app: &App, tenant: &Tenant, steps: Vec<Step>
         let page = Page::good(format!("{shop} is connected, and something is missing"), text);
         page.with(again(install, app, shop).await?)
     };
+    let page = if is_offered { page.with(leave(install, app, shop).await?) } else { page };
     Ok(page.lines(lines))
 }
 
@@ -279,7 +307,7 @@ async fn admitted(install: &Install, sent: &Sent) -> Result<Page, Page> {
         return Ok(Page::good(title, OPEN_AGAIN));
     }
     let text = "Shopify asks you next whether the app may have what it needs.";
-    let (address, cookie) = way(install, app, &tenant, Question::Approve).await?;
+    let (address, cookie) = way(install, app, &tenant.shop, &tenant.shopify.url, Question::Approve).await?;
     Ok(Page::good(title, text).going_on(address, cookie))
 }
 

@@ -13,6 +13,7 @@ use super::shared::{Install, OPEN_AGAIN, Question, again, in_admin, not_granted,
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::credentials::Ask;
+use crate::model::Shop;
 use crate::verify::parameters::parameters;
 use crate::verify::{query, session};
 
@@ -35,7 +36,10 @@ pub async fn open(
 async fn standalone(install: &Install, app: &Arc<App>, raw: &str) -> Result<Response, Page> {
     let query = query::checked(raw, app.secrets(), clock::now() / 1_000).map_err(|refused| unsigned(&refused))?;
     let Some(tenant) = install.tenant(app, query.shop()).await? else {
-        return Err(connecting::unknown(install, app, query.shop().domain()).await);
+        return Err(match app.kind {
+            AppKind::Own => connecting::unknown(install, app, query.shop().domain()).await,
+            _ => connecting::unknown_yet(install, app, query.shop()).await,
+        });
     };
     let is_granted = install.is_granted(&tenant, app).await?;
     if app.kind == AppKind::Own {
@@ -56,8 +60,16 @@ async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Respon
     };
     let session = session::admin(token, &app.client_id, app.secrets(), clock::now() / 1_000);
     let session = session.map_err(|refused| again(unsigned(&refused)))?;
+    if !install.0.seen.is_new(token, session.expires_s, clock::now() / 1_000) {
+        let title = "This page was opened already";
+        return Err(again(Page::wrong(StatusCode::UNAUTHORIZED, title, OPEN_AGAIN)));
+    }
     let framed = |page: Page| page.framed_by(session.shop.domain());
-    let Some(tenant) = install.tenant(app, &session.shop).await.map_err(framed)? else {
+    let tenant = match install.tenant(app, &session.shop).await.map_err(framed)? {
+        Some(tenant) => Some(tenant),
+        None => install.moved(app, &session.shop, Ask::Exchange(token.to_owned())).await.map_err(framed)?,
+    };
+    let Some(tenant) = tenant else {
         return Err(framed(connecting::unknown(install, app, session.shop.domain()).await));
     };
     if !install.is_granted(&tenant, app).await.map_err(framed)? {
@@ -75,7 +87,16 @@ pub async fn callback(
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Page> {
-    let (tenant, app, code, question) = approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
+    let Approved { tenant, app, shop, code, question } =
+        approved(&install, &app, &method, &headers, &raw.unwrap_or_default()).await?;
+    let tenant = match tenant {
+        Some(tenant) => tenant,
+        // It may be a tenant's under another domain.
+        None => match install.moved(&app, &shop, Ask::Code(code)).await? {
+            Some(tenant) => return entered(&install, &app, &tenant).await,
+            None => return Err(connecting::unknown(&install, &app, shop.domain()).await),
+        },
+    };
     match question {
         Question::SignIn => {
             let signed_in = install.0.credentials.sign_in(&tenant, &app, code).await;
@@ -86,19 +107,33 @@ pub async fn callback(
             tracing::info!(tenant = tenant.name, app = app.name, "a merchant has installed the app");
         }
     }
-    // Away from an address with a code in it.
-    let (once, cookie) = install.ask(Question::Enter, &app, &tenant.shop, true).await?;
+    entered(&install, &app, &tenant).await
+}
+
+/// On to the page of the shop, away from an address with a code in it.
+async fn entered(install: &Install, app: &App, tenant: &Tenant) -> Result<Response, Page> {
+    let (once, cookie) = install.ask(Question::Enter, app, &tenant.shop, true).await?;
     Ok(redirect(StatusCode::SEE_OTHER, format!("/shopify/{}/connect?once={once}", app.name), cookie))
 }
 
-/// The tenant whose merchant has approved, the app, the code that stands for that, and what was asked.
+/// What a merchant has approved.
+struct Approved {
+    /// Whose shop it is, if a tenant names it.
+    tenant: Option<Arc<Tenant>>,
+    app: Arc<App>,
+    shop: Shop,
+    /// Stands for the approval, once.
+    code: String,
+    question: Question,
+}
+
 async fn approved(
     install: &Install,
     app: &str,
     method: &Method,
     headers: &HeaderMap,
     raw: &str,
-) -> Result<(Arc<Tenant>, Arc<App>, String, Question), Page> {
+) -> Result<Approved, Page> {
     not_head(method)?;
     let (app, now) = (install.app(app)?, clock::now());
     let query = query::checked(raw, app.secrets(), now / 1_000).map_err(|refused| unsigned(&refused))?;
@@ -117,7 +152,6 @@ async fn approved(
             "It was used already, is older than ten minutes, or was begun in another browser or for another shop.";
         return Err(Page::wrong(StatusCode::BAD_REQUEST, title, why).and(OPEN_AGAIN));
     };
-    let tenant = install.tenant(&app, query.shop()).await?;
-    let Some(tenant) = tenant else { return Err(connecting::unknown(install, &app, query.shop().domain()).await) };
-    Ok((tenant, app, code.to_owned(), question))
+    let (tenant, shop, code) = (install.tenant(&app, query.shop()).await?, query.shop().clone(), code.to_owned());
+    Ok(Approved { tenant, app, shop, code, question })
 }

@@ -38,8 +38,8 @@ pub enum Form {
         /// What was said before, if something was wrong with it.
         address: String,
     },
-    /// To try once more what did not work.
-    Again { action: String, token: String },
+    /// To try once more what did not work; or, where Omneo's own app is in step with the shop, too, to leave that.
+    Again { action: String, token: String, leave: Option<String> },
     /// A code that admits the shop.
     Code { action: String, token: String },
     /// What goes from one side to the other, and what does not.
@@ -72,7 +72,7 @@ struct Content {
     text: Vec<String>,
     /// What was wrong with what was filled in.
     problem: Option<String>,
-    form: Option<Form>,
+    forms: Vec<Form>,
     lines: Vec<Line>,
     /// Where to go on, with a cookie that has to be there by then. After a form this is a link: what a form leads to has to be of this
     /// host alone, by the page's own policy.
@@ -90,7 +90,7 @@ impl Page {
             title: title.into(),
             text: vec![text.into()],
             problem: None,
-            form: None,
+            forms: vec![],
             lines: vec![],
             goes_on: None,
             framed_by: None,
@@ -111,7 +111,7 @@ impl Page {
     }
 
     pub fn with(mut self, form: Form) -> Self {
-        self.0.form = Some(form);
+        self.0.forms.push(form);
         self
     }
 
@@ -163,7 +163,7 @@ impl Content {
                         }
                         @for text in &self.text { p { (text) } }
                         @if !self.lines.is_empty() { (lines(&self.lines)) }
-                        @if let Some(form) = &self.form { (form.markup()) }
+                        @for form in &self.forms { (form.markup()) }
                         @if let Some((address, _)) = &self.goes_on {
                             p { a.button href=(address) autofocus { "Go on to Shopify" } }
                         }
@@ -213,10 +213,16 @@ impl Form {
                     p { small { "What comes while a direction is off is not sent later." } }
                 }
             },
-            Self::Again { action, token } => html! {
+            Self::Again { action, token, leave } => html! {
                 form method="post" action=(action) {
                     input type="hidden" name="form" value=(token);
-                    button { "Try again" }
+                    @match leave {
+                        None => button { "Try again" },
+                        Some(why) => {
+                            p { (why) }
+                            button name="leave" value="yes" { "Switch its webhooks off" }
+                        }
+                    }
                 }
             },
             Self::Code { action, token } => html! {
@@ -263,7 +269,7 @@ impl IntoResponse for Page {
             Some(shop) => format!("https://{shop} https://admin.shopify.com"),
             None => "'none'".to_owned(),
         };
-        let forms = if content.form.is_some() { "'self'" } else { "'none'" };
+        let forms = if content.forms.is_empty() { "'none'" } else { "'self'" };
         let policy = format!(
             "default-src 'none'; style-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors {frames}"
         );

@@ -4,18 +4,19 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
+use super::once::{Anew, Seen, hash};
 use super::pages::Page;
 use crate::accounts::{self, Accounts, Secrets, Wanted};
 use crate::clock;
 use crate::config::{App, AppKind, Tenant};
 use crate::connect::Connect;
 use crate::credentials::{Access, Ask, Credentials, Refused};
-use crate::delivery::Delivery;
 use crate::journal::{AskedMerchant, Invitation, Journal, Reader};
 use crate::model::{Millis, Shop};
+use crate::rules::Manifest;
+use crate::setup;
 use crate::tenants::Tenants;
 
 /// How long a merchant may take to approve, or to fill in a form.
@@ -28,9 +29,6 @@ const COOKIE: &str = "tandem-install-";
 const COOKIE_DIGITS: usize = 8;
 /// What to do about anything that is not as Shopify sends it.
 pub const OPEN_AGAIN: &str = "Open the app again in Shopify's admin, under Apps.";
-/// Why nothing is sent for a moment.
-const WHICH_SHOP: &str =
-    "the shop has granted its access anew, and has not said yet that it is the same one: open the app again";
 /// Numbers that are tried behind the name of a shop, where there is a tenant of that name.
 const NAMES_MAX: u32 = 20;
 
@@ -43,9 +41,11 @@ pub struct Parts {
     pub credentials: Credentials,
     pub accounts: Accounts,
     pub connect: Connect,
-    pub delivery: Arc<Delivery>,
     /// One shop is admitted at a time.
     pub admitting: Mutex<()>,
+    /// Session tokens that have opened a page.
+    pub seen: Seen,
+    pub anew: Anew,
     /// Where this host is reached from outside, without a `/` at its end. No address is made of what a request says.
     pub public_url: Option<String>,
 }
@@ -208,28 +208,50 @@ impl Install {
     pub async fn grant(&self, tenant: &Arc<Tenant>, app: &Arc<App>, ask: Ask) -> Result<(), Page> {
         let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
         let granted = tokio::spawn(async move {
-            let Parts { credentials, delivery, connect, .. } = &*own.0;
-            // Until it is known which shop has granted it. Where no secret can be opened nothing is sent anyway.
-            let is_sent = tenant.has_omneo() && !tenant.is_closed();
-            if is_sent {
-                delivery.set_closed(&tenant.name, Some(WHICH_SHOP.into()));
-            }
-            let granted = credentials.grant(&tenant, &app, ask).await;
-            if granted.is_ok() {
-                let (access, _) = credentials.access(&tenant).await;
-                own.goes_on(&tenant, &access).await?;
-            }
-            if is_sent {
-                delivery.set_closed(&tenant.name, None);
-            }
-            granted.map_err(|refused| not_granted(&refused))?;
-            if is_sent {
-                // What is missing is named by `tandem tenant setup`.
-                let _ = connect.again(&tenant.name).await;
-            }
-            Ok(())
+            own.0.credentials.grant(&tenant, &app, ask).await.map_err(|refused| not_granted(&refused))?;
+            own.granted(&tenant).await
         });
         granted.await.unwrap_or_else(|error| Err(failed(error.into())))
+    }
+
+    /// What follows when a shop has granted its access anew: its calls go on, and what is missing is made.
+    async fn granted(&self, tenant: &Tenant) -> Result<(), Page> {
+        let Parts { credentials, connect, .. } = &*self.0;
+        let (access, _) = credentials.access(tenant).await;
+        self.goes_on(tenant, &access).await?;
+        if tenant.has_omneo() && !tenant.is_closed() {
+            // What is missing is named by `tandem tenant setup`.
+            let _ = connect.again(&tenant.name, false).await;
+        } else {
+            connect.prepare(tenant).await;
+        }
+        Ok(())
+    }
+
+    /// The tenant whose shop has this number, if it is under another domain here: the tenant moves to the new one with all it has.
+    pub async fn moved(&self, app: &Arc<App>, shop: &Shop, ask: Ask) -> Result<Option<Arc<Tenant>>, Page> {
+        let (own, app, shop) = (self.clone(), app.clone(), shop.clone());
+        let moving = tokio::spawn(async move {
+            let Parts { credentials, accounts, .. } = &*own.0;
+            let stranger = credentials.stranger(&app, &shop, ask).await.map_err(|refused| not_granted(&refused))?;
+            let Some(stranger) = stranger else { return Ok(None) };
+            let _alone = own.0.admitting.lock().await;
+            let (client_id, number) = (app.client_id.clone(), stranger.number);
+            let known = own.read(move |reader| reader.tenant_numbered(&client_id, number)).await?;
+            let Some(name) = known else { return Ok(None) };
+            if let Err(refused) = accounts.move_shop(&name, shop.domain(), &app.client_id).await {
+                tracing::error!(tenant = name, "its shop is {} now, and it stays as it is: {refused}", shop.domain());
+                let title = format!("{} was known here by another address", shop.domain());
+                let cure = "Whoever runs this Tandem has to write the new address into its configuration.";
+                return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
+            }
+            let Some(tenant) = own.0.tenants.of_shop(shop.domain()) else { return Ok(None) };
+            credentials.take_in(&tenant, &app, stranger).await.map_err(|refused| not_granted(&refused))?;
+            tracing::info!(tenant = name, app = app.name, "its shop has moved to {}", shop.domain());
+            own.granted(&tenant).await?;
+            Ok(Some(tenant))
+        });
+        moving.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 
     /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
@@ -240,11 +262,25 @@ impl Install {
         if app.kind != AppKind::Own && !credentials.is_granted(tenant).await {
             return Ok(false);
         }
+        if app.kind != AppKind::Own && self.lacks_scopes(tenant).await? {
+            return Ok(false);
+        }
         match credentials.access(tenant).await.0 {
             Access::Refused => Ok(false),
             access @ Access::LetIn(_) => self.goes_on(tenant, &access).await.map(|()| true),
             _ => Ok(true),
         }
+    }
+
+    /// Whether the rules need what was not granted, and Shopify was not asked for it lately: the app's own configuration may have it
+    /// by now.
+    async fn lacks_scopes(&self, tenant: &Tenant) -> Result<bool, Page> {
+        let Some(granted) = self.0.credentials.scopes(tenant).await else { return Ok(false) };
+        let manifest = self.0.connect.manifest(&tenant.name).await.map_err(failed)?;
+        let of_shopify = |manifest: Manifest| manifest.targets.into_iter().find(|target| target.name == "shopify");
+        let wanted = manifest.and_then(of_shopify).map(|target| target.scopes).unwrap_or_default();
+        let lacks = wanted.iter().any(|scope| !setup::is_granted(scope, &granted));
+        Ok(lacks && self.0.anew.is_time(&tenant.name, clock::now()))
     }
 
     /// Calls go on that waited because the app was uninstalled, unless it is another shop that answers now, or cannot be told.
@@ -338,8 +374,4 @@ fn secret() -> anyhow::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("drawing a secret: {error}"))?;
     Ok(hex::encode(bytes))
-}
-
-pub fn hash(text: &str) -> String {
-    hex::encode(Sha256::digest(text))
 }

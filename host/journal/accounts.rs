@@ -16,15 +16,31 @@ impl Journal {
     /// disk.
     pub async fn keep_account(&self, tenant: &str, account: String, deed: Option<Deed>) -> anyhow::Result<()> {
         let tenant = tenant.to_owned();
-        let keep = move |tx: &Transaction| {
-            tx.execute(
-                "INSERT INTO accounts (tenant, account) VALUES (?, ?)
-                 ON CONFLICT DO UPDATE SET account = excluded.account",
-                params![tenant, account],
-            )?;
-            deed.map_or(Ok(()), |deed| record(tx, &deed))
-        };
+        let keep = move |tx: &Transaction| keep(tx, &tenant, &account, deed.as_ref());
         self.writer.write(keep, |()| ()).await
+    }
+
+    /// Keeps an account whose shop has another domain now. The address for webhooks of its app stays, since Shopify goes on sending
+    /// there; what the shop has granted under the other domain is let go of.
+    pub async fn keep_moved(
+        &self,
+        tenant: &str,
+        client_id: &str,
+        shop: &str,
+        account: String,
+        deed: Deed,
+    ) -> anyhow::Result<()> {
+        let [tenant, client_id, shop] = [tenant, client_id, shop].map(str::to_owned);
+        let job = move |tx: &Transaction| {
+            tx.execute(
+                "UPDATE grants SET shop = ?1, revision = revision + 1, body = NULL, is_dropped = FALSE
+                 WHERE tenant = ?2 AND client_id = ?3",
+                params![shop, tenant, client_id],
+            )?;
+            tx.execute("UPDATE shops SET shop = ?, other = NULL WHERE tenant = ?", params![shop, tenant])?;
+            keep(tx, &tenant, &account, Some(&deed))
+        };
+        self.writer.write(job, |()| ()).await
     }
 
     /// Has what waits of a tenant go on, once `then` has had it known: nothing is taken in of it before.
@@ -82,6 +98,15 @@ impl Journal {
         };
         self.writer.write(remove, move |()| directions.forget(&gone)).await
     }
+}
+
+fn keep(tx: &Transaction, tenant: &str, account: &str, deed: Option<&Deed>) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT INTO accounts (tenant, account) VALUES (?, ?)
+         ON CONFLICT DO UPDATE SET account = excluded.account",
+        params![tenant, account],
+    )?;
+    deed.map_or(Ok(()), |deed| record(tx, deed))
 }
 
 impl Reader {

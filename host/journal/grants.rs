@@ -135,6 +135,16 @@ impl Reader {
         Ok(self.number_of_shop(tenant, shop)?.is_some())
     }
 
+    /// The tenant in an app whose shop has this number.
+    pub fn tenant_numbered(&self, client_id: &str, number: u64) -> anyhow::Result<Option<String>> {
+        let number = i64::try_from(number).context("the number of the shop")?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT shops.tenant FROM shops JOIN grants ON grants.tenant = shops.tenant AND grants.shop = shops.shop
+             WHERE client_id = ? AND number = ?",
+        )?;
+        Ok(statement.query_row(params![client_id, number], |row| row.get(0)).optional()?)
+    }
+
     pub fn grant(&self, tenant: &str, client_id: &str) -> anyhow::Result<Option<GrantRow>> {
         Ok(self.connection.prepare_cached(ONE)?.query_row([tenant, client_id], row).optional()?)
     }

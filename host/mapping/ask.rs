@@ -43,7 +43,9 @@ impl Worker {
             };
             let Begun { event: webhook, memory, replies, .. } = *begun;
             let duty = compliance::duty(&webhook.webhook);
-            let answered = if let Some(duty) = duty.filter(|duty| !compliance::is_asked(*duty, plugin.manifest())) {
+            let answered = if let Some(duty) =
+                duty.filter(|duty| !shared.are_rules_asked(&tenant, *duty, plugin.manifest()))
+            {
                 let end = End { outcome: Outcome::Done, reason: String::new(), memory: None, names: Names::default() };
                 let (next, duty) = (Ok(Next::End(end)), Some((duty, webhook)));
                 Answered { event, of, plugin, next, asked: Asked::default(), duty }

@@ -11,7 +11,7 @@ use super::{Message, Shared, Worker};
 use crate::check::{self, Key};
 use crate::compliance;
 use crate::engine::{Ended, StillWanted, Wanted};
-use crate::journal::{Journal, Known, With};
+use crate::journal::{Known, With};
 use crate::model::{Blame, EventId, Outcome};
 use crate::rules::Plugin;
 use crate::scheduler::{Input, Order, Ticket};
@@ -69,7 +69,7 @@ async fn find(
             let plugin = plugin.while_wanted(wanted);
             let (mut rest, mut keys) = (rest.into_iter(), vec![]);
             for event in rest.by_ref() {
-                keys.push((event, key(&shared.journal, &plugin, event)?));
+                keys.push((event, key(&shared, &plugin, event)?));
                 if turn.took() > TURN_MAX {
                     break;
                 }
@@ -92,7 +92,8 @@ async fn find(
 
 /// What an event is about, or how it is over before its rules could handle it. An error is the host's, and says nothing about
 /// the event: it is asked for its key again. Blocks.
-fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> anyhow::Result<Known> {
+fn key(shared: &Shared, plugin: &Plugin, event: EventId) -> anyhow::Result<Known> {
+    let journal = &shared.journal;
     match journal.read(|reader| Ok(reader.event(event)?.zip(Some(reader.is_put_away(event)?))))? {
         // Nobody may be told of whom it is about any more. It was held when that was asked for, or the host restarted.
         Some((_, true)) => Ok(Known::Over(Outcome::Skipped, None, "it was to be redacted before it began".into())),
@@ -110,10 +111,13 @@ fn key(journal: &Journal, plugin: &Plugin, event: EventId) -> anyhow::Result<Kno
                 });
             };
             // What the rules cannot name, or do not want to, the host does all the same.
-            let entity = compliance::is_asked(duty, plugin.manifest()).then(asked).and_then(|key| match key {
-                Key::Entity(entity) => Some(entity),
-                Key::Over(..) => None,
-            });
+            let entity =
+                shared.are_rules_asked(&event.webhook.tenant, duty, plugin.manifest()).then(asked).and_then(|key| {
+                    match key {
+                        Key::Entity(entity) => Some(entity),
+                        Key::Over(..) => None,
+                    }
+                });
             Ok(Known::Entity(journal.read(|reader| compliance::key(reader, &event, duty, entity.clone()))?))
         }
         None => Ok(Known::Over(Outcome::Failed, Some(Blame::Host), "the event is not in the journal".into())),

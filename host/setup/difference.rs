@@ -19,7 +19,15 @@ pub enum State {
     Missing,
     /// Worth knowing.
     Note,
+    /// It is made so if somebody asks for it.
+    Offer,
 }
+
+/// Of Omneo's own app for Shopify, "Omneo CX": the namespace of its webhooks begins so. [INF]: Omneo's documentation calls them "the
+/// `shopify-{tenant}` webhooks" and does not say of which field.
+const OFFICIAL: &str = "shopify-";
+/// What only that app does.
+pub const OFFICIAL_ALONE: &str = "rewards at checkout, Omneo credits as gift cards, and tiles at the point of sale";
 
 /// What would make it so.
 #[derive(Clone, Debug)]
@@ -63,18 +71,19 @@ impl Step {
     }
 }
 
+/// Whether a scope of Shopify's is among those that were granted: who may write may read.
+pub fn is_granted(scope: &str, granted: &[String]) -> bool {
+    let write = scope.replacen("read_", "write_", 1);
+    granted.iter().any(|given| given == scope || *given == write)
+}
+
 pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     let shop = match shop {
         Ok(shop) => shop,
         Err(trouble) => return vec![Step::trouble("shopify", "", trouble)],
     };
     let mut steps = vec![];
-    // Who may write may read.
-    let has = |scope: &str| {
-        let write = scope.replacen("read_", "write_", 1);
-        shop.facts.scopes.iter().any(|given| given == scope || *given == write)
-    };
-    for scope in wanted.scopes.iter().filter(|scope| !has(scope)) {
+    for scope in wanted.scopes.iter().filter(|scope| !is_granted(scope, &shop.facts.scopes)) {
         let what = format!("the app lacks the scope `{scope}`");
         steps.push(Step::new("shopify", State::Missing, what).hint(MORE_APP_SCOPES));
     }
@@ -135,7 +144,7 @@ fn subscription(wanted: &Subscription, there: &[there::Subscription]) -> Step {
     Step::new("shopify", State::Change, what).act(Act::Call(documents::resubscribe(&found.id, wanted)))
 }
 
-pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>) -> Vec<Step> {
+pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>, leave_official: bool) -> Vec<Step> {
     let omneo = match omneo {
         Ok(omneo) => omneo,
         Err(trouble) => return vec![Step::trouble("omneo", "", trouble)],
@@ -148,9 +157,40 @@ pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>) -> Vec<Step> {
     }
     match &omneo.webhooks {
         Err(trouble) => steps.push(Step::trouble("omneo", "webhooks", trouble)),
-        Ok(there) => steps.extend(wanted.webhooks.iter().map(|wanted| webhook(wanted, there))),
+        Ok(there) => {
+            steps.extend(wanted.webhooks.iter().map(|wanted| webhook(wanted, there)));
+            steps.extend(official(there, leave_official));
+        }
     }
     steps
+}
+
+/// What is to be done about the webhooks of Omneo's own app: nothing, unless somebody asks for it.
+fn official(there: &[Value], leave: bool) -> Vec<Step> {
+    let is_official = |row: &&Value| row["namespace"].as_str().is_some_and(|name| name.starts_with(OFFICIAL));
+    let active: Vec<_> =
+        there.iter().filter(is_official).filter(|row| !same(&row["is_active"], &Value::Bool(false))).collect();
+    if !leave {
+        let offer = || {
+            let what =
+                format!("Omneo's own app for Shopify is still in step, too: it has {} active webhooks", active.len());
+            let hint = format!(
+                "each change is sent twice; `--leave-official-app` switches its webhooks off. Its other direction is switched off in \
+                 that app, under Settings, General. What only that app does ends when it is uninstalled: {OFFICIAL_ALONE}"
+            );
+            Step::new("omneo", State::Offer, what).hint(hint)
+        };
+        return (!active.is_empty()).then(offer).into_iter().collect();
+    }
+    let off = |row: &&Value| {
+        let what = format!("webhook {} of Omneo's own app ({}) is switched off", row["trigger"], row["namespace"]);
+        Step::new("omneo", State::Change, what).act(Act::Call(documents::switch_webhook_off(&id(row))))
+    };
+    active.iter().map(off).collect()
+}
+
+fn id(row: &Value) -> String {
+    row["id"].as_str().map_or_else(|| row["id"].to_string(), str::to_owned)
 }
 
 fn webhook(wanted: &Webhook, there: &[Value]) -> Step {
@@ -166,10 +206,9 @@ fn webhook(wanted: &Webhook, there: &[Value]) -> Step {
     };
     let as_wanted = documents::webhook(wanted);
     let is_equal = as_wanted.as_object().is_some_and(|keys| keys.iter().all(|(key, value)| same(&ours[key], value)));
-    let id = ours["id"].as_str().map_or_else(|| ours["id"].to_string(), str::to_owned);
     match is_equal {
         true => Step::new("omneo", State::There, what),
-        false => Step::new("omneo", State::Change, what).act(Act::Call(documents::change_webhook(&id, wanted))),
+        false => Step::new("omneo", State::Change, what).act(Act::Call(documents::change_webhook(&id(ours), wanted))),
     }
 }
 

@@ -105,6 +105,11 @@ pub fn change_webhook(id: &str, wanted: &Webhook) -> Call {
     rest(Method::Put, format!("/webhooks/{id}"), Some(body), Effect::Repeatable)
 }
 
+/// Whoever's it is.
+pub fn switch_webhook_off(id: &str) -> Call {
+    rest(Method::Put, format!("/webhooks/{id}"), Some(json!({ "is_active": false })), Effect::Repeatable)
+}
+
 /// What a webhook of ours must be like, besides its trigger and namespace. Its retries are on: what was lost while the
 /// host was away comes again.
 pub fn webhook(wanted: &Webhook) -> Value {

@@ -14,6 +14,7 @@ pub fn line(step: &Step, is_dry: bool, paint: Paint) -> String {
         // What it says is what is missing, or worth knowing.
         (State::Missing, _) => (paint.red("!"), ""),
         (State::Note, _) => (paint.dim("i"), ""),
+        (State::Offer, _) => (paint.yellow("?"), ""),
     };
     let word = if word.is_empty() { String::new() } else { format!(": {word}") };
     let hint = step.hint.as_ref().map_or(String::new(), |hint| format!("  hint: {hint}\n"));

@@ -4,6 +4,7 @@ mod browser;
 mod connect;
 mod install;
 mod library;
+mod moves;
 mod street;
 mod webhooks;
 

@@ -115,6 +115,7 @@ impl Street {
             zone: Zone::of_component(plugin.manifest()),
             address: Some(PUBLIC),
             app: known.app.as_ref(),
+            leave_official: false,
         };
         for step in setup::plan(&setup).await {
             let done = setup::apply(&setup, step).await;

@@ -2,8 +2,10 @@
 //! They check the host from outside, so nothing here knows the host, its journal or its rules, and they sign webhooks by themselves.
 #![deny(unsafe_code)]
 
+mod browser;
 mod clock;
 mod faults;
+mod http;
 mod omneo;
 mod outbox;
 mod query;
@@ -11,6 +13,7 @@ mod server;
 mod shopify;
 mod sign;
 
+pub use browser::Browser;
 pub use clock::Clock;
 pub use faults::{Fault, Faults, Rule};
 pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};

@@ -5,12 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::http::{Sent, send};
 use crate::lock;
 
 const WORKERS: usize = 4;
@@ -167,10 +164,9 @@ impl Outbox {
         let Some(url) = webhook.url.clone().or_else(|| lock(&self.0.state).url.clone()) else {
             return Err("no webhook address is set".to_owned());
         };
-        match tokio::time::timeout(Duration::from_millis(DELIVERY_MS), post(&url, webhook)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {DELIVERY_MS} ms")),
-        }
+        let Webhook { headers, body, .. } = webhook;
+        let sent = Sent { method: hyper::Method::POST, url: &url, headers, body: body.clone() };
+        Ok(send(sent, Duration::from_millis(DELIVERY_MS)).await?.status)
     }
 
     /// Whether nothing waits or is in flight. What waits for want of an address does not count when delivery is automatic.
@@ -249,27 +245,4 @@ impl Outbox {
         let percent = state.duplicates_percent;
         state.random.u8(..100) < percent
     }
-}
-
-/// Posts over a connection of its own, so that a receiver which restarts is met afresh.
-async fn post(url: &str, webhook: &Webhook) -> Result<u16, String> {
-    let say = |what: &str, error: &dyn std::fmt::Display| format!("{what} `{url}`: {error}");
-    let uri: hyper::Uri = url.parse().map_err(|error| say("reading", &error))?;
-    let authority = uri.authority().ok_or_else(|| say("reading", &"no host in it"))?;
-    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await;
-    let stream = stream.map_err(|error| say("connecting to", &error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| say("connecting to", &error))?;
-    let connection = tokio::spawn(connection);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = hyper::Request::post(path).header("host", authority.as_str());
-    for (name, value) in &webhook.headers {
-        request = request.header(name, value);
-    }
-    let request =
-        request.body(Full::new(Bytes::from(webhook.body.clone()))).map_err(|error| say("posting to", &error))?;
-    let answer = sender.send_request(request).await;
-    connection.abort();
-    answer.map(|answer| answer.status().as_u16()).map_err(|error| say("posting to", &error))
 }

@@ -131,7 +131,7 @@ pub struct Shopify {
 }
 
 struct Core {
-    shop: String,
+    shop: Mutex<Arc<str>>,
     token: Mutex<String>,
     secret: String,
     /// Locked after `state`, where both are.
@@ -185,7 +185,7 @@ impl Shopify {
             random: fastrand::Rng::with_seed(options.seed),
         };
         let core = Arc::new(Core {
-            shop: options.shop,
+            shop: Mutex::new(options.shop.into()),
             token: Mutex::new(options.token),
             secret: options.webhook_secret,
             apps: Mutex::new(apps),
@@ -214,6 +214,17 @@ impl Shopify {
     /// `http://127.0.0.1:PORT`; GraphQL is at `POST {url}/admin/api/{version}/graphql.json`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address)
+    }
+
+    /// Its domain, `acme.myshopify.com`.
+    pub fn shop(&self) -> Arc<str> {
+        self.core.shop()
+    }
+
+    /// The same shop under another domain.
+    pub fn rename(&self, shop: &str) {
+        *lock(&self.core.shop) = shop.into();
+        shop.clone_into(&mut lock(&self.core.state).store.facts.shop);
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -255,6 +266,10 @@ impl Shopify {
 }
 
 impl Core {
+    fn shop(&self) -> Arc<str> {
+        lock(&self.shop).clone()
+    }
+
     /// One edit or read at the present time; the webhooks it caused go to the outbox in one piece.
     fn with<T>(&self, act: impl FnOnce(&mut Store) -> T) -> T {
         let mut state = lock(&self.state);

@@ -125,7 +125,8 @@ impl Core {
         let scopes = scopes.clone().unwrap_or_else(|| app.options.scopes.clone());
         app.install(scopes.clone());
         let code = tokens::give_code(app, &mut random, now_ms, scopes, *user);
-        let visit = Visit { app: &app.options, shop: &self.shop, now_ms };
+        let shop = self.shop();
+        let visit = Visit { app: &app.options, shop: &shop, now_ms };
         Ok(visit.callback(redirect_uri, &code, state.as_deref()))
     }
 
@@ -134,7 +135,7 @@ impl Core {
         let mut apps = lock(&self.apps);
         let mut random = apps.random.fork();
         let app = &apps.find(client_id)?.options;
-        Some(act(&Visit { app, shop: &self.shop, now_ms: self.clock.now_ms() }, &mut random))
+        Some(act(&Visit { app, shop: &self.shop(), now_ms: self.clock.now_ms() }, &mut random))
     }
 }
 

@@ -15,11 +15,11 @@ const PARAMETER_BYTES_MAX: usize = 2_048;
 /// The answer to a request below one of these addresses; `None` for all others.
 pub(crate) fn route(core: &Core, call: &Call) -> Option<Answer> {
     let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
-    let is_here = |name: &str| name == links::store_name(&core.shop);
+    let is_here = |name: &str| name == links::store_name(&core.shop());
     let method = call.method.as_str();
     Some(match parts[..] {
         ["admin", "oauth", "access_token"] if method == "POST" => {
-            tokens::answer(&mut lock(&core.apps), &core.shop, core.clock.now_ms(), call)
+            tokens::answer(&mut lock(&core.apps), &core.shop(), core.clock.now_ms(), call)
         }
         ["admin", "oauth", "authorize"] if method == "GET" => asked(core, &call.query),
         ["admin", "oauth", "authorize"] if method == "POST" => approved(core, &call.form),
@@ -48,7 +48,7 @@ fn asked(core: &Core, pairs: &[(String, String)]) -> Answer {
     if !app.options.redirect_urls.contains(&approval.redirect_uri) {
         return Answer::html(400, pages::refused(NO_REDIRECT));
     }
-    Answer::html(200, pages::question(&Question { app: &app.options, shop: &core.shop, approval: &approval, pairs }))
+    Answer::html(200, pages::question(&Question { app: &app.options, shop: &core.shop(), approval: &approval, pairs }))
 }
 
 fn approved(core: &Core, pairs: &[(String, String)]) -> Answer {
@@ -63,7 +63,7 @@ fn approved(core: &Core, pairs: &[(String, String)]) -> Answer {
 }
 
 fn listed(core: &Core) -> Answer {
-    Answer::html(200, pages::apps(&core.shop, &lock(&core.apps).all))
+    Answer::html(200, pages::apps(&core.shop(), &lock(&core.apps).all))
 }
 
 /// Opens an app: inside a page of the admin, or at its own address.
@@ -71,7 +71,7 @@ fn opened(core: &Core, client_id: &str) -> Answer {
     let answer = core.visit(client_id, |visit, random| {
         let url = visit.app_url(STAFF, random);
         if visit.app.embedded {
-            Answer::html(200, pages::frame(visit.app, &core.shop, &url))
+            Answer::html(200, pages::frame(visit.app, &core.shop(), &url))
         } else {
             Answer::html(303, "").with("location", url)
         }
@@ -85,7 +85,7 @@ fn acted(core: &Core, call: &Call, client_id: &str, act: &str) -> Answer {
     let Some(is_embedded) = core.visit(client_id, |visit, _| visit.app.embedded) else {
         return Answer::html(404, pages::failed("There is no such app"));
     };
-    let list = format!("/store/{}/apps", links::store_name(&core.shop));
+    let list = format!("/store/{}/apps", links::store_name(&core.shop()));
     let secret = single(&call.form, "secret").ok().flatten().filter(|secret| !secret.is_empty());
     let location = match (act, secret) {
         ("install", _) => {

@@ -1,0 +1,178 @@
+//! Whether a shop lets an app in, and which shop it is that has granted something. Knows the one question that tells both.
+
+use std::sync::Arc;
+
+use super::cell::Cell;
+use super::grant::{self, Ask, Grant, Refused};
+use super::held::Held;
+use super::{Credentials, Token, later};
+use crate::clock;
+use crate::config::{App, Peer, Tenant};
+use crate::model::{Call, Effect, Request, Shop};
+use crate::retry::Outcome;
+
+/// For a question that is the same in every version; Shopify answers one that has ended as the oldest that it serves.
+pub const LEAST_API_VERSION: &str = "2026-07";
+
+/// Whether a shop lets the app in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// And what number the shop says it has: it keeps that whatever its domain.
+    LetIn(Option<u64>),
+    Refused,
+    /// Shopify does not know the app's id and secret: the app was uninstalled, or the secret is another one.
+    NotAccepted,
+    /// The shop answers with this status, which says nothing of the app: 402 and 423 of one that is frozen or locked.
+    Frozen(u16),
+    /// Nobody can tell now, and why; asked again it may be clearer.
+    Unclear(String),
+    /// Nobody could tell several times in a row.
+    StaysUnclear(String),
+}
+
+/// What a shop answers to a token.
+enum Said {
+    LetIn(Option<u64>),
+    /// 401.
+    NotAccepted,
+    /// There is no such shop.
+    Gone,
+    Frozen(u16),
+    Unclear(String),
+}
+
+/// What a shop has granted that no tenant names, and the number of the shop.
+pub struct Stranger {
+    pub number: u64,
+    ask: Ask,
+    grant: Grant,
+}
+
+impl Credentials {
+    /// Whether the shop lets the app in, by asking it with the newest token there is; and the revision of the grant that says so.
+    pub async fn access(&self, tenant: &Tenant) -> (Access, i64) {
+        let (access, judged) = self.asked_for_access(tenant).await;
+        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
+        let access = match (access, cell) {
+            (Access::Unclear(why), Some(cell)) if !cell.state().is_unclear() => Access::StaysUnclear(why),
+            (Access::Unclear(why), _) => Access::Unclear(why),
+            (clear, cell) => {
+                if let Some(cell) = cell {
+                    cell.state().is_clear();
+                }
+                clear
+            }
+        };
+        (access, judged)
+    }
+
+    async fn asked_for_access(&self, tenant: &Tenant) -> (Access, i64) {
+        let mut judged = 0;
+        let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
+        let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
+        // A second 401 is final, so twice is enough.
+        for _ in 0..2 {
+            let token = match self.token(tenant, "shopify").await {
+                Ok(token) => token,
+                Err(no) => {
+                    let access = match no.refused {
+                        Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
+                        // Alone it may be a wrong secret, or a shop that has granted nothing yet; a token that lived said more.
+                        Refused::Client { .. } | Refused::Never { .. } if is_refused => Access::Refused,
+                        Refused::Client { .. } => Access::NotAccepted,
+                        other => Access::Unclear(other.to_string()),
+                    };
+                    return (access, no.revision.unwrap_or_default());
+                }
+            };
+            judged = token.revision.unwrap_or_default();
+            match self.said(&tenant.shopify, &token.text).await {
+                Said::NotAccepted if self.refused_by_shop(tenant, "shopify", &token) => is_refused = true,
+                Said::NotAccepted | Said::Gone => return (Access::Refused, judged),
+                Said::Frozen(status) => return (Access::Frozen(status), judged),
+                Said::Unclear(why) => return (Access::Unclear(why), judged),
+                Said::LetIn(number) => {
+                    self.accepted_by_shop(tenant, "shopify", &token);
+                    return (Access::LetIn(number), judged);
+                }
+            }
+        }
+        (Access::Refused, judged)
+    }
+
+    async fn said(&self, peer: &Peer, token: &str) -> Said {
+        let answer = match self.0.client.send(peer, token, &least(), LEAST_API_VERSION).await {
+            Outcome::Answered { answer, .. } => answer,
+            Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
+                return Said::Unclear(why);
+            }
+            Outcome::Throttled { .. } => return Said::Unclear("throttled".into()),
+        };
+        match answer.status {
+            200 => Said::LetIn(number(&answer.body)),
+            401 => Said::NotAccepted,
+            404 => Said::Gone,
+            402 | 423 => Said::Frozen(answer.status),
+            status => Said::Unclear(format!("the shop answers {status}")),
+        }
+    }
+
+    /// Learns which shop has granted what is held, before any call has the token of it. Another shop than before has both targets of
+    /// the tenant paused, so that the token may be given out: nothing is sent with it until an operator has looked.
+    pub(super) async fn number(&self, cell: &Cell, tenant: &Tenant, app: &App) -> Result<Token, Refused> {
+        let held = cell.state().held.clone().ok_or_else(|| Refused::Never { app: app.name.clone() })?;
+        let (number, why) = match self.said(&tenant.shopify, &held.grant.access_token).await {
+            Said::LetIn(number) => (number, "it does not say its number".to_owned()),
+            Said::NotAccepted | Said::Gone => return Err(Refused::Ended { app: app.name.clone() }),
+            Said::Frozen(status) => (None, format!("it answers {status}")),
+            Said::Unclear(why) => (None, why),
+        };
+        let (journal, name, shop) = (&self.0.journal, &tenant.name, &tenant.shop);
+        let not_kept = |error: anyhow::Error| later(format!("{error:#}"));
+        if let Some(number) = number {
+            let other = journal.number_shop(name, shop, number).await.map_err(not_kept)?;
+            if other.is_some() {
+                tracing::error!(tenant = name, blame = "peer", "another shop answers as {shop}: paused");
+            }
+        } else if journal.read(|reader| reader.is_shop_numbered(name, shop)).map_err(not_kept)? {
+            // A shop whose number was never known has nothing to be compared with.
+            let said = "the shop has granted it anew, and whether it is the same shop is not known";
+            return Err(later(format!("{said}: {why}")));
+        }
+        let numbered = Held { is_numbered: true, ..(*held).clone() };
+        let revision = self.keep(cell, tenant, app, Arc::new(numbered)).await.map_err(not_kept)?;
+        Ok(Token { text: held.grant.access_token.clone(), revision: Some(revision) })
+    }
+
+    /// Has Shopify grant what a merchant has approved whose shop no tenant names, to learn its number. Nothing is kept.
+    pub async fn stranger(&self, app: &Arc<App>, shop: &Shop, ask: Ask) -> Result<Option<Stranger>, Refused> {
+        let peer = Peer::of_app(app.address_of(shop.domain()), app.clone(), None);
+        let (url, asked_at) = (format!("{}/admin/oauth/access_token", peer.url), clock::now());
+        let answer = self.0.client.post_form(&url, &ask.form(app)).await.map_err(|not| later(not.why))?;
+        let grant = grant::read(app, &answer, asked_at)?;
+        Ok(match self.said(&peer, &grant.access_token).await {
+            Said::LetIn(Some(number)) => Some(Stranger { number, ask, grant }),
+            _ => None,
+        })
+    }
+
+    /// Keeps what a stranger has granted for the tenant that its shop was found to be.
+    pub async fn take_in(&self, tenant: &Tenant, app: &Arc<App>, stranger: Stranger) -> Result<(), Refused> {
+        let cell = self.cell(tenant, app).await?;
+        let _turn = cell.turn.lock().await;
+        self.hold(&cell, tenant, app, &stranger.ask, stranger.grant).await?;
+        self.number(&cell, tenant, app).await.map(drop)
+    }
+}
+
+/// The least that the Admin API can be asked.
+fn least() -> Call {
+    let request = Request::Graphql { document: "query { shop { id } }".into(), variables: "{}".into() };
+    Call { target: "shopify".into(), request, effect: Effect::Read }
+}
+
+/// `gid://shopify/Shop/7` is 7.
+fn number(body: &str) -> Option<u64> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    body["data"]["shop"]["id"].as_str()?.strip_prefix("gid://shopify/Shop/")?.parse().ok()
+}
