@@ -216,6 +216,15 @@ pub fn paths() -> Vec<String> {
     found
 }
 
+/// Whether a text says where a secret is, and not what it is.
+fn is_place(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_')
+    };
+    text.strip_prefix("env:").is_some_and(is_name)
+        || text.strip_prefix("file:").is_some_and(|path| path.starts_with(['/', '.']))
+}
+
 /// The text with everything that could be a secret made unreadable, as long as it was: texts, and in a line that is no TOML
 /// all behind its first `=` or quote.
 pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
@@ -238,7 +247,10 @@ pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
     let mut found = vec![];
     table.values().for_each(|value| texts(value, &mut found));
     for Range { start, end } in found {
-        hide(start + 1..end.saturating_sub(1), b"\r\n");
+        let inside = start + 1..end.saturating_sub(1);
+        if !text.get(inside.clone()).is_some_and(is_place) {
+            hide(inside, b"\r\n");
+        }
     }
     for at in broken {
         let start = text[..text.floor_char_boundary(*at)].rfind('\n').map_or(0, |n| n + 1);

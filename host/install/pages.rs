@@ -165,7 +165,7 @@ impl Content {
                         @if !self.lines.is_empty() { (lines(&self.lines)) }
                         @for form in &self.forms { (form.markup()) }
                         @if let Some((address, _)) = &self.goes_on {
-                            p { a.button href=(address) autofocus { "Go on to Shopify" } }
+                            p { a.button href=(address) autofocus[self.forms.is_empty()] { "Go on to Shopify" } }
                         }
                     }
                 }

@@ -6,9 +6,10 @@
 //! be there. `TANDEM_SCREENSHOTS=FOLDER` keeps a picture of each page.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use fantoccini::key::Key;
@@ -16,8 +17,10 @@ use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::Method;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tandem::config::AppKind;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::{Fresh, TOKEN};
 
@@ -45,6 +48,10 @@ impl WebDriverCompatibleCommand for Logged {
 
 /// `None`, said aloud, where there is no driver; where `CI` is set there has to be one.
 async fn chromium() -> Option<Chromium> {
+    chromium_with(&[]).await
+}
+
+async fn chromium_with(more: &[String]) -> Option<Chromium> {
     let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let is_needed = std::env::var_os("CI").is_some();
     let mut driver = match driver {
@@ -63,6 +70,7 @@ async fn chromium() -> Option<Chromium> {
     std::thread::spawn(move || lines.for_each(drop));
     let arguments =
         ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=900,900"];
+    let arguments: Vec<_> = arguments.into_iter().chain(more.iter().map(String::as_str)).collect();
     let wanted = json!({
         "goog:chromeOptions": { "args": arguments },
         "goog:loggingPrefs": { "browser": "ALL" },
@@ -146,6 +154,12 @@ impl Chromium {
         self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await.unwrap().click().await.unwrap();
     }
 
+    /// Types into a field: nothing in a frame of another origin has the focus by itself.
+    async fn fills(&self, field: &str, text: &str) {
+        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(field)).await.unwrap();
+        found.send_keys(text).await.unwrap();
+    }
+
     /// Types into whatever has the focus.
     async fn types(&self, text: &str) {
         self.client.active_element().await.unwrap().send_keys(text).await.unwrap();
@@ -216,16 +230,60 @@ async fn a_merchant_installs_approves_connects_and_installs_again() {
     fresh.stop().await;
 }
 
+/// Speaks TLS as `admin.shopify.com` in front of a stand-in, since a page says by `https://` in whose frame it may stand; gives the
+/// arguments by which Chromium finds it.
+async fn admin(standin: SocketAddr) -> [String; 2] {
+    let made = rcgen::generate_simple_self_signed(["admin.shopify.com".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut connection) = acceptor.accept(connection).await else { return };
+                let Ok(mut standin) = TcpStream::connect(standin).await else { return };
+                let _ = tokio::io::copy_bidirectional(&mut connection, &mut standin).await;
+            });
+        }
+    });
+    [format!("--host-resolver-rules=MAP admin.shopify.com {address}"), "--ignore-certificate-errors".into()]
+}
+
+/// The app's pages stand in a frame of Shopify's admin, and in nobody else's.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invited_shop_connects_inside_the_admin() {
-    let Some(chromium) = chromium().await else { return };
+async fn an_embedded_app_is_used_in_the_frame_of_the_admin() {
     let fresh = Fresh::of_browser(AppKind::Embedded).await;
+    let Some(chromium) = chromium_with(&admin(fresh.shopify.address()).await).await else {
+        return fresh.stop().await;
+    };
     fresh.invite(json!({ "app": "main", "shop": "acme.myshopify.com" })).await;
-    // Shopify installs such an app by itself, and frames a link with a session token.
     fresh.shopify.install("client-id-123");
-    chromium.goes(&fresh.shopify.app_url("client-id-123").unwrap()).await;
-    chromium.connects(&fresh).await;
+    // A page elsewhere shows nothing of it.
+    chromium.goes(&format!("{}/client-id-123", apps(&fresh))).await;
+    chromium.client.enter_frame(0).await.unwrap();
+    let framed = chromium.client.source().await.unwrap();
+    assert!(!framed.contains("acme.myshopify.com to Omneo"), "{framed}");
+    let _: Value = chromium.client.issue_cmd(Logged).await.unwrap();
+    chromium.client.enter_parent_frame().await.unwrap();
+    chromium.goes("https://admin.shopify.com/store/acme/apps/client-id-123").await;
+    chromium.client.enter_frame(0).await.unwrap();
+    chromium.page("Connect acme.myshopify.com to Omneo").await;
+    chromium.fills("#address", &fresh.desk.host.omneo.url()).await;
+    chromium.fills("#token", TOKEN).await;
+    chromium.press("Connect").await;
+    chromium.page("acme.myshopify.com is in step with Omneo").await;
     fresh.is_in_step().await;
+    for (button, modes) in [("Switch off", ["drop", "run"]), ("Switch on", ["run", "run"])] {
+        chromium.press(button).await;
+        chromium.page("acme.myshopify.com is connected").await;
+        let (_, directions) = fresh.ask(Method::GET, "/v1/tenants/acme/directions", None).await;
+        assert_eq!([&directions[0]["mode"], &directions[1]["mode"]], modes.map(|mode| json!(mode)).each_ref());
+    }
     chromium.ends().await;
     fresh.stop().await;
 }
