@@ -5,6 +5,7 @@
 mod browser;
 mod clock;
 mod faults;
+mod forward;
 mod http;
 mod omneo;
 mod outbox;
@@ -20,7 +21,8 @@ pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};
 pub use outbox::{Delivery, Outbox, Webhook};
 pub use server::{Request, Response};
 pub use shopify::{
-    AppOptions, Approval, Ledger, Manner, Pays, RefreshRule, SessionToken, Shopify, ShopifyOptions, TokenCounts,
+    AppOptions, AppProxy, Approval, Ledger, Manner, Pays, RefreshRule, SessionToken, Shopify, ShopifyOptions,
+    TokenCounts,
 };
 pub use sign::{sign_omneo, sign_proxy, sign_query, sign_shopify};
 

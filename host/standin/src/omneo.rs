@@ -7,6 +7,7 @@ mod commerce;
 mod comms;
 mod edits;
 mod endpoints;
+mod id;
 mod lists;
 mod model;
 mod profiles;
@@ -95,6 +96,8 @@ struct Core {
     /// The minute under way and the requests in it.
     minute: Mutex<(i64, u32)>,
     store: Mutex<Store>,
+    /// Life of an ID token.
+    id_seconds: Mutex<i64>,
 }
 
 impl Omneo {
@@ -125,6 +128,7 @@ impl Omneo {
             per_minute: options.per_minute,
             minute: Mutex::new((0, 0)),
             store: Mutex::new(store),
+            id_seconds: Mutex::new(id::SECONDS),
         });
         let serving = Arc::clone(&core);
         let service = Service {
@@ -168,6 +172,11 @@ impl Omneo {
         self.core.outbox.set_url(url.into());
     }
 
+    /// How long ID tokens live that are given from now on.
+    pub fn set_id_seconds(&self, seconds: i64) {
+        *lock(&self.core.id_seconds) = seconds;
+    }
+
     /// From now on other tokens are refused.
     pub fn set_token(&self, token: impl Into<String>) {
         *lock(&self.core.token) = token.into();
@@ -205,6 +214,9 @@ impl Core {
     }
 
     fn answer(&self, call: &Call) -> Answer {
+        if let Some(path) = id::below(&call.path) {
+            return id::answer(self, call, path);
+        }
         let Some(path) = below(&call.path) else {
             return Answer::new(404, json!({ "message": "Not Found" }));
         };

@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults};
+use crate::forward::Forward;
 use crate::lock;
 use crate::query::{decode, pairs};
 
@@ -80,6 +81,8 @@ pub(crate) struct Answer {
     body: Body,
     /// How long the answer is held back, beside what a fault asks for.
     pub delay: Duration,
+    /// Another server has the answer.
+    pub forward: Option<Forward>,
     /// Dropped when the answer goes out, or is lost: it tells how long a request was under way.
     pub guard: Option<Box<dyn Send>>,
 }
@@ -100,8 +103,13 @@ impl Answer {
         Answer::of(status, Body::Html(page.into()))
     }
 
+    /// What another server answers. From within, where nobody connects, it is 502.
+    pub fn forwarded(forward: Forward) -> Answer {
+        Answer { forward: Some(forward), ..Answer::of(502, Body::Json(Value::Null)) }
+    }
+
     fn of(status: u16, body: Body) -> Answer {
-        Answer { status, headers: Vec::new(), body, delay: Duration::ZERO, guard: None }
+        Answer { status, headers: Vec::new(), body, delay: Duration::ZERO, forward: None, guard: None }
     }
 
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Answer {
@@ -247,8 +255,12 @@ async fn answer(
     let Some(mut answer) = served.answer else { return Err(Closed) };
     tokio::time::sleep(served.held).await;
     drop(answer.guard.take());
-    lock(&shared.log)[served.entry].status = answer.status;
-    Ok(render(answer))
+    let response = match answer.forward.take() {
+        Some(forward) => forward.answer().await,
+        None => render(answer),
+    };
+    lock(&shared.log)[served.entry].status = response.status().as_u16();
+    Ok(response)
 }
 
 impl Shared {

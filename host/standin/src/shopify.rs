@@ -25,6 +25,7 @@ mod subscriptions;
 mod views;
 mod webhooks;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +37,7 @@ use crate::lock;
 use crate::outbox::{Delivery, Outbox};
 use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_shopify;
-pub use apps::{AppOptions, Approval, RefreshRule, SessionToken, TokenCounts};
+pub use apps::{AppOptions, AppProxy, Approval, RefreshRule, SessionToken, TokenCounts};
 use apps::{Apps, Recipient};
 use bucket::Bucket;
 pub use ledger::{Ledger, Manner, Pays};
@@ -141,6 +142,8 @@ struct Core {
     outbox: Outbox,
     schema: Arc<Schema>,
     state: Mutex<State>,
+    /// Pages of the theme, by path.
+    theme: Mutex<BTreeMap<String, String>>,
 }
 
 struct State {
@@ -194,6 +197,7 @@ impl Shopify {
             outbox,
             schema: Schema::shared(),
             state: Mutex::new(state),
+            theme: Mutex::default(),
         });
         let (serving, throttling) = (Arc::clone(&core), Arc::clone(&core));
         let service = Service {
@@ -240,6 +244,12 @@ impl Shopify {
     /// Another shop under the same domain: one that was closed, and its name taken by somebody.
     pub fn set_shop_id(&self, id: u64) {
         lock(&self.core.state).store.facts.shop_id = id;
+    }
+
+    /// A page of the theme, for a browser. Whoever has been at `/account/login?customer=N` is that customer, until
+    /// `/account/logout`.
+    pub fn set_page(&self, path: &str, html: impl Into<String>) {
+        lock(&self.core.theme).insert(path.to_owned(), html.into());
     }
 
     pub fn set_webhook_url(&self, url: impl Into<String>) {

@@ -11,3 +11,4 @@ mod merges;
 mod omneo;
 mod recordings;
 mod shopify;
+mod storefront;

@@ -6,6 +6,7 @@ mod hooks;
 mod links;
 mod merchant;
 mod pages;
+mod proxy;
 mod routes;
 mod sessions;
 mod tokens;
@@ -20,6 +21,7 @@ use crate::lock;
 use grants::Book;
 pub(crate) use hooks::{Recipient, recipients};
 pub use merchant::Approval;
+pub use proxy::AppProxy;
 pub(crate) use routes::{operation, route};
 pub use sessions::SessionToken;
 
@@ -57,6 +59,8 @@ pub struct AppOptions {
     /// Where its own configuration sends `app/uninstalled` and the three compliance topics; a path is one of
     /// [`application_url`](AppOptions::application_url).
     pub webhook_uri: Option<String>,
+    /// Where it is reached through the shop's own addresses, if it is.
+    pub proxy: Option<AppProxy>,
     /// Life of an access token that ends.
     pub token_seconds: u64,
     /// Life of a refresh token.
@@ -93,6 +97,7 @@ impl AppOptions {
             redirect_urls: vec![format!("{application_url}/callback")],
             embedded: false,
             webhook_uri: None,
+            proxy: None,
             token_seconds: TOKEN_SECONDS,
             refresh_seconds: REFRESH_SECONDS,
         }

@@ -158,6 +158,9 @@ fn edit(store: &mut Store, old: Option<&Customer>, fields: &Value) -> Result<u64
     if let (None, Some(id)) = (old, fields["id"].as_u64()) {
         new.id = id;
     }
+    if let Some(is_verified) = fields["verified_email"].as_bool() {
+        new.verified_email = is_verified;
+    }
     let id = new.id;
     store.save(new);
     Ok(id)

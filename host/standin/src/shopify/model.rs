@@ -16,6 +16,8 @@ pub(crate) struct Customer {
     pub locale: String,
     /// As in webhook bodies: `disabled`, `invited`, `enabled`, `declined`.
     pub state: String,
+    /// Whether the customer has shown the e-mail address to be theirs.
+    pub verified_email: bool,
     pub tax_exempt: bool,
     pub tax_exemptions: Vec<String>,
     pub tags: Vec<String>,

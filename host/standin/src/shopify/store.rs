@@ -93,6 +93,7 @@ impl Store {
             note: None,
             locale: "en".to_owned(),
             state: "disabled".to_owned(),
+            verified_email: true,
             tax_exempt: false,
             tax_exemptions: Vec::new(),
             tags: Vec::new(),

@@ -97,7 +97,7 @@ pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
         "taxExempt": customer.tax_exempt,
         "taxExemptions": customer.tax_exemptions,
         "updatedAt": clock::utc(customer.updated_ms),
-        "verifiedEmail": true,
+        "verifiedEmail": customer.verified_email,
     })
 }
 

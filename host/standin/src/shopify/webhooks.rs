@@ -35,7 +35,7 @@ pub(crate) fn customer(facts: &Facts, customer: &Customer) -> Value {
         "last_name": customer.last_name,
         "state": customer.state,
         "note": customer.note,
-        "verified_email": true,
+        "verified_email": customer.verified_email,
         "multipass_identifier": null,
         "tax_exempt": customer.tax_exempt,
         "currency": facts.currency,

@@ -3,7 +3,7 @@
 
 use super::merchant::{NO_APP, NO_REDIRECT};
 use super::pages::{self, Question};
-use super::{Approval, STAFF, links, tokens};
+use super::{Approval, STAFF, links, proxy, tokens};
 use crate::lock;
 use crate::query::encode;
 use crate::server::{Answer, Call};
@@ -28,7 +28,7 @@ pub(crate) fn route(core: &Core, call: &Call) -> Option<Answer> {
         ["store", name, "apps", client_id, act] if is_here(name) && method == "POST" => {
             acted(core, call, client_id, act)
         }
-        _ => return None,
+        _ => return proxy::passed_on(core, call),
     })
 }
 
