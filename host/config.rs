@@ -30,7 +30,7 @@ mod quota;
 mod shape;
 
 pub use added::added;
-pub use apps::{App, Apps, Kind as AppKind};
+pub use apps::{App, Apps, Kind as AppKind, PROXY, proxy_parts};
 pub use changes::{Changes, changes};
 pub use check::BODY_BYTES_MAX;
 pub use environment::{Log, cache_folder, host_and_token, log, no_color, path, this_program};

@@ -216,6 +216,12 @@ impl Credentials {
         state.held.as_ref().map(|held| held.grant.scopes.clone())
     }
 
+    /// Whether the shop has taken the app away, and nothing was granted since.
+    pub async fn is_uninstalled(&self, tenant: &Tenant) -> bool {
+        let Some(app) = tenant.shopify.app() else { return false };
+        self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_dropped)
+    }
+
     /// Lets go of what was granted, if it is still the revision that the shop has refused. `false`: by now there is another one.
     pub async fn drop_grant(&self, tenant: &Tenant, judged: i64) -> anyhow::Result<bool> {
         let Some(app) = tenant.shopify.app() else { return Ok(true) };

@@ -48,6 +48,7 @@ pub mod serve;
 pub mod setup;
 pub mod shadow;
 pub mod shares;
+pub mod storefront;
 pub mod tenants;
 pub mod turns;
 pub mod vault;

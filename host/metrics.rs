@@ -5,7 +5,6 @@
 //! and what is of the others is one more; a gauge that is 0 has none. Everything else is by target, cause or outcome alone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,6 +18,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::version;
+
+mod tenants;
+
+use tenants::register_tenants;
 
 /// Tenants with series of their own: of counters those that came first, so that none of them ever goes back; of gauges those
 /// that need attention most.
@@ -91,6 +94,8 @@ pub struct Metrics {
     ask_fuel: Histogram,
     asks_ended: Family<Cause, Counter>,
     token_requests: Family<Requested, Counter>,
+    storefront: Family<AtDoor, Counter>,
+    storefront_asked: Family<Outcome, Counter>,
 }
 
 /// Of one tenant, since the start.
@@ -137,20 +142,6 @@ pub struct TenantNow {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Stopped {
-    tenant: String,
-    source: String,
-    mode: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct HeldFor {
-    tenant: String,
-    target: String,
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Listener {
     listener: &'static str,
 }
@@ -191,18 +182,18 @@ struct Requested {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Of {
-    tenant: String,
+struct AtDoor {
+    door: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Target {
-    target: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Side {
-    tenant: String,
     target: String,
 }
 
@@ -223,6 +214,8 @@ impl Default for Metrics {
             ask_fuel: Histogram::new(FUEL),
             asks_ended: Family::default(),
             token_requests: Family::default(),
+            storefront: Family::default(),
+            storefront_asked: Family::default(),
         };
         for cause in REFUSALS {
             drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
@@ -288,6 +281,16 @@ impl Metrics {
     /// Shopify was asked for a token of an app, and this is what came of it: `granted`, or why not.
     pub fn asked_for_token(&self, app: &str, outcome: &'static str) {
         self.token_requests.get_or_create(&Requested { app: app.into(), outcome }).inc();
+    }
+
+    /// Somebody has asked for a shopper's token by a door, and got one of a `customer`, an `anonymous` one, or none, and why.
+    pub fn storefront(&self, door: &'static str, outcome: &'static str) {
+        self.storefront.get_or_create(&AtDoor { door, outcome }).inc();
+    }
+
+    /// The other systems were asked for a shopper's token, and this is what came of it: `token`, or why not.
+    pub fn storefront_asked(&self, outcome: &'static str) {
+        self.storefront_asked.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// So many connections of a listener more, or fewer.
@@ -412,47 +415,14 @@ impl Metrics {
         registry.register("ask_fuel", "Fuel of an ask of the rules", self.ask_fuel.clone());
         registry.register("asks_ended", "Asks that were ended with fuel left, by cause", self.asks_ended.clone());
         registry.register("token_requests", "Requests for tokens of apps, by outcome", self.token_requests.clone());
+        let (answered, asked) = (self.storefront.clone(), self.storefront_asked.clone());
+        registry.register(
+            "storefront_requests",
+            "Requests for tokens of shoppers, by door and what was given",
+            answered,
+        );
+        registry.register("storefront_asks", "Times Omneo was asked for such a token, by outcome", asked);
     }
-}
-
-fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
-    let waiting = Family::<Of, Gauge>::default();
-    let oldest = Family::<Of, Gauge<f64, AtomicU64>>::default();
-    let dead = Family::<Of, Gauge>::default();
-    let paused = Family::<Side, Gauge>::default();
-    let held = Family::<HeldFor, Gauge>::default();
-    let stopped = Family::<Stopped, Gauge>::default();
-    let is_idle = |tenant: &&TenantNow| {
-        let TenantNow { waiting, dead_letters, paused, held, directions, .. } = tenant;
-        *waiting == 0 && *dead_letters == 0 && paused.is_empty() && held.is_empty() && directions.is_empty()
-    };
-    let mut busy: Vec<_> = tenants.iter().filter(|tenant| !is_idle(tenant)).collect();
-    busy.sort_by_key(|tenant| std::cmp::Reverse((tenant.oldest_ms, tenant.dead_letters)));
-    for (n, tenant) in busy.into_iter().enumerate() {
-        let name = if n < TENANTS_MAX { &tenant.tenant } else { OTHERS };
-        let of = Of { tenant: name.into() };
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        waiting.get_or_create(&of).inc_by(count(tenant.waiting));
-        dead.get_or_create(&of).inc_by(count(tenant.dead_letters));
-        let age = tenant.oldest_ms as f64 / 1000.0;
-        let gauge = oldest.get_or_create(&of);
-        gauge.set(gauge.get().max(age));
-        for target in &tenant.paused {
-            paused.get_or_create(&Side { tenant: name.into(), target: target.clone() }).inc();
-        }
-        for (target, cause) in &tenant.held {
-            held.get_or_create(&HeldFor { tenant: name.into(), target: target.clone(), cause }).inc();
-        }
-        for (source, mode) in &tenant.directions {
-            stopped.get_or_create(&Stopped { tenant: name.into(), source: source.clone(), mode }).inc();
-        }
-    }
-    registry.register("events_waiting", "Events that are not over", waiting);
-    registry.register_with_unit("events_waiting_oldest", "Age of the oldest of them", Unit::Seconds, oldest);
-    registry.register("dead_letters", "Events that a person should look at", dead);
-    registry.register("target_paused", "Targets that take no calls now", paused);
-    registry.register("target_held", "Targets whose calls wait: it asked for that, or is down", held);
-    registry.register("direction_stopped", "Directions whose events are held or dropped now", stopped);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use tandem_standin::{AppOptions, Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -95,6 +95,7 @@ impl Playground {
             previous_secret: None,
             kind: AppKind::Standalone,
             endpoint: Some(shopify.url()),
+            proxy: PROXY.into(),
         };
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key: {error}"))?;

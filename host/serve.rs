@@ -35,6 +35,7 @@ use crate::retention;
 use crate::rules::Plugin;
 use crate::setup::{self, Setup, Zone};
 use crate::shadow::Shadows;
+use crate::storefront;
 use crate::tenants::{Taken, Tenants};
 use crate::webhook::Intake;
 
@@ -253,7 +254,13 @@ impl Server {
             anew: install::Anew::default(),
             public_url,
         });
-        let pages = pages.merge(intake.router());
+        let storefront = storefront::router(storefront::Parts {
+            journal: journal.clone(),
+            tenants: tenants.clone(),
+            credentials: credentials.clone(),
+            client: client.clone(),
+        });
+        let pages = pages.merge(storefront).merge(intake.router());
         let intake = tokio::spawn(listen::serve(listener, pages, webhooks, stopped));
         let (admin, operators) = match config.admin {
             Some(address) => {

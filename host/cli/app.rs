@@ -9,7 +9,7 @@ use clap::Subcommand;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::slow::slow;
-use crate::config::{self, App as OwnApp, AppKind, Config, RulesFrom};
+use crate::config::{self, App as OwnApp, AppKind, Config, RulesFrom, proxy_parts};
 use crate::credentials::LEAST_API_VERSION;
 use crate::output::out;
 use crate::rules::Plugin;
@@ -85,13 +85,18 @@ fn document(app: &OwnApp, public_url: &str, scopes: &BTreeSet<String>) -> anyhow
     let mut subscriptions = toml_edit::ArrayOfTables::new();
     subscriptions.push(duties);
     document["webhooks"]["subscriptions"] = Item::ArrayOfTables(subscriptions);
+    let (prefix, subpath) = proxy_parts(&app.proxy).context("the path of the app proxy")?;
+    document["app_proxy"] = Item::Table(Table::new());
+    document["app_proxy"]["url"] = value(format!("{public_url}/storefront/{}", app.name));
+    document["app_proxy"]["subpath"] = value(subpath);
+    document["app_proxy"]["prefix"] = value(prefix);
     let text = document.to_string();
     let explain = |text: String, line: &str, why: &str| text.replacen(line, &format!("{why}{line}"), 1);
     let text = explain(text, "scopes = ", SCOPES);
     Ok(format!(
         "# Of the app `{}`. `shopify app deploy` sends it to Shopify.\n{}",
         app.name,
-        explain(text, "[[webhooks.", DUTIES)
+        explain(explain(text, "[[webhooks.", DUTIES), "[app_proxy]", PROXIED)
     ))
 }
 
@@ -103,9 +108,15 @@ const DUTIES: &str = "\
 # Every other webhook is subscribed to for each shop, by `tandem tenant setup` or the app's page.
 ";
 
+const PROXIED: &str = "\
+# Where a theme asks for its shopper's token. One app of a shop has a path; a path that was changed in the shop's admin is
+# `proxy` of the app in the host's configuration, too.
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PROXY;
 
     #[test]
     fn it_is_what_shopify_wants() {
@@ -116,6 +127,7 @@ mod tests {
             previous_secret: None,
             kind: AppKind::Standalone,
             endpoint: None,
+            proxy: PROXY.into(),
         };
         let scopes = ["read_orders", "write_customers"].map(str::to_owned).into();
         let text = document(&app, "https://t.example", &scopes).unwrap();
@@ -126,6 +138,9 @@ mod tests {
         assert_eq!(read["access_scopes"]["scopes"].as_str(), Some("read_orders,write_customers"));
         let callback = "https://t.example/shopify/main/callback";
         assert_eq!(read["auth"]["redirect_urls"][0].as_str(), Some(callback));
+        let proxy = &read["app_proxy"];
+        assert_eq!(proxy["url"].as_str(), Some("https://t.example/storefront/main"));
+        assert_eq!((proxy["prefix"].as_str(), proxy["subpath"].as_str()), (Some("apps"), Some("cx")));
         let duties = &read["webhooks"]["subscriptions"][0];
         assert_eq!(duties["compliance_topics"].as_array().unwrap().len(), 3);
         assert_eq!(duties["uri"].as_str(), Some("https://t.example/webhooks/shopify/main"));

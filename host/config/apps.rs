@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Where the app proxy is, unless the configuration says otherwise: where Omneo's own app has it.
+pub const PROXY: &str = "/apps/cx";
+/// What the path of an app proxy may begin with, and the characters of the rest of it (Shopify's documentation of app proxies).
+const PROXY_PREFIXES: [&str; 4] = ["a", "apps", "community", "tools"];
+const PROXY_CHARS_MAX: usize = 30;
+
 /// The apps of a configuration, by the name that tenants say.
 pub type Apps = BTreeMap<String, Arc<App>>;
 
@@ -20,6 +26,8 @@ pub struct App {
     pub kind: Kind,
     /// Where every shop of the app is, in place of the shop's own address: a stand-in.
     pub endpoint: Option<String>,
+    /// The path of a shop that its app proxy is at.
+    pub proxy: String,
 }
 
 /// How an app comes by its tokens, as Shopify's documentation on access tokens tells the three apart.
@@ -43,6 +51,14 @@ impl Kind {
             Self::Embedded => "embedded",
         }
     }
+}
+
+/// The prefix and the rest of an app proxy's path, `/apps/cx`.
+pub fn proxy_parts(path: &str) -> Option<(&str, &str)> {
+    let (prefix, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let is_rest = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let fits = (1..=PROXY_CHARS_MAX).contains(&rest.len()) && rest.chars().all(is_rest);
+    (PROXY_PREFIXES.contains(&prefix) && fits).then_some((prefix, rest))
 }
 
 impl App {
@@ -98,6 +114,9 @@ omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
         assert!(shopify.credential == Credential::App(config.apps["main"].clone()));
         assert_eq!(shopify.secrets_at(0).collect::<Vec<_>>(), ["newer", "older"]);
         assert_eq!((&*shopify.url, config.apps["main"].kind), ("https://acme.myshopify.com", Kind::Own));
+        let of_proxy = |text: &str| read(text).unwrap().apps["main"].proxy.clone();
+        let other = GOOD.replace("kind", "proxy = \"/tools/tandem_1\"\nkind");
+        assert_eq!((of_proxy(GOOD), of_proxy(&other)), ("/apps/cx".into(), "/tools/tandem_1".into()));
         let shown = format!("{config:?}");
         assert!(!shown.contains("newer") && !shown.contains("older"));
         let standin = GOOD.replace("app = \"main\"", "app = \"main\", url = \"http://127.0.0.1:9/\"");
@@ -114,6 +133,9 @@ omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
             (GOOD.replace("kind = \"own\"", again), "the apps `main` and `other` have one `client_id`", "name one app"),
             (GOOD.replace("\"id\"", "\"\""), "`client_id` is no client id", "Dev Dashboard"),
             (GOOD.replace("\"id\"", "\"a b\""), "`client_id` is no client id", "Dev Dashboard"),
+            (GOOD.replace("kind", "proxy = \"/shop/cx\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
+            (GOOD.replace("kind", "proxy = \"/apps/cx/\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
+            (GOOD.replace("kind", "proxy = \"apps/cx\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
             (GOOD.replace("env:SECRET", "env:NONE"), "`NONE` is not set", "set it"),
             (
                 GOOD.replace("client_secret", "client_secrt"),

@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::file::{AppFile, DeliveryFile, PeerFile, TenantFile};
 use super::{
-    App, AppKind, Apps, Credential, Delivery, Peer, Quota, RulesFrom, Tenant, check_app_url, check_name,
-    check_public_url, check_url,
+    App, AppKind, Apps, Credential, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant, check_app_url, check_name,
+    check_public_url, check_url, proxy_parts,
 };
 use crate::engine::Limits;
 use crate::excerpt::{Mistake, line_of};
@@ -234,8 +234,16 @@ impl Check<'_> {
         {
             self.problem(span.clone(), why);
         }
+        let proxy = file.proxy.as_ref().map_or(PROXY, |path| path.get_ref().as_str());
+        if let Some(path) = file.proxy.as_ref().filter(|_| proxy_parts(proxy).is_none()) {
+            self.problem(
+                path.span(),
+                "`proxy` is no path of an app proxy\nhint: write it as the app has it at Shopify: `/apps/cx`; it begins with `/apps`, `/a`, `/community` or `/tools`".into(),
+            );
+        }
         let (client_secret, kind, endpoint) = (client_secret?, kind?, endpoint.map(|(_, url)| url));
-        Some(App { name: name.to_owned(), client_id, client_secret, previous_secret, kind, endpoint })
+        let (name, proxy) = (name.to_owned(), proxy.to_owned());
+        Some(App { name, client_id, client_secret, previous_secret, kind, endpoint, proxy })
     }
 
     /// Two names for one app would hold two grants, of which each ends the other's.

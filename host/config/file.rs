@@ -34,6 +34,7 @@ pub struct AppFile {
     pub client_secret: Spanned<String>,
     pub previous_secret: Option<Spanned<String>>,
     pub endpoint: Option<Spanned<String>>,
+    pub proxy: Option<Spanned<String>>,
     pub kind: Spanned<String>,
 }
 

@@ -64,6 +64,7 @@ const APP: &[Key] = &[
     must("client_secret", Shape::Text),
     may("previous_secret", Shape::Text),
     may("endpoint", Shape::Text),
+    may("proxy", Shape::Text),
     must("kind", Shape::Text),
 ];
 

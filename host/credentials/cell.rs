@@ -200,7 +200,15 @@ mod tests {
 
     fn app(secret: &str) -> Arc<App> {
         let [name, client_id, client_secret] = ["main", "id", secret].map(str::to_owned);
-        Arc::new(App { name, client_id, client_secret, previous_secret: None, kind: AppKind::Own, endpoint: None })
+        Arc::new(App {
+            name,
+            client_id,
+            client_secret,
+            previous_secret: None,
+            kind: AppKind::Own,
+            endpoint: None,
+            proxy: String::new(),
+        })
     }
 
     fn text(state: &State) -> Option<String> {

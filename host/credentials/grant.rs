@@ -287,7 +287,15 @@ mod tests {
 
     fn app() -> App {
         let [client_id, client_secret] = ["id", "secret"].map(str::to_owned);
-        App { name: "main".into(), client_id, client_secret, previous_secret: None, kind: AppKind::Own, endpoint: None }
+        App {
+            name: "main".into(),
+            client_id,
+            client_secret,
+            previous_secret: None,
+            kind: AppKind::Own,
+            endpoint: None,
+            proxy: String::new(),
+        }
     }
 
     fn answered(status: u16, body: &str) -> Result<Grant, Refused> {

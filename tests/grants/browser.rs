@@ -27,9 +27,9 @@ use super::connect::{Fresh, TOKEN};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser, and the driver behind it.
-struct Chromium {
+pub struct Chromium {
     driver: Child,
-    client: Client,
+    pub client: Client,
 }
 
 /// What Chromium has logged since it was asked before: errors of scripts, of the network, and broken policies.
@@ -47,7 +47,7 @@ impl WebDriverCompatibleCommand for Logged {
 }
 
 /// `None`, said aloud, where there is no driver; where `CI` is set there has to be one.
-async fn chromium() -> Option<Chromium> {
+pub async fn chromium() -> Option<Chromium> {
     chromium_with(&[]).await
 }
 
@@ -179,11 +179,11 @@ impl Chromium {
         self.page("acme.myshopify.com is in step with Omneo").await;
     }
 
-    async fn goes(&self, url: &str) {
+    pub async fn goes(&self, url: &str) {
         self.client.goto(url).await.unwrap();
     }
 
-    async fn ends(self) {
+    pub async fn ends(self) {
         self.client.clone().close().await.unwrap();
     }
 }

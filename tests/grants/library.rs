@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tandem::config::AppKind;
 use tandem::verify::{Signature, proxy, query, session};
-use tandem_standin::{AppOptions, SessionToken, Shopify, ShopifyOptions, sign_proxy, sign_shopify};
+use tandem_standin::{AppOptions, AppProxy, SessionToken, Shopify, ShopifyOptions, sign_proxy, sign_shopify};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::street::{ID, SECRET, options};
 
@@ -46,6 +47,30 @@ fn asked(folder: &Path, question: &Value) -> Value {
     read.unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&said.stderr)))
 }
 
+/// The query with which the stand-in's app proxy passes on what a customer's browser asks for.
+async fn passed_on(shopify: &Shopify) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/storefront/main", listener.local_addr().unwrap());
+    shopify.edit_app(ID, |app| app.proxy = Some(AppProxy { path: "/apps/cx".into(), url }));
+    let page = format!("{}/apps/cx", shopify.url());
+    let cookies = [("cookie", "storefront_customer=7; secret=1")];
+    let asked = super::storefront::ask(reqwest::Method::GET, &page, &cookies);
+    let heard = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = vec![0; 16_384];
+        let read = stream.read(&mut bytes).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nset-cookie: a=b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    };
+    let (seen, heard) = tokio::join!(asked, heard);
+    // Cookies pass in neither direction.
+    assert!(seen.status == 200 && !seen.headers.contains_key("set-cookie"), "{seen:?}");
+    assert!(!heard.to_lowercase().contains("cookie"), "{heard}");
+    let target = heard.split(' ').nth(1).unwrap();
+    target.split_once('?').unwrap().1.to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shopifys_own_library_and_this_host_accept_the_same() {
     // First: what is signed below is good for a minute.
@@ -66,6 +91,7 @@ async fn shopifys_own_library_and_this_host_accept_the_same() {
     ];
     let mut proxied = url::form_urlencoded::Serializer::new(String::new());
     let proxied = proxied.extend_pairs(pairs).append_pair("signature", &sign_proxy(SECRET, &pairs)).finish();
+    let passed = passed_on(&shopify).await;
     let opened = standalone.app_url_query(ID).unwrap();
     let forged = opened.replace("shop=acme", "shop=zeta");
     let token = |token: SessionToken| shopify.session_token(ID, &token).unwrap();
@@ -78,12 +104,16 @@ async fn shopifys_own_library_and_this_host_accept_the_same() {
     ];
     let question = json!({
         "id": ID, "secret": SECRET, "queries": [opened, forged], "body": BODY, "tokens": tokens,
-        "proxies": [proxied, proxied.replace("customer_id=7", "customer_id=8")],
+        "proxies": [proxied, proxied.replace("customer_id=7", "customer_id=8"), passed, passed.replace("id=7", "id=8")],
         "signature": sign_shopify(SECRET, BODY.as_bytes()),
     });
     let said = asked(&folder, &question);
     let now = tandem::clock::now() / 1_000;
-    assert_eq!((&said["queries"], &said["proxies"]), (&json!([true, false]), &json!([true, false])), "{said}");
+    assert_eq!(
+        (&said["queries"], &said["proxies"]),
+        (&json!([true, false]), &json!([true, false, true, false])),
+        "{said}"
+    );
     assert_eq!(said["webhook"], json!(true), "{said}");
     // And this host says the same of each.
     let secrets = || [SECRET].into_iter();
@@ -92,6 +122,7 @@ async fn shopifys_own_library_and_this_host_accept_the_same() {
         assert_eq!(said["tokens"][n] == json!(true), own, "token {n}: {said}");
         assert_eq!(own, n == 0);
     }
+    assert_eq!(proxy::checked(&passed, "/apps/cx", secrets(), now).unwrap().customer, Some(7));
     assert!(query::checked(&opened, secrets(), now).is_ok() && query::checked(&forged, secrets(), now).is_err());
     // What the library signs.
     let own = |name: &str| said["own"][name].as_str().unwrap();

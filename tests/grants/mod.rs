@@ -5,6 +5,7 @@ mod connect;
 mod install;
 mod library;
 mod moves;
+mod storefront;
 mod street;
 mod webhooks;
 

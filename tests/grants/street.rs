@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::config::{App, AppKind, Config, Peer};
+use tandem::config::{App, AppKind, Config, PROXY, Peer};
 use tandem::credentials::Ask;
 use tandem::journal::EventRow;
 use tandem::playground::{Playground, TENANT};
@@ -34,6 +34,7 @@ pub fn app(kind: AppKind) -> Arc<App> {
         previous_secret: None,
         kind,
         endpoint: None,
+        proxy: PROXY.into(),
     })
 }
 
@@ -183,8 +184,12 @@ pub fn config(folder: &Path, kind: AppKind, shop: &str, shopify: &Shopify, omneo
 }
 
 /// One for all: each that is made reads every certificate of the system.
-fn client() -> reqwest::Client {
-    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
+pub fn client() -> reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // Sets up what both sign with.
+        tandem::client::Client::new(1_000, vec![]).unwrap();
+        reqwest::Client::new()
+    });
     CLIENT.clone()
 }
 

@@ -53,6 +53,13 @@ fn resynced(payload: &View) -> Result<Entity, Wrong> {
     Ok(Entity { names, after: vec![] })
 }
 
+/// The customer whom the host has looked at, if it names nobody and nothing else.
+pub fn lone_customer(payload: &View) -> Result<Option<u64>, Wrong> {
+    let names = payload.list("/names")?;
+    let [name] = &names[..] else { return Ok(None) };
+    Ok(name.text("")?.strip_prefix("shopify/customer/").and_then(|id| id.parse().ok()))
+}
+
 /// The order of what is a part of one and has an id of its own. An update of a return names no order, only itself.
 fn part_of_order(part: &View) -> Result<String, Wrong> {
     if let Some(order) = part.get("/order").filter(|order| order.is_object()) {

@@ -204,11 +204,21 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
 }
 
 /// The host wants a person looked at: whoever is linked is read on both sides, and what differs is put right, the identity
-/// under the handle in force among it.
+/// under the handle in force among it. A customer who is named alone and has no profile gets one, as at the first contact.
 pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let mut run = Run::new(cx, settings, event, Side::Shopify);
     let Some(link) = run.memory.link.clone() else {
-        return Ok(skipped("nothing is remembered that links a customer to a profile"));
+        let Some(customer) = key::lone_customer(&Json::payload(event)?.view())? else {
+            return Ok(skipped("nothing is remembered that links a customer to a profile"));
+        };
+        if !run.to_omneo {
+            return Ok(skipped("no profile is made or linked: `sync.shopify_to_omneo = false`"));
+        }
+        if let Some(reason) = known_as_deleted(&run, customer) {
+            return Ok(skipped(reason));
+        }
+        run.addresses_due = settings.sync.addresses;
+        return first_contact_of_customer(run, customer).await;
     };
     let (customer, profile) =
         join(shopify::person(&run, link.customer), omneo::profile(cx, &link.profile, run.reading())).await;

@@ -133,3 +133,41 @@ fn a_resync_makes_nobody_on_a_side_that_is_not_written() {
     assert_eq!((world.omneo.profiles.len(), world.shopify.customers.len()), (0, 1), "{:?}", world.reasons());
     assert!(world.last_reason().contains("is deleted in Omneo"), "{:?}", world.reasons());
 }
+
+/// The host asks about a customer who was logged in and has no profile.
+#[test]
+fn a_customer_who_is_asked_about_alone_is_met_as_at_the_first_contact() {
+    let asked = |customer: u64| {
+        let names = json!({ "names": [format!("shopify/customer/{customer}")] });
+        Event { source: "tandem".into(), topic: "resync".into(), payload: names.to_string(), ..event() }
+    };
+    let ada = [("first_name", Some("Ada")), ("email", Some("ada@example.org"))];
+    let mut world = World::new(with_timezone(json!({})), 1, Manners::default());
+    world.held_back = vec!["customers/create"];
+    let customer = world.edit(|world| world.shopify.create(&ada)).unwrap();
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles.len(), 0);
+    world.send(0, asked(customer));
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles.len(), 1, "{:?}", world.reasons());
+    let profile = world.omneo.profiles.keys().next().cloned();
+    assert_eq!(world.shopify.customers[&customer].profile, profile);
+    // Asked once more, nothing is written.
+    let writes = world.writes.len();
+    world.send(0, asked(customer));
+    assert!(world.rest());
+    assert_eq!(world.writes.len(), writes, "{:?}", world.writes);
+    // Who is deleted is not brought back, and nobody is made on a side that is not written.
+    world.edit(|world| world.shopify.delete(customer));
+    assert!(world.rest());
+    world.send(0, asked(customer));
+    assert!(world.rest());
+    assert_eq!(world.shopify.customers.len(), 0);
+    let off = with_timezone(json!({ "sync": { "shopify_to_omneo": false } }));
+    let mut world = World::new(off, 1, Manners::default());
+    let customer = world.edit(|world| world.shopify.create(&ada)).unwrap();
+    world.send(0, asked(customer));
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles.len(), 0, "{:?}", world.reasons());
+    assert!(world.last_reason().contains("sync.shopify_to_omneo = false"), "{:?}", world.reasons());
+}

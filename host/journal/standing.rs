@@ -1,0 +1,76 @@
+//! How a name stands now: what the journal knows of whoever has it, without a word of what is remembered. Knows names; not what they
+//! stand for.
+
+use rusqlite::OptionalExtension;
+
+use super::Reader;
+
+/// How a name stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// All names of its entity that are not of what is gone, the name itself among them. Empty, if the name is.
+    pub names: Vec<String>,
+    /// The newest revision of what is remembered of the entity; 0 where nothing is. It is another one after every event that has
+    /// changed anything of it.
+    pub revision: i64,
+    /// The tenant's shop has said since that it is another one.
+    pub is_other_shop: bool,
+}
+
+impl Reader {
+    /// How a name stands; of none, how the tenant's shop does.
+    pub fn standing(&self, tenant: &str, name: Option<&str>) -> anyhow::Result<Standing> {
+        let mut statement = self.connection.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
+        let is_other_shop = statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default();
+        let mut statement =
+            self.connection.prepare_cached("SELECT entity FROM names WHERE tenant = ? AND name = ? AND NOT retired")?;
+        let entity: Option<i64> = match name {
+            Some(name) => statement.query_row([tenant, name], |row| row.get(0)).optional()?,
+            None => None,
+        };
+        let Some(entity) = entity else { return Ok(Standing { is_other_shop, ..Standing::default() }) };
+        let mut statement =
+            self.connection.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired ORDER BY name")?;
+        let names = statement.query_map([entity], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let sql = "SELECT coalesce(max(revision), 0) FROM memory WHERE entity = ? AND current";
+        let revision = self.connection.prepare_cached(sql)?.query_row([entity], |row| row.get(0))?;
+        Ok(Standing { names, revision, is_other_shop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_name_stands_with_those_that_are_not_of_what_is_gone() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO names VALUES ('acme', 'shopify/customer/1', 1, FALSE), ('acme', 'omneo/profile/p', 1, FALSE),
+                     ('acme', 'shopify/customer/2', 1, TRUE), ('zeta', 'shopify/customer/1', 2, FALSE);
+                 INSERT INTO memory VALUES (4, 1, 1, '{}', FALSE, 'acme'), (5, 1, 1, '{}', TRUE, 'acme'),
+                     (6, 2, 1, '{}', TRUE, 'zeta');
+                 INSERT INTO shops VALUES ('acme', 'acme.myshopify.com', 7, NULL), ('zeta', 'zeta.myshopify.com', 7, 8);",
+            )
+            .unwrap();
+        let reader = Reader::new(connection);
+        let standing = |tenant: &str, name| reader.standing(tenant, Some(name)).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let ada = standing("acme", "shopify/customer/1");
+        assert_eq!(ada.names, names(&["omneo/profile/p", "shopify/customer/1"]));
+        assert_eq!((ada.revision, ada.is_other_shop), (5, false));
+        assert_eq!(standing("acme", "omneo/profile/p"), ada);
+        for (tenant, name) in
+            [("acme", "shopify/customer/2"), ("acme", "shopify/customer/3"), ("beta", "shopify/customer/1")]
+        {
+            assert_eq!(standing(tenant, name), Standing::default(), "{tenant} {name}");
+        }
+        let zeta = Standing { names: names(&["shopify/customer/1"]), revision: 6, is_other_shop: true };
+        assert_eq!(standing("zeta", "shopify/customer/1"), zeta);
+        assert_eq!(reader.standing("zeta", None).unwrap(), Standing { is_other_shop: true, ..Standing::default() });
+    }
+}
