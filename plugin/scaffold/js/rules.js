@@ -1,4 +1,4 @@
-// The default rules, and what is otherwise here.
+// The default rules, with the changes below.
 
 import { put, skipped } from "./tandem.js";
 
@@ -7,7 +7,7 @@ export const plugin = {
   version: "0.1.0",
 
   *handle(event, inner) {
-    // Skip what is not wanted, or do a topic in another way.
+    // Skip an event, or handle a topic in a different way.
     if (event.topic === "products/delete") return skipped("products are taken down by hand");
 
     // Change what the default rules send.
@@ -18,11 +18,11 @@ export const plugin = {
       isNew = true;
     };
 
-    // Where that is all, return it: to go on afterwards takes the time of an ask for every pass.
+    // If that is all, return it: going on afterwards runs the default rules once for every pass instead of once.
     if (event.topic !== "customers/create") return inner(change);
     const end = yield* inner(change);
 
-    // Add a call. Not for every event: what it writes causes an event in its turn.
+    // Add a call, but not for every event: each write causes another event.
     const profile = inner.learned("omneo/profile/");
     if (isNew && profile) {
       const since = { type: "string", value: event.occurredAt };

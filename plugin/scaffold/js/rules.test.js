@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { plugin } from "./rules.js";
 import { converse, post } from "./tandem.js";
 
-// In place of the default rules, which are WebAssembly: they create a profile, and are done.
+// Stands in for the default rules, which are WebAssembly: creates a profile and ends as done.
 const inner = {
   step: (event, memory, replies) => {
     const body = { email: "ada@lovelace.dev", last_name: "Lovelace", ref: 706405506930370084n };

@@ -1,16 +1,16 @@
-// The SDK: rules around other rules. `component.js` hands it the default rules; a test hands it anything.
+// The SDK: rules around other rules. `component.js` passes the default rules to it; a test can pass any rules.
 
-// By its path: what makes the component knows no `node_modules`.
+// Imported by its path, because the tool that makes the component does not look into `node_modules`.
 import { LosslessNumber, isInteger, isSafeNumber, parse, stringify } from "./node_modules/lossless-json/lib/esm/index.js";
 
-// JSON as `JSON` reads and writes it, but that no number loses a digit: `JSON.parse` makes 706405506930370084 end in 000.
-// A whole number that is too long for a number is a BigInt, any other a LosslessNumber.
+// Reads and writes JSON as `JSON` does, but keeps every digit of a number: `JSON.parse` makes 706405506930370084 end in
+// 000. A whole number that does not fit a number becomes a BigInt; any other such number becomes a LosslessNumber.
 export const exact = {
   parse: (text) => (LONG.test(text) ? parse(text, undefined, number) : JSON.parse(text)),
   stringify: (value) => stringify(value),
 };
 
-// What only a number of more digits than a double holds can have in it; so can texts, which costs time and nothing else.
+// Matches every text with a number that a double cannot hold. It also matches some other texts, which only costs time.
 const LONG = /[\d.]{16}|\d[eE][+-]?\d{3}/;
 
 function number(text) {
@@ -24,11 +24,12 @@ export const skipped = (reason) => ({ outcome: "skipped", reason });
 export const refused = (reason) => ({ outcome: "refused", reason });
 export const invalid = (reason) => ({ outcome: "invalid", reason });
 
-// Calls to yield. A read changes nothing; what is repeatable may be sent twice.
+// Calls to yield. A read changes nothing; a repeatable call may be sent twice.
 //
-// A 2xx is an answer only if it is JSON and has what `needs` names: `post("omneo", "/orders", body).needs("/data/id")`. A page of
-// a proxy, nothing or half a body is none. What reads or may be repeated is asked three times in all, and then the event is
-// refused; of what may not be sent twice, the reply is `{ unknown: "why" }`.
+// A 2xx is an answer only if it is JSON and holds what `needs` names: `post("omneo", "/orders",
+// body).needs("/data/id")`. A proxy's page, an empty body or half a body does not count. A call that reads or may be
+// repeated is then sent again, three times in all, and after that the event is refused; for a call that must not be
+// sent twice, the reply is `{ unknown: "why" }`.
 export const get = (target, path) => rest("get", target, path, undefined, "read");
 export const post = (target, path, body) => rest("post", target, path, body, "once");
 export const put = (target, path, body) => rest("put", target, path, body, "repeatable");
@@ -46,27 +47,27 @@ function graphql(target, document, variables, effect) {
   return new Call({ target, request: { tag: "graphql", val: { document, variables: exact.stringify(variables) } }, effect });
 }
 
-// A call on its way.
+// A call that has not been sent yet.
 export class Call {
   constructor(wire) {
     this.wire = wire;
     this.places = [];
   }
 
-  // `PUT omneo /profiles/2b1c`, `GRAPHQL shopify Person`.
+  // The call in one line: `PUT omneo /profiles/2b1c`, `GRAPHQL shopify Person`.
   get line() {
     const { target, request } = this.wire;
     if (request.tag === "rest") return `${request.val.method.toUpperCase()} ${target} ${request.val.path}`;
     return `GRAPHQL ${target} ${/\b(?:query|mutation)\s+(\w+)/.exec(request.val.document)?.[1] ?? ""}`;
   }
 
-  // Whether its line is this one; `*` stands for one segment of the path.
+  // Whether the call's line is this one; `*` stands for one segment of the path.
   matches(line) {
     const [own, given] = [this.line.split("/"), line.split("/")];
     return own.length === given.length && given.every((part, n) => part === "*" || part === own[n]);
   }
 
-  // The body of a REST request, the variables of a GraphQL one. What is changed in it is sent.
+  // The body of a REST request, or the variables of a GraphQL request. Changes to it are sent.
   get body() {
     const text = this.wire.request.val[this.#key];
     this.#body ??= text === undefined ? undefined : exact.parse(text);
@@ -77,13 +78,13 @@ export class Call {
     this.#body = body;
   }
 
-  // Places, JSON pointers, that must hold something in a 2xx.
+  // JSON pointers to places that must hold a value in a 2xx.
   needs(...places) {
     this.places.push(...places);
     return this;
   }
 
-  // Why a reply is no answer.
+  // What a 2xx lacks of what the call needs; undefined when it lacks nothing.
   lacks({ tag, val }) {
     const { request } = this.wire;
     const needsNothing = request.val.method === "delete" || (val.status === 204 && this.wire.effect !== "read");
@@ -97,13 +98,13 @@ export class Call {
     }
     if (request.tag === "graphql" && body?.errors?.length > 0) return undefined;
     const wanted = request.tag === "graphql" ? ["/data", ...this.places] : this.places;
-    // An empty text is nothing: an id of it makes no path.
+    // An empty text counts as missing: an empty id cannot be put into a path.
     const isNothing = (found) => found === undefined || found === null || found === "";
     const lost = wanted.find((place) => isNothing(place.split("/").slice(1).reduce((at, key) => at?.[key], body)));
     return lost === undefined ? undefined : `nothing at ${lost}`;
   }
 
-  // As it is sent.
+  // The call in the form in which it is sent.
   sent() {
     if (this.#body !== undefined) this.wire.request.val[this.#key] = exact.stringify(this.#body);
     return this.wire;
@@ -116,16 +117,17 @@ export class Call {
   }
 }
 
-// How often a call is asked in all while a 2xx is no answer to it.
+// How many times in all a call is sent while its 2xx responses are not answers to it.
 const ASKS_MAX = 3;
 
-// The rules that a plugin and the rules it wraps are together, as a component exports them.
+// A plugin and the rules that it wraps, as one set of rules that a component can export.
 export function wrap(plugin, inner, log = () => {}) {
   const told = (ask) => (...given) => {
     try {
       return ask(...given);
     } catch (error) {
-      // A text is an answer. Anything else ends the component without a word of its own.
+      // A thrown text is the rules' answer. Any other error stops the component without a message, so it is logged
+      // first.
       if (error instanceof Error && error.payload === undefined) log(`panicked at ${error.stack || ""}${error}`);
       throw error;
     }
@@ -135,7 +137,7 @@ export function wrap(plugin, inner, log = () => {}) {
       const manifest = { ...inner.describe(), name: plugin.name, version: plugin.version };
       return plugin.describe ? plugin.describe(manifest) : manifest;
     }),
-    // The settings are those of the inner rules, which have them already.
+    // The settings are those of the inner rules, which are configured already.
     configure: () => [],
     schema: told(() => inner.schema()),
     key: told((event) => (plugin.key ? plugin.key(opened(event), inner) : inner.key(event))),
@@ -148,7 +150,7 @@ function opened(event) {
   return { ...event, get body() { return (body ??= exact.parse(event.payload)); } };
 }
 
-// One ask: the plugin's generator runs from its beginning, over the replies of the passes so far.
+// One ask: runs the plugin's generator from its beginning, over the replies of the passes so far.
 class Run {
   constructor(inner, event, memory, replies) {
     Object.assign(this, { inner, event, memory, replies, pass: 0, names: { learned: [], retired: [] } });
@@ -167,8 +169,8 @@ class Run {
     }
   }
 
-  // The replies to calls; or the calls that are open; or an ending, when a target gives no answer. What the inner rules ask,
-  // they judge themselves.
+  // Gives the replies to these calls, or the calls that are still open, or an ending when a target gives no answer. The
+  // inner rules judge the replies to their own calls.
   ask(calls, isOwn) {
     const replies = [];
     let open = calls.map((_, n) => n);
@@ -195,7 +197,7 @@ class Run {
     return { tag: "end", val: { ...end, memory: end.memory, names: this.learn(end.names) } };
   }
 
-  // The last word on a name is the one that counts.
+  // The latest statement about a name counts.
   learn({ learned = [], retired = [] } = {}) {
     const add = (to, more, without) => [...new Set([...to, ...more])].filter((name) => !without.includes(name));
     this.names = { learned: add(this.names.learned, learned, retired), retired: add(this.names.retired, retired, []) };
@@ -204,8 +206,8 @@ class Run {
   }
 }
 
-// What the inner rules would do, each of their calls changed before it is sent. `yield*` it and go on with its ending;
-// or return it, which is faster: then they are asked once for an ask, and not once for every pass.
+// What the inner rules would do, with each call changed before it is sent. Either `yield*` it and go on from its
+// ending, or return it. Returning is faster: the inner rules then run once for an ask, and not once for every pass.
 class Delegate {
   constructor(run, change = () => {}) {
     Object.assign(this, { run, change });
@@ -236,7 +238,8 @@ class Delegate {
   }
 }
 
-// A reply to read: `{ status, headers, body }`, the body as JSON where it is some; or `{ unknown: "why" }`.
+// A reply for the plugin to read: `{ status, headers, body }`, where the body is parsed if it is JSON, or `{ unknown:
+// "why" }`.
 function read({ tag, val }) {
   if (tag === "unknown") return { unknown: val };
   try {
@@ -246,7 +249,7 @@ function read({ tag, val }) {
   }
 }
 
-// Runs an event to its end without wasm, for tests: gives every call that was sent, and the ending.
+// Runs an event to its end without wasm, for tests. Returns every call that was sent, and the ending.
 export function converse(plugin, inner, event, answer) {
   const rules = wrap(plugin, inner, console.error);
   const calls = [];

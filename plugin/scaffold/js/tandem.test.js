@@ -1,4 +1,5 @@
-// Tests of the SDK itself. They stay here: `tests/scaffold` runs them beside a plugin that was just made.
+// Tests of the SDK itself. They are not copied into a new plugin: `tests/scaffold` runs them beside one that was just
+// made.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +8,7 @@ import { Call, converse, done, exact, get, post, put, query, wrap } from "./tand
 const answer = (body) => ({ tag: "answer", val: { status: 200, headers: [], body } });
 const event = { source: "shopify", topic: "t", id: "1", payload: '{"id":706405506930370084}' };
 
-// Asks for two things at once, then for one more, and learns a name on the way.
+// Makes two calls at once, then one more, and learns a name on the way.
 const inner = {
   describe: () => ({ name: "inner", version: "1", listens: ["a"], targets: [], settings: ["b"] }),
   key: ({ payload }) => ({ names: [payload], after: [] }),
@@ -26,7 +27,7 @@ const inner = {
 
 const rules = (handle) => ({ name: "outer", version: "2", handle });
 
-// Every step of a conversation as it goes over the wire; each reply is its own number.
+// Every step of a conversation as it goes over the wire. The body of each reply is its number.
 function steps(handle, passes) {
   const { step } = wrap(rules(handle), inner);
   const replies = [];

@@ -1,20 +1,23 @@
-//! Builds calls. Knows their shape; not who answers them.
+//! Builds calls. Knows the shape of a call, and nothing of the system that answers it.
 
 use crate::needs::Needs;
 use crate::{Answer, Call, Effect, GraphqlRequest, Method, Request, RestRequest, Value};
 
 /// A call that has no target yet: [`crate::Cx::omneo`] and [`crate::Cx::shopify`] give it one.
 ///
-/// It knows what a 2xx must hold to be its answer. A proxy or a target in trouble can say 200 and send a page of HTML,
-/// nothing, half a body or JSON about something else; whoever takes that for "done" loses a sale. So:
+/// Each call states what a 2xx must hold to be its answer. A proxy, or a target in trouble, can send 200 with a page of
+/// HTML, an empty body, half a body or JSON about something else; rules that take such a response for success lose a
+/// sale. What a call needs:
 ///
-/// - a REST call needs JSON: an object or a list. A write may also be answered by a 204. [`CallTo::needs`] adds a place that
-///   must hold something: add what the rules will read, and for a write what only a target that has carried it out can
-///   know, such as `/data/id`;
-/// - [`delete`] needs nothing beyond its status, nor does a call with [`CallTo::needs_nothing`];
-/// - a GraphQL call needs `errors`, or `data` with every field of its document; a mutation also its `userErrors`.
+/// - A REST call needs JSON: an object or a list. A 204 will do too, unless [`CallTo::needs`] has named a place that
+///   must hold something. Name the places that the rules will read; for a write, name a value that only a target that
+///   has carried it out can know, such as `/data/id`.
+/// - [`delete`], and a call with [`CallTo::needs_nothing`], need nothing beyond the status.
+/// - A GraphQL call needs `errors`, or `data` with every field of its document; a mutation needs its `userErrors` as
+///   well.
 ///
-/// What does not hold it is no answer. [`crate::Cx::ask`], [`crate::Cx::omneo`] and [`crate::Cx::shopify`] see to that.
+/// A 2xx without what its call needs does not count as an answer. [`crate::Cx::ask`], [`crate::Cx::omneo`] and
+/// [`crate::Cx::shopify`] check this.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallTo {
     request: Request,
@@ -63,7 +66,8 @@ pub fn graphql(document: &str, variables: Value) -> CallTo {
     CallTo { needs: Needs::of_document(&request), request: Request::Graphql(request), effect: Effect::Once }
 }
 
-/// Percent-encodes one segment of a path. `.` and `..` stay as they are, and the host refuses a path with one of them.
+/// Percent-encodes one segment of a path. `.` and `..` stay as they are, and the host refuses a path that contains
+/// either.
 pub fn segment(text: impl std::fmt::Display) -> String {
     let mut encoded = String::new();
     for byte in text.to_string().bytes() {
@@ -82,17 +86,17 @@ fn rest(method: Method, path: String, body: Option<Value>, effect: Effect) -> Ca
 }
 
 impl CallTo {
-    /// It changes nothing, though it is a POST.
+    /// Declares that the call changes nothing, though it may be a POST.
     pub fn reads(self) -> Self {
         Self { effect: Effect::Read, ..self }
     }
 
-    /// Sent twice, it leaves what it leaves when sent once.
+    /// Declares that sending the call twice has the same effect as sending it once.
     pub fn repeatable(self) -> Self {
         Self { effect: Effect::Repeatable, ..self }
     }
 
-    /// Adds a query parameter of a REST request, not encoded. A GraphQL request has none and stays as it is.
+    /// Adds a query parameter to a REST request; the value is not encoded here. Does nothing to a GraphQL request.
     pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Request::Rest(request) = &mut self.request {
             request.query.push((name.into(), value.into()));
@@ -100,35 +104,35 @@ impl CallTo {
         self
     }
 
-    /// A 2xx is an answer only with something at this place, a JSON pointer into the body; null is nothing.
+    /// Requires a value at this place of a 2xx, given as a JSON pointer into the body; null does not count as a value.
     pub fn needs(self, at: &str) -> Self {
         self.needs_one_of([at])
     }
 
-    /// A 2xx is an answer only with something at one of these places.
+    /// Requires a value at one of these places of a 2xx.
     pub fn needs_one_of<'a>(mut self, places: impl IntoIterator<Item = &'a str>) -> Self {
         self.needs.add(places.into_iter().map(str::to_owned).collect());
         self
     }
 
-    /// Any 2xx is an answer, whatever it holds.
+    /// Accepts any 2xx as an answer, with any body.
     pub fn needs_nothing(self) -> Self {
         Self { needs: Needs::Nothing, ..self }
     }
 
-    /// Why an answer is none: it is a 2xx without what the call needs.
+    /// What a 2xx lacks of what the call needs; `None` for any other status.
     pub(crate) fn lacking(&self, answer: &Answer) -> Option<String> {
         if answer.is_success() { self.needs.lacking(answer) } else { None }
     }
 
-    /// The call to this target.
+    /// The same call, addressed to this target.
     pub fn to(self, target: &str) -> Call {
         Call { target: target.into(), request: self.request, effect: self.effect }
     }
 }
 
 impl Call {
-    /// The call in a line, for people: method, target and path, or the name of the operation.
+    /// The call in one line, for people: method, target and path, or the name of the operation.
     pub fn line(&self) -> String {
         match &self.request {
             Request::Rest(RestRequest { method, path, query, .. }) => {
@@ -140,7 +144,8 @@ impl Call {
         }
     }
 
-    /// Whether its [`Call::line`] is this one. A `*` stands for one segment of the path; the query does not count.
+    /// Whether the call's [`Call::line`] is this one. A `*` stands for one segment of the path; the query is not
+    /// compared.
     pub fn matches(&self, line: &str) -> bool {
         let own = self.line();
         let own = own.split('?').next().unwrap_or_default();
@@ -148,7 +153,8 @@ impl Call {
             && own.split('/').zip(line.split('/')).all(|(own, given)| given == "*" || own == given)
     }
 
-    /// Changes what is sent: the body of a REST request, the variables of a GraphQL one. Does nothing where there is none.
+    /// Changes what is sent: the body of a REST request, or the variables of a GraphQL request. A request without a
+    /// body stays as it is.
     pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
         let text = match &mut self.request {
             Request::Rest(request) => request.body.as_mut(),
@@ -164,7 +170,7 @@ impl Call {
 }
 
 impl Method {
-    /// As it stands in a request line.
+    /// The method as it stands in a request line.
     pub fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",

@@ -1,15 +1,16 @@
-//! Holds whole conversations without wasm and without a host: for the tests of rules. Knows nothing of what is said.
+//! Holds whole conversations with rules, without wasm and without a host, for tests of rules. Knows nothing of what the
+//! calls and replies mean.
 
 use crate::{Answer, Call, End, Event, Next, Reply, Rules, Value, step};
 
-/// Passes after which rules are taken to ask for ever.
+/// After this many passes, the rules are taken to loop for ever.
 const PASSES_MAX: usize = 100;
 
-/// Runs an event to its end. `answer` says what is replied to each call, in the order in which they are asked; what comes
-/// back is every call with the ending.
+/// Runs an event to its end. `answer` gives the reply to each call, and is asked in the order of the calls. Returns
+/// every call that was made, and the ending.
 ///
-/// Every pass is asked as the host asks it: from the beginning, with all replies so far. Panics where [`step`] does, and
-/// when the rules do not end.
+/// Each pass is run as the host runs it: from the beginning, with all replies so far. Panics where [`step`] does, and
+/// when the rules do not come to an end.
 ///
 /// ```
 /// use tandem_rules::DefaultRules;
@@ -41,7 +42,7 @@ pub fn converse<R: Rules>(
     panic!("the rules have not ended after {PASSES_MAX} passes")
 }
 
-/// An answer with a body of JSON, as a target gives it.
+/// An answer with this status and a body of JSON, as a target would give it.
 pub fn reply(status: u16, body: Value) -> Reply {
     Reply::Answer(Answer { status, headers: vec![], body: body.to_string() })
 }

@@ -1,8 +1,8 @@
-//! How an event ends. Knows the four outcomes; not when each is due.
+//! Builds the four endings of an event. When each of them applies is for the rules to decide.
 
 use crate::{End, Names, Outcome};
 
-/// `Err` is an ending too: what `?` leaves early with.
+/// An `Err` is an ending too: the one that a `?` returns early.
 pub type Ending = Result<End, End>;
 
 /// Both sides are as they should be.
@@ -30,7 +30,7 @@ fn end(outcome: Outcome, reason: String) -> End {
 }
 
 impl End {
-    /// Replaces what is remembered of the entity.
+    /// Replaces what is remembered of the entity by this.
     pub fn remember(mut self, memory: impl Into<String>) -> Self {
         self.memory = Some(memory.into());
         self

@@ -1,6 +1,6 @@
-//! Reads JSON by pointer, exactly, with errors that name the place.
+//! Reads JSON by pointer, and names the place in every error.
 //!
-//! Ids are whole numbers of 64 bits and amounts are decimals: nothing here goes through a float.
+//! Ids are whole numbers of 64 bits and amounts are decimals. No value passes through a float, so none loses a digit.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,21 +15,21 @@ mod tape;
 
 use tape::{Kind, Tape};
 
-/// A parsed text.
+/// A parsed JSON text.
 #[derive(Clone, Debug)]
 pub struct Json<'t> {
     tape: Tape<'t>,
     of: Of,
 }
 
-/// A place in a [`Json`]. Its methods take a JSON pointer below that place.
+/// A place in a [`Json`]. The methods take a JSON pointer relative to that place.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     json: &'a Json<'a>,
     node: usize,
 }
 
-/// What is wrong and where. As an [`End`] it is `invalid` for a payload and `refused` for an answer.
+/// What is wrong, and where. It becomes an [`End`] that is `invalid` for a payload and `refused` for an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wrong {
     pub at: String,
@@ -44,7 +44,7 @@ enum Of {
     Memory,
 }
 
-/// A decimal as a JSON number with exactly its digits.
+/// A decimal as a JSON number with exactly the same digits.
 pub fn number(decimal: Decimal) -> Value {
     Value::Number(Number::from_string_unchecked(decimal.to_string()))
 }
@@ -60,7 +60,7 @@ impl<'t> Json<'t> {
         Self::parse(body, Of::Answer)
     }
 
-    /// A remembered text.
+    /// A text that was remembered of an entity.
     pub fn memory(text: &'t str) -> Result<Self, Wrong> {
         Self::parse(text, Of::Memory)
     }
@@ -73,24 +73,24 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// Its root.
+    /// The root of the document.
     pub fn view(&self) -> View<'_> {
         View { json: self, node: 0 }
     }
 }
 
 impl<'a> View<'a> {
-    /// A copy of what is there.
+    /// A copy of the value at this place.
     pub fn value(&self) -> Value {
         let text = self.json.tape.text(self.node);
         match self.kind() {
             Kind::Text => Value::String(text.to_owned()),
-            // What could be read as a part can be read alone.
+            // The text was read once as part of the whole, so it can be read by itself.
             _ => serde_json::from_str(text).unwrap_or_default(),
         }
     }
 
-    /// A copy of the object that is there, if it is one.
+    /// A copy of the object at this place, or `None` if the value is not an object.
     pub fn object(&self) -> Option<Map<String, Value>> {
         match self.value() {
             Value::Object(members) => Some(members),
@@ -118,7 +118,7 @@ impl<'a> View<'a> {
         self.json.tape.kind(self.node)
     }
 
-    /// What is at the pointer, null included; `None` when it is absent.
+    /// The value at the pointer, which may be null; `None` when there is none.
     pub fn get(&self, pointer: &str) -> Option<View<'a>> {
         let (mut view, mut rest) = (*self, pointer);
         while let Some(below) = rest.strip_prefix('/') {
@@ -143,12 +143,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether anything, null included, is at the pointer.
+    /// Whether there is a value at the pointer; null counts as one.
     pub fn has(&self, pointer: &str) -> bool {
         self.get(pointer).is_some()
     }
 
-    /// What is at the pointer, if it is there and not null: its kind and its text.
+    /// Kind and text of the value at the pointer, unless it is absent or null.
     fn some(&self, pointer: &str) -> Option<(Kind, &'a str)> {
         let view = self.get(pointer).filter(|view| !view.is_null())?;
         Some((view.kind(), view.json.tape.text(view.node)))
@@ -167,7 +167,7 @@ impl<'a> View<'a> {
         self.opt_text(pointer)?.ok_or_else(|| self.missing(pointer))
     }
 
-    /// A text or a number as text, where systems are loose about which; absent and null are `None`.
+    /// A text, or a number as text, for keys where systems use both; absent and null are `None`.
     pub fn opt_loose(&self, pointer: &str) -> Result<Option<String>, Wrong> {
         match self.some(pointer) {
             None => Ok(None),
@@ -176,7 +176,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A whole number from 0 to 2^64-1: a number, its digits as text, or the tail of a `gid://` (a query after it aside).
+    /// A whole number from 0 to 2^64-1, written as a number, as its digits in a text, or as the tail of a `gid://`; a
+    /// query behind the tail is ignored.
     pub fn opt_id(&self, pointer: &str) -> Result<Option<u64>, Wrong> {
         let text = match self.some(pointer) {
             None => return Ok(None),
@@ -197,7 +198,7 @@ impl<'a> View<'a> {
         self.opt_id(pointer)?.ok_or_else(|| self.missing(pointer))
     }
 
-    /// An amount: a number or its digits as text; absent, null and the empty text are `None`.
+    /// An amount, written as a number or as its digits in a text; absent, null and the empty text are `None`.
     pub fn opt_decimal(&self, pointer: &str) -> Result<Option<Decimal>, Wrong> {
         let text = match self.some(pointer) {
             None => return Ok(None),
@@ -217,7 +218,7 @@ impl<'a> View<'a> {
         self.opt_decimal(pointer)?.ok_or_else(|| self.missing(pointer))
     }
 
-    /// A boolean, also as 0 or 1; absent and null are `None`.
+    /// A boolean, which may be written as 0 or 1; absent and null are `None`.
     pub fn opt_bool(&self, pointer: &str) -> Result<Option<bool>, Wrong> {
         match self.some(pointer) {
             None => Ok(None),
@@ -227,7 +228,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The members of a list; absent and null are an empty one.
+    /// The members of a list; absent and null count as an empty list.
     pub fn list(&self, pointer: &str) -> Result<Vec<View<'a>>, Wrong> {
         match self.get(pointer).filter(|list| !list.is_null()) {
             None => Ok(vec![]),

@@ -24,7 +24,7 @@
 //! }
 //! // In the crate that becomes the component: `tandem_sdk::export!(Hello);`
 //!
-//! // Without wasm, an asking is a function call:
+//! // Without wasm, an ask is a function call:
 //! let event = Event { source: "shopify".into(), topic: "customers/create".into(), payload: r#"{"id":7}"#.into(), ..event() };
 //! let Next::Send(send) = step(&Hello, &event, &[], vec![]) else { panic!("it should ask") };
 //! assert_eq!(send.calls[0].line(), "GET omneo /profiles?filter[email]=ada@example.org");
@@ -41,7 +41,7 @@ mod run;
 mod time;
 mod wrap;
 
-/// What `wit-bindgen` makes of the contract.
+/// The bindings that `wit-bindgen` generates from the contract.
 #[doc(hidden)]
 #[allow(unsafe_code, missing_docs, clippy::all)]
 pub mod bindings {
@@ -72,12 +72,12 @@ pub use serde_json::{Map, Value, json};
 pub use time::Time;
 pub use wrap::{Around, Wrap};
 
-/// What an author writes. `Default` is the rules with every setting at its default.
+/// What an author implements. `Default` gives the rules with every setting at its default.
 pub trait Rules: Default + 'static {
     /// What these rules are; see [`Manifest`].
     fn describe(&self) -> Manifest;
 
-    /// Takes a rules file as JSON. Gives the configured rules and warnings, or every mistake.
+    /// Takes a rules file as JSON. Returns the configured rules with any warnings, or else every mistake in the file.
     fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         match serde_json::from_str::<Value>(rules) {
             Ok(Value::Object(keys)) => {
@@ -99,23 +99,24 @@ pub trait Rules: Default + 'static {
         }
     }
 
-    /// A JSON Schema (draft 7) of the rules file: what [`Rules::configure`] takes, each setting with its description and its
-    /// default. Unless rules say it, any table will do: a schema never refuses what `configure` takes.
+    /// A JSON Schema (draft 7) of the rules file that [`Rules::configure`] takes, with a description and a default for
+    /// each setting. The schema must accept every file that `configure` accepts; the one given here accepts any table.
     fn schema() -> Value {
         json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"})
     }
 
-    /// What the event is about, or why that cannot be said.
+    /// The entity that the event is about, or the reason why it cannot be told.
     fn key(&self, event: &Event) -> Result<Entity, String>;
 
-    /// What to do about the event. Runs again from its beginning at every asking; awaits nothing but calls of `cx`.
+    /// Decides what to do about the event. Runs again from the beginning at every ask, and may await only the calls of
+    /// `cx`.
     fn handle(&self, cx: &Cx, event: &Event) -> impl Future<Output = Ending>;
 }
 
 /// Makes a component of a type that implements [`Rules`].
 ///
-/// A panic's message and place reach the event's log through the one import a plugin may have. With `import nothing`
-/// the component has no import at all, and a panic is a trap without words.
+/// The message and the place of a panic are written to the event's log, through the one import that a plugin may have.
+/// With `import nothing` the component imports nothing, and a panic is a trap without a message.
 #[macro_export]
 macro_rules! export {
     ($rules:ty) => {
@@ -172,14 +173,14 @@ macro_rules! export {
     };
 }
 
-/// Sends the message of a panic to the event's log.
+/// Writes the message of a panic to the event's log.
 #[doc(hidden)]
 pub fn log_panics() {
     #[cfg(target_arch = "wasm32")]
     std::panic::set_hook(Box::new(|info| bindings::tandem::rules::host::log(&info.to_string())));
 }
 
-/// Writes a line to the event's log; a native build, which has no host, writes it to standard error.
+/// Writes a line to the event's log. A native build has no host, so it writes the line to standard error.
 pub fn log(line: &str) {
     #[cfg(target_arch = "wasm32")]
     bindings::tandem::rules::host::log(line);

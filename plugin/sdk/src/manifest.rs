@@ -1,9 +1,9 @@
-//! Builds manifests and entities. Knows their shape only.
+//! Builds manifests and entities. Knows their shape, and no rules.
 
 use crate::{Entity, Event, Manifest, Names, Setting, Target, Topic};
 
 impl Manifest {
-    /// Rules that listen to nothing and call nobody yet.
+    /// A manifest of rules that listen to no topic and call no target yet.
     pub fn new(name: &str, version: &str) -> Self {
         Self { name: name.into(), version: version.into(), listens: vec![], targets: vec![], settings: vec![] }
     }
@@ -24,7 +24,7 @@ impl Manifest {
         self
     }
 
-    /// Adds a setting: its JSON pointer, its value in force as JSON, and whether changing it cuts links.
+    /// Adds a setting: its JSON pointer, its value in force as JSON, and whether a change of it cuts links.
     pub fn setting(mut self, at: &str, value: impl Into<String>, fixed: bool) -> Self {
         self.settings.push(Setting { at: at.into(), value: value.into(), fixed });
         self
@@ -39,25 +39,25 @@ impl Default for Names {
 }
 
 impl Entity {
-    /// An entity of one name that waits for nobody.
+    /// An entity with one name that waits for no other.
     pub fn named(name: impl Into<String>) -> Self {
         Self { names: vec![name.into()], after: vec![] }
     }
 
-    /// Adds a name.
+    /// Adds another name of the same entity.
     pub fn and(mut self, name: impl Into<String>) -> Self {
         self.names.push(name.into());
         self
     }
 
-    /// Waits for earlier events of the entity with this name.
+    /// Makes the event wait for earlier events of the entity with this name.
     pub fn after(mut self, name: impl Into<String>) -> Self {
         self.after.push(name.into());
         self
     }
 }
 
-/// An event to fill in, for tests: Shopify's, at a fixed time, with an empty object as payload.
+/// An event for tests to fill in: from Shopify, at a fixed time, with an empty object as payload.
 pub fn event() -> Event {
     Event {
         source: "shopify".into(),

@@ -1,16 +1,18 @@
-//! Tells an answer from a 2xx that is none: the page of a proxy, nothing, half a body, JSON about something else. Knows
-//! the shape that a call asks for; not what is done when it is missing.
+//! Checks whether a 2xx is the answer to its call, or something else: a proxy's page, an empty body, half a body, JSON
+//! about another matter. Knows the shape that a call asks for, and not what follows when it is missing.
 
 use crate::{Answer, GraphqlRequest, Json, View};
 
-/// What a 2xx must hold to be the answer to a call.
+/// What a 2xx must hold to count as the answer to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Needs {
-    /// Nothing: the status says it all.
+    /// No body is required: the status is enough.
     Nothing,
-    /// JSON with something at one place of each list, all of them JSON pointers; a 204 will do where none is listed.
+    /// JSON with a value at one place of each list; the places are JSON pointers. When no list is given, a 204 will do
+    /// too.
     Json(Vec<Vec<String>>),
-    /// GraphQL: `errors`, or `data` with each field of the document; what a mutation changes and its `userErrors` are there.
+    /// A GraphQL answer: either `errors`, or `data` with each field of the document. For a mutation, each field is an
+    /// object and has its `userErrors`.
     Graphql { roots: Vec<String>, is_mutation: bool, has_user_errors: bool, places: Vec<Vec<String>> },
 }
 
@@ -33,7 +35,7 @@ impl Needs {
         }
     }
 
-    /// Why a 2xx is not the answer that was asked for.
+    /// What the answer lacks of what the call needs; `None` when it lacks nothing.
     pub fn lacking(&self, answer: &Answer) -> Option<String> {
         match self {
             Self::Nothing => return None,
@@ -47,7 +49,7 @@ impl Needs {
             _ if !(body.is_object() || body.is_list()) => Some("JSON that is neither an object nor a list".to_owned()),
             Self::Nothing => None,
             Self::Json(places) => missing(&body, places),
-            // What it denies may be missing.
+            // Fields may be missing when `errors` says why.
             Self::Graphql { .. } if !json.graphql_errors().is_empty() => None,
             Self::Graphql { roots, is_mutation, has_user_errors, places } => {
                 let is_there = |root: &&String| match body.get(&format!("/data/{root}")) {
@@ -65,21 +67,21 @@ impl Needs {
 }
 
 fn missing(body: &View, places: &[Vec<String>]) -> Option<String> {
-    // An empty text is nothing: an id of it makes no path.
+    // An empty text counts as missing: an empty id cannot be put into a path.
     let is_empty = |found: &View| found.is_null() || found.text("").is_ok_and(str::is_empty);
     let is_there = |at: &String| body.get(at).is_some_and(|found| !is_empty(&found));
     let lost = places.iter().find(|one_of| !one_of.iter().any(is_there))?;
     Some(format!("nothing at `{}`", lost.join("` or `")))
 }
 
-/// `query` or `mutation`, whichever the document's operation is.
+/// The kind of the document's operation: `query` or `mutation`.
 fn kind(document: &str) -> Option<&str> {
     let mut words = document.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     words.find(|word| matches!(*word, "query" | "mutation"))
 }
 
-/// The names under which the fields at the top of an operation are answered: their aliases, or their own. Fragments may stand
-/// before it.
+/// The keys under which the top-level fields of the operation are answered: their aliases, or else their own names.
+/// Fragments may stand before the operation.
 fn roots(document: &str) -> Vec<String> {
     let (mut found, mut braces, mut parens, mut is_fragment) = (vec![], 0_u32, 0_u32, false);
     let mut before = ' ';
@@ -92,11 +94,11 @@ fn roots(document: &str) -> Vec<String> {
             ')' => parens = parens.saturating_sub(1),
             '{' if parens == 0 => braces += 1,
             '}' if parens == 0 => braces = braces.saturating_sub(1),
-            // A field that the variables may leave out is not missed.
+            // A field that the variables can leave out is not required.
             _ if braces == 1 && parens == 0 && before == '@' && matches!(&rest[..name], "include" | "skip") => {
                 found.pop();
             }
-            // What follows a colon is the name behind an alias; what follows a dot or an at sign is no field.
+            // A word after a colon is the field behind an alias; a word after a dot or an at sign is not a field.
             _ if name > 0 && braces == 0 && &rest[..name] == "fragment" => is_fragment = true,
             _ if name > 0 && braces == 1 && parens == 0 && !is_fragment && !matches!(before, ':' | '.' | '@') => {
                 found.push(rest[..name].to_owned());

@@ -1,19 +1,19 @@
-//! Reads replies. Knows how HTTP and GraphQL say no; not what a system means by it.
+//! Reads replies. Knows how HTTP and GraphQL report errors, and nothing of what an error means to a system.
 
 use crate::{Answer, End, Json, Reply, View, refused};
 
 /// One entry of `errors` or `userErrors` in a GraphQL answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GraphqlError {
-    /// The field it is about, joined by dots; empty when it names none.
+    /// The path of the field that the error is about, joined by dots; empty when the error names none.
     pub field: String,
     pub message: String,
-    /// Empty where the schema has no codes.
+    /// The code of the error; empty where the schema has no codes.
     pub code: String,
 }
 
 impl Reply {
-    /// The answer; an unknown fate ends the event as refused.
+    /// The answer. If the fate of the call is unknown, ends the event as refused.
     pub fn answer(self) -> Result<Answer, End> {
         match self {
             Reply::Answer(answer) => Ok(answer),
@@ -27,12 +27,13 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Itself when it is a 2xx; anything else ends the event as refused, with what was being done and what came back.
+    /// The answer itself if it is a 2xx. Otherwise ends the event as refused; the reason says what was being done and
+    /// what came back.
     pub fn ok(self, doing: &str) -> Result<Self, End> {
         if self.is_success() { Ok(self) } else { Err(self.unexpected(doing)) }
     }
 
-    /// The ending for an answer that the rules have no way to go on from.
+    /// The ending for an answer from which the rules cannot go on.
     pub fn unexpected(&self, doing: &str) -> End {
         let body: String = self.body.chars().take(300).collect();
         refused(format!("{doing}: answered {} {body}", self.status))
@@ -51,7 +52,7 @@ impl Json<'_> {
         errors(self.view().get("/errors"))
     }
 
-    /// The `userErrors` of the root field of a mutation, given by its name or alias.
+    /// The `userErrors` of a mutation's top-level field, which is given by its name or alias.
     pub fn user_errors(&self, root: &str) -> Vec<GraphqlError> {
         errors(self.view().get(&format!("/data/{root}/userErrors")))
     }

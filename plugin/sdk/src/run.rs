@@ -1,4 +1,4 @@
-//! Runs `async` rules over recorded replies, in passes. Knows nothing of what is asked.
+//! Runs `async` rules over recorded replies, in passes. Knows nothing of what the calls are about.
 //!
 //! A pass polls the whole future once. A call belongs to the pass in which it is first polled and gets its reply in a
 //! later one, so `join`ed branches of different lengths never take each other's replies.
@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Waker};
 
 use crate::{Answer, Call, CallTo, Effect, End, Event, Names, Next, Reply, Rules, Send, refused};
 
-/// How often a call is asked in all while a 2xx is no answer to it.
+/// How many times in all a call is sent while its 2xx responses are not answers to it.
 const ASKS_MAX: usize = 3;
 
-/// What rules have in hand while they handle an event: the way to call, and what was remembered.
+/// What rules can use while they handle an event: a way to make calls, and what was remembered.
 #[derive(Debug)]
 pub struct Cx {
     memory: Vec<String>,
@@ -24,17 +24,17 @@ pub struct Cx {
 struct State {
     /// The pass that is being polled.
     pass: usize,
-    /// The replies of each pass, each taken once.
+    /// The replies of each pass. Each reply is taken once.
     replies: Vec<Vec<Option<Reply>>>,
     /// The calls first polled in this pass.
     calls: Vec<Call>,
     names: Names,
 }
 
-/// One asking: what to do next about the event, given the replies so far.
+/// One ask: given the replies so far, says what to do next about the event.
 ///
-/// Panics, which in a component is a trap, when the replies are not those of these rules, and when the rules wait for
-/// something that is not a call.
+/// Panics when the replies do not belong to these rules, and when the rules wait for something that is not a call. In a
+/// component, a panic is a trap.
 pub fn step<R: Rules>(rules: &R, event: &Event, memory: &[String], replies: Vec<Vec<Reply>>) -> Next {
     let passes = replies.len();
     let cx = Cx {
@@ -83,46 +83,47 @@ pub fn step<R: Rules>(rules: &R, event: &Event, memory: &[String], replies: Vec<
 }
 
 impl Cx {
-    /// What earlier events left behind, the newest first.
+    /// The memory that earlier events left behind, the newest first.
     pub fn memory(&self) -> &[String] {
         &self.memory
     }
 
-    /// Adds a name of the entity: claimed with the next calls, or with the end.
+    /// Adds a name of the entity. The host claims the name together with the next calls, or with the end.
     pub fn learn(&self, name: impl Into<String>) {
         let Names { learned, retired } = &mut self.state.borrow_mut().names;
         change_list(name.into(), retired, learned);
     }
 
-    /// Says that what a name of the entity stands for is gone for good, so that something else can come in its place.
+    /// Declares that the thing with this name is gone for good, so that another can take its place.
     pub fn retire(&self, name: impl Into<String>) {
         let Names { learned, retired } = &mut self.state.borrow_mut().names;
         change_list(name.into(), learned, retired);
     }
 
-    /// What follows `beginning` in the first name learned in this run that begins so: after `omneo/profile/`, the id of the
-    /// profile that the rules have found or made.
+    /// The rest of the first name learned in this run that has this beginning: after `omneo/profile/`, the id of the
+    /// profile that the rules have found or created.
     pub fn learned(&self, beginning: &str) -> Option<String> {
         let state = self.state.borrow();
         state.names.learned.iter().find_map(|name| name.strip_prefix(beginning)).map(str::to_owned)
     }
 
-    /// Sends a call to Omneo, as [`Cx::ask`] does; an unknown fate ends the event as refused.
+    /// Sends a call to Omneo as [`Cx::ask`] does. If the fate of the call is unknown, ends the event as refused.
     pub async fn omneo(&self, call: CallTo) -> Result<Answer, End> {
         self.ask("omneo", call).await?.answer()
     }
 
-    /// Sends a call to Shopify, as [`Cx::ask`] does; an unknown fate ends the event as refused.
+    /// Sends a call to Shopify as [`Cx::ask`] does. If the fate of the call is unknown, ends the event as refused.
     pub async fn shopify(&self, call: CallTo) -> Result<Answer, End> {
         self.ask("shopify", call).await?.answer()
     }
 
-    /// Sends a call and gives its reply. An answer that comes back has a status other than 2xx, or holds what the call
+    /// Sends a call and gives its reply. Any answer returned either has a status other than 2xx or holds what the call
     /// needs: see [`CallTo`].
     ///
-    /// A 2xx without it is no answer. What reads or may be repeated is asked again, three times in all, and then the event
-    /// ends as refused. What may not be sent twice may have been carried out: its fate is unknown, and rules that have a
-    /// way to find out look before they ask again.
+    /// A 2xx that lacks what the call needs does not count as an answer. If the call only reads or may be repeated, it
+    /// is sent again, three times in all; then the event ends as refused. If the call must not be sent twice, it may
+    /// have been carried out: the reply is `unknown`, and the rules should look at the target before they send it
+    /// again.
     pub async fn ask(&self, target: &str, call: CallTo) -> Result<Reply, End> {
         let mut last = String::new();
         for _ in 0..ASKS_MAX {
@@ -141,8 +142,8 @@ impl Cx {
         Err(refused(format!("given up: {last}, {ASKS_MAX} times; retry the event when {target} answers again")))
     }
 
-    /// Runs a future and has each call that it asks for changed before it is sent: what other rules want, some of it
-    /// otherwise. `change` sees a call once for every ask, so it may only do what it would do again.
+    /// Runs a future, and changes each call that the future makes before it is sent. Use it to send what other rules
+    /// send, with changes. `change` sees each call once in every ask, so it must make the same change every time.
     ///
     /// See [`crate::Wrap`] for an example.
     pub async fn edit<T>(&self, future: impl Future<Output = T>, mut change: impl FnMut(&mut Call)) -> T {
@@ -150,7 +151,7 @@ impl Cx {
         poll_fn(|context| {
             let first = self.state.borrow().calls.len();
             let polled = future.as_mut().poll(context);
-            // Out of the state meanwhile: `change` may use this `Cx`.
+            // The calls are taken out of the state first, because `change` may use this `Cx`.
             let mut new = self.state.borrow_mut().calls.split_off(first);
             new.iter_mut().for_each(&mut change);
             self.state.borrow_mut().calls.append(&mut new);
@@ -159,7 +160,7 @@ impl Cx {
         .await
     }
 
-    /// Sends a call and gives its reply, whatever it is: a 2xx may hold anything. [`Cx::ask`] sees to what it must hold.
+    /// Sends a call and gives its reply as it is. A 2xx may hold anything here; [`Cx::ask`] checks what it holds.
     pub async fn call(&self, call: Call) -> Reply {
         let mut asked = Some(call);
         let mut place = (0, 0);
@@ -181,7 +182,7 @@ impl Cx {
     }
 }
 
-/// The last word on a name is the one that counts.
+/// The latest statement about a name counts.
 fn change_list(name: String, from: &mut Vec<String>, to: &mut Vec<String>) {
     from.retain(|other| *other != name);
     if !to.contains(&name) {
@@ -207,7 +208,7 @@ pub async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) 
     .await
 }
 
-/// Runs any number of futures at the same time; gives their results in their order.
+/// Runs any number of futures at the same time. Gives their results in the order of the futures.
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
     poll_fn(|cx| {
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(end.reason, r#"("A", "B") C"#);
     }
 
-    /// Writes what may be repeated, and then what may not.
+    /// First makes a write that may be repeated, then one that must not be.
     #[derive(Default)]
     struct Writes;
 
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!((calls.len(), end.outcome), (3, Outcome::Refused));
         let why = "omneo answered `POST omneo /sale` with 200 and a body that is not JSON";
         assert_eq!(end.reason, format!("given up: {why}, 3 times; retry the event when omneo answers again"));
-        // What may not be sent twice is not.
+        // A call that must not be sent twice is sent once.
         let (calls, end) = hold(vec![good(), page()]);
         let why = why.replace("/sale", "/order");
         assert_eq!((calls.len(), end), (2, done(format!("unknown: {why}"))));

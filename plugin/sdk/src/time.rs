@@ -1,4 +1,4 @@
-//! Reads and writes the times of both systems. Does not know what time it is.
+//! Reads and writes times as both systems write them. Has no clock.
 
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;

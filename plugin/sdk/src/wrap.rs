@@ -1,10 +1,10 @@
-//! Rules around other rules: an author writes what is to be otherwise, and the rest stays. Knows no rules by name.
+//! Wraps rules around other rules: the author writes only what should differ. Knows no particular rules.
 
 use serde_json::{Map, Value};
 
 use crate::{Cx, Ending, Entity, Event, Manifest, Problem, Rules};
 
-/// What an author writes to have some of what other rules do done otherwise. [`Around`] makes rules of it.
+/// What an author implements to change part of what other rules do. [`Around`] makes complete rules of it.
 ///
 /// ```
 /// use tandem_rules::DefaultRules;
@@ -20,11 +20,11 @@ use crate::{Cx, Ending, Entity, Event, Manifest, Problem, Rules};
 ///         Manifest { name: "vip".into(), version: "1".into(), ..inner }
 ///     }
 ///     async fn handle(&self, inner: &DefaultRules, cx: &Cx, event: &Event) -> Ending {
-///         // An event that is skipped, or a topic that is done some other way.
+///         // Skip an event, or handle a topic in a different way.
 ///         if event.topic == "products/delete" {
 ///             return Ok(skipped("products are taken down by hand"));
 ///         }
-///         // Calls that are changed before they are sent.
+///         // Change calls before they are sent.
 ///         let mut is_new = false;
 ///         let edited = cx.edit(inner.handle(cx, event), |call| {
 ///             if call.matches("POST omneo /profiles") {
@@ -33,7 +33,7 @@ use crate::{Cx, Ending, Entity, Event, Manifest, Problem, Rules};
 ///             }
 ///         });
 ///         let end = edited.await?;
-///         // A call of one's own afterwards.
+///         // Add a call of your own afterwards.
 ///         if let Some(profile) = cx.learned("omneo/profile/").filter(|_| is_new) {
 ///             let since = json!({"type": "string", "value": event.occurred_at});
 ///             cx.omneo(put(format!("/profiles/{profile}/attributes/custom/vip:since"), since)).await?.ok("noting since when")?;
@@ -48,23 +48,24 @@ use crate::{Cx, Ending, Entity, Event, Manifest, Problem, Rules};
 /// assert_eq!((calls.len(), end), (0, skipped("products are taken down by hand")));
 /// ```
 ///
-/// The memory of an entity is the inner rules' own: what they end with, pass on as it is.
+/// The memory of an entity belongs to the inner rules: pass on their ending unchanged.
 pub trait Wrap: Default + 'static {
     /// The rules that are wrapped, such as `tandem_rules::DefaultRules`.
     type Inner: Rules;
 
-    /// What these rules are: what the inner ones say of themselves under another name, and what comes on top, such as
-    /// topics, scopes and settings.
+    /// The manifest of these rules: that of the inner rules under another name, plus any topics, scopes and settings of
+    /// their own.
     fn describe(&self, inner: Manifest) -> Manifest;
 
-    /// Takes keys of its own out of the rules file. What is left is for the inner rules, which refuse what they do not know.
+    /// Removes the plugin's own keys from the rules file. The inner rules get the rest, and refuse keys that they do
+    /// not know.
     fn configure(rules: &mut Map<String, Value>) -> Result<Self, Vec<Problem>> {
         let _ = rules;
         Ok(Self::default())
     }
 
-    /// The schema of the rules file, given the inner rules' own. Keys that [`Wrap::configure`] takes out are added to its
-    /// `properties` here. Unless that is done, any other key will do.
+    /// The schema of the rules file, given that of the inner rules. Add the keys that [`Wrap::configure`] removes to
+    /// its `properties` here; until then, the schema accepts any additional key.
     fn schema(mut inner: Value) -> Value {
         if let Some(schema) = inner.as_object_mut() {
             schema.remove("additionalProperties");
@@ -72,16 +73,17 @@ pub trait Wrap: Default + 'static {
         inner
     }
 
-    /// What the event is about. Only a topic that the inner rules do not know needs more than what they say.
+    /// The entity that the event is about. Override this only for a topic that the inner rules do not know.
     fn key(&self, inner: &Self::Inner, event: &Event) -> Result<Entity, String> {
         inner.key(event)
     }
 
-    /// What to do about the event, as in [`Rules::handle`]; `inner.handle(cx, event)` is what would be done otherwise.
+    /// Decides what to do about the event, as in [`Rules::handle`]; `inner.handle(cx, event)` does what the inner rules
+    /// would do.
     fn handle(&self, inner: &Self::Inner, cx: &Cx, event: &Event) -> impl Future<Output = Ending>;
 }
 
-/// The rules that a [`Wrap`] and its inner rules are together.
+/// A [`Wrap`] and its inner rules, together as one set of rules.
 #[derive(Clone, Debug, Default)]
 pub struct Around<W: Wrap> {
     wrap: W,
@@ -93,7 +95,7 @@ impl<W: Wrap> Rules for Around<W> {
         self.wrap.describe(self.inner.describe())
     }
 
-    /// Mistakes of both are named together.
+    /// Reports the mistakes that the wrapper finds together with those that the inner rules find.
     fn configure(rules: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut text = rules.to_owned();
         let wrap = match serde_json::from_str(rules) {
@@ -102,7 +104,7 @@ impl<W: Wrap> Rules for Around<W> {
                 text = Value::Object(keys).to_string();
                 wrap
             }
-            // The inner rules say what is wrong with it.
+            // The inner rules report what is wrong with a text that is not a JSON object.
             _ => Ok(W::default()),
         };
         match (wrap, W::Inner::configure(&text)) {
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{Call, converse, done, event, get, join, json, post, reply, skipped};
 
-    /// Asks two things at once, then one more.
+    /// Makes two calls at once, then one more.
     #[derive(Default)]
     struct Inner;
 
@@ -148,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Asks before and after, and changes what lies between.
+    /// Makes a call before and one after the inner rules, and changes theirs.
     #[derive(Default)]
     struct Outer {
         greeting: String,
@@ -181,7 +183,7 @@ mod tests {
                     call.edit(|profile| profile["n"] = json!(706405506930370084_u64));
                 }
             });
-            // What goes out beside it is not touched.
+            // A call that goes out beside the inner rules is not changed.
             let (end, beside) = join(edited, cx.omneo(post("/profiles", json!({"beside": true})))).await;
             beside?;
             cx.omneo(post("/after", json!({"seen": seen}))).await?;

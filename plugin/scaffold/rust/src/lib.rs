@@ -1,4 +1,4 @@
-//! The default rules, and what is otherwise here.
+//! The default rules, with the changes below.
 
 use tandem_rules::DefaultRules;
 use tandem_sdk::*;
@@ -19,7 +19,7 @@ impl Wrap for MyPlugin {
     }
 
     async fn handle(&self, inner: &DefaultRules, cx: &Cx, event: &Event) -> Ending {
-        // Skip what is not wanted, or do a topic in another way.
+        // Skip an event, or handle a topic in a different way.
         if event.topic == "products/delete" {
             return Ok(skipped("products are taken down by hand"));
         }
@@ -32,7 +32,7 @@ impl Wrap for MyPlugin {
             }
         });
         let end = changed.await?;
-        // Add a call. Not for every event: what it writes causes an event in its turn.
+        // Add a call, but not for every event: each write causes another event.
         if let Some(profile) = cx.learned("omneo/profile/").filter(|_| is_new) {
             let path = format!("/profiles/{profile}/attributes/custom/my_plugin:since");
             let since = json!({"type": "string", "value": event.occurred_at});

@@ -1,13 +1,14 @@
-//! Reads a text of JSON once into a flat row of nodes that point into it, and makes no tree of it: an ask looks at a
-//! tenth of a body. Knows the grammar; not what a value is read as.
+//! Reads a JSON text once into a flat list of nodes that point into the text, instead of building a tree: an ask looks
+//! at a tenth of a body. Knows the grammar, and nothing of how a value is interpreted.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// As deep as `serde_json` goes.
+/// The same depth limit as `serde_json`.
 const DEPTH_MAX: usize = 127;
-/// Bytes of text for each node there is room for from the start: bodies of Shopify have one for eleven.
+/// For each node, this many bytes of text are assumed when memory is reserved: bodies of Shopify have one node for
+/// eleven bytes.
 const BYTES_PER_NODE: usize = 10;
 
 /// A text and its values, in the order of the text.
@@ -15,16 +16,16 @@ const BYTES_PER_NODE: usize = 10;
 pub struct Tape<'t> {
     text: Cow<'t, str>,
     nodes: Vec<Node>,
-    /// What does not stand in the text as it is meant: texts with escapes, and numbers with an exponent.
+    /// Decoded values whose meaning differs from their spelling: texts with escapes, and numbers with an exponent.
     decoded: String,
 }
 
-/// A value, or the key that stands before one. What is in a list or an object follows it.
+/// A value, or the key that stands before a value. The members of a list or an object follow their node.
 #[derive(Clone, Copy, Debug)]
 struct Node {
     start: u32,
     end: u32,
-    /// The node after all that belongs to this one; for a key, that is its value.
+    /// Index of the node after everything that belongs to this one; for a key, this is its value.
     next: u32,
     kind: Kind,
     is_decoded: bool,
@@ -42,7 +43,8 @@ pub enum Kind {
 }
 
 impl<'t> Tape<'t> {
-    /// Reads what `serde_json` reads. What is wrong with anything else, `serde_json` says.
+    /// Reads exactly the texts that `serde_json` reads. For any other text, the error is the one that `serde_json`
+    /// gives.
     pub fn read(text: Cow<'t, str>) -> Result<Self, String> {
         if u32::try_from(text.len()).is_err() {
             return Err("longer than 4 GiB".to_owned());
@@ -65,13 +67,14 @@ impl<'t> Tape<'t> {
         self.nodes[node].kind
     }
 
-    /// A text without its quotes and escapes, a number as `serde_json` writes it, anything else as it stands there.
+    /// The value as text: a text without quotes and escapes, a number as `serde_json` writes it, anything else as it is
+    /// spelled.
     pub fn text(&self, node: usize) -> &str {
         let Node { start, end, .. } = self.nodes[node];
         &self.text_of(self.nodes[node])[start as usize..end as usize]
     }
 
-    /// The value of a key; of the last, if an object has it twice.
+    /// The value of a key. When an object has the key twice, the later one counts.
     pub fn member(&self, object: usize, key: &str) -> Option<usize> {
         let (mut found, mut at, end) = (None, object + 1, self.nodes[object].next as usize);
         while at < end {
@@ -86,7 +89,7 @@ impl<'t> Tape<'t> {
         found
     }
 
-    /// What is in a list, or the keys of an object, each of which stands before its value.
+    /// The members of a list, or the keys of an object, each of which stands before its value.
     pub fn inside(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
         let (mut next, end) = (node + 1, self.nodes[node].next as usize);
         std::iter::from_fn(move || {
@@ -193,8 +196,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Where something other than plain text comes: a quote, an escape, a control character, or the end. Eight bytes at a
-    /// time, each marked by its highest bit.
+    /// The position of the next byte that is not plain text: a quote, an escape, a control character, or the end. Looks
+    /// at eight bytes at a time and marks each by its highest bit.
     fn plain(&self, mut at: usize) -> usize {
         const ONES: u64 = u64::from_ne_bytes([1; 8]);
         const HIGH: u64 = ONES << 7;
@@ -215,7 +218,8 @@ impl Reader<'_> {
         at + rest.as_chunks::<8>().1.iter().take_while(|byte| is_plain(byte)).count()
     }
 
-    /// A text with escapes, the first of them at `at`. They are rare, and full of pitfalls: `serde_json` reads them.
+    /// Reads a text with escapes, the first of them at `at`. Escapes are rare and full of pitfalls, so `serde_json`
+    /// decodes them.
     fn escaped(&mut self, start: usize, mut at: usize) -> Option<()> {
         while *self.bytes.get(at)? != b'"' {
             at = self.plain(at + if self.bytes[at] == b'\\' { 2 } else { return None });
@@ -289,7 +293,7 @@ impl Reader<'_> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    /// The next byte that is not blank, of which there is none at the end.
+    /// Skips blanks and gives the next byte; `None` at the end of the text.
     fn ahead(&mut self) -> Option<u8> {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -309,7 +313,7 @@ mod tests {
     const BODY: &str = r#" { "a" : [1, -0.50, 1E5, 2e-3, {"b":"x\n\u00e9\ud83d\ude00 \"q\" long enough for two words of it"}, null],
         "a~/b": {"c": [true, false, [], {}]}, "a":"twice", "":"é", "z" :12345678901234567890123 } "#;
 
-    /// What is read of a text must be what `serde_json` reads of it, and only what it does not read is refused.
+    /// The tape must read exactly what `serde_json` reads, and refuse only what `serde_json` refuses.
     #[test]
     fn a_text_reads_as_serde_json_reads_it() {
         assert!(same(BODY));
@@ -359,7 +363,7 @@ mod tests {
         assert!(read > 500, "{read}");
     }
 
-    /// Whether both read it, after comparing what they read.
+    /// Whether both parsers accept the text. If they do, compares what they read.
     fn same(text: &str) -> bool {
         match (Tape::read(text.into()), serde_json::from_str::<Value>(text)) {
             (Ok(tape), Ok(value)) => {
