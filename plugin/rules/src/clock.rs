@@ -1,9 +1,11 @@
-//! Tells which of two bodies is the later one, and reads their times. Knows Shopify's clocks; nothing of what the bodies say.
+//! Tells which of two bodies is the later one, and reads the times in bodies. Knows Shopify's clocks, and nothing else
+//! about the bodies.
 
 use serde::Serialize;
 use tandem_sdk::{Event, Time, View, Wrong};
 
-/// When a body was true: first by its own clock of whole seconds, then by when Shopify sent it off. In milliseconds.
+/// The age of a body: first by its own clock, which has whole seconds, then by the moment when Shopify sent it. Both in
+/// milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Clock {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,14 +20,14 @@ impl Clock {
         Ok(Self { updated_at: payload.opt_text("/updated_at")?.and_then(ms), triggered_at: ms(&event.occurred_at) })
     }
 
-    /// The clock in a memory, at `/clock`.
+    /// Reads the clock that a memory holds at `/clock`.
     pub fn read(memory: &View) -> Option<Self> {
         let clock = memory.get("/clock")?;
         let ms = |at| clock.get(at).and_then(|time| time.value().as_i64());
         clock.is_object().then(|| Self { updated_at: ms("/updated_at"), triggered_at: ms("/triggered_at") })
     }
 
-    /// What this clock does not say is as it was before.
+    /// Fills in the times that this clock lacks from the clock before.
     pub fn or(self, before: Option<Self>) -> Self {
         Self {
             updated_at: self.updated_at.or(before.and_then(|before| before.updated_at)),
@@ -33,7 +35,8 @@ impl Clock {
         }
     }
 
-    /// Equal is never older, and a clock that one of the two lacks decides nothing.
+    /// Whether this clock is older than the other. Equal clocks are not older, and a time that one of them lacks is not
+    /// compared.
     pub fn is_older_than(self, other: Self) -> bool {
         match (self.updated_at, other.updated_at) {
             (Some(this), Some(other)) if this != other => this < other,
@@ -42,7 +45,7 @@ impl Clock {
     }
 }
 
-/// Seconds of a time in a body.
+/// A time in a body, in seconds.
 pub fn seconds(from: &View, pointer: &str) -> Result<Option<i64>, Wrong> {
     Ok(from.opt_text(pointer)?.and_then(Time::parse).map(Time::seconds))
 }

@@ -1,7 +1,7 @@
-//! Short marks of texts and of JSON, equal when what they mark is equal. Knows nothing of what it marks.
+//! Short marks of texts and of JSON values: equal values have equal marks.
 //!
-//! A mark is kept for years and compared by later builds, so it is FNV-1a, which is the same for ever, and an object's
-//! mark does not depend on the order of its keys.
+//! Marks are kept for years and compared by later builds. They are therefore made with FNV-1a, which never changes, and
+//! the mark of an object does not depend on the order of its keys.
 
 use tandem_sdk::Value;
 
@@ -26,7 +26,7 @@ fn fold(mark: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(mark, |mark, byte| (mark ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// A text is followed by a byte that no UTF-8 has, so that neighbours do not run together.
+/// Ends each text with a byte that UTF-8 never contains, so that two neighbouring texts do not run together.
 fn fold_text(mark: u64, kind: &[u8], text: &str) -> u64 {
     fold(fold(fold(mark, kind), text.as_bytes()), &[0xff])
 }

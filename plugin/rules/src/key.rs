@@ -1,24 +1,26 @@
-//! Names what an event is about. Knows where each topic keeps its ids; nothing of what is done about them.
+//! Names the entity that an event is about. Knows where each topic keeps its ids, and nothing of what is done about
+//! them.
 
 use tandem_sdk::{Entity, Event, Json, View, Wrong};
 
 use crate::Subject;
 use crate::fingerprint::fingerprint;
 
-/// Where `customers/merge` names the two.
+/// Where `customers/merge` names the two customers.
 pub const CUSTOMER_KEPT: &str = "/admin_graphql_api_customer_kept_id";
 pub const CUSTOMER_DELETED: &str = "/admin_graphql_api_customer_deleted_id";
-/// Where a body of `profile.merged` may name the profile that is no more. None was ever seen: inferred from the keys of
-/// Omneo's own requests and of its identities.
+/// Where a body of `profile.merged` may name the profile that is gone. No such body was ever seen: inferred from the
+/// keys of Omneo's own requests and of its identities.
 const PROFILE_GONE: [&str; 2] = ["/source_profile_id", "/loser_id"];
 
-/// The names an event shows. An order is named by itself, never by its customer, and comes after that customer's events.
+/// The names that an event shows. An order is named by its own id only, never by its customer's; its events come after
+/// the customer's.
 pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
     let payload = Json::payload(event)?;
     let payload = payload.view();
     match (subject, event.source.as_str()) {
         (Subject::Person, "shopify") if event.topic == "customers/merge" => merged_customers(&payload),
-        // Some hold only an e-mail, which is nobody's name.
+        // Some bodies hold only an e-mail address, which cannot serve as a name.
         (Subject::Person, "shopify") if event.topic == "customers/redact" => {
             Ok(match payload.opt_id("/customer/id")? {
                 Some(customer) => Entity::named(customer_name(customer)),
@@ -42,7 +44,7 @@ pub fn key(subject: Subject, event: &Event) -> Result<Entity, Wrong> {
     }
 }
 
-/// The host names whom it means by the names that it knows.
+/// The host gives every name that it knows of the entity.
 fn resynced(payload: &View) -> Result<Entity, Wrong> {
     let names: Result<Vec<_>, _> =
         payload.list("/names")?.iter().map(|name| name.text("").map(str::to_owned)).collect();
@@ -53,14 +55,15 @@ fn resynced(payload: &View) -> Result<Entity, Wrong> {
     Ok(Entity { names, after: vec![] })
 }
 
-/// The customer whom the host has looked at, if it names nobody and nothing else.
+/// The customer that the host has looked at, if its event names this customer and nobody else.
 pub fn lone_customer(payload: &View) -> Result<Option<u64>, Wrong> {
     let names = payload.list("/names")?;
     let [name] = &names[..] else { return Ok(None) };
     Ok(name.text("")?.strip_prefix("shopify/customer/").and_then(|id| id.parse().ok()))
 }
 
-/// The order of what is a part of one and has an id of its own. An update of a return names no order, only itself.
+/// The order to which a part with an id of its own belongs, such as a return. A body that updates a return does not
+/// name the order, so the return itself is the entity.
 fn part_of_order(part: &View) -> Result<String, Wrong> {
     if let Some(order) = part.get("/order").filter(|order| order.is_object()) {
         return Ok(format!("shopify/order/{}", own_id(&order)?));
@@ -73,8 +76,8 @@ fn part_of_order(part: &View) -> Result<String, Wrong> {
     }
 }
 
-/// A merge that has failed makes nobody one. One under way is taken for done, so that what is remembered of both is at
-/// hand when it is: should it fail, two customers share a lane, which costs look-ups and nothing else.
+/// A merge that has failed does not make two customers one. A merge under way is treated as done, so that both memories
+/// are at hand when it is: should it fail, the two customers share a lane, which costs look-ups and nothing else.
 fn merged_customers(payload: &View) -> Result<Entity, Wrong> {
     let (kept, deleted) = (payload.id(CUSTOMER_KEPT)?, payload.id(CUSTOMER_DELETED)?);
     let mut entity = Entity::named(customer_name(kept));
@@ -84,7 +87,7 @@ fn merged_customers(payload: &View) -> Result<Entity, Wrong> {
     Ok(entity)
 }
 
-/// The profile that is left, and those that its body says went into it.
+/// The profile that is left, and the profiles that went into it according to the body.
 fn merged_profiles(payload: &View) -> Result<Entity, Wrong> {
     let left = profile_id(payload)?;
     let identities = payload.list("/identities")?;
@@ -109,8 +112,8 @@ pub fn profile_name(id: &str) -> String {
     format!("omneo/profile/{id}")
 }
 
-/// An object's own id: the tail of its global id where there is one. Published samples have the two differ, where a tool
-/// had read the plain one through a double.
+/// An object's own id: the tail of its global id if it has one. In published samples the two differ where a tool had
+/// read the plain id through a double.
 pub fn own_id(object: &View) -> Result<u64, Wrong> {
     match object.opt_id("/admin_graphql_api_id") {
         Ok(Some(id)) => Ok(id),
@@ -118,7 +121,7 @@ pub fn own_id(object: &View) -> Result<u64, Wrong> {
     }
 }
 
-/// The customer that a customer, tag or consent topic is about: each keeps the id elsewhere.
+/// The customer that a customer, tag or consent topic is about. Each of these topics keeps the id in a different place.
 pub fn customer_id(payload: &View) -> Result<u64, Wrong> {
     for at in ["/customerId", "/customer_id"] {
         if payload.has(at) {
@@ -128,9 +131,9 @@ pub fn customer_id(payload: &View) -> Result<u64, Wrong> {
     own_id(payload)
 }
 
-/// The profile that an Omneo event is about. A profile event has the profile itself as its body; the bodies of the
-/// others are not documented, and are read by every key that Omneo's own types use. A bare `id` counts only when it is
-/// a UUID: attributes and identities have an id of their own, a number.
+/// The profile that an Omneo event is about. The body of a profile event is the profile itself. The bodies of other
+/// events are not documented, so every key is tried that Omneo's own types use. A bare `id` counts only when it is a
+/// UUID: attributes and identities have an id of their own, which is a number.
 pub fn profile_id<'a>(payload: &View<'a>) -> Result<&'a str, Wrong> {
     for at in ["/profile_id", "/profile/id", "/resource_owner_id"] {
         if let Some(id) = payload.opt_text(at)? {

@@ -1,6 +1,6 @@
-//! Tandem's default rules: what an event of Shopify or Omneo asks of the other side.
+//! Tandem's default rules: what must change on the other side after an event of Shopify or Omneo.
 //!
-//! Pure: they know both systems' shapes, and nothing of tenants, addresses, credentials or the clock.
+//! Pure: they know the data of both systems, and nothing of tenants, addresses, credentials or the clock.
 
 mod clock;
 mod fingerprint;
@@ -17,7 +17,7 @@ use tandem_sdk::{Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, jso
 
 use settings::{OnProfileMerge, Settings};
 
-/// The version of Shopify's Admin API that every document here is written for.
+/// The version of Shopify's Admin API that every GraphQL document here is written for.
 const SHOPIFY_API_VERSION: &str = "2026-07";
 
 /// The rules, with the settings they were configured with.
@@ -34,13 +34,13 @@ enum Subject {
     Person,
     Order,
     Refund,
-    /// What an order's own body carries, so that nothing is done about it.
+    /// Part of an order that the order's own body carries too, so nothing is done about the event.
     PartOfOrder,
     Product,
     Location,
 }
 
-/// The topic of an erasure, which the host carries out for what it holds itself.
+/// The topic of an erasure. The host redacts the data that it holds itself.
 const REDACT: &str = "customers/redact";
 
 /// Every topic that is mapped.
@@ -107,7 +107,7 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "profile.address.created", Subject::Person),
     ("omneo", "profile.address.updated", Subject::Person),
     ("omneo", "profile.address.deleted", Subject::Person),
-    // The host's own: somebody is to be looked at though neither side has said anything.
+    // The host's own event: a person is to be looked at although neither side has sent anything.
     ("tandem", "resync", Subject::Person),
 ];
 
@@ -150,7 +150,8 @@ impl Rules for DefaultRules {
                 ],
             )
             .target("shopify", SHOPIFY_API_VERSION, of_shopify);
-        // What an order carries anyway is not worth a subscription of its own, let alone a scope.
+        // Topics about parts of an order are left out: the order's body carries the same data, so they are not worth a
+        // subscription, let alone a scope.
         for (source, topic, _) in TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder) {
             manifest = manifest.listens(source, [*topic]);
         }
@@ -179,7 +180,7 @@ impl Rules for DefaultRules {
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
         let source = event.source.as_str();
-        // Whatever is switched off, an erased person is kept in mind as such.
+        // A redaction is handled even when the direction is switched off, so that the person is remembered as erased.
         if source == "shopify" && event.topic == REDACT {
             return person::from_shopify(cx, &self.settings, event).await;
         }

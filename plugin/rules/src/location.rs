@@ -1,7 +1,7 @@
-//! Sends locations to Omneo, one way. Knows Shopify's locations and Omneo's; nothing of what was sold there.
+//! Sends locations to Omneo, one way. Knows the locations of both systems, and nothing of what was sold there.
 //!
-//! No body of these topics has been published: they are read as the Location resource that Shopify documents, leniently.
-//! An order of the point of sale names its location by the same external id.
+//! No body of these topics has been published, so they are read leniently, as the Location resource that Shopify
+//! documents. An order of the point of sale names its location by the same external id.
 
 use serde::Serialize;
 use serde_json::Map;
@@ -14,10 +14,12 @@ use crate::fingerprint::fingerprint_json;
 use crate::key::own_id;
 use crate::settings::Settings;
 
-/// How a deletion names the location that takes over. Inferred: Omneo wants one and does not say where.
+/// The key by which a deletion names the location that takes over. Inferred: Omneo requires such a location and does
+/// not say under which key.
 const FALLBACK_KEY: &str = "fallback_location_id";
 
-/// Omneo's address keys and Shopify's. Inferred to be those of a profile's address: a location's are not documented.
+/// Omneo's address keys and Shopify's. Inferred to be the keys of a profile's address, because those of a location are
+/// not documented.
 const ADDRESS: [(&str, &[&str]); 8] = [
     ("address_line_1", &["/address1"]),
     ("address_line_2", &["/address2"]),
@@ -36,7 +38,7 @@ struct Memory {
     deleted: bool,
 }
 
-/// Any topic of a location.
+/// Handles every topic of locations.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let location = payload.view();
@@ -79,7 +81,8 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     Ok(done(format!("location `{name}` {doing}")).remember(memory.text()))
 }
 
-/// A location's deletion, whose body is an id alone. What names the location goes to the one that is set for it.
+/// Handles the deletion of a location, whose body holds only the id. Everything in Omneo that names the location moves
+/// to the fallback location of the settings.
 async fn deleted(cx: &Cx, settings: &Settings, id: &str, known: Memory) -> Ending {
     let memory = Memory { hash: String::new(), deleted: true, ..known }.text();
     let Some(found) = find(cx, id).await? else {
@@ -120,7 +123,8 @@ fn remembered(memory: &[String]) -> Memory {
     }
 }
 
-/// The location's id in Omneo. Omneo makes a placeholder for one that a sale names first, so it may be there unsent.
+/// The location's id in Omneo. A location can be there although it was never sent: Omneo makes a placeholder when a
+/// sale names one first.
 async fn find(cx: &Cx, external_id: &str) -> Result<Option<String>, End> {
     let answer = cx.omneo(get("/locations").query("filter[external_id]", external_id).needs("/data")).await?;
     if answer.status == 404 {
@@ -139,7 +143,8 @@ fn text<'a>(location: &View<'a>, at: &str) -> Result<Option<&'a str>, End> {
     Ok(location.opt_text(at)?.map(str::trim).filter(|text| !text.is_empty()))
 }
 
-/// Whether it is active says the body; one that does not say it is what its topic says.
+/// The body that is sent for a location. The payload says whether the location is active; if it does not, the topic
+/// does.
 fn body(location: &View, event: &Event, id: &str, name: &str) -> Result<Value, End> {
     let is_active = location.opt_bool("/active")?.unwrap_or(event.topic != "locations/deactivate");
     let mut body = json!({"external_id": id, "name": name, "is_published": is_active});

@@ -1,5 +1,5 @@
-//! Field mapping: which value of a profile is which value of a customer, in what format, and who owns it. One table, read
-//! in both directions. Knows neither events nor calls.
+//! Field mapping: which value of a profile corresponds to which value of a customer, in which format, and which side
+//! owns it. One table, read in both directions. Knows neither events nor calls.
 
 mod check;
 mod detail;
@@ -29,7 +29,8 @@ pub use schema::schema;
 
 use place::{OMNEO_KEYS, SHOPIFY_KEYS};
 
-/// What Shopify calls the kind of a metafield's values: it follows from the format, and is listed for those who set it up.
+/// Key for the Shopify type of a metafield. The type follows from the format; it is listed for people who set the
+/// metafield up.
 const TYPE: &str = "type";
 
 /// One of the two systems.
@@ -40,7 +41,7 @@ pub enum Side {
     Omneo,
 }
 
-/// Who wins a field that both sides have changed.
+/// The side that wins a field that both sides have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     Omneo,
@@ -49,7 +50,8 @@ pub enum Owner {
     Latest,
 }
 
-/// Where a field goes. What changes on the other side of a one-way field is neither taken over nor put right.
+/// The direction in which a field goes. On the receiving side of a one-way field, a change is neither taken over nor
+/// undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Both,
@@ -57,7 +59,7 @@ pub enum Way {
     ToShopify,
 }
 
-/// The fields by which the two halves of a person find each other: their places are not an author's to choose.
+/// The fields by which the two halves of a person find each other. Their places cannot be configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Core {
     FirstName,
@@ -69,7 +71,7 @@ pub enum Core {
 /// One line of the table.
 #[derive(Debug)]
 pub struct Entry {
-    /// What the rules file, memory and reasons call it.
+    /// The name of the field in the rules file, in memory and in reasons.
     pub name: String,
     pub core: Option<Core>,
     pub omneo: OmneoPlace,
@@ -77,11 +79,12 @@ pub struct Entry {
     pub format: Format,
     pub owner: Owner,
     pub way: Way,
-    /// Where it stands in the table.
+    /// The position of the entry in the table.
     rank: usize,
 }
 
-/// A line of the table, handed around. Rules are configured once and live as long as the program, and so do their lines.
+/// An entry of the table that can be copied around. The rules are configured once and live as long as the program, and
+/// so do their entries.
 #[derive(Clone, Copy)]
 pub struct Field(&'static Entry);
 
@@ -102,7 +105,7 @@ impl Mapping {
         self.fields.iter().copied()
     }
 
-    /// What goes along with an order, or with a product.
+    /// The details that are sent with an order, or with a product.
     pub fn details(&self, of: Of) -> impl Iterator<Item = &Detail> {
         self.details.iter().filter(move |detail| detail.of == of)
     }
@@ -111,12 +114,12 @@ impl Mapping {
         self.fields().find(|field| field.name() == name)
     }
 
-    /// Whether something may go over from Shopify that no body of a webhook shows.
+    /// Whether a value that no webhook body shows may have to be sent from Shopify.
     pub fn needs_the_customer(&self) -> bool {
         self.fields().any(|field| field.goes_to(Side::Omneo) && !field.shopify.is_in_bodies())
     }
 
-    /// Whether a tag is a field's: it takes no other way then.
+    /// Whether a field is mapped to this tag. Such a tag is not synchronised as a tag as well.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.fields().any(|field| field.shopify.value_of_tag(tag).is_some())
     }
@@ -131,12 +134,12 @@ impl std::ops::Deref for Field {
 }
 
 impl Field {
-    /// The name that settings, memory and reasons use.
+    /// The name of the field in settings, memory and reasons.
     pub fn name(self) -> &'static str {
         &self.0.name
     }
 
-    /// Whether this side takes the field over from the other.
+    /// Whether this side takes the field over from the other side.
     pub fn goes_to(self, side: Side) -> bool {
         match self.way {
             Way::Both => true,
@@ -244,7 +247,7 @@ impl Way {
 }
 
 impl Entry {
-    /// As the manifest lists it, and as a rules file may say it.
+    /// The entry as the manifest lists it, in the form of a rules file.
     pub fn to_json(&self) -> Value {
         let mut entry = json!({});
         match &self.omneo {
@@ -270,7 +273,7 @@ impl Entry {
     }
 }
 
-/// The table that every tenant begins with; phone numbers without `+` are of the default country.
+/// The table that every tenant begins with. Phone numbers without `+` are taken to be of the default country.
 fn defaults(default_country: Option<&str>) -> Vec<Entry> {
     let core = |core, omneo: &str, shopify: &str, format| {
         let omneo = OMNEO_KEYS.iter().find(|key| key.path == omneo).map(OmneoPlace::Key);
@@ -288,7 +291,7 @@ fn defaults(default_country: Option<&str>) -> Vec<Entry> {
         };
         Some(entry)
     };
-    // What a theme shows to a shopper: Liquid reads `customer.metafields.omneo.points`.
+    // Values for a theme to show to a shopper: in Liquid, `customer.metafields.omneo.points`.
     let loyalty = |name: &str, omneo: &str, key: &str, format| {
         let omneo = OMNEO_KEYS.iter().find(|key| key.path == omneo).map(OmneoPlace::Key)?;
         let shopify = ShopifyPlace::Metafield { namespace: "omneo".to_owned(), key: key.to_owned() };

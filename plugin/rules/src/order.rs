@@ -1,5 +1,6 @@
-//! Sends orders to Omneo: as Omneo orders below the threshold, as transactions from there on. The state of a body
-//! decides, never its topic. Knows the order of the tests; nothing of how amounts add up or who is a profile.
+//! Sends orders to Omneo: as Omneo orders below the threshold, as transactions from there on. The state in the body
+//! decides, never the topic. Knows the sequence of the checks, and nothing of how amounts add up or who has which
+//! profile.
 
 mod alone;
 mod amount;
@@ -30,7 +31,7 @@ use item::Lines;
 use memory::{Memory, head, return_id};
 use worth::Worth;
 
-/// Any topic of an order.
+/// Handles every topic of orders.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let order = payload.view();
@@ -59,7 +60,8 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let clock = Clock::of(&order, event)?;
     if memory.clock.is_some_and(|known| clock.is_older_than(known)) {
         let stale = skipped("older than what is known of the order");
-        // Reached once is reached for good, though the body that showed it comes late: the next one is a sale.
+        // An order that has once reached the threshold stays reached, even when the body that shows it comes late: the
+        // next body is a sale.
         if memory.reached || memory.lost || !status::is_reached(&order, settings.orders.transaction_status)? {
             return Ok(stale);
         }
@@ -79,7 +81,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     remembering(job.memory, result)
 }
 
-/// `orders/delete`, whose body may be an id alone: what was sent is made void.
+/// Handles `orders/delete`, whose body may hold only the id: makes void what was sent.
 async fn deleted(cx: &Cx, settings: &Settings, order: View<'_>) -> Ending {
     let id = own_id(&order)?.to_string();
     let mut job = Job { cx, settings, order, id, memory: Memory::read(cx.memory()) };
@@ -87,8 +89,8 @@ async fn deleted(cx: &Cx, settings: &Settings, order: View<'_>) -> Ending {
     remembering(job.memory, result)
 }
 
-/// What was sent is remembered even if the event then failed; what was refused at once leaves no trace, so that the same
-/// body counts when it is run again.
+/// Adds the memory to an ending. If something was sent, that is remembered even when the event failed afterwards. An
+/// event that was refused before anything was sent leaves no trace, so that the same body counts when it is run again.
 fn remembering(memory: Memory, result: Ending) -> Ending {
     match result {
         Ok(end) => Ok(end.remember(memory.text())),
@@ -97,30 +99,30 @@ fn remembering(memory: Memory, result: Ending) -> Ending {
     }
 }
 
-/// One order on its way.
+/// One order while it is being handled.
 struct Job<'a> {
     cx: &'a Cx,
     settings: &'a Settings,
     order: View<'a>,
     id: String,
-    /// What will be remembered.
+    /// The memory that will be stored at the end.
     memory: Memory,
 }
 
-/// What an order comes to for Omneo.
+/// What an order amounts to for Omneo.
 struct Plan {
-    /// The sale first; then the returns, each with the id of its refund.
+    /// The sale first, then the returns, each with the id of its refund.
     drafts: Vec<(String, Draft)>,
     notes: Vec<String>,
     wrong: Vec<String>,
-    /// The refunds that the body shows, if all of them can be taken.
+    /// The refunds that the body shows; empty unless all of them can be processed.
     refunds: BTreeSet<String>,
-    /// What a refund of the sale that comes alone needs; empty when the sale is what refunds have left.
+    /// What a refund of the sale needs whose event comes alone. Empty when the sale is what its refunds have left.
     head: Map<String, Value>,
 }
 
 impl Job<'_> {
-    /// Cancelled once is cancelled for good, and nothing is made void a second time.
+    /// A cancelled order stays cancelled, and nothing is made void a second time.
     async fn cancel(&mut self) -> Ending {
         let before = std::mem::replace(&mut self.memory.cancelled, true);
         if self.memory.lost {
@@ -142,7 +144,7 @@ impl Job<'_> {
         })
     }
 
-    /// Deleted once is deleted for good: an order that comes late is not sent again.
+    /// A deleted order stays deleted: a body that comes late does not send it again.
     async fn delete(&mut self) -> Ending {
         if self.memory.lost {
             return Ok(refused(
@@ -162,8 +164,8 @@ impl Job<'_> {
         })
     }
 
-    /// Makes void what may stand in Omneo though nothing is remembered of it: the sale, and a return for each refund that is known.
-    /// What was looked for once is not looked for again.
+    /// Makes void what may stand in Omneo although the memory says nothing of it: the sale, and one return for each
+    /// known refund. Each external id is looked up once only.
     async fn void_forgotten(&mut self) -> Result<Vec<String>, End> {
         let mut refunds = self.memory.shown.clone();
         if self.order.get("/refunds").is_some_and(|all| all.is_list()) {
@@ -182,7 +184,8 @@ impl Job<'_> {
         Ok(what)
     }
 
-    /// A sale whose authorisation has lapsed. It may still be paid another way, so the next body decides afresh.
+    /// Handles a sale whose authorisation has lapsed. It may still be paid in another way, so the next body decides
+    /// afresh.
     async fn lapse(&mut self, status: &str) -> Ending {
         self.memory.reached = false;
         let what = self.void_all().await?;
@@ -190,7 +193,8 @@ impl Job<'_> {
         Ok(if what.is_empty() { skipped(status) } else { done(format!("{status}: {}", what.join(", "))) })
     }
 
-    /// Sends what there is to send. `before` is the mark of the state that was dealt with at this very time.
+    /// Sends what has to be sent. `before` is the mark of the state that was handled last, if the clock has not moved
+    /// since.
     async fn send(&mut self, before: Option<String>) -> Ending {
         let threshold = self.settings.orders.transaction_status;
         let sold = self.memory.sale.as_ref().is_some_and(|sale| !sale.void);
@@ -216,7 +220,8 @@ impl Job<'_> {
             what.extend(wrong);
             return Err(refused(what.join("; ")));
         }
-        // While a customer has no profile, each event of the order looks for it, also one that says nothing new.
+        // As long as a customer has no profile, each event of the order looks for one, even an event that brings
+        // nothing new.
         let is_settled = self.memory.profile.is_some() || profile::customer_id(&self.order).is_none();
         self.memory.state = if is_settled { state } else { String::new() };
         if what.is_empty() {
@@ -251,7 +256,7 @@ impl Job<'_> {
         Ok(Plan { drafts, notes, wrong, refunds, head })
     }
 
-    /// What the order is worth: by its body, or, where that contradicts itself, by Shopify's own figures.
+    /// What the order is worth: by its body or, where the body contradicts itself, by Shopify's own figures.
     async fn worth(&self) -> Result<Worth<'_>, End> {
         let (order, orders) = (&self.order, &self.settings.orders);
         let by_body = worth::of_body(order, orders);
@@ -281,7 +286,7 @@ impl Job<'_> {
         }
     }
 
-    /// The mark of all that decides what is sent.
+    /// The mark of everything that decides what is sent.
     fn state(&self, drafts: &[(String, Draft)], reached: bool) -> Result<String, End> {
         let customer = (profile::customer_id(&self.order), self.order.opt_text("/customer/email")?);
         let marks: Vec<_> = drafts.iter().map(|(_, draft)| draft.mark.as_str()).collect();

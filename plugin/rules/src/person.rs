@@ -1,7 +1,7 @@
 //! People: keeps a Shopify customer and an Omneo profile in step, both ways.
 //!
-//! An event is only a hint that somebody changed. What both sides show is compared with what was last seen on each, and
-//! only what one of them changed goes to the other. Knows nothing of orders.
+//! An event is only a hint that a person has changed. The state of each side is compared with the state last seen
+//! there, and the changes of one side go to the other. Knows nothing of orders.
 
 mod address;
 mod addresses;
@@ -42,7 +42,7 @@ use write::{Merged, Pair};
 
 pub use buyer::{Buyer, of_guest};
 
-/// How often a customer is read again in one event because somebody changed a metafield before it was written.
+/// How often, within one event, a customer is read again because somebody changed a metafield before it was written.
 const LOOKS_MAX: usize = 3;
 
 pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
@@ -64,7 +64,7 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         return Ok(skipped(reason));
     }
     let link = run.memory.link.clone().filter(|link| link.customer == id);
-    // only a whole body shows them; the first contact out of another topic has to look.
+    // Only a whole body shows the addresses. At first contact through any other topic, they have to be read.
     run.addresses_due = match &news {
         News::Body { .. } => settings.sync.addresses && !addresses::are_as_seen(&run.memory, &body)?,
         _ => link.is_none(),
@@ -125,14 +125,14 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let is_merge = event.topic == "profile.merged";
     let about_address = event.topic.starts_with("profile.address.");
     if is_merge {
-        // What is remembered of the other half of the merge has no say.
+        // What is remembered of the other half of the merge is ignored.
         run.memory = memory::Memory::read_of(cx.memory(), |link| link.profile == id);
     } else if run.memory.merged.profiles.contains(id) {
         return Ok(skipped(format!(
             "profile {id} was linked to a customer who was merged into one with another profile (`people.on_merge`)"
         )));
     }
-    // The event has the address as its body; what is read says what became of it.
+    // The body of the event is the address. The addresses that are read show what became of it.
     if about_address {
         if !settings.sync.addresses {
             return Ok(skipped("switched off: `sync.addresses = false`"));
@@ -140,7 +140,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         run.addresses_due = true;
         run.address_deleted = body.opt_loose("/id")?.filter(|_| event.topic == "profile.address.deleted");
     }
-    // Only a profile event shows the profile, and its body counts only for what a write of ours may have run over.
+    // Only a profile event shows the profile. Its body is used only to find values that one of our writes ran over.
     let shown = if event.topic.starts_with("profile.") && !about_address {
         Profile::read(&body, run.reading()).ok()
     } else {
@@ -166,7 +166,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         return merged::profiles(run, profile).await;
     }
     let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
-        // A new customer has none, and one that was found may have some.
+        // A new customer has no addresses; a customer that was found may have some.
         let has_addresses = profile.has_addresses;
         let met = who::of_profile(&mut run, profile).await?;
         run.addresses_due |= has_addresses || !run.has_written(Side::Shopify);
@@ -203,8 +203,9 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     }
 }
 
-/// The host wants a person looked at: whoever is linked is read on both sides, and what differs is put right, the identity
-/// under the handle in force among it. A customer who is named alone and has no profile gets one, as at the first contact.
+/// Handles the host's request to look at a person. If the person is linked, both sides are read and differences are put
+/// right, among them the identity under the handle in force. If the event names only a customer, who has no profile,
+/// the customer gets one, as at first contact.
 pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let mut run = Run::new(cx, settings, event, Side::Shopify);
     let Some(link) = run.memory.link.clone() else {
@@ -242,16 +243,16 @@ fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
     if run.memory.merged.customers.contains(&customer) {
         return Some(format!("customer {customer} was merged into another one in Shopify"));
     }
-    // A person who was merged may have had a second profile, which is not this customer's.
+    // A person who was merged may have had a second profile, which does not belong to this customer.
     let is_own = |profile: &String| run.memory.link.as_ref().is_none_or(|link| link.profile == *profile);
     let recreates = run.settings.people.recreate_deleted;
     let profile = gone.profile.as_ref().filter(|profile| is_own(profile) && !recreates)?;
     Some(format!("profile {profile} is deleted in Omneo; it is not created again (`people.recreate_deleted`)"))
 }
 
-/// Shopify keeps protected data from this app, in its answers as in its webhooks, so the customer is not read, and nobody
-/// is looked for by e-mail or created. The identity, or else the metafield that the body carries, may name a profile all
-/// the same: then the two are linked, and what the body does show is merged.
+/// Handles a body without protected data: Shopify withholds it from this app, in answers as in webhooks. So the
+/// customer is not read, and no profile is looked for by e-mail or created. The identity, or else the metafield in the
+/// body, may still name a profile; then the two are linked, and the data that the body does show is merged.
 async fn without_protected_data(mut run: Run<'_>, id: u64, body: &Snapshot, named: Option<String>) -> Ending {
     let found = omneo::search(run.cx, &run.settings.identity_handle, id).await?;
     let Some(profile) = found.or(named) else {
@@ -286,7 +287,8 @@ async fn first_contact_of_customer(mut run: Run<'_>, id: u64) -> Ending {
     in_step(run, met, &RunOver::new(), &Asked::default()).await
 }
 
-/// The linked profile is deleted, unless it went into another one: then that has the customer's identity.
+/// The linked profile is not found. Either it was deleted, or it was merged into another profile, which then has the
+/// customer's identity.
 async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending {
     let now = omneo::search(run.cx, &run.settings.identity_handle, customer).await?;
     if now.is_none_or(|now| now == profile) && !(run.settings.people.recreate_deleted && run.to_omneo) {
@@ -298,8 +300,9 @@ async fn lost_profile(mut run: Run<'_>, profile: &str, customer: u64) -> Ending 
     in_step(run, met, &RunOver::new(), &Asked::default()).await
 }
 
-/// Whether a body can stand for the customer: newer than all that was merged and written, and with nothing in it or
-/// waiting that only a whole look at the customer can settle. A new address has a consent of its own.
+/// Whether a body can be used in place of the customer: it must be newer than everything that was merged and written,
+/// and neither the body nor anything still open may need a whole look at the customer. A new e-mail address or number
+/// does need one, since its consent is its own.
 fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
     let memory = &run.memory;
     let is_held = |consent: &Option<memory::Consent>| consent.as_ref().is_some_and(|consent| consent.held.is_some());
@@ -316,7 +319,7 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
         && extras.are_as_seen(run)
 }
 
-/// Merges a body of Shopify. If Shopify has to be written too, it is read first.
+/// Merges a body of Shopify. If something has to be written to Shopify too, the customer is read first.
 async fn from_body(run: Run<'_>, profile: &str, customer: u64, body: &Snapshot) -> Ending {
     let Some(profile) = omneo::profile(run.cx, profile, run.reading()).await? else {
         return lost_profile(run, profile, customer).await;
@@ -338,13 +341,14 @@ async fn merge_body(mut run: Run<'_>, profile: Profile, customer: u64, body: &Sn
     Ok(run.end("nothing to do: both sides agree"))
 }
 
-/// Brings two halves in step, once both have been read.
+/// Brings the two halves in step, once both have been read.
 async fn in_step(mut run: Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Ending {
     agree(&mut run, met, over, asked).await?;
     Ok(run.end("nothing to do: both sides agree"))
 }
 
-/// Looks at both halves again as long as somebody changes Shopify's between a read and the write after it.
+/// Merges the two halves, and repeats that as long as somebody changes Shopify's half between a read and the write that
+/// follows.
 async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Result<(), End> {
     let Met { mut customer, mut profile } = met;
     if run.kept_from_shopify(&profile).is_some() {
@@ -388,7 +392,7 @@ async fn agree(run: &mut Run<'_>, met: Met, over: &RunOver, asked: &Asked) -> Re
     claims::claim(run, customer.id, &profile.id).await
 }
 
-/// The clock moves to what was merged and never back.
+/// Moves the clock forward to what was merged; never back.
 fn advance(run: &mut Run, merged: &Snapshot) {
     let clock = &mut run.memory.clock;
     clock.merged = clock.merged.max(merged.at.unwrap_or(clock.merged));
@@ -407,7 +411,7 @@ fn is_echo(run: &Run, profile: &Profile) -> bool {
         && (comms.is_none() || comms == memory.consent.omneo)
 }
 
-/// What Shopify may have to take over from the profile, to ask in one call who has it.
+/// The e-mail and the phone that Shopify may have to take over from the profile, so that one call can ask who has them.
 fn wanted(run: &Run, profile: &Profile) -> Asked {
     let fields = &profile.snapshot.fields;
     let wanted = |core: Core| {

@@ -1,4 +1,4 @@
-//! Mistakes in a rules file, in words. Knows no setting.
+//! Describes mistakes in a rules file in words. Knows no setting.
 
 use std::fmt::Display;
 
@@ -14,7 +14,7 @@ pub fn problem(at: &str, message: impl Into<String>, fix: impl Into<String>) -> 
 /// The known word that was probably meant.
 pub fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = |known: &str| 2.max(known.len() / 3);
-    // As many as one is longer than the other have to go anyhow: so a text of any length costs nothing.
+    // The edit distance is at least the difference in length. Checking that first keeps a long text cheap.
     let chars = text.chars().count();
     let may_be = among.filter(|known| chars.abs_diff(known.chars().count()) <= most(known));
     let scored = may_be.map(|known| (strsim::damerau_levenshtein(text, known), known));
@@ -30,7 +30,7 @@ pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A value as far as one needs it to know it again.
+/// Enough of a value for the author to recognise it.
 pub fn brief(value: impl Display) -> String {
     let text = value.to_string();
     match text.char_indices().nth(VALUE_CHARS_MAX) {

@@ -1,5 +1,5 @@
-//! Sends products to Omneo's queue: whole, or a product for each variant. Knows Shopify's products and Omneo's; nothing
-//! of stock.
+//! Sends products to Omneo's queue: as whole products, or as one product for each variant. Knows the products of both
+//! systems, and nothing of stock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,12 @@ use crate::mapping::{self, Of};
 use crate::settings::{Level, Products, Settings};
 use filled::Filled;
 
-/// A body holds a hundred variants and names the others; these are read so many at a time.
+/// A body holds a hundred variants and only names the others. The others are read in batches of this size.
 const NODES_MAX: usize = 250;
-/// So many variants a body holds; one that names no more by `variant_gids` may have lost the rest.
+/// The number of variants that a body can hold. A body with so many, and with no `variant_gids` that names more, may
+/// lack the rest.
 const LISTED_MAX: usize = 100;
-/// So many products are sent at once.
+/// How many products are sent at the same time.
 const AT_ONCE: usize = 50;
 
 /// The title of the one variant of a product without options.
@@ -44,10 +45,10 @@ query Variants($ids: [ID!]!) {
   }
 }";
 
-/// What a SKU starts with that was made for a variant without one.
+/// Prefix of the SKU that is made for a variant without one.
 const SKU_PREFIX: &str = "shopify-";
 
-/// Has Omneo archive the variants that a product has there and that are not listed: one that was deleted, and the one that a
+/// Makes Omneo archive the variants of a product that are not in the list: deleted variants, and the variant that a
 /// renamed SKU leaves behind, since Omneo knows variants by their SKU.
 const ARCHIVE: &str = "archive_existing_variants";
 
@@ -56,17 +57,17 @@ const ACTIVE: &str = "active";
 const DRAFT: &str = "draft";
 const ARCHIVED: &str = "archived";
 
-/// The hash of a product that was deleted: no body's.
+/// The hash that is remembered of a deleted product; no body has this hash.
 const DELETED: &str = "deleted";
 
 #[derive(Serialize)]
 struct Memory {
     clock: Clock,
-    /// The mark of the body that was dealt with.
+    /// The mark of the body that was handled last.
     hash: String,
-    /// What of it stands in Omneo, by external id, each with its mark.
+    /// The products that were sent to Omneo, by external id, each with its mark.
     sent: BTreeMap<String, String>,
-    /// What of it has a value in Omneo that can be emptied.
+    /// The keys that have a value in Omneo and can be emptied.
     #[serde(serialize_with = "as_value")]
     filled: Filled,
 }
@@ -75,14 +76,14 @@ fn as_value<S: serde::Serializer>(filled: &Filled, to: S) -> Result<S::Ok, S::Er
     filled.value().serialize(to)
 }
 
-/// A variant, from whichever side of Shopify's API.
+/// A variant, from a webhook body or from GraphQL.
 struct Variant {
     id: u64,
     sku: Option<String>,
     position: Option<u64>,
-    /// The keys that are taken over as they are.
+    /// The keys that are sent on unchanged.
     keys: Map<String, Value>,
-    /// Those of its keys that can be emptied and that the body names, with a value or without.
+    /// The keys that can be emptied and that the body names, with or without a value.
     named: Vec<&'static str>,
 }
 
@@ -91,7 +92,7 @@ const BARCODE: &str = "barcode";
 const COMPARISON: &str = "price_comparison";
 const DESCRIPTION: &str = "description";
 
-/// Any topic of a product. `products/update` comes with every sale too, so an unchanged product is common.
+/// Handles every topic of products. Each sale sends `products/update` too, so unchanged products are common.
 pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let payload = Json::payload(event)?;
     let product = payload.view();
@@ -165,7 +166,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     Ok(end.remember(memory.text()))
 }
 
-/// What is sent of a product: one body, or one for each variant.
+/// The bodies that are sent for a product: one for the whole, or one for each variant.
 fn bodies(mut head: Value, listed: Value, is_whole: bool, level: Level) -> Vec<Value> {
     match (level, listed) {
         (Level::Variant, Value::Array(all)) => all.iter().map(|variant| single(&head, variant)).collect(),
@@ -179,8 +180,8 @@ fn bodies(mut head: Value, listed: Value, is_whole: bool, level: Level) -> Vec<V
     }
 }
 
-/// Adds to what is sent of a product the nulls that empty in Omneo what is empty in Shopify now. `named` has, by variant, the
-/// keys that Shopify says something of.
+/// Adds nulls to a body, so that what is empty in Shopify now becomes empty in Omneo. `named` holds, for each variant,
+/// the keys that Shopify's body names.
 fn empty(
     body: &mut Value,
     filled: &mut Filled,
@@ -222,14 +223,16 @@ fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level
     }
 }
 
-/// The mark of a body, before what it only names is read: the names say when each was changed.
+/// The mark of a body, taken before the variants that it only names are read. The names carry the time of each
+/// variant's last change.
 fn mark(product: &View, head: &Value, listed: &Value, names_more: bool, level: Level) -> String {
     let gids = product.get("/variant_gids").filter(|_| names_more).map(|gids| gids.value());
     let level = (level == Level::Variant).then(|| json!("variant"));
     fingerprint_json([head, listed].into_iter().chain(&gids).chain(&level))
 }
 
-/// The product that a single variant is. Its title and handle are inferred: Omneo's app does not show its own.
+/// The product that stands for a single variant. Its title and handle are inferred, because Omneo's app does not show
+/// how it forms its own.
 fn single(head: &Value, variant: &Value) -> Value {
     let mut body = head.clone();
     let text = |of: Option<&Value>| of.and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -246,8 +249,8 @@ fn single(head: &Value, variant: &Value) -> Value {
     body
 }
 
-/// Sends products, some at once. The queue looks products up by external id and variants by SKU, so the same again
-/// changes nothing.
+/// Sends products, some at a time. The queue finds products by external id and variants by SKU, so sending the same
+/// again changes nothing.
 async fn queue(cx: &Cx, bodies: Vec<Value>, doing: &str) -> Result<(), End> {
     let mut bodies = bodies.into_iter();
     loop {
@@ -266,8 +269,8 @@ fn archived(external_id: &str) -> Value {
     json!({"external_id": external_id, "status": ARCHIVED})
 }
 
-/// Archives what was deleted: transactions name it. The body is an id alone. A product that Omneo was never sent is left
-/// alone, since the queue would make it.
+/// Archives a deleted product instead of deleting it, because transactions name it. The body holds only the id. A
+/// product that was never sent to Omneo is left alone, since the queue would create it.
 async fn deleted(cx: &Cx, event: &Event, product: &View<'_>) -> Ending {
     let known = remembered(cx.memory(), own_id(product)?);
     let clock = Clock::of(product, event)?.or(Some(known.clock));
@@ -282,7 +285,7 @@ async fn deleted(cx: &Cx, event: &Event, product: &View<'_>) -> Ending {
     Ok(done("the product was deleted: archived in Omneo").remember(memory))
 }
 
-/// The SKU that a variant has in Omneo, for products and for the items of orders alike.
+/// The SKU of a variant in Omneo, the same for products and for the items of orders.
 pub fn sku(sku: Option<&str>, variant: Option<u64>) -> Option<String> {
     match sku.map(str::trim).filter(|sku| !sku.is_empty()) {
         Some(sku) => Some(sku.to_owned()),
@@ -296,7 +299,8 @@ impl Memory {
     }
 }
 
-/// What is known of a product. A memory that does not say what was sent is of the time when that was the product.
+/// What is remembered of a product. Older memories do not list what was sent: then the product itself was the only
+/// thing sent.
 fn remembered(memory: &[String], id: u64) -> Memory {
     let nothing =
         Memory { clock: Clock::default(), hash: String::new(), sent: BTreeMap::new(), filled: Filled::default() };
@@ -342,8 +346,8 @@ fn header(product: &View, id: u64, title: &str, settings: &Products) -> Result<M
     Ok(body)
 }
 
-/// Archived stays archived; what is not published is a draft, or archived too; everything else is on sale, unlisted or
-/// not.
+/// Omneo's status of a product: archived stays archived; a draft or an unpublished product is a draft, or archived if
+/// the settings say so; everything else is active, listed or not.
 fn status(product: &View, archive_unpublished: bool) -> Result<&'static str, End> {
     let is_unpublished = product.get("/published_at").is_some_and(|at| at.is_null());
     let off_sale = if archive_unpublished { ARCHIVED } else { DRAFT };
@@ -378,8 +382,8 @@ fn of_node(node: &View) -> Result<Variant, End> {
     Ok(Variant { id: node.id("/id")?, sku: node.opt_loose("/sku")?, position: node.opt_id("/position")?, keys, named })
 }
 
-/// The keys whose shape both sides of Shopify's API share, without what is null, and those of them that can be emptied and
-/// are named. A price to compare with of nought is none.
+/// The keys that bodies and GraphQL share, without those that are null; and those among the emptiable keys that are
+/// named. A comparison price of zero counts as none.
 fn keys(variant: &View, comparison: &str, options: Vec<Value>) -> Result<(Map<String, Value>, Vec<&'static str>), End> {
     let mut keys = Map::new();
     for (key, at) in [("title", "/title"), (BARCODE, "/barcode")] {
@@ -397,7 +401,7 @@ fn keys(variant: &View, comparison: &str, options: Vec<Value>) -> Result<(Map<St
     Ok((keys, named.into_iter().filter(|(_, at)| variant.has(at)).map(|(key, _)| key).collect()))
 }
 
-/// The variants that the body names and does not hold.
+/// The variants that the body names but does not hold.
 fn missing(product: &View, variants: &[Variant]) -> Result<Vec<u64>, End> {
     let mut missing = vec![];
     for named in product.list("/variant_gids")? {
@@ -421,7 +425,7 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
             return Err(refused(format!("reading the variants that the body does not hold: {}", error.message)));
         }
         for node in json.view().list("/data/nodes")? {
-            // A variant that was deleted meanwhile is null.
+            // A variant that was deleted meanwhile comes back as null.
             if node.is_object() {
                 variants.push(of_node(&node)?);
             }
@@ -430,8 +434,8 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
     Ok(variants)
 }
 
-/// The variants by position, each with a SKU of its own: the first that has it keeps it, and another gets one made of
-/// its id.
+/// The variants by position, each with a SKU of its own. Where two share a SKU, the first keeps it and the other gets
+/// one made of its id.
 fn variants_json(variants: &mut [Variant]) -> Value {
     variants.sort_by_key(|variant| (variant.position.unwrap_or(u64::MAX), variant.id));
     let mut taken = BTreeSet::new();

@@ -1,6 +1,6 @@
-//! The settings: what each is called, what it may be, what it is by default. Knows nothing of events.
+//! The settings: the name, the allowed values and the default of each. Knows nothing of events.
 //!
-//! One table says it all: `configure` checks a rules file against it, the manifest lists it, and the typed
+//! One table defines them all: `configure` checks a rules file against it, the manifest lists it, and the typed
 //! [`Settings`] are read from it.
 
 mod doubts;
@@ -21,13 +21,15 @@ use table::KNOWN;
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// IANA name of the shop's time zone. Omneo wants one with every order and transaction, and no order body has it.
+    /// IANA name of the shop's time zone. Omneo requires a time zone with every order and transaction, and no order
+    /// body has one.
     pub timezone: Option<String>,
     pub identity_handle: String,
     pub sync: Sync,
     pub mapping: Mapping,
-    /// Of every address as a whole. Shopify's addresses have no clock, so `latest` compares Omneo's clock of the address
-    /// with Shopify's of the customer, which every change moves: in doubt it is Shopify's, where shoppers edit.
+    /// The side that owns addresses, each address as a whole. Shopify's addresses have no clock, so `latest` compares
+    /// Omneo's clock of the address with Shopify's clock of the customer. Every change moves the latter, so in doubt
+    /// Shopify wins, where shoppers edit.
     pub addresses_owner: Owner,
     pub tags: Tags,
     pub people: People,
@@ -52,11 +54,12 @@ pub struct Sync {
 
 #[derive(Clone, Debug)]
 pub struct Tags {
-    /// Tags that go from Shopify to Omneo; compared folded (lower case, blanks as hyphens). Empty: none goes.
+    /// Tags that go from Shopify to Omneo, compared in folded form (lower case, blanks as hyphens). When empty, no tag
+    /// goes.
     pub whitelist: Vec<String>,
-    /// What an Omneo tag has in front of it in Shopify.
+    /// Prefix that an Omneo tag gets in Shopify.
     pub prefix: String,
-    /// Whether a tag that Shopify brought to Omneo comes back with the prefix.
+    /// Whether a tag that came to Omneo from Shopify also comes back with the prefix.
     pub mirror_whitelisted: bool,
 }
 
@@ -66,54 +69,54 @@ pub struct People {
     pub profile_types: Vec<String>,
     /// E-mail addresses that never go to Shopify; `*` stands for anything.
     pub exclude_emails: Vec<String>,
-    /// Whether Omneo may change the e-mail of a customer who has an account, whose login it is.
+    /// Whether Omneo may change the e-mail of a customer with an account, where the e-mail is the login.
     pub email_to_accounts: bool,
-    /// Whether a person deleted on one side is created there again by the other.
+    /// Whether a person who was deleted on one side is created there again from the other.
     pub recreate_deleted: bool,
     pub on_customer_delete: OnCustomerDelete,
     pub on_profile_delete: OnProfileDelete,
     pub on_merge: OnMerge,
     pub on_profile_merge: OnProfileMerge,
-    /// Whether the profile of a customer that Shopify has redacted is purged in Omneo, for good; otherwise the rules do
+    /// Whether the profile of a customer that Shopify has redacted is purged in Omneo, for good. If not, the rules do
     /// not listen to `customers/redact`.
     pub purge_redacted: bool,
 }
 
-/// What a customer's deletion in Shopify does to the profile.
+/// What happens to the profile when its customer is deleted in Shopify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnCustomerDelete {
-    /// It loses the customer's identity.
+    /// The profile loses the customer's identity.
     Unlink,
     Delete,
     Ignore,
 }
 
-/// What a profile's deletion in Omneo does to the customer, who is never deleted.
+/// What happens to the customer when its profile is deleted in Omneo. The customer is never deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnProfileDelete {
-    /// Nothing: the two are not kept in step any more.
+    /// The customer is left as it is; the two are no longer kept in step.
     Unlink,
     /// The tags with the prefix and the metafields of these rules are removed.
     Clean,
 }
 
-/// What becomes of two profiles when their customers were merged in Shopify.
+/// What happens to the two profiles when their customers are merged in Shopify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMerge {
-    /// Both stay, and the kept customer's is kept in step.
+    /// Both profiles stay, and that of the kept customer is kept in step.
     Link,
-    /// They are merged in Omneo, which cannot be undone.
+    /// The profiles are merged in Omneo, which cannot be undone.
     Merge,
-    /// The event is refused, so that a person looks.
+    /// The event is refused, so that a person decides.
     Ask,
 }
 
-/// What becomes of two customers when their profiles were merged in Omneo.
+/// What happens to the two customers when their profiles are merged in Omneo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnProfileMerge {
-    /// Both stay, and one of them speaks for the profile.
+    /// Both customers stay, and one of them speaks for the profile.
     Note,
-    /// They are merged in Shopify, which cannot be undone.
+    /// The customers are merged in Shopify, which cannot be undone.
     Merge,
 }
 
@@ -125,36 +128,36 @@ pub struct Consent {
 
 #[derive(Clone, Debug)]
 pub struct Orders {
-    /// The status from which on an order is a transaction.
+    /// The status from which on an order counts as a transaction.
     pub transaction_status: Threshold,
     pub include_test: bool,
     pub item_price: ItemPrice,
-    /// Whether shipping, tips, duties and fees are items; otherwise they are listed in `meta`.
+    /// Whether shipping, tips, duties and fees become items. If not, they are listed in `meta`.
     pub charges_as_items: bool,
     pub gift_cards: bool,
-    /// Whether a guest's order is linked by e-mail to a profile that exists.
+    /// Whether a guest's order is linked to an existing profile with the same e-mail.
     pub guest_by_email: bool,
     pub refunds: OnRefund,
     pub money: Money,
 }
 
-/// What a refund that moved money is for Omneo.
+/// What a refund that moved money becomes in Omneo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRefund {
     /// A transaction of its own, with negative quantities.
     Return,
-    /// Less of the sale, which is sent again as what is left of it.
+    /// A smaller sale: the sale is sent again with what is left of it.
     Update,
     /// Nothing: the sale stays as it was bought.
     Ignore,
 }
 
-/// Whose money an order's amounts are read in.
+/// The currency in which an order's amounts are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Money {
-    /// The shop's.
+    /// The shop's currency.
     Shop,
-    /// What the shopper was shown.
+    /// The currency that the shopper was shown.
     Presentment,
 }
 
@@ -168,7 +171,7 @@ pub enum Threshold {
     Fulfilled,
 }
 
-/// What the prices of an item mean. Omneo does not say; see `docs/omneo-questions.md`.
+/// What the prices of an item mean. Omneo does not define it; see `docs/omneo-questions.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemPrice {
     Unit,
@@ -178,14 +181,14 @@ pub enum ItemPrice {
 
 #[derive(Clone, Debug)]
 pub struct Products {
-    /// The brand of a product without a vendor: Omneo requires one.
+    /// The brand that is sent for a product without a vendor: Omneo requires one.
     pub brand: String,
     pub level: Level,
-    /// Whether what is taken out of sale is archived in Omneo; a draft otherwise.
+    /// Whether a product that is taken out of sale is archived in Omneo. If not, it becomes a draft.
     pub archive_unpublished: bool,
 }
 
-/// What of Shopify a product of Omneo is.
+/// What in Shopify corresponds to one product in Omneo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A product with all its variants.
@@ -196,13 +199,13 @@ pub enum Level {
 
 #[derive(Clone, Debug)]
 pub struct Locations {
-    /// The number of a location that has none in Shopify: Omneo requires one.
+    /// The phone number that is sent for a location without one: Omneo requires one.
     pub phone: Option<String>,
-    /// The Shopify id of the location that takes over from one that is deleted.
+    /// The Shopify id of the location that takes over from a deleted location.
     pub fallback: Option<String>,
 }
 
-/// The table of fields, which has a room of its own.
+/// The table of fields, which `mapping` reads.
 const FIELDS: &str = "/fields";
 
 impl Default for Settings {
@@ -214,7 +217,7 @@ impl Default for Settings {
 impl Settings {
     /// Checks a rules file, given as JSON, against the table; every mistake is named.
     ///
-    /// What is not wrong but hardly meant comes beside the settings.
+    /// Settings that are allowed but hardly meant are returned as warnings beside the settings.
     pub fn configure(rules: &str) -> Result<(Self, Value, Vec<Problem>), Vec<Problem>> {
         let rules: Value = match serde_json::from_str(rules) {
             Ok(rules @ Value::Object(_)) => rules,
@@ -246,7 +249,7 @@ impl Settings {
         Ok((settings, rules, doubts))
     }
 
-    /// Every setting with its value in force: JSON pointer, JSON, and whether a change cuts links.
+    /// Every setting with its value in force: JSON pointer, value as JSON, and whether a change cuts links.
     pub fn in_force(&self, rules: &Value) -> Vec<(String, String, bool)> {
         let known = KNOWN.iter().map(|known| (known.at.to_owned(), known.value(rules).to_string(), known.fixed));
         let field = |field: mapping::Field| (format!("{FIELDS}/{}", field.name()), field.to_json().to_string(), false);
@@ -331,7 +334,7 @@ impl Settings {
     }
 }
 
-/// Each setting as text: a switch reads `true` or `false`.
+/// Reads the settings of orders. Each setting is given as text: a switch reads `true` or `false`.
 fn read_orders(text: &dyn Fn(&str) -> String) -> Orders {
     Orders {
         transaction_status: match text("/orders/transaction_status").as_str() {
@@ -392,7 +395,8 @@ mod tests {
             "include_test": true,
             "orders": {"transaction_status": "refunded", "guest": "emial"},
         }));
-        // By place, since a JSON object need not keep its order; the host sorts them as the file has them.
+        // Sorted by place, because a JSON object need not keep its order. The host sorts mistakes in the order of the
+        // file.
         found.sort();
         assert_eq!(
             found,

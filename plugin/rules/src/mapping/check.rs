@@ -9,9 +9,9 @@ use super::place::{OmneoPlace, ShopifyPlace};
 use super::{Entry, Mapping, Owner, TYPE, Way, defaults, doubled};
 use crate::problems::{escaped, nearest, problem, quoted};
 
-/// All that a core field leaves to an author.
+/// The keys of a core field that an author may set.
 const CORE_KEYS: [&str; 2] = ["owner", "way"];
-/// Each metafield makes every read of a customer dearer.
+/// Limits the number of fields, because each metafield makes every read of a customer more expensive.
 const FIELDS_MAX: usize = 64;
 
 /// The table in force, given a rules file without mistakes in it.
@@ -38,7 +38,7 @@ struct Table {
     problems: Vec<Problem>,
 }
 
-/// The defaults, changed and added to by what is written.
+/// The default table with the changes and additions of the rules file.
 fn table(rules: &Value) -> Table {
     let default_country = rules.pointer("/people/default_country").and_then(Value::as_str);
     let (mut entries, mut details, mut problems) = (defaults(default_country), vec![], vec![]);
@@ -97,10 +97,10 @@ fn table(rules: &Value) -> Table {
     Table { entries, details, problems }
 }
 
-/// What may be said of a core field.
+/// Reads the settings of a core field.
 fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Vec<Problem>> {
     let mut read = Keys::new(at, keys);
-    // To say what is so anyway is no mistake: the settings in force can be built again.
+    // Repeating the value that a key has anyway is not a mistake, so that the settings in force can be built again.
     let as_it_is = entry.to_json();
     let chosen = keys.iter().filter(|(key, value)| as_it_is.get(key.as_str()) != Some(value));
     for (key, _) in chosen.filter(|(key, _)| !CORE_KEYS.contains(&key.as_str())) {
@@ -114,8 +114,8 @@ fn core(at: &str, keys: &Map<String, Value>, entry: &mut Entry) -> Result<(), Ve
     if read.problems.is_empty() { Ok(()) } else { Err(read.problems) }
 }
 
-/// A line with what it leaves out of a default field, if it is about one. An expression stands in place of the path of the
-/// side that it reads, and the type follows the format.
+/// The keys of an entry, completed with those of the default field of the same name, if there is one. An expression
+/// replaces the path of the side that it reads, and the type follows the format.
 fn overlaid(default: Option<&Entry>, keys: &Map<String, Value>) -> Map<String, Value> {
     let Some(Value::Object(mut all)) = default.map(Entry::to_json) else { return keys.clone() };
     all.remove(TYPE);
@@ -125,7 +125,7 @@ fn overlaid(default: Option<&Entry>, keys: &Map<String, Value>) -> Map<String, V
     if keys.contains_key("format") {
         all.remove("currency");
     }
-    // Where the field goes follows from its places, unless they are the default's.
+    // The direction follows from the places, unless both places are the default ones.
     if ["omneo", "shopify", "expression"].iter().any(|key| keys.contains_key(*key)) {
         all.remove("way");
         all.remove("owner");
@@ -134,7 +134,7 @@ fn overlaid(default: Option<&Entry>, keys: &Map<String, Value>) -> Map<String, V
     all
 }
 
-/// A field of the tenant's own.
+/// Reads a field that the tenant has added.
 fn entry(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Entry, Vec<Problem>> {
     let mut read = Keys::new(at, keys);
     read.name(name);

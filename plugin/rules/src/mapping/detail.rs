@@ -1,5 +1,5 @@
-//! Details: values of an order or a product that go to Omneo beside what always goes, one way. Knows where they stand in
-//! the bodies of webhooks; not when those are sent.
+//! Details: further values of an order or a product that go to Omneo, one way. Knows where they stand in the bodies of
+//! webhooks, and not when those bodies are sent.
 
 use serde_json::Map;
 use tandem_sdk::{Problem, Value, View, json};
@@ -9,19 +9,19 @@ use super::format::Format;
 use super::keys::{KEYS, Keys};
 use crate::problems::quoted;
 
-/// What a detail is of.
+/// What a detail belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     Order,
     Product,
 }
 
-/// One line of the table, when its Omneo path begins with `transaction.` or `product.`.
+/// An entry of the table whose Omneo path begins with `transaction.` or `product.`.
 #[derive(Clone, Debug)]
 pub struct Detail {
     pub name: String,
     pub of: Of,
-    /// The place below the transaction or the product: a key, or `meta` and a key of it.
+    /// The place below the transaction or the product: a key, or `meta.` and a key of `meta`.
     key: String,
     from: From,
     format: Format,
@@ -31,18 +31,18 @@ pub struct Detail {
 enum From {
     /// A key of the body.
     Key(&'static str),
-    /// A note attribute by its name, which the shop's theme has chosen.
+    /// A note attribute by its name, which the shop's theme chooses.
     Note(String),
     /// Computed from the whole body.
     Expression(Expression),
 }
 
-/// What begins the path of a note attribute, and of what Omneo keeps without asking what it is.
+/// How the path of a note attribute begins, and the path of a free key, which Omneo keeps without interpreting it.
 const NOTE: &str = "order.note_attributes.";
 const META: &str = "meta.";
 /// Keys of `meta` that the rules write themselves.
 const META_TAKEN: [&str; 2] = ["charges", "left_out"];
-/// Keys of a product in Omneo that nothing else is written to.
+/// Keys of a product in Omneo that the rules do not write otherwise.
 const PRODUCT_KEYS: [&str; 3] = ["department", "position", "web_url"];
 const ORDER_BODY: [&str; 8] = [
     "confirmation_number",
@@ -57,7 +57,7 @@ const ORDER_BODY: [&str; 8] = [
 const PRODUCT_BODY: [&str; 4] = ["product_type", "published_at", "template_suffix", "vendor"];
 
 impl Of {
-    /// What a line of the table is of, if it is no field of a person.
+    /// What an entry of the table belongs to; `None` for a field of a person.
     pub(super) fn line(keys: &Map<String, Value>) -> Option<Self> {
         let path = |key: &str| keys.get(key).and_then(Value::as_str).unwrap_or_default();
         let begins = |prefix: &str| path("omneo").starts_with(prefix) || path("shopify").starts_with(prefix);
@@ -96,20 +96,20 @@ impl Of {
     }
 }
 
-/// Paths of Omneo that a detail may have, as a regular expression.
+/// The Omneo paths that a detail may have, as a regular expression.
 pub(super) fn omneo_pattern(of: Of) -> String {
     let keys: String = of.keys().iter().map(|key| format!("{key}|")).collect();
     format!(r"{}\.({keys}meta\.[A-Za-z0-9_-]+)", of.omneo())
 }
 
-/// Paths of Shopify that a detail may have, as a regular expression.
+/// The Shopify paths that a detail may have, as a regular expression.
 pub(super) fn shopify_pattern(of: Of) -> String {
     let notes = if of == Of::Order { r"|note_attributes\.[\s\S]+" } else { "" };
     format!(r"{}\.({}{notes})", of.shopify(), of.body().join("|"))
 }
 
 impl Detail {
-    /// Reads a line, or finds every mistake in it.
+    /// Reads an entry, or finds every mistake in it.
     pub(super) fn read(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Self, Vec<Problem>> {
         let of = Of::line(keys).unwrap_or(Of::Order);
         let mut read = Keys::new(at, keys);
@@ -193,7 +193,7 @@ impl Detail {
         }
     }
 
-    /// As the manifest lists it.
+    /// The entry as the manifest lists it.
     pub fn to_json(&self) -> Value {
         let omneo = format!("{}.{}", self.of.omneo(), self.key);
         let mut line = json!({"omneo": omneo, "format": self.format.name(), "way": "to_omneo"});
@@ -208,12 +208,12 @@ impl Detail {
         line
     }
 
-    /// Where it is written in Omneo, for two lines that would write to one place.
+    /// The place in Omneo that the detail writes to; used to find two entries with the same place.
     pub(super) fn place(&self) -> String {
         format!("{}.{}", self.of.omneo(), self.key)
     }
 
-    /// The value, or why it cannot be worked out.
+    /// The value, or the reason why it cannot be computed.
     fn value(&self, body: &View) -> Result<Option<String>, String> {
         let found = match &self.from {
             From::Key(key) => body.get(&format!("/{key}")).map(|found| found.value()),
@@ -232,15 +232,15 @@ impl Detail {
     }
 }
 
-/// A key in Omneo that a detail goes to.
+/// A key in Omneo to which a detail is written.
 pub struct Place<'d> {
     pub key: &'d str,
-    /// It is a key of `meta`.
+    /// Whether the key is a key of `meta`.
     pub is_meta: bool,
 }
 
-/// Where the details go that a body names, with a value that can be sent or without any. What an expression makes of it is not
-/// named by the body.
+/// The places of the details that a body names, either with a value that can be sent or with none. A body does not name
+/// a value that an expression computes.
 pub fn named<'d>(details: impl Iterator<Item = &'d Detail>, body: &View) -> Vec<Place<'d>> {
     let is_sendable = |detail: &Detail| match detail.value(body) {
         Ok(value) => value.is_none_or(|value| detail.format.wrong(&value).is_none()),
@@ -256,7 +256,7 @@ pub fn named<'d>(details: impl Iterator<Item = &'d Detail>, body: &View) -> Vec<
     details.filter(is_named).map(place).collect()
 }
 
-/// Writes the details of a body into what goes to Omneo. Gives what was left out, and why.
+/// Writes the details of a body into what is sent to Omneo. Returns what was left out, and why.
 pub fn add<'d>(details: impl Iterator<Item = &'d Detail>, body: &View, to: &mut Map<String, Value>) -> Vec<String> {
     let mut left_out = vec![];
     for detail in details {

@@ -1,4 +1,4 @@
-//! Lines of the table that write to one place. Knows nothing of what they read.
+//! Finds entries of the table that write to the same place. Knows nothing of what they read.
 
 use tandem_sdk::Problem;
 
@@ -6,7 +6,7 @@ use super::detail::Detail;
 use super::{Entry, Way};
 use crate::problems::problem;
 
-/// Two entries that write to one place would do so in turn, for ever.
+/// Two entries that write to one place would overwrite each other for ever.
 pub fn find(entries: &[Entry], details: &[Detail]) -> Vec<Problem> {
     let mut found = vec![];
     for (n, entry) in entries.iter().enumerate() {

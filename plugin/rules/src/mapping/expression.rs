@@ -1,6 +1,6 @@
-//! Expressions, for what a path cannot say: JMESPath over a whole profile or customer. Knows no field.
+//! Expressions, for values that a path cannot describe: JMESPath over a whole profile or customer. Knows no field.
 //!
-//! JMESPath has neither loops nor definitions, so an expression always ends; the library is that of its authors.
+//! JMESPath has neither loops nor definitions, so an expression always ends. The library is by the authors of JMESPath.
 
 use std::rc::Rc;
 
@@ -8,9 +8,9 @@ use jmespath::ast::Ast;
 use jmespath::{Context, DEFAULT_RUNTIME, Variable, interpret, parse};
 use tandem_sdk::Value;
 
-/// What the language knows by name: what each argument may be, and what comes out. `n` is a number, `s` a text, `b` true or
-/// false, `a` a list, `N` and `S` a list of numbers and of texts, `o` an object, `e` an expression after `&`, `*` anything.
-/// The last argument of `merge` and `not_null` may come again.
+/// The functions of the language: name, allowed kinds of each argument, and kind of the result. `n` is a number, `s` a
+/// text, `b` a boolean, `a` a list, `N` and `S` a list of numbers and of texts, `o` an object, `e` an expression after
+/// `&`, `*` anything. The last argument of `merge` and `not_null` may be repeated.
 const FUNCTIONS: [(&str, &[&str], &str); 26] = [
     ("abs", &["n"], "n"),
     ("avg", &["N"], "n"),
@@ -40,10 +40,10 @@ const FUNCTIONS: [(&str, &[&str], &str); 26] = [
     ("values", &["o"], "a"),
 ];
 const VARIADIC: [&str; 2] = ["merge", "not_null"];
-/// Longer ones are programs, not expressions; and the parser goes down once for each parenthesis.
+/// Anything longer is a program and not an expression. The parser also recurses once for each parenthesis.
 const CHARS_MAX: usize = 2_000;
 
-/// Why a text is no expression, and at which of its characters, from 0.
+/// Why a text is not an expression, and the position of the mistake in characters, from 0.
 #[derive(Debug, PartialEq)]
 pub struct Wrong {
     pub why: String,
@@ -58,24 +58,24 @@ pub struct Expression(Rc<Parsed>);
 struct Parsed {
     text: String,
     ast: Ast,
-    /// The keys of the document that it reads.
+    /// The top-level keys of the document that the expression reads.
     roots: Vec<String>,
 }
 
-/// What an expression makes of one document.
+/// The result of an expression for one document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Computed {
-    /// The value, or that there is none.
+    /// The value, or the fact that there is none.
     Value(Option<Value>),
-    /// It comes to null because the document does not show these keys: nothing is known of the value.
+    /// The expression yields null because the document does not show this key, so the value is not known.
     Hidden(String),
-    /// It cannot be worked out of this document, in JMESPath's words: nothing is known of the value.
+    /// The expression fails for this document, with JMESPath's reason, so the value is not known.
     Failed(String),
 }
 
 impl Expression {
-    /// Parses it, and finds what can never work: functions that there are not, and arguments that are of no use to one,
-    /// whatever the document. The language itself would notice only when it runs.
+    /// Parses an expression and finds what can never work, whatever the document: unknown functions, and arguments that
+    /// a function cannot take. The library itself would notice these only at run time.
     pub fn new(text: &str) -> Result<Self, Wrong> {
         if text.chars().count() > CHARS_MAX {
             return Err(Wrong { why: format!("the expression has more than {CHARS_MAX} characters"), at: CHARS_MAX });
@@ -94,7 +94,7 @@ impl Expression {
         &self.0.text
     }
 
-    /// The keys of the document that it reads.
+    /// The top-level keys of the document that the expression reads.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.0.roots.iter().map(String::as_str)
     }
@@ -116,7 +116,7 @@ impl Expression {
     }
 }
 
-/// Keys of the document itself: not of what a projection or a sub-expression has come to.
+/// Finds the keys of the document itself, and not those of the result of a projection or a sub-expression.
 fn find_roots(ast: &Ast, found: &mut Vec<String>) {
     match ast {
         Ast::Field { name, .. } => {
@@ -148,7 +148,7 @@ fn find_roots(ast: &Ast, found: &mut Vec<String>) {
     }
 }
 
-/// The library's own way from JSON takes a number that is kept exactly for an object.
+/// Converts JSON by hand, because the library's own conversion takes an exactly kept number for an object.
 fn variable(value: &Value) -> Rc<Variable> {
     Rc::new(match value {
         Value::Null => Variable::Null,
@@ -175,7 +175,7 @@ fn value(variable: &Variable) -> Value {
 
 fn reason(error: &jmespath::JmespathError) -> String {
     match &error.reason {
-        // Its parser says by which of its rules something was found; what was found is enough.
+        // The library's message begins with the grammar rule that failed. Only what was found is shown.
         jmespath::ErrorReason::Parse(why) => match why.split_once(" -- found ") {
             Some((_, "Eof")) => "it ends too early".to_owned(),
             Some((_, found)) => format!("unexpected {found}"),
@@ -188,7 +188,7 @@ fn reason(error: &jmespath::JmespathError) -> String {
 fn check(ast: &Ast) -> Result<(), Wrong> {
     match ast {
         Ast::Function { name, args, offset } => {
-            // The library's offset is that of the bracket behind the name.
+            // The library gives the offset of the bracket after the name.
             let (at, n) = (offset.saturating_sub(name.chars().count()), *offset + 1);
             let Some((_, takes, _)) = FUNCTIONS.iter().find(|(known, ..)| *known == name.as_str()) else {
                 return Err(Wrong { why: format!("there is no function `{name}` (character {n})"), at });
@@ -230,7 +230,7 @@ fn check(ast: &Ast) -> Result<(), Wrong> {
     }
 }
 
-/// What an expression comes to whatever the document, as far as that is known.
+/// The kind of an expression's result, if it is the same for every document.
 fn kind(ast: &Ast) -> Option<String> {
     let kind = match ast {
         Ast::Literal { value, .. } => match &**value {
@@ -252,7 +252,7 @@ fn kind(ast: &Ast) -> Option<String> {
     (kind != "*").then(|| kind.to_owned())
 }
 
-/// Whether an argument of this kind can be what is wanted. Of a list that is written out, its members count too.
+/// Whether an argument of this kind can be of the wanted kind. The members of a literal list are checked too.
 fn fits(wanted: &str, kind: &str, arg: &Ast) -> bool {
     let members = |of: fn(&Variable) -> bool| match arg {
         Ast::Literal { value, .. } => value.as_array().is_none_or(|list| list.iter().all(|member| of(member))),

@@ -1,40 +1,40 @@
-//! Formats: how a value is written, compared, and told to be wrong. Knows no side and no field.
+//! Formats: how a value is written, compared and checked. Knows no side and no field.
 //!
-//! Between the two sides a value is a text. What a side keeps as a number, a boolean or a list becomes one here, and is
-//! made of one again.
+//! Between the two sides a value is a text. A number, a boolean or a list of one side is converted to text here, and
+//! back.
 
 use rust_decimal::Decimal;
 use tandem_sdk::{Time, Value, json, number};
 
 use super::phone::international;
 
-/// What a value is.
+/// The format of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
-    /// A person's name: compared without case, since Omneo changes it; `Unknown` is none.
+    /// A person's name. Compared without case, since Omneo changes the case; `Unknown` counts as no name.
     Name,
     Email,
-    /// A number in its international form; one without `+` is of this country, if there is one.
+    /// A phone number in its international form. A number without `+` is taken to be of this country, if one is given.
     Phone(Option<String>),
     Text,
-    /// A day, `1990-12-31`.
+    /// A day: `1990-12-31`.
     Date,
-    /// A moment, RFC 3339; Omneo's own has no zone and is UTC.
+    /// A moment, in RFC 3339. Omneo's own notation has no zone and is UTC.
     Time,
     Number,
     Integer,
     Boolean,
-    /// Texts, in their order.
+    /// A list of texts, in order.
     List,
     /// An amount in this currency.
     Money(String),
 }
 
-/// What an author may write as `format`.
+/// The values of `format` in a rules file.
 pub const NAMES: [&str; 8] = ["text", "date", "time", "number", "integer", "boolean", "list", "money"];
 
 impl Format {
-    /// The format of that name; money needs a currency.
+    /// The format with that name. Money needs a currency.
     pub fn named(name: &str, currency: Option<&str>) -> Option<Self> {
         Some(match name {
             "text" => Self::Text,
@@ -65,7 +65,7 @@ impl Format {
         }
     }
 
-    /// What a side keeps, as a text: a text is itself, whatever it holds.
+    /// The value that a side keeps, as a text. A text stays as it is, whatever it contains.
     pub fn of_json(&self, value: &Value) -> Option<String> {
         let text = match value {
             Value::Null => return None,
@@ -75,7 +75,7 @@ impl Format {
             }
             other => other.to_string(),
         };
-        // Shopify keeps what is not a text as a text of JSON.
+        // Shopify keeps a value that is not a text as JSON in a text.
         match self {
             Self::Money(_) if text.starts_with('{') => {
                 serde_json::from_str::<Value>(&text).ok().and_then(|money| self.of_json(&money)).or(Some(text))
@@ -84,13 +84,13 @@ impl Format {
         }
     }
 
-    /// Whether a value stands for none.
+    /// Whether a value stands for no value.
     pub fn is_nothing(&self, value: &str) -> bool {
         let value = value.trim();
         value.is_empty() || (*self == Self::Name && value == "Unknown") || (*self == Self::List && value == "[]")
     }
 
-    /// The value as it is written to the other side. What is wrong stays as it is.
+    /// The value in the form in which it is written to the other side. An invalid value stays as it is.
     pub fn plain(&self, value: &str) -> String {
         match self {
             Self::Name | Self::Text => value.trim().to_owned(),
@@ -101,7 +101,7 @@ impl Format {
         }
     }
 
-    /// The value as it is compared: without what either side is known to change about it.
+    /// The value in the form in which it is compared: without the changes that either side is known to make.
     pub fn folded(&self, value: &str) -> String {
         match self {
             Self::Name => value.trim().to_lowercase(),
@@ -110,7 +110,7 @@ impl Format {
         }
     }
 
-    /// Why a value cannot be written, if so.
+    /// Why a value cannot be written; `None` if it can.
     pub fn wrong(&self, value: &str) -> Option<&'static str> {
         let why = match self {
             Self::Name | Self::Email | Self::Text => return None,
@@ -125,7 +125,7 @@ impl Format {
         self.exact(value).is_none().then_some(why)
     }
 
-    /// The one way to write a value of a strict format.
+    /// The canonical notation of a value of a strict format; `None` if the value is not valid.
     fn exact(&self, value: &str) -> Option<String> {
         let value = value.trim();
         match self {
@@ -194,18 +194,19 @@ impl Format {
         }
     }
 
-    /// The value of a Shopify metafield, which is a text whatever its type.
+    /// The value as the text of a Shopify metafield; every type of metafield takes a text.
     pub fn to_metafield(&self, value: &str) -> String {
         match self {
             Self::Money(currency) => json!({"amount": value, "currency_code": currency}).to_string(),
-            // A single line cannot be two.
+            // A single-line metafield takes no line break.
             Self::Text => value.split_whitespace().collect::<Vec<_>>().join(" "),
             _ => value.to_owned(),
         }
     }
 }
 
-/// Whether both systems can hold a phone number: `+` and up to 15 digits. Any other would have to be guessed at.
+/// Whether a phone number is one that both systems can hold: `+` and up to 15 digits. Any other number would need
+/// guessing.
 pub fn is_e164(phone: &str) -> bool {
     phone.strip_prefix('+').is_some_and(|digits| {
         (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')

@@ -1,5 +1,5 @@
-//! The keys of one entry of the table `[fields]`, read one by one, with what is wrong about each. Does not know what an entry
-//! means.
+//! Reads the keys of one entry of the table `[fields]`, one by one, and notes what is wrong with each. Does not know
+//! what an entry means.
 
 use serde_json::Map;
 use tandem_sdk::{Problem, Value};
@@ -51,7 +51,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A text; anything else is a mistake.
+    /// The value of a key that must be a text; anything else is noted as a mistake.
     pub fn text(&mut self, key: &str) -> Option<String> {
         match self.keys.get(key) {
             None => None,
@@ -63,7 +63,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Where both sides have it: two paths, or a path and an expression over the other side.
+    /// The places on both sides: two paths, or a path and an expression over the other side.
     pub fn places(&mut self) -> (Option<OmneoPlace>, Option<ShopifyPlace>) {
         let (has_omneo, has_shopify) = (self.keys.contains_key("omneo"), self.keys.contains_key("shopify"));
         let has_expression = self.keys.contains_key("expression");
@@ -109,7 +109,7 @@ impl<'a> Keys<'a> {
     pub fn expression(&mut self) -> Option<Expression> {
         match Expression::new(&self.text("expression")?) {
             Ok(expression) => Some(expression),
-            // Behind the text's own place, the number of the character.
+            // The place of the mistake: that of the text, followed by the number of the character.
             Err(Wrong { why, at }) => {
                 let place = format!("{}/{at}", self.place("expression"));
                 self.problems.push(problem(&place, why, "see https://jmespath.org/specification.html"));

@@ -1,7 +1,8 @@
-//! Phone numbers in their international form. Knows how some countries dial; nothing of whose number it is.
+//! Writes phone numbers in their international form. Knows how some countries dial, and not whose number it is.
 
-/// A country's calling code, what is dialled before a national number inside it, and how many digits one has without that.
-/// Only countries in which these tell a number for certain; any other number is left as it is.
+/// For each country: the calling code, the trunk prefix that is dialled before a national number, and the least and the
+/// greatest number of digits of a national number without that prefix. Only countries are listed in which these
+/// identify a number for certain; the numbers of other countries are left as they are.
 const COUNTRIES: [(&str, &str, &str, usize, usize); 31] = [
     ("AT", "43", "0", 7, 13),
     ("AU", "61", "0", 9, 9),
@@ -46,7 +47,8 @@ pub fn is_known(country: &str) -> bool {
     COUNTRIES.iter().any(|(code, ..)| *code == country)
 }
 
-/// What is dialled before a number of another country: everywhere but where one of these is.
+/// The international prefix, which is dialled before a number of another country; below, the countries that use a
+/// different one.
 const ABROAD: &str = "00";
 const ABROAD_OF: [(&str, &str); 8] = [
     ("AU", "0011"),
@@ -58,13 +60,13 @@ const ABROAD_OF: [(&str, &str); 8] = [
     ("SG", "001"),
     ("US", "011"),
 ];
-/// Countries whose mobile numbers are dialled and written without the trunk prefix of the others, by what they begin with and
-/// how many digits they have.
+/// Countries whose mobile numbers are dialled and written without the trunk prefix: the digit that such a number begins
+/// with, and its number of digits.
 const BARE: [(&str, &str, usize); 5] =
     [("CN", "1", 11), ("IN", "6", 10), ("IN", "7", 10), ("IN", "8", 10), ("IN", "9", 10)];
 
-/// The number as `+` and digits; `None` where that would have to be guessed at, as with letters and extensions. Without a
-/// country only numbers that begin with `+` have one.
+/// The number as `+` and digits; `None` where it would have to be guessed, as with letters and extensions. Without a
+/// country, only a number that begins with `+` can be converted.
 pub fn international(text: &str, country: Option<&str>) -> Option<String> {
     let number: String = text.chars().filter_map(sign).collect();
     let shows_trunk = text.contains("(0)");
@@ -73,9 +75,9 @@ pub fn international(text: &str, country: Option<&str>) -> Option<String> {
     }
     let (home, code, trunk, least, most) = *COUNTRIES.iter().find(|(known, ..)| Some(*known) == country)?;
     let prefix = ABROAD_OF.iter().find(|(known, _)| *known == home).map_or(ABROAD, |(_, prefix)| prefix);
-    // One that begins like a number at home, as Japan's does, says nothing for certain.
+    // A prefix with which a national number could begin too, as Japan's, decides nothing.
     if let Some(digits) = number.strip_prefix(prefix).filter(|_| trunk != "0" || prefix.starts_with("00")) {
-        // Where 001 is the prefix, 00 1 may be meant: the length of the number tells.
+        // Where the prefix is 001, a number may also have been meant as 00 and 1. The length of the number tells.
         let fits = country_of(digits).is_none_or(|(code, trunk, lengths)| {
             let own = &digits[code.len()..];
             lengths.contains(&own.strip_prefix(trunk).unwrap_or(own).len())
@@ -88,7 +90,8 @@ pub fn international(text: &str, country: Option<&str>) -> Option<String> {
     if BARE.iter().any(is_bare) {
         return Some(format!("+{code}{number}"));
     }
-    // In North America the 1 may be left out; elsewhere a number without its 0 is one of another kind.
+    // In North America the trunk prefix 1 may be left out. Elsewhere, a number without its trunk prefix is of another
+    // kind.
     let own = match number.strip_prefix(trunk) {
         Some(own) => own,
         None if trunk == "1" => &number,
@@ -98,8 +101,8 @@ pub fn international(text: &str, country: Option<&str>) -> Option<String> {
     is_own.then(|| format!("+{code}{own}"))
 }
 
-/// The number behind `+`, without a trunk prefix: `+61 (0)400 …` and `+61 0400 …` have one, which is dialled at home alone.
-/// In countries that the table does not have, a 0 may be part of the number, as in Italy's.
+/// The number after `+`, without a trunk prefix. `+61 (0)400 …` and `+61 0400 …` have one, which is dialled only inside
+/// the country. In countries that the table does not list, a 0 may be part of the number, as in Italy.
 fn abroad(digits: &str, shows_trunk: bool) -> Option<String> {
     if !is_digits(digits) || !(7..=15).contains(&digits.len()) || digits.starts_with('0') {
         return None;
@@ -113,7 +116,7 @@ fn abroad(digits: &str, shows_trunk: bool) -> Option<String> {
     }
 }
 
-/// Calling code, trunk prefix and lengths of the country whose calling code these digits begin with.
+/// Calling code, trunk prefix and lengths for the country whose calling code these digits begin with.
 fn country_of(digits: &str) -> Option<(&'static str, &'static str, std::ops::RangeInclusive<usize>)> {
     let (_, code, trunk, least, most) = COUNTRIES.iter().find(|(_, code, ..)| digits.starts_with(code))?;
     Some((code, trunk, *least..=*most))
@@ -123,11 +126,12 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A sign of a number as it is compared: what only separates is left out, and digits of full width are digits.
+/// A character of a number in the form in which it is compared: separators are left out, and full-width digits become
+/// digits.
 fn sign(c: char) -> Option<char> {
     match c {
         '-' | '(' | ')' | '.' | '/' | '\u{2010}'..='\u{2015}' | '\u{2212}' => None,
-        // Of full width; and signs that nobody sees, which come with what is copied out of an address book.
+        // Full-width separators, and invisible characters that come along when a number is copied from an address book.
         '－'
         | 'ー'
         | '（'
@@ -168,7 +172,7 @@ mod tests {
             ("０４００ ０００ ００１", Some("AU"), Some("+61400000001")),
             ("0400–000–001", Some("AU"), Some("+61400000001")),
             ("1-800-FLOWERS", Some("US"), None),
-            // The trunk prefix behind a calling code.
+            // A trunk prefix after a calling code.
             ("+61 0400 000 001", None, Some("+61400000001")),
             ("0011 61 0400 000 001", Some("AU"), Some("+61400000001")),
             ("+44 020 7946 0018", None, Some("+442079460018")),
@@ -182,7 +186,7 @@ mod tests {
             ("+61 00400 000 001", None, None),
             ("+39 06 698 12345", None, Some("+390669812345")),
             ("+39 (0)6 698 12345", None, None),
-            // `00 1` is no prefix there, and `001 41` would be one of Switzerland that is too short.
+            // `00 1` is not a prefix in Hong Kong, and `001 41` would be a Swiss number that is too short.
             ("00 1 415 555 2671", Some("HK"), None),
             ("001 1 415 555 2671", Some("SG"), Some("+14155552671")),
             ("98765 43210", Some("IN"), Some("+919876543210")),

@@ -1,4 +1,4 @@
-//! Places: what a path in the rules file means on each side. Knows which values there are; reads and writes none.
+//! Places: what a path in the rules file means on each side. Knows which values exist, and reads and writes none.
 
 use super::expression::Expression;
 use super::format::Format;
@@ -24,7 +24,7 @@ pub enum ShopifyPlace {
         namespace: String,
         key: String,
     },
-    /// A tag that is there or not, or, with `*`, one whose rest is the value.
+    /// A tag that is present or not. With `*`, the part of the tag that the star stands for is the value.
     Tag {
         before: String,
         after: Option<String>,
@@ -36,12 +36,12 @@ pub enum ShopifyPlace {
 /// A value of a profile (Omneo SDK types of 2026).
 #[derive(Debug, PartialEq)]
 pub struct OmneoKey {
-    /// As an author writes it.
+    /// The path in a rules file.
     pub path: &'static str,
     pub pointer: &'static str,
-    /// Omneo computes some values itself.
+    /// Whether the value can be written. Omneo computes some values itself.
     pub is_writable: bool,
-    /// Omneo cannot be without some values.
+    /// Whether Omneo requires a value here.
     pub is_required: bool,
     pub format: Kind,
 }
@@ -49,16 +49,16 @@ pub struct OmneoKey {
 /// A value of a customer.
 #[derive(Debug, PartialEq)]
 pub struct ShopifyKey {
-    /// As an author writes it, and as bodies have it.
+    /// The path in a rules file, and the key in bodies of webhooks.
     pub path: &'static str,
     pub pointer: &'static str,
-    /// In GraphQL: the pointer below the customer, and the key of both kinds of input.
+    /// For GraphQL: the pointer below the customer, and the key in both kinds of input.
     pub node: &'static str,
     pub input: &'static str,
     pub format: Kind,
 }
 
-/// The formats that a known value can be read in.
+/// The kinds of known values, each of which can be read in certain formats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Text,
@@ -133,7 +133,7 @@ pub const SHOPIFY_KEYS: [ShopifyKey; 6] = [
     ShopifyKey { path: "locale", pointer: "/locale", node: "/locale", input: "locale", format: Kind::Text },
 ];
 
-/// What begins a path that is not a key.
+/// How a path begins that is not a key.
 pub const ATTRIBUTE: &str = "custom_attributes.";
 pub const METAFIELD: &str = "metafields.";
 pub const TAG: &str = "tags.";
@@ -154,7 +154,7 @@ impl Kind {
 }
 
 impl OmneoPlace {
-    /// The place of a path, or what is wrong with it.
+    /// The place that a path names, or what is wrong with the path.
     pub fn parse(path: &str) -> Result<Self, String> {
         if path == "birth_date" {
             return Ok(Self::BirthDate);
@@ -171,7 +171,7 @@ impl OmneoPlace {
         key.map(Self::Key).ok_or_else(|| format!("there is no `{path}` in an Omneo profile"))
     }
 
-    /// As an author writes it.
+    /// The path as an author writes it.
     pub fn path(&self) -> String {
         match self {
             Self::Key(key) => key.path.to_owned(),
@@ -189,7 +189,7 @@ impl OmneoPlace {
         }
     }
 
-    /// Whether Omneo cannot be without a value here.
+    /// Whether Omneo requires a value here.
     pub fn is_required(&self) -> bool {
         matches!(self, Self::Key(key) if key.is_required)
     }
@@ -204,7 +204,7 @@ impl OmneoPlace {
 }
 
 impl ShopifyPlace {
-    /// The place of a path, or what is wrong with it.
+    /// The place that a path names, or what is wrong with the path.
     pub fn parse(path: &str) -> Result<Self, String> {
         if let Some(rest) = path.strip_prefix(METAFIELD) {
             return match rest.split_once('.') {
@@ -236,7 +236,7 @@ impl ShopifyPlace {
         key.map(Self::Key).ok_or_else(|| format!("there is no `{path}` in a Shopify customer"))
     }
 
-    /// As an author writes it.
+    /// The path as an author writes it.
     pub fn path(&self) -> String {
         match self {
             Self::Key(key) => key.path.to_owned(),
@@ -247,7 +247,7 @@ impl ShopifyPlace {
         }
     }
 
-    /// Whether webhook bodies show it: of the others, only a whole look at the customer does.
+    /// Whether webhook bodies show this value. Any other value can be read only from the whole customer.
     pub fn is_in_bodies(&self) -> bool {
         matches!(self, Self::Key(_))
     }
@@ -255,15 +255,15 @@ impl ShopifyPlace {
     pub fn suits(&self, format: &Format) -> bool {
         match self {
             Self::Key(key) => key.format.suits(format),
-            // A tag alone can only say yes or no.
+            // A tag without `*` can only stand for yes or no.
             Self::Tag { after: None, .. } => *format == Format::Boolean,
             Self::Tag { .. } => !matches!(format, Format::List | Format::Money(_)),
             Self::Metafield { .. } | Self::Expression(_) => true,
         }
     }
 
-    /// The value that a tag says, if it is one of this place: `true`, or what stands for the `*`. Shopify does not tell
-    /// cases apart.
+    /// The value that a tag expresses, if the tag is of this place: `true`, or the part that the `*` stands for.
+    /// Shopify does not distinguish upper and lower case.
     pub fn value_of_tag<'t>(&self, tag: &'t str) -> Option<&'t str> {
         let Self::Tag { before, after } = self else { return None };
         let fits = |at: Option<&str>, part: &str| at.is_some_and(|at| at.eq_ignore_ascii_case(part));
@@ -278,7 +278,7 @@ impl ShopifyPlace {
         }
     }
 
-    /// The tag that says a value, if any does.
+    /// The tag that expresses a value, if there is one.
     pub fn tag(&self, value: Option<&str>) -> Option<String> {
         match (self, value) {
             (Self::Tag { before, after: None }, Some("true")) => Some(before.clone()),

@@ -1,5 +1,5 @@
-//! The keys that an expression over a person can begin with, and doubts about others: a misspelt key is no mistake in
-//! JMESPath, which takes it for null.
+//! The keys with which an expression over a person can begin, and warnings about other keys: a misspelt key is not an
+//! error in JMESPath, which treats it as null.
 
 use tandem_sdk::Problem;
 
@@ -7,7 +7,7 @@ use super::expression::Expression;
 use super::{Mapping, OmneoPlace, ShopifyPlace, Side};
 use crate::problems::{escaped, nearest, problem};
 
-/// Of a profile (Omneo SDK types of 2026).
+/// Keys of a profile (Omneo SDK types of 2026).
 const OMNEO: [&str; 62] = [
     "address",
     "addresses",
@@ -73,7 +73,7 @@ const OMNEO: [&str; 62] = [
     "updated_at",
 ];
 
-/// Of a customer, as these rules read it in the Admin API.
+/// Keys of a customer, as these rules read it from the Admin API.
 const SHOPIFY: [&str; 16] = [
     "amountSpent",
     "createdAt",
@@ -105,7 +105,7 @@ pub fn is_known(side: Side, root: &str) -> bool {
     of(side).0.contains(&root)
 }
 
-/// Expressions that begin with a key which that side does not have.
+/// Warns of expressions that begin with a key which their side does not have.
 pub fn doubts(mapping: &Mapping) -> Vec<Problem> {
     let mut found = vec![];
     for field in mapping.fields() {
@@ -115,7 +115,7 @@ pub fn doubts(mapping: &Mapping) -> Vec<Problem> {
             _ => continue,
         };
         let (known, whose) = of(side);
-        // What a customer's own fields are called in the document.
+        // The names under which the document shows fields of a customer.
         let is_alias = |root: &str| side == Side::Shopify && root.starts_with("field_");
         for root in expression.roots().filter(|root| !known.contains(root) && !is_alias(root)) {
             let fix = match nearest(root, known.iter().copied()) {

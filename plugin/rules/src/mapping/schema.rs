@@ -1,4 +1,4 @@
-//! The JSON Schema of the table `[fields]`. Knows which keys and places there are; not which go together.
+//! The JSON Schema of the table `[fields]`. Knows which keys and places there are, and not which of them go together.
 
 use serde_json::Map;
 use tandem_sdk::{Value, json};
@@ -23,12 +23,14 @@ pub fn schema() -> Value {
     })
 }
 
-/// A default field may be left out, but for the e-mail: Omneo has no profile without one.
+/// The schema of a default field. Any default field may be left out except the e-mail: Omneo has no profile without
+/// one.
 fn of_default(entry: &Entry) -> Value {
     let as_it_is = entry.to_json();
     let mut fields = line();
     if entry.core.is_some() {
-        // The two systems find each other by these: only owner and way are an author's, and the rest may be said as it is.
+        // The two systems find each other by the core fields: an author may set only `owner` and `way`, and may repeat
+        // the other keys unchanged.
         let keys = fields["properties"].as_object_mut().expect("a table");
         keys.retain(|key, _| as_it_is.get(key).is_some());
         for (key, value) in keys.iter_mut().filter(|(key, _)| !["owner", "way"].contains(&key.as_str())) {
@@ -42,7 +44,7 @@ fn of_default(entry: &Entry) -> Value {
     json!({"anyOf": [fields, {"const": false, "description": "The field is left out."}]})
 }
 
-/// One line of the table.
+/// The schema of one entry of the table.
 fn line() -> Value {
     let (omneo, shopify): (Vec<_>, Vec<_>) =
         [Of::Order, Of::Product].map(|of| (detail::omneo_pattern(of), detail::shopify_pattern(of))).into_iter().unzip();
@@ -71,7 +73,7 @@ fn line() -> Value {
     json!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
-/// A text as a regular expression that finds it.
+/// A regular expression that matches this text.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('.', r"\.")
 }

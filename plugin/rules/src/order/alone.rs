@@ -1,8 +1,8 @@
-//! Takes a refund that comes alone, before the order that carries it: `refunds/create`. Knows what is remembered of the
-//! order; nothing of its lines, and nothing of its buyer but the ids.
+//! Handles `refunds/create`: a refund that arrives by itself, before the order that carries it. Knows what is
+//! remembered of the order, but neither its lines nor anything of its buyer besides ids.
 //!
-//! The event comes once, when the refund is made. So whatever is known of that refund already is at least as new, and a
-//! refund whose money is still on its way comes again with its order.
+//! The event comes once, when the refund is made. So anything that is known of the refund already is at least as new,
+//! and a refund whose money is still on its way comes again with its order.
 
 use serde_json::{Map, Value};
 use tandem_sdk::{Cx, End, Ending, Json, View, done, json, refused, skipped};
@@ -31,7 +31,7 @@ pub async fn handle(cx: &Cx, settings: &Settings, refund: View<'_>) -> Ending {
     remembering(job.memory, result)
 }
 
-/// Why nothing is to be sent for a refund, whatever it says.
+/// Why nothing is sent for a refund, regardless of its content.
 fn not_now(memory: &Memory, settings: &Settings, refund: &str) -> Option<&'static str> {
     let is_sold = memory.sale.as_ref().is_some_and(|sale| !sale.void);
     Some(match settings.orders.refunds {
@@ -56,7 +56,7 @@ fn order_of(memory: &Memory) -> Value {
 }
 
 impl Job<'_> {
-    /// Nothing is sent for the refund. If its order is over, a return of it has no place in Omneo either.
+    /// Sends nothing for the refund. If its order is over, a return that an earlier run may have left is made void.
     async fn leave(&mut self, refund_id: &str, why: &'static str) -> Ending {
         let is_over = self.memory.cancelled || self.memory.deleted;
         if !is_over || self.settings.orders.refunds != OnRefund::Return {
@@ -79,7 +79,8 @@ impl Job<'_> {
             Ok(Meaning::Back(sum)) => sum,
             Ok(Meaning::Removed(_)) => return Ok(skipped("no money went back: the order's own body lowers the sale")),
             Ok(Meaning::Nothing(why)) => return Ok(skipped(format!("the refund {why}"))),
-            // Part of an exchange, or of what an edit has taken off before: the order's total tells.
+            // The refund may be part of an exchange, or repeat what an edit has taken off before. Only the order's
+            // total tells.
             Err(why) => return Ok(skipped(format!("the order's own body says what the refund is worth ({why})"))),
         };
         let draft = self.draft(refund_id, refund, &sum)?;

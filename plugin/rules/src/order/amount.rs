@@ -1,7 +1,7 @@
-//! Reads amounts of money and keeps them whole. Knows currencies and bounds; not what an amount is for.
+//! Reads amounts of money as whole numbers. Knows currencies and bounds, and not what an amount is for.
 //!
-//! An amount is a whole number of millionths in 128 bits. With the bounds below, nothing that is added or multiplied
-//! here can overflow or round.
+//! An amount is a whole number of millionths in 128 bits. With the bounds below, no sum or product here can overflow or
+//! need rounding.
 
 use tandem_sdk::{Decimal, End, Value, View, Wrong, number, refused};
 
@@ -10,9 +10,9 @@ use crate::settings::Money;
 /// A millionth of the currency.
 pub type Micros = i128;
 
-/// Decimals that an amount may have.
+/// Greatest number of decimals of an amount.
 pub const DECIMALS_MAX: u32 = 6;
-/// Amounts from here on are refused: no shop takes them, and arithmetic stays far from its limits.
+/// Amounts of this size and above are refused: no shop takes them, and the arithmetic stays far from its limits.
 const AMOUNT_MAX: Micros = 10_i128.pow(15 + DECIMALS_MAX);
 const QUANTITY_MAX: i128 = 1_000_000;
 
@@ -21,20 +21,20 @@ const NO_DECIMALS: [&str; 16] =
     ["JPY", "KRW", "VND", "CLP", "PYG", "UGX", "XAF", "XOF", "XPF", "RWF", "ISK", "KMF", "GNF", "DJF", "BIF", "VUV"];
 const THREE_DECIMALS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 
-/// Reads amounts in one money and keeps track of the decimals that they need.
+/// Reads amounts in one of an order's two currencies, and keeps track of the decimals that they need.
 #[derive(Clone, Copy, Debug)]
 pub struct Purse<'a> {
-    /// The decimals of the minor unit: those of the currency, or of the finest amount read so far.
+    /// The number of decimals of the minor unit: that of the currency, or more if an amount read so far has more.
     pub scale: u32,
     pub currency: Option<&'a str>,
-    /// The currency of the order's other money, if it has two.
+    /// The order's other currency, if it has two.
     other: Option<&'a str>,
     money: Money,
 }
 
 impl<'a> Purse<'a> {
-    /// For the amounts of an order. One whose two currencies are the same, or that names one alone, has the shop's money
-    /// in its flat keys, and these are read whatever is wanted.
+    /// The purse for an order's amounts. If the order names one currency, or the same one twice, its flat keys hold the
+    /// shop's money and are read whichever money is wanted.
     pub fn of(order: &View<'a>, money: Money) -> Result<Self, Wrong> {
         let shop = order.opt_text("/currency")?;
         let shown = order.opt_text("/presentment_currency")?.filter(|shown| Some(*shown) != shop);
@@ -42,7 +42,7 @@ impl<'a> Purse<'a> {
         Ok(if money == Money::Presentment && shown.is_some() { in_shop_money.turned() } else { in_shop_money })
     }
 
-    /// The purse for the same amounts in the order's other money.
+    /// The purse for the same amounts in the order's other currency.
     pub fn turned(self) -> Self {
         let money = match self.money {
             Money::Shop => Money::Presentment,
@@ -51,12 +51,12 @@ impl<'a> Purse<'a> {
         Self { scale: scale(self.other), currency: self.other, other: self.currency, money }
     }
 
-    /// Whether an amount in this currency belongs into the purse of the other money.
+    /// Whether an amount in this currency belongs to the purse of the other currency.
     pub fn is_other(&self, currency: Option<&str>) -> bool {
         self.other.is_some() && currency == self.other
     }
 
-    /// The minor unit.
+    /// The minor unit, in millionths.
     pub fn unit(self) -> Micros {
         10_i128.pow(DECIMALS_MAX - self.scale)
     }
@@ -76,7 +76,7 @@ impl<'a> Purse<'a> {
         }
     }
 
-    /// An amount: in the shop's money from the flat key, else from the set; nothing is nought.
+    /// An amount: for the shop's money from the flat key, otherwise from the set; zero when there is none.
     pub fn money(&mut self, view: &View, flat: &str, set: &str) -> Result<Micros, End> {
         let own = if self.money == Money::Shop { self.read(view, flat)? } else { None };
         match own {
@@ -85,8 +85,8 @@ impl<'a> Purse<'a> {
         }
     }
 
-    /// An amount from the set, else from the flat key, which holds the shop's money: it says nothing of the other but
-    /// that there is none.
+    /// An amount from the set, or else from the flat key. The flat key holds the shop's money, so about the other
+    /// currency it can only say that the amount is zero.
     pub fn set_or_flat(&mut self, view: &View, flat: &str, set: &str) -> Result<Option<Micros>, End> {
         if let Some(micros) = self.of_set(view, set)? {
             return Ok(Some(micros));
@@ -100,7 +100,7 @@ impl<'a> Purse<'a> {
         }
     }
 
-    /// An amount that a body gives in the shop's money alone.
+    /// An amount that bodies give in the shop's money only.
     pub fn shop_only(&mut self, view: &View, flat: &str) -> Result<Option<Micros>, End> {
         if self.money == Money::Shop { self.read(view, flat) } else { Ok(None) }
     }
@@ -125,7 +125,7 @@ impl<'a> Purse<'a> {
         }
     }
 
-    /// The money of a set as GraphQL names it.
+    /// The name of this money in a set of GraphQL.
     pub fn of_graphql(self) -> &'static str {
         match self.money {
             Money::Shop => "shopMoney",
@@ -135,7 +135,7 @@ impl<'a> Purse<'a> {
 
     /// The amount with the decimals of the minor unit.
     pub fn decimal(self, micros: Micros) -> Decimal {
-        // Beyond 96 bits only if thousands of lines each stand at their bounds; an end of the scale beats a panic.
+        // Only thousands of lines at their bounds exceed 96 bits. The greatest decimal is better than a panic.
         Decimal::try_from_i128_with_scale(micros / self.unit(), self.scale).unwrap_or(Decimal::MAX)
     }
 
@@ -153,7 +153,7 @@ fn scale(currency: Option<&str>) -> u32 {
     }
 }
 
-/// A count of pieces; absent and null are nought.
+/// A number of pieces; zero when absent or null.
 pub fn quantity(view: &View, at: &str) -> Result<i128, End> {
     let Some(decimal) = view.opt_decimal(at)? else { return Ok(0) };
     let decimal = decimal.normalize();

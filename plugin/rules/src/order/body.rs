@@ -1,5 +1,5 @@
-//! Writes a purchase as Omneo wants it: as a transaction, as a return, or as an order. Knows both systems' keys; not
-//! when which is due.
+//! Writes a purchase as Omneo wants it: as a transaction, as a return, or as an order. Knows the keys of both systems,
+//! and not which of the three is due.
 
 use serde_json::Map;
 use tandem_sdk::{Decimal, End, Time, Value, View, json, number, refused};
@@ -9,31 +9,31 @@ use crate::fingerprint::fingerprint_json;
 use crate::mapping::{self, Of};
 use crate::settings::Settings;
 
-/// The status of an order in Omneo that is no transaction yet. Omneo's statuses are free text as far as is known.
+/// The status in Omneo of an order that has no transaction yet. As far as is known, Omneo's statuses are free text.
 pub const OPEN: &str = "pending";
-/// The status of an order in Omneo once its transaction is there.
+/// The status in Omneo of an order whose transaction has been sent.
 pub const FULFILLED: &str = "fulfilled";
 pub const CANCELLED: &str = "cancelled";
 
-/// The channel that a purchase counts to in Omneo: Shopify's point of sale, or anything else.
+/// The channel of a purchase in Omneo: Shopify's point of sale, or anything else.
 const SYSTEM_POS: &str = "pos";
 const SYSTEM_WEB: &str = "web";
 
-/// A purchase or a return, without who it is of.
+/// A purchase or a return, without its buyer.
 #[derive(Clone, Debug)]
 pub struct Draft {
     body: Value,
     pub total: Decimal,
-    /// `19.90 AUD`.
+    /// The amount with its currency: `19.90 AUD`.
     pub amount: String,
     pub has_items: bool,
-    /// What was left out of it, and why.
+    /// What was left out, and why.
     pub left_out: Vec<String>,
-    /// The mark of all of it.
+    /// The mark of the whole draft.
     pub mark: String,
 }
 
-/// Drafts what the lines of an order come to; of a return when the refund is given.
+/// Drafts a purchase from the lines of an order, or a return when a refund is given.
 pub fn draft(lines: Lines, refund: Option<&View>, settings: &Settings) -> Result<Draft, End> {
     let Some(timezone) = &settings.timezone else {
         return Err(refused("`timezone` is not set: Omneo wants the shop's time zone with every order"));
@@ -107,7 +107,7 @@ impl Draft {
     }
 }
 
-/// When it happened: a refund that does not say it yet has the time of its order.
+/// When the purchase or the return happened. A refund that has no time yet gets the time of its order.
 fn transacted_at(order: &View, refund: Option<&View>) -> Result<Time, End> {
     for of in refund.into_iter().chain([order]) {
         for at in ["/processed_at", "/created_at"] {

@@ -1,5 +1,5 @@
-//! Asks Shopify for its own figures of an order, where the body cannot say what the order is worth. Knows the query and what
-//! must agree in its answer; not what is done with it.
+//! Asks Shopify for its own figures of an order whose body cannot say what the order is worth. Knows the query and what
+//! must agree in its answer, and not what the figures are used for.
 
 use tandem_sdk::{Cx, End, Json, json, query};
 
@@ -15,10 +15,10 @@ query OrderFigures($id: ID!) {
   }
 }";
 
-/// What the shop keeps of the order, by Shopify's figures; or why they do not say.
+/// What the shop keeps of the order according to Shopify's figures, or the reason why they do not tell.
 ///
-/// Two sums of theirs say it: what was paid and is still to be paid, and what is left of the goods with what refunds kept
-/// back or gave on top.
+/// Two sums of the figures must agree: what was paid plus what is outstanding, and the current total plus what refunds
+/// kept back or gave on top.
 pub async fn worth(cx: &Cx, order_id: &str, mut purse: Purse<'_>) -> Result<Result<(Micros, u32), String>, End> {
     let answer = cx.shopify(query(FIGURES, json!({ "id": format!("gid://shopify/Order/{order_id}") }))).await?;
     if !answer.is_success() {

@@ -1,4 +1,5 @@
-//! Makes Omneo's items of the lines of an order. Knows the settings that shape them; not what is made of their sum.
+//! Makes Omneo's items from the lines of an order. Knows the settings that shape them, and not what their sum is used
+//! for.
 
 use serde_json::Map;
 use tandem_sdk::{End, Value, View, json, refused};
@@ -9,32 +10,32 @@ use super::sum::{Kind, Line, Sum};
 use crate::product::sku;
 use crate::settings::{ItemPrice, Settings};
 
-/// Lines as items, and what they come to.
+/// Lines as items, with their totals.
 pub struct Items {
     pub items: Vec<Value>,
     pub total: Micros,
-    /// The list prices of what was bought, without tax where it comes on top.
+    /// The list prices of what was bought, without tax where tax comes on top.
     pub original: Micros,
-    /// What is not an item though it was paid.
+    /// Amounts that were paid but are not items.
     pub meta: Map<String, Value>,
 }
 
-/// Whose lines they are.
+/// The lines of a purchase or a return, and what they belong to.
 #[derive(Clone, Copy)]
 pub struct Lines<'a> {
     pub order: &'a View<'a>,
     /// The external id of the purchase or return.
     pub id: &'a str,
     pub sum: &'a Sum<'a>,
-    /// The lines came back: quantities and totals are negative, prices per piece are not.
+    /// Whether the lines came back. Then quantities and totals are negative; prices per piece are not.
     pub is_return: bool,
 }
 
 /// Makes items of the lines.
 ///
-/// With `charges = "meta"`, shipping, tips, duties, fees and header tax are in `meta.charges` and not among the items:
-/// the total stays, and items and charges together sum to it. With `gift_cards = "exclude"`, gift cards are bought but
-/// not counted: they leave the items, the total and the original total alike, and `meta.left_out` names them.
+/// With `charges = "meta"`, shipping, tips, duties, fees and header tax are listed in `meta.charges` instead of among
+/// the items. The total stays the same, and items and charges sum to it. With `gift_cards = "exclude"`, gift cards are
+/// not counted: they leave the items, the total and the original total, and `meta.left_out` names them.
 pub fn items(lines: Lines, settings: &Settings) -> Result<Items, End> {
     let (Lines { id, sum, .. }, orders) = (lines, &settings.orders);
     let mut made = Items { items: vec![], total: sum.total, original: 0, meta: Map::new() };
@@ -67,7 +68,7 @@ pub fn items(lines: Lines, settings: &Settings) -> Result<Items, End> {
             (None, _) => format!("{id}:line:{}", n + 1),
         };
         for (i, piece) in pieces(line, orders.item_price, sum.purse.unit()).iter().enumerate() {
-            // The first has the line's own id: a line stays itself when its pieces are split.
+            // The first item has the line's own id, so that the line keeps its id when its pieces are split.
             let item_id = if i == 0 { line_id.clone() } else { format!("{line_id}:{}", i + 1) };
             made.items.push(lines.item(line, piece, item_id, settings)?);
         }
@@ -91,7 +92,7 @@ impl Lines<'_> {
     }
 
     fn item(self, line: &Line, piece: &Piece, item_id: String, settings: &Settings) -> Result<Value, End> {
-        // A price of a line is a part of the total and has its sign; a price of a piece is multiplied by the quantity.
+        // A line's price is part of the total and has its sign. A piece's price is multiplied by the signed quantity.
         let sign = if settings.orders.item_price == ItemPrice::Line { self.sign() } else { 1 };
         let amount = |micros| self.sum.purse.number(sign * micros);
         let mut keys = Map::new();
@@ -116,8 +117,9 @@ impl Lines<'_> {
     }
 }
 
-/// Names the variant of an item. Where products are sent, Omneo knows each variant by its id, and the SKU stays out of it: two
-/// variants of a shop can have the same, which would name the wrong one. Where they are not, the SKU is all there is.
+/// Names the variant of an item. Where products are sent, Omneo knows each variant by its id, and the SKU is not used
+/// to name it: two variants of a shop can have the same SKU, so it could name the wrong one. Where products are not
+/// sent, the SKU is the only name.
 fn named(line: &View, by_id: bool, mut put: impl FnMut(&str, Value)) -> Result<(), End> {
     let (variant, own) = (line.opt_id("/variant_id")?, line.opt_loose("/sku")?);
     let own = own.as_deref().map(str::trim).filter(|own| !own.is_empty());
@@ -136,8 +138,8 @@ fn named(line: &View, by_id: bool, mut put: impl FnMut(&str, Value)) -> Result<(
     Ok(())
 }
 
-/// The titles or codes of the line's discounts. A return goes without: it must be the same whether its refund came with
-/// its order or alone.
+/// The titles or codes of the line's discounts. A return has none, because it must come out the same whether its refund
+/// arrives with the order or alone.
 fn discount_reason(order: &View, line: &Line) -> Result<String, End> {
     let mut reasons: Vec<&str> = vec![];
     let applications = order.get("/discount_applications");
@@ -169,7 +171,7 @@ fn name(line: &Line) -> Result<String, End> {
 }
 
 impl Kind {
-    /// What an item that is no product is called, and its department.
+    /// The name and the department of an item that is not a product.
     fn name(self) -> &'static str {
         match self {
             Kind::Goods => "goods",

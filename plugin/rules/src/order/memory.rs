@@ -1,6 +1,7 @@
-//! What is remembered of an order. Knows its shape; not what follows from it.
+//! What is remembered of an order. Knows the shape of the memory, and not what follows from it.
 //!
-//! Every field is read for itself, and one that cannot be read is absent: other versions write here too.
+//! Every field is read by itself, and a field that cannot be read counts as absent: other versions of the rules write
+//! here too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,37 +16,38 @@ pub use crate::key::return_id;
 pub struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
-    /// The mark of the state that was dealt with last; empty when it was not dealt with to the end.
+    /// The mark of the state that was handled last; empty when it was not handled completely.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub state: String,
-    /// Once reached, the threshold stays reached: an edit can take a status back.
+    /// Whether the threshold was ever reached. An edit can take the status back, but the order stays reached.
     pub reached: bool,
     pub cancelled: bool,
-    /// Deleted in Shopify: nothing that comes later counts.
+    /// Whether the order was deleted in Shopify: later bodies are ignored.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sale: Option<Sale>,
-    /// By the id of the refund.
+    /// The returns, by the id of the refund.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<String, Sale>,
-    /// The refunds that a body of the sold order has shown, whatever they meant.
+    /// The refunds that a body of the sold order has shown, whatever their effect was.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub shown: BTreeSet<String>,
-    /// External ids under which nothing stands in Omneo since the order is over.
+    /// External ids that were looked up, or made void, after the order was over: nothing stands in Omneo under them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub looked: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OmneoOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Link>,
-    /// The profile that the order was linked to and that was found to be gone: its customer is not made anew for the order.
+    /// The profile that the order was linked to and that was found to be gone. No new profile is made for its customer
+    /// because of the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone: Option<Link>,
-    /// What of a sold order a refund that comes alone needs: see [`head`].
+    /// What a refund of the sold order needs that arrives alone: see [`head`].
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub head: Map<String, Value>,
-    /// Something was remembered that cannot be read, so that more may have been sent than this says.
+    /// Whether a memory could not be read, so that more may have been sent than this memory says.
     #[serde(skip)]
     pub lost: bool,
 }
@@ -58,10 +60,10 @@ pub struct Sale {
     pub void: bool,
 }
 
-/// The order that stands in Omneo, or, without an id, may stand there.
+/// The order that stands in Omneo. Without an id, it is only known that it may stand there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct OmneoOrder {
-    /// Empty when no answer has said it.
+    /// Empty when no answer has given it.
     pub id: String,
     pub hash: String,
     pub status: String,
@@ -118,14 +120,14 @@ impl Memory {
         }
     }
 
-    /// The transactions that count, each with its external id.
+    /// The transactions that are not void, each with its external id.
     pub fn live(&mut self, order_id: &str) -> Vec<(String, &mut Sale)> {
         let sale = self.sale.as_mut().map(|sale| (order_id.to_owned(), sale));
         let returns = self.returns.iter_mut().map(|(refund, sent)| (return_id(order_id, refund), sent));
         sale.into_iter().chain(returns).filter(|(_, sent)| !sent.void).collect()
     }
 
-    /// Whether something stands in Omneo, or may.
+    /// Whether something stands in Omneo or may stand there.
     pub fn has_sent(&self) -> bool {
         self.sale.is_some() || self.order.is_some()
     }
@@ -135,7 +137,7 @@ impl Memory {
     }
 }
 
-/// The keys of an order that its returns are written with; none of them says anything of a person.
+/// The keys of an order that are needed to write its returns; none of them is personal data.
 const HEAD: [&str; 9] = [
     "name",
     "currency",
@@ -147,10 +149,10 @@ const HEAD: [&str; 9] = [
     "location_id",
     "payment_gateway_names",
 ];
-/// The decimals that the order's amounts need.
+/// The number of decimals that the order's amounts need.
 pub const SCALE: &str = "scale";
 
-/// The head of an order, to be remembered.
+/// The part of an order that is remembered for its returns.
 pub fn head(order: &View, scale: u32) -> Map<String, Value> {
     let keys = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), order.get(&format!("/{key}"))?.value())));
     keys.filter(|(_, value)| !value.is_null()).chain([(SCALE.to_owned(), scale.into())]).collect()

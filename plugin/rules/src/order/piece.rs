@@ -1,26 +1,27 @@
-//! Says what the prices of a line are in each reading of an item. Knows no JSON and neither system.
+//! Computes the prices of a line's items for each meaning that a price can have. Knows no JSON and neither system.
 
 use super::amount::Micros;
 use super::sum::Line;
 use crate::settings::ItemPrice;
 
-/// An item: pieces of a line that share their prices.
+/// An item: pieces of a line that have the same prices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
     pub quantity: i128,
-    /// What was paid, discounts off and tax included.
+    /// The price paid: after discounts, with tax.
     pub sell: Micros,
-    /// The list price with tax: what was paid and the discount together. Never below `sell`.
+    /// The list price with tax: the price paid plus the discount. Never below `sell`.
     pub list: Micros,
-    /// The tax within `sell`. Per piece it is rounded down to the minor unit: it informs and is in no sum.
+    /// The tax within `sell`. Per piece it is rounded down to the minor unit; it is information only and part of no
+    /// sum.
     pub tax: Micros,
 }
 
-/// More pieces than this are not sent one by one.
+/// A line with more pieces than this is not sent piece by piece.
 pub const EACH_MAX: i128 = 1_000;
 
-/// The items that a line becomes. What was paid for them sums to what was paid for the line: sold × quantity when the
-/// price is per unit, sold alone when it is per line, and both when each piece is an item.
+/// The items that a line becomes. The amounts paid for them always sum to the amount paid for the line: price ×
+/// quantity when prices are per unit, the price alone when they are per line, and either when each piece is an item.
 pub fn pieces(line: &Line, reading: ItemPrice, unit: Micros) -> Vec<Piece> {
     match reading {
         ItemPrice::Line => {
@@ -35,7 +36,8 @@ pub fn pieces(line: &Line, reading: ItemPrice, unit: Micros) -> Vec<Piece> {
     }
 }
 
-/// One item, or two when the line does not divide: the cheaper pieces first, the others a minor unit dearer.
+/// One item, or two when the amount does not divide evenly: first the cheaper pieces, then those that cost one minor
+/// unit more.
 fn per_unit(line: &Line, unit: Micros) -> Vec<Piece> {
     let each = |amount: Micros| (amount / unit).div_euclid(line.quantity) * unit;
     let sell = each(line.net);

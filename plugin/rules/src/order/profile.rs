@@ -1,4 +1,4 @@
-//! Whose an order is. Knows what an order says of its customer; who is who is for the room of people to find out.
+//! Finds the profile of an order's buyer. Knows what an order says of its customer; `person` finds out who that is.
 
 use tandem_sdk::{Cx, End, View};
 
@@ -11,13 +11,13 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Who {
     Profile(Link),
-    /// Nobody, and why.
+    /// No profile, and the reason.
     Nobody(String),
 }
 
-/// The profile of the order's customer: remembered, or else the one that a sign-up of theirs would find or make. A guest's
-/// order is linked only to a profile that exists, and only if the settings say so. A profile that was found to be gone is
-/// declined.
+/// The profile of the order's customer: the remembered one, or else the profile that a sign-up of this customer would
+/// find or create. A guest's order is linked only to a profile that exists, and only if the settings allow it. A
+/// profile that was found to be gone is not used.
 pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, memory: &Memory) -> Result<Who, End> {
     let id = customer_id(order);
     match &memory.profile {
@@ -26,7 +26,7 @@ pub async fn find(cx: &Cx, settings: &Settings, order: &View<'_>, memory: &Memor
     }
 }
 
-/// The same where Omneo has declined the profile: it may be gone, into another one or for good.
+/// The same after Omneo has declined the profile: it may have been merged into another profile or deleted.
 pub async fn find_again(cx: &Cx, settings: &Settings, order: &View<'_>, declined: &Link) -> Result<Who, End> {
     look(cx, settings, order, Some(declined)).await
 }

@@ -1,5 +1,5 @@
-//! Reads the refunds of an order: what each takes off it, and whether money moved. Knows Shopify's refunds; nothing of
-//! Omneo, and nothing of what the order is worth without them.
+//! Reads the refunds of an order: what each takes off the order, and whether money moved. Knows Shopify's refunds, and
+//! nothing of Omneo or of the order's worth without them.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ pub struct Refund<'a> {
     shipping: Shipping,
     duties: Charge,
     fees: Charge,
-    /// What was kept back of the goods' worth, or, below nought, given on top of it.
+    /// The part of the goods' worth that was kept back; negative when more than their worth was paid back.
     discrepancy: Micros,
     money: Micros,
     is_pending: bool,
     has_failed: bool,
-    /// The money went back in the order's other currency.
+    /// Whether the money went back in the order's other currency.
     is_foreign: bool,
     purse: Purse<'a>,
 }
 
-/// Shipping that came back: as a list of its own, which may lack the tax, and among the adjustments, which older bodies
-/// have alone.
+/// Shipping that came back. It stands in a list of its own, which may lack the tax, and among the adjustments; older
+/// bodies have only the adjustments.
 #[derive(Clone, Copy, Debug)]
 struct Shipping {
     listed: Option<Micros>,
@@ -37,18 +37,18 @@ struct Shipping {
     adjusted: Option<Micros>,
 }
 
-/// Duties or fees that came back, and their tax where the body has it beside them.
+/// Duties or fees that came back, and their tax if the body gives it separately.
 #[derive(Clone, Copy, Debug, Default)]
 struct Charge {
     amount: Micros,
     tax: Micros,
 }
 
-/// How the amounts of a refund are to be read where Shopify's own bodies differ.
+/// How the amounts of a refund are to be read, where Shopify's own bodies differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
     shipping: OfShipping,
-    /// The tax of duties and fees comes on top of them.
+    /// Whether the tax of duties and fees comes on top of them.
     with_tax: bool,
 }
 
@@ -59,7 +59,7 @@ enum OfShipping {
     Adjusted,
 }
 
-/// Every reading, the likeliest first.
+/// Every reading, the most likely first.
 pub const READINGS: [Reading; 6] = [
     Reading { shipping: OfShipping::Listed, with_tax: false },
     Reading { shipping: OfShipping::ListedAndTax, with_tax: false },
@@ -72,18 +72,18 @@ pub const READINGS: [Reading; 6] = [
 /// What a refund means for its order.
 #[derive(Debug)]
 pub enum Meaning<'a> {
-    /// These came back, and money moved or is to move: a return.
+    /// These lines came back, and money moved or will move: a return.
     Back(Sum<'a>),
-    /// These were taken off the order without money: the sale is lowered.
+    /// These lines were taken off the order without money: the sale is lowered.
     Removed(Sum<'a>),
-    /// Nothing yet, or nothing at all, and why.
+    /// The refund has no effect, or none yet, and the reason.
     Nothing(&'static str),
 }
 
 /// The lines of an order by their ids.
 pub type Bought<'a> = BTreeMap<u64, View<'a>>;
 
-/// What refunds are read with; of an order that is only remembered, without lines.
+/// The lines with which refunds are read. An order that is only remembered has none.
 pub fn bought<'a>(order: &View<'a>) -> Result<Bought<'a>, End> {
     Ok(order.list("/line_items")?.into_iter().filter_map(|line| Some((id_of(&line)?, line))).rev().collect())
 }
@@ -138,7 +138,7 @@ pub fn read<'a>(
     Ok(refund)
 }
 
-/// The tax of what came back of a shipping line: all of it, or its part if less than all came back.
+/// The tax of a shipping line that came back: all of it, or the proportion that came back.
 fn tax_of(line: &View, back: Micros, purse: &mut Purse, taxes_included: bool) -> Result<Micros, End> {
     let (mut tax, mut net) = (0, purse.money(line, "/price", "/price_set")?);
     for part in line.list("/tax_lines")? {
@@ -155,7 +155,7 @@ fn tax_of(line: &View, back: Micros, purse: &mut Purse, taxes_included: bool) ->
     Ok((2 * tax * back + net).div_euclid(2 * net) * purse.unit())
 }
 
-/// Duties or fees: their total if there is one, else what is listed.
+/// Duties or fees: the total if the body has one, else the sum of the list.
 fn charge(refund: &View, [total, list, amount]: [&str; 3], purse: &mut Purse) -> Result<Charge, End> {
     let mut sum = Charge::default();
     for one in refund.list(list)? {
@@ -176,7 +176,7 @@ fn back<'a>(
     let of = member.opt_id("/line_item_id")?;
     let found = of.and_then(|of| bought.get(&of)).copied();
     let view = found.or_else(|| member.get("/line_item").filter(|line| line.is_object()));
-    // The set holds texts; the flat keys hold numbers that may have been through a float.
+    // The set holds texts. The flat keys hold numbers that may have passed through a float.
     let Some(subtotal) = purse.set_or_flat(member, "/subtotal", "/subtotal_set")? else {
         return Err(refused(member.wrong("/subtotal", "missing").to_string()));
     };
@@ -219,7 +219,7 @@ impl<'a> Refund<'a> {
         Ok(())
     }
 
-    /// What came back or was taken off, tax included, before discrepancies.
+    /// The worth of what came back or was taken off, with tax, before discrepancies.
     pub fn goods(&self, reading: Reading) -> Micros {
         let taxes = if reading.with_tax { self.duties.tax + self.fees.tax } else { 0 };
         let lines: Micros = self.lines.iter().map(|line| line.net).sum();
@@ -236,12 +236,13 @@ impl<'a> Refund<'a> {
         first.or(listed).or(adjusted).unwrap_or(0)
     }
 
-    /// How many pieces of a line it takes off.
+    /// How many pieces of a line the refund takes off.
     pub fn pieces_of(&self, line: Option<u64>) -> i128 {
         self.lines.iter().filter(|gone| gone.of.is_some() && gone.of == line).map(|gone| gone.quantity).sum()
     }
 
-    /// What it means where the reading is known: its goods say what it is worth, its money what it is.
+    /// The meaning of the refund when the reading is known: the goods give its worth, and the money decides whether it
+    /// is a return.
     pub fn by_goods(&self, reading: Reading) -> Meaning<'a> {
         let (goods, moved) = (self.goods(reading), self.money != 0 || self.is_pending);
         match (goods - self.discrepancy, moved) {
@@ -253,8 +254,8 @@ impl<'a> Refund<'a> {
         }
     }
 
-    /// What it means where nothing but the refund itself can tell: goods less discrepancies must be the money; or why that
-    /// cannot be said.
+    /// The meaning when only the refund itself can tell: the goods less the discrepancies must equal the money.
+    /// Otherwise, the reason why the meaning is not known.
     pub fn by_money(&self, order: &View<'a>, bought: &Bought<'a>) -> Result<Meaning<'a>, String> {
         if self.money == 0 {
             return Ok(match (self.is_pending, self.has_failed) {
@@ -267,14 +268,15 @@ impl<'a> Refund<'a> {
             });
         }
         if self.is_foreign {
-            // The identity holds in the currency of the payment; the goods say what that is in the other.
+            // Goods less discrepancies equal the money in the currency of the payment. The goods give the amount in the
+            // other currency.
             let paid = read(order, bought, &self.view, self.purse.turned()).map_err(|end| end.reason)?;
             return Ok(Meaning::Back(self.laid_out(paid.balance()?)));
         }
         Ok(Meaning::Back(self.laid_out(self.balance()?)))
     }
 
-    /// The reading in which goods less discrepancies are the money.
+    /// The reading in which goods less discrepancies equal the money.
     fn balance(&self) -> Result<Reading, String> {
         let is_it = |reading: &Reading| self.goods(*reading) - self.discrepancy == self.money;
         READINGS.into_iter().find(is_it).ok_or_else(|| {
@@ -287,7 +289,7 @@ impl<'a> Refund<'a> {
         })
     }
 
-    /// What it takes off, as a sum. Pieces and charges that stand for no piece are a difference.
+    /// The amounts that the refund takes off, as a sum. Amounts without pieces become a difference.
     fn laid_out(&self, reading: Reading) -> Sum<'a> {
         let total = self.goods(reading) - self.discrepancy;
         let (lines, without_pieces): (Vec<_>, Vec<_>) = self.lines.iter().cloned().partition(|line| line.quantity > 0);
@@ -306,7 +308,7 @@ impl<'a> Refund<'a> {
     }
 }
 
-/// Takes lines off the sale: their own amounts, which price × quantity may miss.
+/// Takes lines off the sale by their own amounts, which can differ from price × quantity.
 pub fn take_off<'a>(sum: &mut Sum<'a>, gone: &Sum<'a>) -> Result<(), String> {
     let mut left = Sum { lines: sum.lines.clone(), ..*sum };
     for gone in &gone.lines {

@@ -1,4 +1,4 @@
-//! Sends what an order comes to, and keeps in memory what was sent. Knows Omneo's calls for orders and transactions; not
+//! Sends orders and transactions to Omneo, and keeps what was sent in memory. Knows Omneo's calls for them, and not
 //! when they are due.
 
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use super::profile::{self, Who};
 use crate::fingerprint::fingerprint;
 use crate::settings::OnRefund;
 
-/// What the answer to a write shows when Omneo has stored it.
+/// Where the answer to a write shows that Omneo has stored it.
 const STORED: &str = "/data/id";
 
-/// How often an order whose fate is not known is looked for and made again, before a person has to look.
+/// How many times an order of unknown fate is looked for and created again before a person has to look.
 const TRIES_MAX: u32 = 3;
 
 /// Where a draft goes.
@@ -30,7 +30,8 @@ impl Job<'_> {
         self.void(|_| true).await
     }
 
-    /// The same for an order that is over: under these external ids nothing stands in Omneo any more.
+    /// As `void_all`, for an order that is over: also notes that nothing stands in Omneo under these external ids any
+    /// more.
     pub(super) async fn void_for_good(&mut self) -> Result<Vec<String>, End> {
         let live: Vec<_> = self.memory.live(&self.id).into_iter().map(|(id, _)| id).collect();
         let what = self.void_all().await?;
@@ -38,10 +39,10 @@ impl Job<'_> {
         Ok(what)
     }
 
-    /// Makes void what stands in Omneo under this external id, of an order that is over, though nothing is remembered of it: a run
-    /// that failed after its write has left it.
+    /// Makes void a transaction with this external id that the memory does not know. A run that failed after its write
+    /// can have left one. Only for an order that is over.
     pub(super) async fn void_one_forgotten(&mut self, id: String) -> Result<Option<String>, End> {
-        // What this event has made void, or an earlier one has looked for.
+        // This event has made it void, or an earlier event has looked it up.
         if self.memory.looked.contains(&id) {
             return Ok(None);
         }
@@ -50,7 +51,7 @@ impl Job<'_> {
         let mut what = None;
         match answer.status {
             404 => {}
-            // A token of before may not read them; what is remembered was made void all the same.
+            // An older token may not be allowed to read transactions. What is remembered was made void all the same.
             403 => return Ok(None),
             _ => {
                 let found = answer.ok("looking for a transaction")?.json()?;
@@ -65,7 +66,7 @@ impl Job<'_> {
         Ok(what)
     }
 
-    /// Makes void what was sent under an external id of these.
+    /// Makes void the remembered transactions whose external id `is_over` accepts.
     async fn void(&mut self, is_over: impl Fn(&str) -> bool) -> Result<Vec<String>, End> {
         let mut what = vec![];
         for (id, sent) in self.memory.live(&self.id) {
@@ -82,7 +83,7 @@ impl Job<'_> {
         Ok(what)
     }
 
-    /// Gives what was sent, in words.
+    /// Sends the sale and its returns. Gives what was sent, in words.
     pub(super) async fn send_sale(
         &mut self,
         drafts: Vec<(String, Draft)>,
@@ -90,8 +91,9 @@ impl Job<'_> {
         mut who: Who,
     ) -> Result<Vec<String>, End> {
         self.memory.reached = true;
-        // A return that the body does not make one any more, by another setting or since its money did not move after all:
-        // the sale counts it now. Of a refund that the body does not show yet nothing is known.
+        // Some returns were sent that this body no longer yields, because a setting has changed or the money did not
+        // move after all. The sale counts their amount now, so they are made void. A refund that the body does not show
+        // yet is left alone.
         let sale_is_left = self.memory.head.is_empty();
         let kept: BTreeSet<_> = drafts.iter().map(|(refund, _)| return_id(&self.id, refund)).collect();
         let shown: BTreeSet<_> = refunds.iter().map(|refund| return_id(&self.id, refund)).collect();
@@ -121,7 +123,7 @@ impl Job<'_> {
                 what.push(format!("return of {amount} sent"));
             }
         }
-        // Memory that cannot be read may have known of an Omneo order.
+        // A memory that cannot be read may have known an Omneo order.
         if self.memory.lost || self.memory.order.as_ref().is_some_and(|order| order.status != FULFILLED) {
             let closed = self.set_status(FULFILLED).await?;
             what.extend((closed && what.is_empty()).then(|| "Omneo order fulfilled".to_owned()));
@@ -129,7 +131,7 @@ impl Job<'_> {
         Ok(what)
     }
 
-    /// Gives what was sent, in words.
+    /// Sends the order. Gives what was sent, in words.
     pub(super) async fn send_order(
         &mut self,
         mut drafts: Vec<(String, Draft)>,
@@ -144,11 +146,12 @@ impl Job<'_> {
         let amount = draft.amount.clone();
         let place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order);
         let known = if let Place::Order(id) = &place { Some(id.clone()) } else { None };
-        // Should nobody learn how this ends, it is at least known that there may be an order to cancel or to fulfil.
+        // Noted before the call: should the answer be lost, it is at least known that there may be an order to cancel
+        // or fulfil.
         self.memory.order.get_or_insert_default();
         let (answer, hash, who) = self.deliver(place, draft, who).await?;
         if answer.status == 404 {
-            // Somebody has deleted it in Omneo: the next try looks for it and makes it anew.
+            // Somebody has deleted the order in Omneo. The next try looks for it and creates it anew.
             self.memory.order = Some(OmneoOrder::default());
         }
         let answer = answer.ok("sending the order")?;
@@ -158,8 +161,8 @@ impl Job<'_> {
         Ok(vec![format!("order of {amount} sent {}: {below}", to(&who))])
     }
 
-    /// Sends a draft and remembers the profile it went to. The profile may be gone or merged by now: when it is
-    /// declined, the customer's profile is looked up again, once.
+    /// Sends a draft and remembers the profile that it went to. The profile may be gone or merged by now: if Omneo
+    /// declines it, the customer's profile is looked up again, once.
     pub(super) async fn deliver(
         &mut self,
         mut place: Place,
@@ -175,7 +178,7 @@ impl Job<'_> {
             }
             match self.cx.ask("omneo", call).await? {
                 Reply::Answer(answer) => break answer,
-                // It may be there by now: it is looked for before it is made again.
+                // The order may exist by now, so it is looked for before it is created again.
                 Reply::Unknown(_) => place = self.omneo_order().await?.map_or(Place::NewOrder, Place::Order),
             }
             tries += 1;
@@ -199,14 +202,14 @@ impl Job<'_> {
         Ok((answer, hash, who))
     }
 
-    /// Whether a draft says what was sent. What was sent to a profile that is gone stays as it is.
+    /// Whether a draft equals what was sent. A transaction that was sent to a profile which is gone now stays as it is.
     fn is_same(&self, sent: &str, draft: &Draft, who: &Who) -> Result<bool, End> {
         let gone = self.memory.gone.clone().filter(|_| matches!(who, Who::Nobody(_))).map(Who::Profile);
         let to_gone = gone.map(|gone| self.buyer(draft, &gone).map(|(_, hash)| hash)).transpose()?;
         Ok(self.buyer(draft, who)?.1 == sent || to_gone.is_some_and(|hash| hash == sent))
     }
 
-    /// The key that says whose the purchase is, and the mark of the draft with it.
+    /// The key and the value that name the buyer, and the mark of the draft together with them.
     fn buyer<'a>(&'a self, draft: &Draft, who: &'a Who) -> Result<((&'static str, &'a str), String), End> {
         let buyer = match who {
             Who::Profile(link) => ("profile_id", link.id.as_str()),
@@ -224,8 +227,8 @@ impl Job<'_> {
         })
     }
 
-    /// The id of the order in Omneo, if there is one. Asked each time before one would be made: making one twice would
-    /// make two.
+    /// The id of the order in Omneo, if there is one. Omneo is asked each time before an order would be created,
+    /// because creating it twice would make two orders.
     async fn omneo_order(&self) -> Result<Option<String>, End> {
         if let Some(order) = self.memory.order.as_ref().filter(|order| !order.id.is_empty()) {
             return Ok(Some(order.id.clone()));
@@ -243,7 +246,7 @@ impl Job<'_> {
         Ok(None)
     }
 
-    /// Gives whether there was an order to delete. What was deleted before is as good.
+    /// Deletes the order in Omneo. Gives whether there was one; an order that is already deleted counts.
     pub(super) async fn delete_order(&mut self) -> Result<bool, End> {
         let found = self.omneo_order().await?;
         if let Some(id) = &found {
@@ -256,7 +259,7 @@ impl Job<'_> {
         Ok(found.is_some())
     }
 
-    /// Gives whether there was an order to set it on.
+    /// Sets the status of the order in Omneo. Gives whether there was one.
     pub(super) async fn set_status(&mut self, status: &str) -> Result<bool, End> {
         let Some(id) = self.omneo_order().await? else {
             self.memory.order = None;
@@ -275,7 +278,8 @@ impl Job<'_> {
     }
 }
 
-/// What Omneo is sent is looked up by external id: the same again changes nothing.
+/// A call that writes a transaction. Omneo looks transactions up by external id, so sending the same again changes
+/// nothing.
 fn sale(body: Value) -> CallTo {
     post("/transactions/update-create", body).repeatable().needs(STORED)
 }

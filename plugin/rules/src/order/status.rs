@@ -1,23 +1,23 @@
-//! Reads how far an order has come. Knows Shopify's statuses; not what is done about them.
+//! Reads how far an order has progressed. Knows Shopify's statuses, and not what follows from them.
 
 use tandem_sdk::{View, Wrong};
 
 use crate::settings::Threshold;
 
-/// Financial statuses in the order in which an order goes through them. One that was refunded has been paid.
+/// Financial statuses in the order in which an order passes through them. A refunded order has been paid.
 const FINANCIAL: [&str; 6] = ["pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded"];
 const FULFILMENT: [&str; 2] = ["partial", "fulfilled"];
 
 const FULFILMENT_STATUS: &str = "/fulfillment_status";
 
-/// Whether the order has come as far as the threshold. A status that is absent or null has not.
+/// Whether the order has reached the threshold. An absent or null status has not.
 pub fn is_reached(order: &View, threshold: Threshold) -> Result<bool, Wrong> {
     let (at, steps, first) = steps(threshold);
     let status = order.opt_text(at)?;
     Ok(steps.iter().skip(first).any(|step| status == Some(step)))
 }
 
-/// Why the order is no sale yet, for people.
+/// Why the order is not a sale yet, for people.
 pub fn below(order: &View, threshold: Threshold) -> Result<String, Wrong> {
     let (at, steps, first) = steps(threshold);
     let what = if at == FULFILMENT_STATUS { "fulfillment status" } else { "status" };
@@ -27,7 +27,7 @@ pub fn below(order: &View, threshold: Threshold) -> Result<String, Wrong> {
     })
 }
 
-/// The financial status under which nothing was or will be paid.
+/// The financial status of an order for which nothing was or will be paid.
 pub fn voided<'a>(order: &View<'a>) -> Result<Option<&'a str>, Wrong> {
     Ok(order.opt_text("/financial_status")?.filter(|status| matches!(*status, "voided" | "expired")))
 }

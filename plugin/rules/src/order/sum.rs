@@ -1,5 +1,5 @@
-//! Takes an order apart into lines that sum to its total, to the last minor unit, or says what is missing. Knows
-//! Shopify's amounts; nothing of Omneo, and nothing of what has happened to the order since.
+//! Takes an order apart into lines that sum exactly to its total, or says what is missing. Knows Shopify's amounts, and
+//! nothing of Omneo or of later changes to the order.
 
 use tandem_sdk::{End, View, refused};
 
@@ -19,19 +19,19 @@ pub struct Sum<'a> {
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
     pub kind: Kind,
-    /// Its own id, if it has one.
+    /// The line's own id, if it has one.
     pub id: Option<String>,
-    /// The line item that it is, or that came back.
+    /// The line item that this is, or that came back.
     pub of: Option<u64>,
-    /// Where it stands in the order; a charge that is only in the header has no place.
+    /// The line in the order's body; absent for a charge that stands only in the header.
     pub view: Option<View<'a>>,
     pub quantity: i128,
     /// Price × quantity.
     pub gross: Micros,
     pub discount: Micros,
-    /// Its tax, on top of the price or within it.
+    /// The tax of the line, whether on top of the price or within it.
     pub tax: Micros,
-    /// What was paid for it: all discounts off, tax included.
+    /// The amount paid for the line: after all discounts, with tax.
     pub net: Micros,
 }
 
@@ -45,30 +45,31 @@ pub enum Kind {
     Fees,
     Tax,
     Rounding,
-    /// What a refund paid back beyond its goods, or short of them.
+    /// The amount that a refund paid back beyond the worth of its goods, or short of it.
     Discrepancy,
 }
 
 /// An amount in the header that may explain why the lines do not sum to the total.
 struct Candidate {
     name: &'static str,
-    /// What it becomes when it does: a line of this kind, or, without one, a discount shared out over the lines.
+    /// What the amount becomes if it is the explanation: a line of this kind or, without a kind, a discount that is
+    /// shared out over the lines.
     kind: Option<Kind>,
     amount: Micros,
 }
 
-/// The total that lines are settled against.
+/// The total that the lines must sum to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Total {
-    /// The order's own: what of the header the lines lack is added.
+    /// The order's own total. Amounts of the header that the lines lack are added.
     Sold,
-    /// What the lines were worth together, when the order's own total is of before an exchange: its discounts and taxes are
-    /// then of before, too, and the lines have theirs.
+    /// The worth of the lines together, for an order whose total is still that of before an exchange. The discounts and
+    /// taxes in its header are then of before the exchange too, so those of the lines count.
     OfLines(Micros),
 }
 
 impl Line<'_> {
-    /// An amount that is no line of the order.
+    /// An amount that is not a line of the order.
     fn charge(kind: Kind, amount: Micros) -> Self {
         Self { kind, id: None, of: None, view: None, quantity: 1, gross: amount, discount: 0, tax: 0, net: amount }
     }
@@ -77,7 +78,7 @@ impl Line<'_> {
         self.id.is_none() && self.view.is_none() && self.kind != Kind::Goods
     }
 
-    /// Whether it is shipping that an edit took off the order.
+    /// Whether this is shipping that an edit took off the order.
     pub fn is_removed(&self) -> bool {
         let said = self.view.as_ref().map(|view| view.opt_bool("/is_removed"));
         self.kind == Kind::Shipping && matches!(said, Some(Ok(Some(true))))
@@ -85,7 +86,7 @@ impl Line<'_> {
 }
 
 impl Sum<'_> {
-    /// Adds to the charge of a kind, of which there is one at most: its item is known by its kind.
+    /// Adds to the charge of a kind. There is at most one charge of each kind, because its item is named by the kind.
     pub fn charge(&mut self, kind: Kind, amount: Micros) {
         let is_it = |line: &&mut Line| line.kind == kind && line.is_charge();
         match self.lines.iter_mut().find(is_it) {
@@ -96,17 +97,17 @@ impl Sum<'_> {
     }
 }
 
-/// What the order is worth by its own total, whatever has happened since.
+/// The order's own total, without later changes.
 pub fn total(order: &View, purse: &mut Purse) -> Result<Micros, End> {
     purse.money(order, "/total_price", "/total_price_set")
 }
 
-/// What Shopify says that edits and refunds have left of the order.
+/// The order's total after edits and refunds, according to Shopify.
 pub fn current_total(order: &View, mut purse: Purse) -> Result<Option<Micros>, End> {
     purse.set_or_flat(order, "/current_total_price", "/current_total_price_set")
 }
 
-/// The lines as they stand there, and no total yet.
+/// The lines as they stand in the body, without a total yet.
 pub fn unsettled<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
     let mut purse = Purse::of(order, money)?;
     let taxes_included = order.opt_bool("/taxes_included")?.unwrap_or(false);
@@ -120,8 +121,9 @@ pub fn unsettled<'a>(order: &View<'a>, money: Money) -> Result<Sum<'a>, End> {
     Ok(Sum { lines, total: 0, rounding: 0, purse })
 }
 
-/// `price × quantity − discounts + taxes on top`, for each line and each shipping line, must give the total, if need be with
-/// amounts that stand only in the header. Everything else that an order calls a total contradicts the total of some order.
+/// Makes the lines sum to the total. `price × quantity − discounts + taxes on top`, over all lines and shipping lines,
+/// must give the total, if necessary together with amounts that stand only in the header. No other total in a body is
+/// used: each of them contradicts the total in some order.
 pub fn settle<'a>(order: &View<'a>, mut sum: Sum<'a>, against: Total) -> Result<Sum<'a>, End> {
     sum.total = match against {
         Total::Sold => total(order, &mut sum.purse)?,
@@ -167,7 +169,7 @@ fn line<'a>(purse: &mut Purse, view: View<'a>, kind: Option<Kind>, taxes_include
     Ok(Line { kind, id, of, view: Some(view), quantity, gross, discount, tax, net })
 }
 
-/// What a line item is.
+/// The kind of a line item.
 pub fn kind_of(line: &View) -> Result<Kind, End> {
     Ok(match line.opt_bool("/gift_card")? {
         _ if is_tip(line) => Kind::Tip,
@@ -176,7 +178,8 @@ pub fn kind_of(line: &View) -> Result<Kind, End> {
     })
 }
 
-/// A tip is a line item without a product; it shows by a key of its own, or, in older bodies, only by its name.
+/// Whether a line item is a tip: a tip has no product, and is marked by a key of its own or, in older bodies, only by
+/// its name.
 fn is_tip(line: &View) -> bool {
     let nothing = |at| line.get(at).is_none_or(|found| found.is_null());
     line.has("/tip_payment_gateway")
@@ -184,7 +187,7 @@ fn is_tip(line: &View) -> bool {
         || (line.opt_text("/name") == Ok(Some("Tip")) && nothing("/product_id"))
 }
 
-/// The closed list, without what is nought.
+/// The amounts that can explain a difference: a closed list, without those that are zero.
 fn candidates(order: &View, sum: &mut Sum, against: Total) -> Result<Vec<Candidate>, End> {
     let Sum { lines, purse, .. } = sum;
     let of_lines = |of: fn(&Line) -> Micros| lines.iter().map(of).sum::<Micros>();
@@ -210,7 +213,7 @@ fn candidates(order: &View, sum: &mut Sum, against: Total) -> Result<Vec<Candida
     let fees = purse.of_set(order, "/original_total_additional_fees_set")?.unwrap_or(0);
     let rounding = purse.of_set(order, "/total_cash_rounding_payment_adjustment_set")?.unwrap_or(0);
     let all = [
-        // More allocated than the header says is no discount left to share out.
+        // If more is allocated than the header says, no discount is left to share out.
         Candidate { name: "unallocated discount", kind: None, amount: -unallocated.max(0) },
         Candidate { name: "tip", kind: Some(Kind::Tip), amount: tip },
         Candidate { name: "duties", kind: Some(Kind::Duties), amount: duties },
@@ -231,8 +234,8 @@ fn duties_of_lines(purse: &mut Purse, order: &View) -> Result<Micros, End> {
     Ok(duties)
 }
 
-/// Which candidates make up the rest: all but the rounding, which a total rarely contains; all; else the fewest, in
-/// their order.
+/// Which candidates make up the rest. Tries all without the rounding first, since a total rarely contains it, then all,
+/// and then the fewest, in their order.
 fn explain(rest: Micros, candidates: &[Candidate]) -> Option<Vec<bool>> {
     let n = candidates.len();
     let bit = |i: usize| 1_u32 << (n - 1 - i);
@@ -256,8 +259,8 @@ fn unexplained(net: Micros, total: Micros, candidates: &[Candidate], purse: Purs
     refused(format!("the lines sum to {net} but the total is {total}: {missing} unexplained ({tried})"))
 }
 
-/// Shares a discount out over the goods in proportion to what each costs, by largest remainder, ties to the earlier
-/// line; over the shipping if the goods cost nothing.
+/// Shares a discount out over the goods in proportion to their prices, by largest remainder, ties going to the earlier
+/// line. If the goods cost nothing, over the shipping.
 fn share_out(lines: &mut [Line], discount: Micros, purse: Purse) -> Result<(), End> {
     let costs =
         |line: &Line, shipping: bool| line.view.is_some() && (line.kind == Kind::Shipping) == shipping && line.net > 0;
@@ -273,7 +276,7 @@ fn share_out(lines: &mut [Line], discount: Micros, purse: Purse) -> Result<(), E
     Ok(())
 }
 
-/// Splits `total` over the weights in whole units; `None` when there is no weight, or more than can be computed.
+/// Splits `total` by the weights in whole units; `None` when there is no weight, or the numbers are too large.
 fn share(total: Micros, weights: &[Micros], unit: Micros) -> Option<Vec<Micros>> {
     let weight: Micros = weights.iter().sum();
     let units = total / unit;

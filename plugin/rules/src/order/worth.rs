@@ -1,10 +1,10 @@
-//! Says what an order is worth now: the lines of its sale, and the refunds that are returns beside it. Knows how Shopify's
-//! totals hang together; nothing of Omneo.
+//! Computes what an order is worth now: the lines of its sale, and the refunds that become returns beside it. Knows how
+//! Shopify's totals are related, and nothing of Omneo.
 //!
-//! With R for what the shop keeps of the order, Shopify defines `R = current_total_price + Σ discrepancies of refunds`, and
-//! `total_price − Σ goods of refunds = current_total_price`. So a refund takes its goods off the order, less its
-//! discrepancy, whatever money it moves: Shopify splits one giving-back into what goes and what is paid. Sale less returns
-//! is R, always; money only decides which of the two a refund changes.
+//! With R for what the shop keeps of the order, Shopify defines `R = current_total_price + Σ discrepancies of refunds`,
+//! and `total_price − Σ goods of refunds = current_total_price`. So each refund lowers R by its goods less its
+//! discrepancy, whatever money it moves: Shopify may report the goods and the money of one return separately. The sale
+//! less the returns always equals R; the money only decides whether a refund changes the sale or becomes a return.
 
 use tandem_sdk::{End, View};
 
@@ -14,23 +14,23 @@ use super::sum::{self, Kind, Sum, Total};
 use crate::key::own_id;
 use crate::settings::{OnRefund, Orders};
 
-/// What an order comes to.
+/// The result for an order.
 #[derive(Debug)]
 pub struct Worth<'a> {
-    /// The sale: what is left of it where refunds have lowered it.
+    /// The sale, after the refunds that have lowered it.
     pub sum: Sum<'a>,
     pub returns: Vec<Return<'a>>,
-    /// What a person may want to know.
+    /// Notes for people.
     pub notes: Vec<String>,
-    /// Why Shopify should be asked for its own figures: the body contradicts itself.
+    /// Contradictions in the body, because of which Shopify should be asked for its own figures.
     pub doubts: Vec<String>,
-    /// What could not be taken, and why.
+    /// What could not be processed, and why.
     pub wrong: Vec<String>,
-    /// The sale is what is left after every refund, so that one that comes alone says nothing new.
+    /// Whether the sale is what is left after every refund. Then a refund that arrives alone brings nothing new.
     pub is_left: bool,
 }
 
-/// A refund that is a return of its own. Its lines are what came back, as positive amounts.
+/// A refund that becomes a return of its own. Its lines are what came back, as positive amounts.
 #[derive(Debug)]
 pub struct Return<'a> {
     pub id: u64,
@@ -38,13 +38,13 @@ pub struct Return<'a> {
     pub sum: Sum<'a>,
 }
 
-/// The sale as it was before any refund, and how its refunds are to be read; where nothing tells, each by its money.
+/// The sale before any refund, and how its refunds are to be read. Without a reading, the money of each refund decides.
 struct Basis<'a> {
     sum: Sum<'a>,
     reading: Option<Reading>,
 }
 
-/// What the body says that the order is worth, or why its lines do not sum.
+/// The order's worth according to its body, or the reason why its lines do not sum to its total.
 pub fn of_body<'a>(order: &View<'a>, settings: &Orders) -> Result<Worth<'a>, End> {
     let all = sum::unsettled(order, settings.money)?;
     let bought = refund::bought(order)?;
@@ -76,8 +76,8 @@ pub fn of_body<'a>(order: &View<'a>, settings: &Orders) -> Result<Worth<'a>, End
     Ok(worth)
 }
 
-/// What is left of the order where Shopify says how much that is and the lines do not: the lines as far as they are known,
-/// and the rest as one difference.
+/// The order's worth when Shopify's figures give it and the lines do not: the lines as far as they are known, and one
+/// difference for the rest.
 pub fn of_figure<'a>(order: &View<'a>, settings: &Orders, left: Micros) -> Result<Worth<'a>, End> {
     let mut sum = without_removed(sum::unsettled(order, settings.money)?);
     let bought = refund::bought(order)?;
@@ -85,7 +85,7 @@ pub fn of_figure<'a>(order: &View<'a>, settings: &Orders, left: Micros) -> Resul
         if let Ok(refund) = refund::read(order, &bought, &view, sum.purse)
             && let Meaning::Back(gone) | Meaning::Removed(gone) = refund.by_goods(READINGS[0])
         {
-            // What cannot be taken off the lines is in the difference.
+            // What cannot be taken off the lines goes into the difference.
             let _ = refund::take_off(&mut sum, &gone);
         }
     }
@@ -96,7 +96,7 @@ pub fn of_figure<'a>(order: &View<'a>, settings: &Orders, left: Micros) -> Resul
     Ok(Worth { sum, returns: vec![], notes: vec![], doubts: vec![], wrong: vec![], is_left: true })
 }
 
-/// The sale and the reading for which Shopify's check holds.
+/// The sale and the reading for which the equation of Shopify's totals holds.
 fn checked<'a>(order: &View<'a>, all: &Sum<'a>, refunds: &[Refund<'a>]) -> Result<Option<Basis<'a>>, End> {
     let Some(current) = sum::current_total(order, all.purse)? else { return Ok(None) };
     let total = sum::total(order, &mut { all.purse })?;
@@ -111,7 +111,8 @@ fn checked<'a>(order: &View<'a>, all: &Sum<'a>, refunds: &[Refund<'a>]) -> Resul
             return Ok(Some(basis(sum, *removed, *reading)));
         }
     }
-    // The total of an exchange may be the one of before: then the lines say what they were worth together.
+    // After an exchange, the total may still be the earlier one. Then the worth of the lines is computed from the
+    // current total.
     if has_removed || !refunds.is_empty() {
         for (reading, (sum, removed)) in readings.iter().flat_map(|reading| ways.iter().map(move |way| (reading, way)))
         {
@@ -124,8 +125,9 @@ fn checked<'a>(order: &View<'a>, all: &Sum<'a>, refunds: &[Refund<'a>]) -> Resul
     Ok(None)
 }
 
-/// The lines as the total may count them, each with what an edit has taken off without a refund: shipping that was removed
-/// is a line that is not there, or one that is and no longer counts, or one that a refund takes off.
+/// The lines in each way in which the total may count them, with the amount that an edit took off without a refund.
+/// Removed shipping may not count at all, may count in the total and be taken off by the edit, or may be taken off by a
+/// refund.
 fn ways<'a>(all: &Sum<'a>, has_removed: bool) -> Vec<(Sum<'a>, Micros)> {
     if !has_removed {
         return vec![(all.clone(), 0)];
@@ -147,13 +149,13 @@ fn basis(mut sum: Sum, removed: Micros, reading: Reading) -> Basis {
     Basis { sum, reading: Some(reading) }
 }
 
-/// The lines against the order's own total.
+/// The lines, settled against the order's own total.
 fn sold<'a>(order: &View<'a>, all: &Sum<'a>) -> Result<Sum<'a>, End> {
     let without = sum::settle(order, without_removed(all.clone()), Total::Sold);
     without.or_else(|why| sum::settle(order, all.clone(), Total::Sold).map_err(|_| why))
 }
 
-/// What speaks against a body for which the check does not hold, if something came back or went.
+/// What speaks against a body for which the equation does not hold, if anything came back or was taken off.
 fn doubts(order: &View, all: &Sum, refunds: &[Refund]) -> Result<Vec<String>, End> {
     let mut doubts = vec![];
     for line in all.lines.iter().filter(|line| line.of.is_some()) {
@@ -195,7 +197,7 @@ impl<'a> Worth<'a> {
         };
         match (refund::take_off(&mut self.sum, &gone), is_checked) {
             (Ok(()), _) => {}
-            // The check says what it comes to, whatever the lines say.
+            // The equation gives the result, whatever the lines say.
             (Err(_), true) => {
                 self.sum.total -= gone.total;
                 self.sum.charge(Kind::Discrepancy, -gone.total);
