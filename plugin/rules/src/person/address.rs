@@ -1,13 +1,14 @@
-//! One address as both systems can hold it: how each names its parts, and what counts as the same. Asks nobody.
+//! One address in a form that both systems can hold: how each system names its parts, and when two addresses count as
+//! the same. Makes no calls.
 
 use serde_json::Map;
 use tandem_sdk::{Value, View, Wrong, json};
 
 use super::mark::Mark;
 
-/// The parts that are mapped: in a webhook of Shopify, in its GraphQL, in its input, and in Omneo. That Omneo's `iso` and
-/// `iso_state` are the codes and `country` and `state` the names is inferred; where only a short `country` or `state` in
-/// capitals is given, it is read as the code too.
+/// The mapped parts of an address, with their names in a webhook of Shopify, in its GraphQL, in its input, and in
+/// Omneo. Inferred: Omneo's `iso` and `iso_state` are the codes, and `country` and `state` the names. Where only a
+/// short `country` or `state` in capitals is given, it is read as the code too.
 const PARTS: [(&str, &str, &str, &str); COUNT] = [
     ("/address1", "/address1", "address1", "address_line_1"),
     ("/address2", "/address2", "address2", "address_line_2"),
@@ -27,24 +28,25 @@ const STATE: usize = 6;
 const COUNTRY: usize = 8;
 const NAME: usize = 10;
 
-/// What Omneo's documentation requires of an address.
+/// The parts that Omneo's documentation requires of an address.
 const REQUIRED: [usize; 4] = [0, 2, 4, COUNTRY];
 
 /// An address of either side.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Address {
-    /// Its id on its own side.
+    /// The id of the address on its own side.
     pub id: String,
     parts: [Option<String>; COUNT],
-    /// Omneo's only: the id of Shopify's address, or of another system's.
+    /// Only in Omneo: the id of Shopify's address, or of another system's.
     pub external: Option<String>,
     pub is_default: bool,
-    /// Seconds; Shopify's addresses have no clock of their own.
+    /// When the address was last changed, in seconds. Shopify's addresses have no clock of their own.
     pub at: Option<i64>,
 }
 
 impl Address {
-    /// `None` where protected data is withheld: then the address lines are absent, not null.
+    /// The address in a body; `None` where protected data is withheld, since the address lines are then absent instead
+    /// of null.
     pub fn of_body(body: &View) -> Result<Option<Self>, Wrong> {
         if !body.has("/address1") {
             return Ok(None);
@@ -79,18 +81,18 @@ impl Address {
         self
     }
 
-    /// The mark of all that is mapped.
+    /// The mark of all mapped parts.
     pub fn mark(&self, whose: &str) -> Mark {
         let parts: Vec<_> = self.parts.iter().map(|part| part.as_deref().unwrap_or_default()).collect();
         Mark::of_text(&format!("{whose}\naddress\n{}", parts.join("\n")))
     }
 
-    /// Which parts there are, a bit for each.
+    /// The parts that the address has, one bit for each.
     pub fn parts(&self) -> u16 {
         (0..COUNT).filter(|n| self.parts[*n].is_some()).map(|n| 1 << n).sum()
     }
 
-    /// Whether both say the same, up to case, blanks and the ways to write a place.
+    /// Whether both addresses say the same, apart from case, blanks and the notation of countries and states.
     pub fn same(&self, other: &Self) -> bool {
         (0..COUNT).all(|n| self.same_part(other, n))
     }
@@ -116,7 +118,7 @@ impl Address {
         }
     }
 
-    /// The code of a place; Omneo's `AU-VIC` is `VIC`.
+    /// The code of a country or a state; for Omneo's `AU-VIC`, `VIC`.
     fn code(&self, n: usize) -> Option<String> {
         let is_code = |text: &&String| {
             let most = if n == COUNTRY { 2 } else { 3 };
@@ -127,14 +129,14 @@ impl Address {
         Some(code)
     }
 
-    /// Why Omneo would not take it.
+    /// What the address lacks that Omneo requires; `None` when it lacks nothing.
     pub fn lacks(&self) -> Option<String> {
         let is_there = |n: usize| self.parts[n].is_some() || (n == COUNTRY && self.parts[n + 1].is_some());
         let lacking: Vec<_> = REQUIRED.into_iter().filter(|n| !is_there(*n)).map(|n| PARTS[n].3).collect();
         (!lacking.is_empty()).then(|| format!("Omneo requires {}, which Shopify's does not have", lacking.join(", ")))
     }
 
-    /// What Omneo is to store: all that there is, and null for what there was.
+    /// The keys to store in Omneo: every part that the address has, and null for each part that it had before.
     pub fn for_omneo(&self, had: u16) -> Map<String, Value> {
         let mut body = Map::new();
         for (n, (.., key)) in PARTS.into_iter().enumerate() {
@@ -150,7 +152,8 @@ impl Address {
         body
     }
 
-    /// What Shopify is to store: only what differs from what it shows now, and null for what there was.
+    /// The keys to store in Shopify: the parts that differ from what Shopify shows now, and null for each part that the
+    /// address had before.
     pub fn for_shopify(&self, now: Option<&Address>, had: u16) -> Map<String, Value> {
         let mut input = Map::new();
         for (n, (_, _, key, _)) in PARTS.into_iter().enumerate() {
@@ -164,7 +167,7 @@ impl Address {
             };
             let was_there = had & (1 << n) != 0;
             if n == NAME {
-                // Shopify wants two names where Omneo has one: the last word is taken to be the last name.
+                // Omneo has one name where Shopify wants two: the last word is taken as the last name.
                 let name = value.unwrap_or_default();
                 let (first, last) = name.rsplit_once(' ').unwrap_or((name.as_str(), ""));
                 if !name.is_empty() || was_there {
@@ -182,7 +185,7 @@ impl Address {
         input
     }
 
-    /// For people and for calls: the id as Shopify's GraphQL writes it.
+    /// The id as Shopify's GraphQL writes it.
     pub fn gid(id: &str) -> String {
         format!("gid://shopify/MailingAddress/{id}?model_name=CustomerAddress")
     }

@@ -1,5 +1,5 @@
-//! Addresses, both ways: a list on each side, matched by Omneo's external id, each address merged as a whole. The parts of an
-//! address belong together, so that half of one edit and half of another never make a place that does not exist.
+//! Addresses, both ways: a list on each side, matched by Omneo's external id, each address merged as a whole. The parts
+//! of an address belong together: mixing two edits could produce a place that does not exist.
 //!
 //! Absence deletes nothing: an address that one side lacks stays on the other. Does not know which fields a person has.
 
@@ -16,11 +16,11 @@ use crate::clock::seconds;
 use crate::mapping::Owner;
 use sides::{List, Written};
 
-/// How often both sides are read again in one event, after a write whose end is not known.
+/// How often, within one event, both sides are read again after a write whose outcome is not known.
 const PASSES_MAX: usize = 3;
 
-/// Whether a body of Shopify shows no address that is not as last seen. Some bodies have the default only beside an empty
-/// list, so both count.
+/// Whether every address in a body of Shopify is as last seen. Some bodies have an empty list and the default address
+/// beside it, so both are compared.
 pub fn are_as_seen(memory: &Memory, body: &View) -> Result<bool, Wrong> {
     let mut shown =
         if body.get("/addresses").is_some_and(|list| list.is_list()) { body.list("/addresses")? } else { vec![] };
@@ -38,8 +38,9 @@ pub fn are_as_seen(memory: &Memory, body: &View) -> Result<bool, Wrong> {
     Ok(true)
 }
 
-/// The addresses of an event's body that a write of ours ran over, as fields are (`merge::run_over`): each from between our
-/// read and our write, and neither what we read nor what we wrote. Their side must be one that may win.
+/// The addresses in an event's body that a write of ours ran over, as `merge::run_over` finds fields: each dates from
+/// between our read and our write, and equals neither what we read nor what we wrote. The side of the event must be one
+/// that may win.
 pub fn run_over(memory: &Memory, side: Side, body: &View, owner: Owner) -> Result<Vec<Address>, Wrong> {
     let may_win = match owner {
         Owner::Latest => true,
@@ -80,14 +81,14 @@ pub fn run_over(memory: &Memory, side: Side, body: &View, owner: Owner) -> Resul
     Ok(shown)
 }
 
-/// Whether Omneo's addresses are all as last seen.
+/// Whether all of Omneo's addresses are as last seen.
 pub async fn omneo_as_seen(run: &Run<'_>, profile: &str) -> Result<bool, End> {
     let Some(list) = sides::omneo(run.cx, profile).await? else {
         return Ok(true);
     };
     let memory = &run.memory;
     let default = memory.addresses.default.as_ref().and_then(|default| default.1.as_deref());
-    // Of another system, or of an address that Shopify has no more.
+    // The row belongs to another system, or to an address that Shopify no longer has.
     let is_left =
         |address: &Address| address.external.is_some() && entry_of(memory, Side::Omneo, &address.id).is_none();
     let is_there = |entry: &Entry| entry.gone || entry.omneo.as_ref().is_none_or(|id| list.find(id).is_some());
@@ -109,7 +110,7 @@ fn mark(memory: &Memory, address: &Address) -> Mark {
     address.mark(memory.link.as_ref().map_or("", |link| &link.profile))
 }
 
-/// Reads the addresses of both sides and brings them in step, if anything says that they may not be.
+/// Reads the addresses of both sides and brings them in step, if anything suggests that they may differ.
 pub async fn sync(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(), End> {
     if !run.addresses_due || !run.settings.sync.addresses {
         return Ok(());
@@ -128,7 +129,7 @@ pub async fn sync(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(),
     Ok(())
 }
 
-/// One look at both sides.
+/// One look at the addresses of both sides.
 struct Pass<'r, 'a> {
     run: &'r mut Run<'a>,
     customer: u64,
@@ -139,7 +140,7 @@ struct Pass<'r, 'a> {
 }
 
 impl Pass<'_, '_> {
-    /// Whether every write's end is known.
+    /// Merges all addresses. Gives whether the outcome of every write is known.
     async fn run(&mut self) -> Result<bool, End> {
         let mut entries = std::mem::take(&mut self.run.memory.addresses.entries);
         pair_up(&mut entries, &self.s, &self.o);
@@ -156,7 +157,7 @@ impl Pass<'_, '_> {
             }
         }
         if self.wrote_shopify {
-            // Shopify's addresses have no clock: the customer's, after all writes, ends their windows.
+            // Shopify's addresses have no clock. The windows end with the customer's clock after all writes.
             let at = sides::updated_at(self.run.cx, self.customer).await?;
             for entry in &mut entries {
                 let open = entry.shopify_window.take_if(|window| window.wrote_at == i64::MAX);
@@ -200,7 +201,7 @@ impl Pass<'_, '_> {
                     self.write_omneo(entry, &s, None).await
                 }
             }
-            // Shopify's was deleted: it is not made again.
+            // The address was deleted in Shopify, so it is not created there again.
             (None, Some(_)) if entry.shopify.is_some() => Ok(true),
             (None, Some(o)) if is_new(Side::Omneo, &o) && self.run.to_shopify => {
                 self.write_shopify(entry, None, &o).await
@@ -211,7 +212,8 @@ impl Pass<'_, '_> {
 
     async fn both(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
         for (side, now) in [(Side::Shopify, s), (Side::Omneo, o)] {
-            // An edit that was overwritten is put back only while the side shows what we wrote: anything else is a later one.
+            // An edit that was overwritten is put back only while the side still shows what we wrote. Any other value
+            // is a later edit.
             let over = self.run.addresses_over.iter().find(|over| Some(&over.id) == entry.id(side)).cloned();
             let over =
                 over.filter(|_| entry.window(side).is_some_and(|window| window.wrote == mark(&self.run.memory, now)));
@@ -244,7 +246,7 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Writes an address as it was before a write of ours ran over it: to its own side, and then to the other one.
+    /// Restores an address to its state before a write of ours ran over it: first on its own side, then on the other.
     async fn put_back(
         &mut self,
         entry: &mut Entry,
@@ -283,8 +285,9 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Who wins an address that both have changed. Shopify's addresses have no clock, so `latest` compares Omneo's clock of
-    /// the address with Shopify's of the customer, which every change moves: in doubt it is Shopify's, where shoppers edit.
+    /// The side that wins an address which both have changed. Shopify's addresses have no clock, so `latest` compares
+    /// Omneo's clock of the address with Shopify's clock of the customer. Every change moves the latter, so in doubt
+    /// Shopify wins, where shoppers edit.
     fn owner(&self, o: &Address) -> Side {
         match self.run.settings.addresses_owner {
             Owner::Shopify => Side::Shopify,
@@ -307,7 +310,7 @@ impl Pass<'_, '_> {
                 None => sides::upsert(self.run.cx, self.profile, body.clone()).await?,
             };
             match written {
-                // A number at fault keeps no address back.
+                // A faulty phone number does not hold the address back: the address is written without it.
                 Written::Held { why, is_phone: true } if body.remove("phone").is_some() => left_out = Some(why),
                 Written::Held { why, .. } => return Ok(self.hold(entry, Some(s), o, why)),
                 Written::Again => return Ok(false),
@@ -356,7 +359,7 @@ impl Pass<'_, '_> {
         Ok(true)
     }
 
-    /// Writes Shopify's id into Omneo's address, which says that the two are one. The id of another system stays.
+    /// Writes Shopify's id into Omneo's address, to record that the two are one. An id of another system stays.
     async fn name(&mut self, entry: &mut Entry, s: &Address, o: &Address) -> Result<bool, End> {
         if !self.run.to_omneo {
             return Ok(true);
@@ -364,7 +367,7 @@ impl Pass<'_, '_> {
         let body = [("external_id".to_owned(), json!(s.id))].into_iter().collect();
         match sides::change_row(self.run.cx, self.profile, &o.id, body).await? {
             Written::Done(after) => {
-                // Only the id was written: an edit that the answer shows has its own event.
+                // Only the id was written. If the answer shows an edit too, the edit has an event of its own.
                 let mut now = o.clone();
                 (now.external, now.is_default) = (after.external, after.is_default);
                 self.o.put(now);
@@ -376,7 +379,7 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// One default on each side, merged as one more value.
+    /// Merges the default address of each side as one more value.
     async fn default(&mut self) -> Result<(), End> {
         let (s, o) = (self.s.default().map(str::to_owned), self.o.default().map(str::to_owned));
         let base = self.run.memory.addresses.default.clone();
@@ -423,7 +426,7 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// Remembers two values as used together.
+    /// Remembers the two addresses as one merged state.
     fn settle(&self, entry: &mut Entry, s: Option<&Address>, o: Option<&Address>) {
         let of = |address: Option<&Address>| address.map_or_else(Mark::never_taken, |one| mark(&self.run.memory, one));
         entry.base = Some(Base { shopify: of(s), omneo: of(o) });
@@ -432,13 +435,13 @@ impl Pass<'_, '_> {
         (entry.shopify_window, entry.omneo_window) = (None, None);
     }
 
-    /// A write of ours, from the read before it to its answer.
+    /// The window of a write of ours, from the read before it to its answer.
     fn window(&self, read: &Address, read_at: i64, wrote: &Address, wrote_at: i64) -> Window {
         let of = |address| mark(&self.run.memory, address);
         Window { read_at, wrote_at, read: of(read), wrote: of(wrote) }
     }
 
-    /// It is tried again when either side changes.
+    /// Holds an address. It is tried again when either side changes.
     fn hold(&self, entry: &mut Entry, s: Option<&Address>, o: Option<&Address>, why: String) -> bool {
         self.settle(entry, s, o);
         entry.held = Some(why);
@@ -450,9 +453,10 @@ fn without_phone(why: String) -> String {
     format!("its phone was left out: {why}")
 }
 
-/// Gives every address an entry, and finds the two that are one: by what is remembered, by the external id, or by saying the
-/// same, which is how one is found again whose creation was answered by nobody. An address of Omneo's whose external id is
-/// no address of this customer's is another system's, or one that Shopify has deleted: it is left alone.
+/// Gives every address an entry, and finds the pairs: by the memory, by the external id, or by equal content. Equal
+/// content finds an address again whose creation was never answered. If the external id of an Omneo address is not the
+/// id of an address of this customer, the address belongs to another system, or Shopify has deleted its counterpart; it
+/// is left alone.
 fn pair_up(entries: &mut Vec<Entry>, s: &List, o: &List) {
     for address in &s.all {
         if !entries.iter().any(|entry| entry.shopify.as_ref() == Some(&address.id)) {

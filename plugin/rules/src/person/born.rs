@@ -1,4 +1,5 @@
-//! Creates the other half of a person, with the base set at once. Whether one has to be created is not decided here.
+//! Creates the other half of a person, and remembers both halves as merged at once. Does not decide whether it has to
+//! be created.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +17,14 @@ use super::write::open_windows;
 /// How the creation of a profile went.
 pub enum Created {
     Done(Box<Profile>),
-    /// Somebody has the e-mail or the identity, in Omneo's words.
+    /// Somebody else has the e-mail or the identity, with Omneo's words.
     Taken(String),
-    /// It may have been created.
+    /// The profile may have been created.
     Unknown,
 }
 
-/// Makes a profile of what the customer shows. What Omneo finds fault with is held and left out; only without an e-mail
-/// there is no profile.
+/// Creates a profile from what the customer shows. A value that Omneo objects to is held and left out; without an
+/// e-mail there is no profile.
 pub async fn create_profile(
     run: &mut Run<'_>,
     customer: &Customer,
@@ -75,8 +76,8 @@ pub async fn create_profile(
     }
 }
 
-/// The core fields that a side shows, as the other side is to have them. A phone number may be somebody else's, and is told
-/// apart.
+/// The core fields that a side shows, as values for the other side. The phone is given separately, because its number
+/// may be somebody else's.
 fn values_at_birth(run: &Run, from: &Snapshot, phone: Option<String>) -> BTreeMap<Field, String> {
     let mut values = BTreeMap::new();
     for field in run.settings.mapping.fields().filter(|field| field.core.is_some()) {
@@ -89,7 +90,7 @@ fn values_at_birth(run: &Run, from: &Snapshot, phone: Option<String>) -> BTreeMa
     values
 }
 
-/// `None` when somebody else has the e-mail.
+/// Creates a customer; `None` when somebody else has the e-mail.
 pub async fn create_customer(
     run: &mut Run<'_>,
     profile: &Profile,
@@ -136,7 +137,8 @@ pub async fn create_customer(
 fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Field>, held: BTreeMap<Field, Held>) {
     run.link(customer.id, &profile.id);
     settle(run, &customer.snapshot, &profile.snapshot);
-    // Sent again after a lost answer, the creation shows what the shopper has added since the first time.
+    // If the creation was sent again after a lost answer, the answer also shows what the shopper has added since the
+    // first time.
     for field in run.settings.mapping.fields().filter(|field| !written.contains(field)) {
         if customer.snapshot.fields.value(field).is_some() {
             run.memory.base.remove(field.name());
@@ -144,7 +146,7 @@ fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Fiel
         }
     }
     run.memory.held.extend(held.into_iter().map(|(field, held)| (field.name().to_owned(), held)));
-    // It also runs over what the shopper has changed.
+    // The repeated creation also runs over the shopper's changes, so it opens windows.
     let created = customer.snapshot.created;
     let before = created.map(|created| created.max(run.now - 1));
     let before = Snapshot { fields: customer.snapshot.fields.clone(), at: before, created };
@@ -154,8 +156,8 @@ fn born(run: &mut Run, customer: &Customer, profile: &Profile, written: Vec<Fiel
     run.wrote(Side::Shopify, format!("a new customer {}", customer.id));
 }
 
-/// A creation is a merge: what was read on one side and what the answer shows on the other belong together.
-/// The other fields are merged afterwards, like those of people who have met.
+/// Remembers a creation as a merge of what was read on one side with what the answer shows on the other. The other
+/// fields are merged afterwards, as when two existing halves meet.
 fn settle(run: &mut Run, shopify: &Snapshot, omneo: &Snapshot) {
     for field in run.settings.mapping.fields().filter(|field| field.core.is_some()) {
         let (s, o) = (shopify.fields.value(field), omneo.fields.value(field));

@@ -1,5 +1,6 @@
-//! The profile that a purchase counts for. A buyer is looked for, and made, as one who signs up is: the same questions, the
-//! same holds, the same people who stay deleted. Whatever goes wrong is a reason, since a sale counts without a profile too.
+//! Finds the profile that a purchase counts for. A buyer is looked for and created as a customer who signs up is: with
+//! the same questions, the same holds, and the same people who stay deleted. Any failure is only a reason, since a sale
+//! counts without a profile too.
 
 use tandem_sdk::{Cx, End, skipped};
 
@@ -14,15 +15,15 @@ use crate::settings::Settings;
 #[derive(Clone, Copy, Debug)]
 pub struct Buyer<'a> {
     pub customer: u64,
-    /// The profile that the purchase was sent to before and that declines it now.
+    /// The profile that the purchase was sent to before and that Omneo declines now.
     pub declined: Option<&'a str>,
-    /// Whether Shopify keeps protected data from this app, so that nobody is looked for by e-mail or created.
+    /// Whether Shopify withholds protected data from this app. Then no profile is looked for by e-mail or created.
     pub is_protected: bool,
 }
 
 impl Buyer<'_> {
-    /// The buyer's profile; or nobody's, and why. A second customer of a profile does not speak for it, and what they buy
-    /// counts all the same: for them the identity is enough.
+    /// The buyer's profile, or the reason why there is none. A profile's second customer does not speak for it, but
+    /// their purchases count for it: the identity is enough.
     pub async fn profile(self, cx: &Cx, settings: &Settings) -> Result<String, String> {
         self.look(Run::beside(cx, settings)).await.map_err(|end| end.reason)
     }
@@ -54,7 +55,7 @@ impl Buyer<'_> {
     }
 }
 
-/// The profile that has a guest's e-mail. A guest has no identity to give it, and none is made for them.
+/// The profile that has a guest's e-mail. A guest has no identity to give to it, and no profile is created for a guest.
 pub async fn of_guest(cx: &Cx, settings: &Settings, email: &str) -> Result<String, String> {
     let field = settings.mapping.fields().find(|field| field.is(Core::Email));
     let email = field.map_or_else(|| email.to_owned(), |field| field.plain(email));

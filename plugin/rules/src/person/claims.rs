@@ -1,5 +1,5 @@
-//! Sales that were sent while their customer had no profile: they are given to the profile once there is one. Knows how
-//! transactions are named; nothing of what an order comes to.
+//! Sales that were sent while their customer had no profile are assigned to the profile once there is one. Knows how
+//! transactions are named, and nothing of what an order amounts to.
 
 use tandem_sdk::{Cx, End, get, json, post, query, refused, segment};
 
@@ -8,14 +8,14 @@ use super::run::Run;
 use super::shopify::gid;
 use crate::key::return_id;
 
-/// A customer who waited longer than so many orders has the older ones claimed by their own next events.
+/// How many of a customer's orders are looked at. Older orders are assigned by their own next events.
 const ORDERS_MAX: usize = 50;
 
 const ORDERS: &str = "query OrdersOf($id: ID!, $first: Int!) { customer(id: $id) { orders(first: $first, \
      sortKey: CREATED_AT, reverse: true) { nodes { id refunds { id } } pageInfo { hasNextPage } } } }";
 
-/// Gives the profile what its customer bought before, if anything says that some of it went without one: the customer waited
-/// for a profile, or has bought before the two were linked.
+/// Assigns the customer's earlier purchases to the profile, if some may have been sent without one: because the
+/// customer waited for a profile, or bought before the two were linked.
 pub async fn claim(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<(), End> {
     if !std::mem::take(&mut run.memory.waits) || !run.settings.sync.orders || !run.to_omneo {
         return Ok(());
@@ -38,7 +38,7 @@ pub async fn claim(run: &mut Run<'_>, customer: u64, profile: &str) -> Result<()
     Ok(())
 }
 
-/// The external ids of the sales and the returns that the customer may have in Omneo, and whether there are more.
+/// The external ids of the sales and returns that the customer may have in Omneo, and whether there are more.
 async fn sales_of(cx: &Cx, customer: u64) -> Result<(Vec<String>, bool), End> {
     let doing = "reading the customer's orders";
     let call = query(ORDERS, json!({ "id": gid(customer), "first": ORDERS_MAX }));
@@ -58,7 +58,7 @@ async fn sales_of(cx: &Cx, customer: u64) -> Result<(Vec<String>, bool), End> {
     Ok((sales, view.opt_bool("/data/customer/orders/pageInfo/hasNextPage")?.unwrap_or(false)))
 }
 
-/// Whether a sale stands in Omneo and is of no profile. One that was never sent is not made here.
+/// Whether a sale stands in Omneo without a profile. A sale that was never sent is not created here.
 async fn is_nobodys(cx: &Cx, sale: &str) -> Result<bool, End> {
     let answer = cx.omneo(get(format!("/transactions/external/{}", segment(sale))).needs("/data")).await?;
     if answer.status == 404 {

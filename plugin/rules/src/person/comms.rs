@@ -1,4 +1,4 @@
-//! What a profile may be sent: Omneo's communication attributes, as far as they are mapped. Asks nobody.
+//! What a profile may be sent: Omneo's communication attributes, as far as they are mapped. Makes no calls.
 
 use tandem_sdk::{View, Wrong};
 
@@ -12,18 +12,18 @@ pub struct Comms {
     pub sms: Channel,
 }
 
-/// Where a channel's attributes are: the decision as it was made, with what is there by default, no mail at all, mail
-/// that came back, and when that changed.
+/// The places of a channel's attributes: the decision as it was made, the decision with the default filled in, the
+/// opt-out of all messages, bounced messages, and when the consent was last changed.
 type Keys = [&'static str; 5];
 
 const EMAIL: Keys =
     ["/email_promo_raw", "/email_promo", "/email_optout", "/email_bounced", "/email_consent_updated_at"];
 const SMS: Keys = ["/sms_promo_raw", "/sms_promo", "/sms_optout", "/sms_bounced", "/sms_consent_updated_at"];
 
-/// One channel of them.
+/// The attributes of one channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channel {
-    /// `None` where nobody has said anything.
+    /// The decision; `None` where nobody has decided.
     pub promo: Option<bool>,
     pub optout: bool,
     pub bounced: bool,
@@ -35,7 +35,7 @@ impl Comms {
         Ok(Self { email: Channel::read(body, EMAIL)?, sms: Channel::read(body, SMS)? })
     }
 
-    /// Whether these are the ones before, but for one decision.
+    /// Whether the attributes equal those before, except for one decision.
     pub fn is_only(&self, medium: Medium, decided: bool, before: &Comms) -> bool {
         let (changed, other, other_before) = match medium {
             Medium::Email => (&self.email, &self.sms, &before.sms),
@@ -44,7 +44,7 @@ impl Comms {
         changed.decision() == Some(decided) && other == other_before
     }
 
-    /// All of it as a text, to be compared.
+    /// All attributes as a text, for comparison.
     pub fn text(&self) -> String {
         let one = |c: &Channel| format!("{:?} {} {} {:?}", c.promo, c.optout, c.bounced, c.at);
         format!("{}; {}", one(&self.email), one(&self.sms))
@@ -52,7 +52,8 @@ impl Comms {
 }
 
 impl Channel {
-    /// `*_raw`, where there is one, tells a default from a decision: null is nobody's.
+    /// Reads a channel. Where there is a `*_raw` attribute and it is null, the value beside it is a default and not a
+    /// decision.
     fn read(body: &View, [raw, promo, optout, bounced, at]: Keys) -> Result<Self, Wrong> {
         let is_default = body.get(raw).is_some_and(|raw| raw.is_null());
         Ok(Self {

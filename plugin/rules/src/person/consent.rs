@@ -1,5 +1,5 @@
-//! Consent to marketing: the later explicit decision wins, nothing decides nothing, and a bounce subscribes nobody.
-//! Does not know which event brought it here.
+//! Consent to marketing. The later explicit decision wins, a missing decision changes nothing, and a bounce never
+//! subscribes anybody. Does not know which event led here.
 
 use std::cmp::Ordering;
 
@@ -33,15 +33,15 @@ enum Act {
 /// Why a decision counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// The other side has none.
+    /// The other side has no decision.
     Only,
-    /// Both have one, and the shopper made this one later.
+    /// Both sides have a decision, and the shopper made this one later.
     Later,
-    /// Both have one, times are missing, and this one was not there before.
+    /// Both sides have a decision, times are missing, and this one is new.
     New,
-    /// Messages came back: whatever the shopper has decided, nothing arrives.
+    /// Messages bounced: none would arrive, whatever the shopper has decided.
     Bounced,
-    /// Nothing says which is later, so that no message is sent.
+    /// The later decision cannot be told, so no message is sent.
     InDoubt,
 }
 
@@ -57,7 +57,7 @@ impl Why {
     }
 }
 
-/// One medium, as both sides show it.
+/// One medium, with the state of both sides.
 struct Case {
     medium: Medium,
     marketing: Marketing,
@@ -104,7 +104,7 @@ impl Said {
         Ok(Some(Self { medium, decision, at: seconds(&consent, "/consent_updated_at")? }))
     }
 
-    /// Whether this is what was last seen, with nothing held.
+    /// Whether this equals what was last seen, and nothing is held.
     pub fn is_as_seen(&self, memory: &Memory) -> bool {
         let seen = match self.medium {
             Medium::Email => &memory.consent.email,
@@ -128,8 +128,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
         Some(comms) => comms.clone(),
         None => read(run, &profile.id).await?,
     };
-    // Whether the answers to our writes showed all of the attributes, and nothing in them that somebody else has changed:
-    // that has its own event, which must not be taken for an echo.
+    // Whether the answers to our writes showed all of the attributes, with no change by somebody else. Such a change
+    // has an event of its own, which must not be taken for an echo.
     let mut is_seen = true;
     for medium in [Medium::Email, Medium::Sms] {
         let case = Case::new(medium, customer, &comms);
@@ -155,7 +155,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
             }
             _ => {}
         }
-        // A customer whose address was replaced has no decision any more; what had been decided stays known.
+        // When a customer's address is replaced, Shopify shows no decision any more. The earlier decision stays
+        // remembered.
         if now.shopify.is_none() && before.shopify.is_some() {
             (now.shopify, now.shopify_at) = (before.shopify, before.shopify_at);
         }
@@ -168,7 +169,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> 
 fn decide(s: &Marketing, o: &Channel, before: &Consent) -> Act {
     match (s.decision, o.decision()) {
         (Some(s), None) => Act::ToOmneo(s, Why::Only),
-        // A new address carries no consent: only a decision later than the one about the old address is about it.
+        // A new address carries no consent. Only a decision that is later than the one about the old address can be
+        // about it.
         (None, Some(true)) if before.shopify.is_some() && o.at <= before.shopify_at => Act::Nothing,
         (None, Some(true)) => Act::ToShopify(true, Why::Only),
         (Some(true), Some(false)) if o.bounced => Act::ToShopify(false, Why::Bounced),
@@ -177,8 +179,9 @@ fn decide(s: &Marketing, o: &Channel, before: &Consent) -> Act {
     }
 }
 
-/// Two decisions that differ: the shopper's later one counts, also one that subscribes again after an opt-out; where a time
-/// is missing, the one that is new. A refusal to be contacted at all is never overruled by what may be older.
+/// Decides between two different decisions. The shopper's later one counts, even when it subscribes again after an
+/// opt-out; where a time is missing, the new one counts. An opt-out of all messages is never overruled by a decision
+/// that may be older.
 fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> Act {
     if let (Some(s_at), Some(o_at)) = (s.at, o.at) {
         return match s_at.cmp(&o_at) {
@@ -197,7 +200,7 @@ fn later(s: &Marketing, o: &Channel, (a, b): (bool, bool), before: &Consent) -> 
     }
 }
 
-/// The communication attributes of a profile, which may be deleted by now.
+/// The communication attributes of a profile. The profile may be deleted by now.
 pub async fn read(run: &mut Run<'_>, profile: &str) -> Result<Comms, End> {
     match omneo::comms(run.cx, profile).await? {
         Some(comms) => Ok(comms),
@@ -205,7 +208,8 @@ pub async fn read(run: &mut Run<'_>, profile: &str) -> Result<Comms, End> {
     }
 }
 
-/// The end of a run whose profile's communication attributes are not found: the profile is deleted, or Omneo is wrong.
+/// The ending when a profile's communication attributes are not found: either the profile is deleted, or Omneo
+/// contradicts itself.
 async fn not_found(run: &mut Run<'_>, profile: &str) -> End {
     match omneo::profile(run.cx, profile, run.reading()).await {
         Ok(None) => run.end_without_profile(profile),
@@ -214,7 +218,7 @@ async fn not_found(run: &mut Run<'_>, profile: &str) -> End {
     }
 }
 
-/// Gives the attributes after the write, or why it came to nothing.
+/// Writes a decision to Omneo. Gives the attributes after the write, or why the write had no effect.
 async fn to_omneo(
     run: &mut Run<'_>,
     profile: &str,
@@ -227,7 +231,7 @@ async fn to_omneo(
     if subscribed {
         body.insert(format!("{key}_optout"), json!(false));
     }
-    // The time stands for the shopper's own decision: without one, none is claimed.
+    // The time is that of the shopper's own decision. Without such a time, none is sent.
     if let Some(at) = case.marketing.at {
         body.insert(format!("{key}_consent_updated_at"), json!(Time(at * 1000).rfc3339()));
     }
@@ -235,7 +239,7 @@ async fn to_omneo(
         Some(after) => after,
         None => return Err(not_found(run, profile).await),
     };
-    // A 2xx is not yet a success: the state is.
+    // A 2xx alone does not prove success; the state afterwards does.
     let channel = if case.medium == Medium::Email { &after.email } else { &after.sms };
     if channel.decision() != Some(subscribed) {
         return Ok(Err("Omneo left it as it was".into()));
@@ -244,7 +248,7 @@ async fn to_omneo(
     Ok(Ok(after))
 }
 
-/// Gives the state after the write, or why it could not be written.
+/// Writes a decision to Shopify. Gives the state after the write, or why it could not be written.
 async fn to_shopify(
     run: &mut Run<'_>,
     customer: u64,
@@ -255,12 +259,12 @@ async fn to_shopify(
         let what = if case.medium == Medium::Email { "e-mail address" } else { "phone number" };
         return Ok(Err(format!("the customer has no {what}")));
     }
-    // Shopify accepts no time that is still to come.
+    // Shopify does not accept a time in the future.
     let at = case.marketing.at.max(case.channel.at).filter(|at| *at <= run.now);
     let level = &run.settings.consent.opt_in_level;
     let decision = Decision { medium: case.medium, subscribed, level, at };
     match shopify::consent(run, customer, decision).await? {
-        // An answer without an error is not yet a success: the state in it is.
+        // An answer without errors does not prove success; the state in it does.
         shopify::Written::Done(after) => {
             let after = if case.medium == Medium::Email { after.email } else { after.sms };
             if after.decision != Some(subscribed) {
@@ -306,7 +310,7 @@ mod tests {
         }
     }
 
-    /// Opted out at one time, subscribed at another: whichever the shopper did last.
+    /// The shopper opted out at one time and subscribed at another: the later of the two counts.
     #[test]
     fn an_opt_out_is_overruled_by_a_later_act_alone() {
         let optout = |at| Channel { optout: true, ..o(Some(true), at) };

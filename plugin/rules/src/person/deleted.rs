@@ -1,4 +1,5 @@
-//! What a deletion on one side does to the other half. Who is deleted stays known, so that nothing late brings anybody back.
+//! What a deletion on one side does to the other half. A deleted person is remembered as such, so that a late event
+//! does not create the person again.
 
 use tandem_sdk::{End, Ending, done, skipped};
 
@@ -10,7 +11,7 @@ use super::tags;
 use crate::key::profile_name;
 use crate::settings::{OnCustomerDelete, OnProfileDelete};
 
-/// `customers/delete`, whose body says nothing but who it was.
+/// Handles `customers/delete`, whose body holds only the customer's id.
 pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
     let handle = &run.settings.identity_handle;
     let linked = run.memory.link.as_ref().filter(|link| link.customer == customer).map(|link| link.profile.clone());
@@ -37,7 +38,8 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
             &format!("profile {profile} does not have the identity of customer {customer} any more"),
         ));
     }
-    // The link is kept without the identity: who is deleted is not created again when the profile next changes.
+    // The link is kept without the identity, so that a change of the profile does not create the deleted customer
+    // again.
     if others.is_empty() && run.memory.link.is_none() {
         run.link(customer, &profile);
         run.customer_is_gone(customer);
@@ -48,7 +50,7 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
             run.profile_is_gone(&profile);
             format!("profile {profile} deleted (`people.on_customer_delete = \"delete\"`)")
         }
-        // Two customers can have been merged in Shopify; the other one still is this profile.
+        // After a merge in Shopify, a profile can have two customers; it still belongs to the other one.
         other => {
             for Identity { id, .. } in &own {
                 omneo::forget_identity(run.cx, &profile, id).await?;
@@ -61,8 +63,9 @@ pub async fn customer(mut run: Run<'_>, customer: u64) -> Ending {
     Ok(done(reason).remember(run.memory.write()))
 }
 
-/// A profile that is gone. Its customer is never deleted; when the settings want it, it loses what came from the profile,
-/// if the event says itself that the profile was deleted. A profile that was nobody's keeps no customer from having one.
+/// Handles a profile that is gone. Its customer is never deleted. If the settings say so, the customer loses what came
+/// from the profile, but only when the event itself says that the profile was deleted. If the profile had no customer,
+/// its deletion does not keep any customer from getting a new one.
 pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool, was_nobodys: bool) -> Ending {
     let end = if was_nobodys {
         run.retire(profile_name(profile));
@@ -77,7 +80,7 @@ pub async fn profile(mut run: Run<'_>, profile: &str, is_told: bool, was_nobodys
         Some(link) => shopify::person(&run, link.customer).await?,
         None => shopify::find_by_profile(&run, profile).await?,
     };
-    // A customer that names another profile by now is that one's.
+    // A customer whose metafield names another profile by now belongs to that profile.
     let Some(customer) = customer.filter(|customer| customer.profile.as_deref().is_none_or(|other| other == profile))
     else {
         return Err(end);

@@ -1,9 +1,9 @@
-//! The operations that are sent to Shopify about people. Knows nothing of what is put into them.
+//! The operations that are sent to Shopify about people. Knows nothing of the values that are put into them.
 
 use super::fields::Field;
 use crate::mapping::{Mapping, ShopifyPlace};
 
-/// The document of an operation that reads whole customers, with what the tenant's fields need of them.
+/// The document of an operation that reads whole customers, including what the tenant's fields need.
 pub fn document(operation: &str, mapping: &Mapping) -> String {
     format!(
         "{operation} fragment Person on Customer {{ id createdAt updatedAt state firstName lastName tags numberOfOrders \
@@ -14,12 +14,12 @@ pub fn document(operation: &str, mapping: &Mapping) -> String {
     )
 }
 
-/// What a mapped metafield is called in a document.
+/// The alias of a mapped metafield in a document.
 pub fn alias(field: Field) -> String {
     format!("field_{}", field.name())
 }
 
-/// What is read of a customer because fields are mapped to it.
+/// The parts of a customer that are read because fields are mapped to them.
 fn selection(mapping: &Mapping) -> String {
     let mut selection = String::new();
     for field in mapping.fields() {
@@ -38,7 +38,8 @@ fn selection(mapping: &Mapping) -> String {
     selection
 }
 
-/// What an expression over a customer can read besides what is always read. Lists would make the query dear.
+/// What an expression over a customer can read in addition. Lists are left out, because they would make the query
+/// expensive.
 const FOR_EXPRESSIONS: &str = " note locale taxExempt verifiedEmail amountSpent { amount currencyCode }";
 
 pub const PERSON: &str = "query Person($id: ID!) { customer(id: $id) { ...Person } }";

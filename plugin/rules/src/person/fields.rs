@@ -1,22 +1,23 @@
-//! What one side shows of a person. Knows neither side's names for it.
+//! The fields that one side shows of a person. Knows neither side's names for them.
 
 use std::collections::BTreeMap;
 
 use crate::mapping::{Computed, is_known_key};
 pub use crate::mapping::{Core, Field, Side};
 
-/// What a shopper consents to being sent.
+/// A channel of marketing that a shopper can consent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     Email,
     Sms,
 }
 
-/// What one side shows: nothing where it does not show the field at all, `None` where it shows that it is empty.
+/// The fields that one side shows. A field that is not shown has no entry; a field that is shown to be empty is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields {
     shown: BTreeMap<Field, Option<String>>,
-    /// Fields that could not be worked out of what the side shows, and why. They are not empty: nothing is known of them.
+    /// Fields that could not be computed from what the side shows, each with the reason. Their values are not known,
+    /// which is different from empty.
     failed: BTreeMap<Field, String>,
 }
 
@@ -33,8 +34,8 @@ impl Fields {
         self.shown.insert(field, value.filter(|value| !field.format.is_nothing(value)));
     }
 
-    /// Takes what an expression over this side has come to. A key that the side may have and does not show hides the field,
-    /// as it would hide a value of its own.
+    /// Takes the result of an expression over this side. If the expression read a key that the side can have but does
+    /// not show, the field counts as not shown.
     pub fn compute(&mut self, side: Side, field: Field, computed: Computed) {
         match computed {
             Computed::Value(value) => self.set(field, value.and_then(|value| field.format.of_json(&value))),
@@ -46,41 +47,41 @@ impl Fields {
         }
     }
 
-    /// The fields that could not be worked out, each with why.
+    /// The fields that could not be computed, each with the reason.
     pub fn failed(&self) -> &BTreeMap<Field, String> {
         &self.failed
     }
 
-    /// `None` where the side does not show it.
+    /// The field as this side shows it; `None` where the side does not show it.
     pub fn shown(&self, field: Field) -> Option<Option<&str>> {
         self.shown.get(&field).map(Option::as_deref)
     }
 
-    /// The value, if it is shown and there is one.
+    /// The value, if it is shown and not empty.
     pub fn value(&self, field: Field) -> Option<&str> {
         self.shown(field).flatten()
     }
 
-    /// The value of a core field, if it is mapped, shown and there is one.
+    /// The value of a core field, if it is mapped, shown and not empty.
     pub fn core(&self, core: Core) -> Option<&str> {
         self.all().find(|(field, _)| field.is(core)).and_then(|(_, value)| value)
     }
 
-    /// Everything that is shown.
+    /// Every field that is shown.
     pub fn all(&self) -> impl Iterator<Item = (Field, Option<&str>)> {
         self.shown.iter().map(|(field, value)| (*field, value.as_deref()))
     }
 }
 
 impl Snapshot {
-    /// Whether it has been edited since it was created.
+    /// Whether it was edited after its creation.
     pub fn is_edited(&self) -> bool {
         matches!((self.at, self.created), (Some(at), Some(created)) if at > created)
     }
 }
 
 impl Medium {
-    /// How both sides' keys about it begin.
+    /// The beginning of both sides' keys about this medium.
     pub fn key(self) -> &'static str {
         match self {
             Medium::Email => "email",

@@ -1,16 +1,18 @@
-//! Marks of values: equal when the values are, and telling nothing else. Does not know where they are kept.
+//! Marks of values. They are equal when the values are, and reveal nothing else. Does not know where they are kept.
 
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::fingerprint;
 
-/// The mark of a value: equal marks, equal values. Nothing has a mark of its own, and so has a value never taken in.
+/// The mark of a value: equal values have equal marks. The absence of a value has a mark of its own, and so has a value
+/// that was never taken in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Mark(String);
 
 impl Mark {
-    /// The mark depends on whose value it is, so that no list of common values can be compared with it.
+    /// The mark of a field's value. It depends on whose value it is, so that it cannot be compared with a list of
+    /// common values.
     pub fn of(whose: &str, field: &str, value: Option<&str>) -> Self {
         match value {
             None => Self(String::new()),
@@ -23,12 +25,12 @@ impl Mark {
         Self(fingerprint(text))
     }
 
-    /// Equal to no value's mark: what is there has never been taken in.
+    /// A mark that equals no value's: the present value has never been taken in.
     pub fn never_taken() -> Self {
         Self("?".into())
     }
 
-    /// Whether it marks a value: neither nothing nor what was never taken in.
+    /// Whether this marks a value, and neither an absence nor a value that was never taken in.
     pub fn is_value(&self) -> bool {
         !self.0.is_empty() && self.0 != "?"
     }

@@ -1,5 +1,5 @@
-//! What is remembered of a person: marks of the values last seen on each side, ids, clocks and the names of tags.
-//! Holds no value of a field, and knows nothing of how any of it is used.
+//! What is remembered of a person: marks of the values last seen on each side, ids, clocks and the names of tags. Holds
+//! no value of a field, and knows nothing of how the memory is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use tandem_sdk::Value;
 use super::fields::{Field, Fields, Side};
 use super::mark::Mark;
 
-/// An empty one is a person seen for the first time, and does no harm.
+/// The memory of a person. An empty memory means that the person is seen for the first time; it does no harm.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<Link>,
-    /// Per field, the marks of two values that were used together in one merge or one creation.
+    /// For each field, the marks of the two values that were last merged, or that a creation used.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub base: BTreeMap<String, Base>,
     pub clock: Clock,
-    /// Whether Shopify's phone number lives in the profile's second slot, because the first is taken by somebody else.
+    /// Whether Shopify's phone number is kept in the profile's second slot, because somebody else has it in the first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub second_phone: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -34,7 +34,7 @@ pub struct Memory {
     pub gone: Gone,
     #[serde(skip_serializing_if = "MergedInto::is_empty")]
     pub merged: MergedInto,
-    /// The customer has had no profile so far: what it bought may have been sent without one.
+    /// Whether the customer has had no profile so far. Its purchases may have been sent without one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
 }
@@ -45,7 +45,7 @@ pub struct Link {
     pub profile: String,
 }
 
-/// Marks of what was seen on each side.
+/// The marks of the values that were seen on each side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Base {
     #[serde(rename = "s")]
@@ -54,13 +54,13 @@ pub struct Base {
     pub omneo: Mark,
 }
 
-/// Seconds of Shopify's clock. Omneo needs none here: its profile is read again at every event.
+/// Times of Shopify's clock, in seconds. Omneo needs none here, because its profile is read at every event.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Clock {
-    /// Of the newest snapshot whose every field has been merged. Never of an answer to a write.
+    /// The clock of the newest snapshot whose fields have all been merged. An answer to a write does not count.
     pub merged: i64,
-    /// Of the newest answer to a write of fields: an older body does not show that write.
+    /// The clock of the newest answer to a write of fields. An older body does not show that write.
     pub wrote: i64,
 }
 
@@ -69,11 +69,12 @@ pub struct Clock {
 pub struct Held {
     pub to: Side,
     pub why: String,
-    /// Whether it may be possible later though nothing has changed here.
+    /// Whether the write may become possible although nothing changes here.
     pub again: bool,
 }
 
-/// Per side and field, the last write of ours. A body dated inside shows an edit that the write ran over.
+/// For each side and field, the last write of ours. A body that dates from inside the window shows an edit that the
+/// write ran over.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Windows {
@@ -91,20 +92,20 @@ pub struct Window {
     pub wrote: Mark,
 }
 
-/// Names of tags, folded.
+/// Names of tags, in folded form.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tags {
-    /// Those of the whitelist, as last seen on Shopify.
+    /// The tags of the whitelist, as last seen in Shopify.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
-    /// Those that Shopify brought to Omneo: they do not come back with a prefix.
+    /// The tags that came to Omneo from Shopify. They do not come back with a prefix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub brought: Vec<String>,
-    /// Shopify's tags with the prefix, in lower case, as they have to be; absent until both sides were read.
+    /// Shopify's tags with the prefix as they should be, in lower case; absent until both sides were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefixed: Option<Vec<String>>,
-    /// The mark of Omneo's list.
+    /// The mark of Omneo's list of tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omneo: Option<Mark>,
 }
@@ -115,7 +116,7 @@ pub struct Tags {
 pub struct Addresses {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<AddressEntry>,
-    /// The defaults last seen on both sides.
+    /// The default addresses last seen on both sides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<(Option<String>, Option<String>)>,
 }
@@ -128,20 +129,21 @@ pub struct AddressEntry {
     pub shopify: Option<String>,
     #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
     pub omneo: Option<String>,
-    /// Marks of what was last seen on each side, used together.
+    /// The marks of the two addresses that were last merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
-    /// Which parts each side had then: only those are cleared.
+    /// The parts that each side had then. Only those are ever cleared.
     pub had: (u16, u16),
-    /// Whether Shopify's was made by these rules: then it goes when Omneo's goes.
+    /// Whether these rules created Shopify's address. If so, it is deleted when Omneo's is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ours: bool,
-    /// Deleted in Omneo: it is not made there again.
+    /// Whether the address was deleted in Omneo. If so, it is not created there again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// The last write of ours to each side. A body dated inside shows an edit that the write ran over.
+    /// The last write of ours to each side. A body that dates from inside the window shows an edit that the write ran
+    /// over.
     #[serde(rename = "s_window", skip_serializing_if = "Option::is_none")]
     pub shopify_window: Option<Window>,
     #[serde(rename = "o_window", skip_serializing_if = "Option::is_none")]
@@ -178,12 +180,12 @@ pub struct Consents {
     pub email: Option<Consent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sms: Option<Consent>,
-    /// The mark of all of Omneo's communication attributes that are mapped.
+    /// The mark of all communication attributes of Omneo that are mapped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omneo: Option<Mark>,
 }
 
-/// Both sides' last decision in one channel.
+/// The last decision of both sides in one channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Consent {
@@ -198,7 +200,7 @@ pub struct Consent {
     pub held: Option<String>,
 }
 
-/// Who was found to be deleted.
+/// The halves that were found to be deleted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gone {
@@ -208,20 +210,21 @@ pub struct Gone {
     pub profile: Option<String>,
 }
 
-/// Who else this person was, before a merge in Shopify.
+/// Other customers and profiles that this person was before a merge in Shopify.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MergedInto {
     /// Customers that are deleted now.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub customers: BTreeSet<u64>,
-    /// Profiles of theirs that stay by themselves.
+    /// Profiles of those customers that stay separate.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub profiles: BTreeSet<String>,
 }
 
 impl Memory {
-    /// Takes the newest text that has a link, or else the newest; from the others, who is gone.
+    /// Reads the newest text that has a link, or else the newest; from the others, only who is gone, who was merged,
+    /// and whether a profile is waited for.
     pub fn read(texts: &[String]) -> Self {
         Self::read_of(texts, |_| true)
     }
@@ -231,7 +234,7 @@ impl Memory {
         texts.iter().filter_map(|text| Self::parse(text).link).collect()
     }
 
-    /// As [`Memory::read`], where one link is meant.
+    /// As [`Memory::read`], but prefers a text with the link that is meant.
     pub fn read_of(texts: &[String], is_meant: impl Fn(&Link) -> bool) -> Self {
         let mut all: Vec<_> = texts.iter().map(|text| Self::parse(text)).collect();
         if all.is_empty() {
@@ -250,7 +253,8 @@ impl Memory {
         memory
     }
 
-    /// What cannot be read is absent, part by part; most texts can be read at once.
+    /// Reads a text. If it cannot be read as a whole, it is read part by part, and a part that cannot be read counts as
+    /// absent.
     fn parse(text: &str) -> Self {
         if let Ok(memory) = serde_json::from_str(text) {
             return memory;
@@ -279,31 +283,31 @@ impl Memory {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Forgets everything about the two of a link but who is gone, who was merged, and that a profile was waited for.
+    /// Forgets everything about a linked pair except who is gone, who was merged, and whether a profile was waited for.
     pub fn forget(&mut self) {
         let (gone, merged) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.merged));
         *self = Self { gone, merged, waits: self.waits, ..Self::default() };
     }
 
-    /// The mark of what a side shows of a field.
+    /// The mark of the value that a side shows of a field.
     pub fn mark(&self, field: Field, value: Option<&str>) -> Mark {
         let of = self.link.as_ref().map_or("", |link| &link.profile);
         Mark::of(of, field.name(), value)
     }
 
-    /// Whether every field that is shown is the one last seen on that side.
+    /// Whether every field that is shown is as last seen on that side.
     pub fn knows_all(&self, side: Side, fields: &Fields) -> bool {
         fields.all().all(|(field, _)| self.knows(side, field, fields))
     }
 
-    /// Whether a field, if it is shown, is the one last seen on that side.
+    /// Whether a field, if it is shown, is as last seen on that side.
     pub fn knows(&self, side: Side, field: Field, fields: &Fields) -> bool {
         let is_seen = |value| self.base.get(field.name()).is_some_and(|base| *base.of(side) == self.mark(field, value));
-        // What never leaves a side is no news.
+        // A field that does not go to the other side is never news.
         !field.goes_to(side.other()) || fields.shown(field).is_none_or(is_seen)
     }
 
-    /// Remembers two values as used together. What was held or could have been run over is settled with that.
+    /// Remembers two values as merged. This also settles a hold and closes the windows of the field.
     pub fn settle(&mut self, field: Field, shopify: Option<&str>, omneo: Option<&str>) {
         let base = Base { shopify: self.mark(field, shopify), omneo: self.mark(field, omneo) };
         self.base.insert(field.name().to_owned(), base);

@@ -1,4 +1,5 @@
-//! What has to happen to each field, given both sides and what was seen before. Pure: it writes and remembers nothing.
+//! Decides what happens to each field, given both sides and what was seen before. Pure: it writes and remembers
+//! nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,10 @@ use crate::mapping::{Mapping, Owner};
 /// What happens to one field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nothing: neither side has changed, or the change may not go over.
+    /// Nothing: neither side has changed, or the change may not go to the other side.
     Leave,
-    /// As [`Verdict::Leave`] where nothing was ever seen: what this side shows counts as taken in, the other side does not.
+    /// As [`Verdict::Leave`], at first sight of both sides: the value of the side `taken` counts as seen, that of the
+    /// other does not.
     Ignore { taken: Side },
     /// Both sides say the same.
     Agree,
@@ -21,28 +23,28 @@ pub enum Verdict {
     Write { to: Side, value: Option<String>, why: &'static str },
     /// The value would go to a side that cannot take it.
     Hold { to: Side, why: &'static str, again: bool },
-    /// What one side says of it could not be worked out, so that nothing is known of it: what the other side has stays.
+    /// One side's value could not be computed, so it is not known. The other side's value stays.
     Fail { to: Side, why: String },
-    /// A write of ours ran over this value: it goes to every side that does not show it.
+    /// A write of ours ran over this value. It is written to each side that does not show it.
     PutBack { value: Option<String> },
 }
 
 pub type Plan = BTreeMap<Field, Verdict>;
 
-/// Values that our writes ran over.
+/// Values that our writes ran over, by field.
 pub type RunOver = BTreeMap<Field, Option<String>>;
 
-/// Why a field cannot be written whatever its value.
+/// Reasons why a field cannot be written, whatever its value is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// The e-mail is the login of an account, and the settings leave it to the shopper.
+    /// Whether the e-mail is the login of an account and the settings leave it to the shopper.
     pub email_is_login: bool,
 }
 
 /// The fields in which a body of this side shows a value that a write of ours ran over.
 ///
-/// A body from between our read and our write must show what we read or what we wrote. A third value is an edit that we
-/// overwrote without knowing it; it counts if the field's owner lets this side win at all.
+/// A body that dates from between our read and our write must show what we read or what we wrote. A third value is an
+/// edit that we overwrote unknowingly. It counts if the owner of the field lets this side win.
 pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, mapping: &Mapping) -> RunOver {
     let mut found = RunOver::new();
     let Some(at) = body.at else {
@@ -69,15 +71,15 @@ pub fn run_over(memory: &Memory, side: Side, body: &Snapshot, mapping: &Mapping)
     found
 }
 
-/// The mark of a value without what a side is known to do to it.
+/// The mark of a value, ignoring the changes that a side is known to make to it.
 pub fn folded(memory: &Memory, field: Field, value: Option<&str>) -> Mark {
     memory.mark(field, value.map(|value| field.format.folded(value)).as_deref())
 }
 
 pub fn plan(run: &Run, shopify: &Snapshot, omneo: &Snapshot, over: &RunOver, limits: Limits) -> Plan {
     let both = Both { run, shopify, omneo };
-    // An edit that was overwritten is put back only while the side shows what we wrote: anything else is a later edit. And
-    // Omneo cannot be made to lack a name or an e-mail.
+    // An edit that was overwritten is put back only while the side still shows what we wrote. Any other value is a
+    // later edit. A name or an e-mail cannot be emptied in Omneo.
     let now = if run.source == Side::Shopify { shopify } else { omneo };
     let windows = run.memory.windows.of(run.source);
     let counts = |field: Field, value: &Option<String>| {
@@ -92,7 +94,7 @@ pub fn plan(run: &Run, shopify: &Snapshot, omneo: &Snapshot, over: &RunOver, lim
     run.settings.mapping.fields().map(|field| (field, limited(run, field, verdict(field), limits))).collect()
 }
 
-/// Whether the plan would write to this side.
+/// Whether the plan writes to this side.
 pub fn writes(plan: &Plan, side: Side) -> bool {
     plan.values().any(|verdict| match verdict {
         Verdict::Write { to, .. } => *to == side,
@@ -119,7 +121,8 @@ impl Both<'_> {
             return Verdict::Leave;
         };
         let base = memory.base.get(field.name());
-        // That nothing is there is news only where a value has been seen: null clears what it is known to have replaced.
+        // An empty value is news only where a value was seen before: null clears a value that is known to have been
+        // there.
         let changed = |side: Side, value: Option<&str>| match base {
             None => true,
             Some(base) => *base.of(side) != memory.mark(field, value) && (value.is_some() || base.of(side).is_value()),
@@ -140,12 +143,12 @@ impl Both<'_> {
         }
     }
 
-    /// Whether a side takes the field over, by its way and by the directions that are on.
+    /// Whether the field may be written to a side, by its own direction and by the directions that are switched on.
     fn may(&self, field: Field, side: Side) -> bool {
         field.goes_to(side) && self.run.may_write(side)
     }
 
-    /// Nothing is new; what was held may have become possible.
+    /// Handles a field that neither side has changed. A write that was held may have become possible.
     fn unchanged(&self, field: Field, s: Option<&str>, o: Option<&str>) -> Verdict {
         match self.run.memory.held.get(field.name()) {
             Some(held) if held.again && field.same(s, o) => Verdict::Agree,
@@ -154,7 +157,8 @@ impl Both<'_> {
         }
     }
 
-    /// The first time that both sides are seen: the empty one is filled, and between two values the owner decides.
+    /// Handles a field when both sides are seen for the first time: an empty side is filled, and between two values the
+    /// owner decides.
     fn first(&self, field: Field, s: Option<&str>, o: Option<&str>) -> Verdict {
         let (from, why) = match (s, o) {
             (Some(_), None) => (Side::Shopify, "Omneo had none"),
@@ -183,7 +187,7 @@ impl Both<'_> {
         self.to(from.other(), field, why)
     }
 
-    /// The side that wins a field which both have changed.
+    /// The side that wins a field that both sides have changed.
     fn owner(&self, field: Field) -> (Side, &'static str) {
         match field.owner {
             Owner::Shopify => (Side::Shopify, "both changed, and Shopify owns it"),
@@ -204,7 +208,7 @@ impl Both<'_> {
         }
     }
 
-    /// The other side's value goes to this one.
+    /// Writes the other side's value to this side.
     fn to(&self, to: Side, field: Field, why: &'static str) -> Verdict {
         let from = if to == Side::Omneo { self.shopify } else { self.omneo };
         Verdict::Write { to, value: from.fields.value(field).map(|value| field.plain(value)), why }

@@ -1,5 +1,5 @@
-//! Merges of people: of two customers in Shopify, of two profiles in Omneo. Finds out who is one now and which customer
-//! speaks for them; leaves what the two halves say to the merge of fields.
+//! Merges of people: of two customers in Shopify, of two profiles in Omneo. Finds out who is one person now and which
+//! customer speaks for the profile; the values of the two halves are left to the merge of fields.
 
 use tandem_sdk::{End, Ending, View, join, refused, skipped};
 
@@ -15,8 +15,9 @@ use super::{agree, in_step};
 use crate::key::{CUSTOMER_DELETED, CUSTOMER_KEPT, customer_name};
 use crate::settings::{OnMerge, OnProfileMerge};
 
-/// `customers/merge`: the one that was kept speaks for the profile of the one that is deleted, unless it has one itself.
-/// What is remembered of the two only spares look-ups: `customers/delete` may have come first, or nothing be remembered.
+/// Handles `customers/merge`. The kept customer speaks for the profile of the deleted one, unless the kept customer has
+/// a profile already. The memory only spares look-ups: `customers/delete` may have come first, or nothing may be
+/// remembered.
 pub async fn customers(mut run: Run<'_>, body: &View<'_>) -> Ending {
     let (kept, deleted) = (body.id(CUSTOMER_KEPT)?, body.id(CUSTOMER_DELETED)?);
     if let Some(reason) = is_not_over(&run, body, kept).await? {
@@ -45,7 +46,7 @@ fn was_merged(kept: u64, deleted: u64) -> String {
     format!("customer {deleted} was merged into customer {kept} in Shopify")
 }
 
-/// Why there is nothing to do yet, or never: only a completed merge is one.
+/// Why there is nothing to do now, or ever. Only a completed merge counts.
 async fn is_not_over(run: &Run<'_>, body: &View<'_>, kept: u64) -> Result<Option<String>, End> {
     let status = body.opt_text("/status")?.unwrap_or("unknown");
     let job = body.opt_text("/admin_graphql_api_job_id")?;
@@ -68,7 +69,7 @@ async fn is_not_over(run: &Run<'_>, body: &View<'_>, kept: u64) -> Result<Option
     }
 }
 
-/// The living profile of a customer: remembered, or else the one with its identity.
+/// A customer's profile, if it is not deleted: the remembered one, or else the one with the customer's identity.
 async fn profile_of(run: &Run<'_>, customer: u64) -> Result<Option<Profile>, End> {
     let links = Memory::links(run.cx.memory());
     let known = links.into_iter().find(|link| link.customer == customer).map(|link| link.profile);
@@ -85,7 +86,7 @@ async fn profile_of(run: &Run<'_>, customer: u64) -> Result<Option<Profile>, End
     }
 }
 
-/// The kept customer speaks for the profile from now on, if it does not already.
+/// Makes the kept customer speak for the profile, if it does not already.
 async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Profile) -> Ending {
     let is_linked =
         |run: &Run| run.memory.link.as_ref().is_some_and(|link| link.customer == kept && link.profile == profile.id);
@@ -104,7 +105,7 @@ async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Prof
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
 }
 
-/// Both had a profile: which of them a person's points are on is for the tenant to decide.
+/// Handles two customers who both have a profile. The tenant decides which profile should carry the person's points.
 async fn two_profiles(mut run: Run<'_>, (kept, deleted): (u64, u64), own: Profile, theirs: Profile) -> Ending {
     let were = was_merged(kept, deleted);
     let both = format!("{were}; they are linked to profiles {} and {}", own.id, theirs.id);
@@ -139,8 +140,8 @@ async fn two_profiles(mut run: Run<'_>, (kept, deleted): (u64, u64), own: Profil
     }
 }
 
-/// Omneo answers nothing that tells a merge done twice from one that is not possible, so the source is looked at: a
-/// merge deletes it.
+/// Merges two profiles. Omneo's answer does not distinguish a merge that was already made from one that is impossible.
+/// So the source is read afterwards: a merge deletes it.
 async fn merge_profiles(run: &mut Run<'_>, source: &str, destination: &str) -> Result<(), End> {
     if !omneo::merge(run.cx, source, destination).await?
         && omneo::profile(run.cx, source, run.reading()).await?.is_some()
@@ -151,8 +152,8 @@ async fn merge_profiles(run: &mut Run<'_>, source: &str, destination: &str) -> R
     Ok(())
 }
 
-/// `profile.merged`: the profile has the identities of both. The customer that spoke for it goes on, the others are noted,
-/// and merged in Shopify only when told to.
+/// Handles `profile.merged`: the profile has the identities of both. The customer that spoke for it goes on; the others
+/// are noted, and are merged in Shopify only if the settings say so.
 pub async fn profiles(mut run: Run<'_>, profile: Profile) -> Ending {
     let id = profile.id.clone();
     run.memory.merged.profiles.remove(&id);
@@ -188,7 +189,8 @@ pub async fn profiles(mut run: Run<'_>, profile: Profile) -> Ending {
     Ok(run.end("nothing to do: both sides agree"))
 }
 
-/// Shopify merges in its own time and tells by `customers/merge` how it ended.
+/// Asks Shopify to merge two customers. Shopify does this in its own time, and reports the outcome with
+/// `customers/merge`.
 async fn merge_customers(run: &mut Run<'_>, other: u64, speaker: u64, has_email: bool) -> Result<(), End> {
     match shopify::merge(run.cx, MergeRequest { gone: other, kept: speaker, by_email: has_email }).await? {
         Ok(job) => {

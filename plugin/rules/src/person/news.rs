@@ -1,4 +1,4 @@
-//! What an event of Shopify says, and whether that is news. Asks nobody.
+//! What an event of Shopify says, and whether it is news. Makes no calls.
 
 use tandem_sdk::{End, View};
 
@@ -22,11 +22,12 @@ pub enum News<'a> {
     Consent(Option<Said>),
 }
 
-/// What only bodies of API versions before 2025-01 have.
+/// Data that only bodies of API versions before 2025-01 have.
 pub struct Extras<'a> {
     tags: Option<Vec<&'a str>>,
     consents: Vec<Said>,
-    /// What the oldest bodies say of e-mail, where they have no consent object: no is also what nobody ever decided.
+    /// What the oldest bodies, which have no consent object, say about e-mail. There, `false` can also mean that nobody
+    /// ever decided.
     accepts: Option<bool>,
 }
 
@@ -43,12 +44,12 @@ impl<'a> News<'a> {
         })
     }
 
-    /// Why this needs no look at a linked person, if so. What is equal to what was last seen is an echo, also when the
-    /// clock is older; a clock that is equal is never old.
+    /// Why no look at the linked person is needed; `None` if one is. A body that equals what was last seen is an echo,
+    /// even when its clock is older. A body with an equal clock is never old.
     pub fn is_old(&self, run: &mut Run) -> Option<String> {
         match self {
             News::Body { snapshot, extras } => {
-                // Where bodies do not show all that is mapped, one that is newer says only that something may have changed.
+                // If bodies do not show every mapped field, a newer body only says that something may have changed.
                 let is_news = run.settings.mapping.needs_the_customer()
                     && snapshot.at.is_none_or(|at| at > run.memory.clock.merged);
                 if !is_news
@@ -61,7 +62,7 @@ impl<'a> News<'a> {
                     return Some("echo: the customer is as it was last seen".to_owned());
                 }
                 let merged = run.memory.clock.merged;
-                // The clock is of fields alone: an address that was never seen is news, however old the body.
+                // The clock covers fields only. An address that was never seen is news even in an old body.
                 let is_stale = !run.addresses_due && snapshot.at.is_some_and(|at| at < merged);
                 is_stale.then(|| "stale: a newer state of the customer has been merged".to_owned())
             }
@@ -76,7 +77,7 @@ impl<'a> News<'a> {
         }
     }
 
-    /// Why this needs no look at anybody, if so.
+    /// Why no look at anybody is needed; `None` if one is.
     pub fn says_nothing(&self, settings: &Settings) -> Option<String> {
         match self {
             News::Consent(_) if !settings.sync.consent => Some("switched off: `sync.consent = false`".to_owned()),

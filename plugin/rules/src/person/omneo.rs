@@ -1,4 +1,5 @@
-//! Omneo's profile: its requests, what they answer, what a webhook shows. Decides nothing about what is written.
+//! Omneo's profile: the requests about it, their answers, and what a webhook shows. Decides nothing about what is
+//! written.
 
 use serde_json::Map;
 use tandem_sdk::{
@@ -14,24 +15,24 @@ use crate::mapping::{Mapping, OmneoPlace};
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub id: String,
-    /// The phone is the logical one: see [`Profile::read`].
+    /// The phone in it is the logical phone: see [`Profile::read`].
     pub snapshot: Snapshot,
     pub kind: Option<String>,
-    /// Customers that the profile has under the handle, in Omneo's order.
+    /// The customers whose identities the profile has under the handle, in Omneo's order.
     pub customers: Vec<u64>,
-    /// Whether the answer says whom the profile has; some show no identities.
+    /// Whether the answer shows identities; some answers do not.
     pub shows_identities: bool,
-    /// Absent where the answer does not show them.
+    /// Absent where the answer does not show tags.
     pub tags: Option<Vec<String>>,
     pub comms: Option<Comms>,
-    /// Whether the answer shows any address; some profiles do not show all, and some answers none.
+    /// Whether the answer shows any address. Some profiles do not show all of theirs, and some answers show none.
     pub has_addresses: bool,
 }
 
 /// How a write of a profile went.
 pub enum Written {
     Done(Box<Profile>),
-    /// The answer did not show the profile: this is what it was read as after the write.
+    /// The answer did not show the profile, so it was read after the write.
     Read(Box<Profile>),
     /// Nothing was written.
     Invalid(Vec<Fault>),
@@ -40,13 +41,13 @@ pub enum Written {
     Unknown,
 }
 
-/// What Omneo found fault with.
+/// An objection of Omneo to one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     pub key: String,
-    /// Omneo's own, for people.
+    /// Omneo's own words, for people.
     pub words: String,
-    /// Whether somebody else has the value. The words alone tell it from one that nobody may have.
+    /// Whether somebody else has the value. Only the words distinguish this from a value that is not valid.
     pub is_taken: bool,
 }
 
@@ -57,33 +58,33 @@ pub struct Identity {
     pub customer: u64,
 }
 
-/// Where an answer names the profile that it shows: anything else with a 2xx is no answer about one.
+/// Where an answer gives the id of the profile that it shows. A 2xx without one is not an answer about a profile.
 const A_PROFILE: [&str; 2] = ["/data/id", "/id"];
 /// Where an answer shows communication attributes.
 const COMMS: [&str; 3] = ["/data", "/email_promo", "/sms_promo"];
 
-/// Who has an address or a number.
+/// Who has an e-mail or a phone number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Owner {
     #[default]
     Nobody,
     Profile(String),
-    /// Taken, and Omneo does not say by whom.
+    /// The value is taken, and Omneo does not say by whom.
     Somebody,
 }
 
-/// What has to be known to read a profile.
+/// What has to be known in order to read a profile.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
     pub handle: &'a str,
-    /// Whether Shopify's phone number lives in the second slot.
+    /// Whether Shopify's phone number is kept in the second slot.
     pub second_phone: bool,
     pub mapping: &'a Mapping,
 }
 
 impl Profile {
-    /// The phone is the mobile one, or else the second one if that is where Shopify's had to go: so a mobile number that
-    /// is null never erases Shopify's.
+    /// Reads a profile. Its phone is the mobile number or, if Shopify's number had to be put there, the number in the
+    /// second slot. So an empty mobile number never erases Shopify's number.
     pub fn read(body: &View, reading: Reading) -> Result<Self, Wrong> {
         let mut fields = Fields::default();
         for field in reading.mapping.fields() {
@@ -128,7 +129,7 @@ impl Profile {
         })
     }
 
-    /// Takes what a write's answer does not show from the read before it.
+    /// Adds what the answer to a write does not show, from the read before it.
     pub fn complete(&mut self, before: &Profile) {
         if !self.shows_identities {
             self.customers.clone_from(&before.customers);
@@ -147,12 +148,12 @@ impl Profile {
     }
 }
 
-/// What a profile says of a field; nothing where it does not show it.
+/// The value of a field in a profile; nothing where the profile does not show the field.
 fn value_of(field: Field, body: &View) -> Result<Option<Option<String>>, Wrong> {
     let shown = |at: &str| body.get(at).map(|value| field.format.of_json(&value.value()));
     Ok(match &field.omneo {
         OmneoPlace::Key(_) if field.is(Core::Phone) => body.has("/mobile_phone").then(|| mobile(body)).transpose()?,
-        // A place below something that is null is empty, not hidden.
+        // A value below a null is empty. It is not hidden.
         OmneoPlace::Key(key) => {
             let above = key.pointer.rsplit_once('/').map_or("", |(above, _)| above);
             let is_null = !above.is_empty() && body.get(above).is_some_and(|above| above.is_null());
@@ -190,7 +191,7 @@ fn attribute(field: Field, body: &View, namespace: &str, handle: &str) -> Option
     Some(value.and_then(|value| field.format.of_json(value)))
 }
 
-/// Older profiles have the mobile number as it was typed, and its international form beside it.
+/// The mobile number. Older profiles have it as it was typed, with the international form beside it.
 fn mobile(body: &View) -> Result<Option<String>, Wrong> {
     let typed = body.opt_loose("/mobile_phone")?;
     match &typed {
@@ -199,7 +200,7 @@ fn mobile(body: &View) -> Result<Option<String>, Wrong> {
     }
 }
 
-/// `None` when there is no such profile any more.
+/// Reads a profile; `None` when it no longer exists.
 pub async fn profile(cx: &Cx, id: &str, reading: Reading<'_>) -> Result<Option<Profile>, End> {
     let answer = cx.omneo(get(format!("/profiles/{}", segment(id))).needs_one_of(A_PROFILE)).await?;
     if is_missing(&answer) {
@@ -209,7 +210,7 @@ pub async fn profile(cx: &Cx, id: &str, reading: Reading<'_>) -> Result<Option<P
     Ok(Some(Profile::read(&data(&json), reading)?).filter(|profile| !profile.is_deleted()))
 }
 
-/// The profile that has the customer's identity.
+/// The id of the profile that has the customer's identity.
 pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<String>, End> {
     let call = post("/profiles/search-id", json!({ "type": handle, "id": customer.to_string() })).reads();
     let answer = cx.omneo(call).await?;
@@ -217,7 +218,8 @@ pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<Strin
         return Ok(None);
     }
     let json = answer.ok("looking for the profile")?.json()?;
-    // What exactly it answers is not documented: the profile, its id as an object, or its id alone.
+    // The form of the answer is not documented. It is read as the profile, as an object with its id, or as the id
+    // alone.
     let found = data(&json);
     let at = ["/id", "/profile_id", ""].into_iter().find(|at| found.get(at).is_some_and(|id| id.is_text()));
     match at {
@@ -226,7 +228,7 @@ pub async fn search(cx: &Cx, handle: &str, customer: u64) -> Result<Option<Strin
     }
 }
 
-/// Who has the e-mail and the mobile number; nothing is asked about what is not given.
+/// Who has the e-mail and who has the mobile number. What is not given is not asked about.
 pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) -> Result<(Owner, Owner), End> {
     let mut body = Map::new();
     body.extend(email.map(|email| ("email".into(), json!(email))));
@@ -236,7 +238,8 @@ pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) ->
     }
     let answer = cx.omneo(post("/profiles/availability", body.into()).reads().needs("/data")).await?;
     if is_objection(&answer) {
-        // Who has what Omneo would not take is nobody's question; a write of it says what is wrong.
+        // Omneo objects to a value that it would not store. Nobody has such a value, and a write of it reports what is
+        // wrong. If both values were given, each is asked about by itself.
         return match (email, mobile) {
             (Some(_), Some(_)) => {
                 let (email, mobile) =
@@ -259,7 +262,8 @@ pub async fn availability(cx: &Cx, email: Option<&str>, mobile: Option<&str>) ->
     Ok((owner("/email")?, owner("/mobile_phone")?))
 }
 
-/// Not repeatable: e-mail and identity are unique, but nothing says what two of these at the same moment do.
+/// Creates a profile. Not repeatable: e-mail and identity are unique, but the result of two such calls at the same
+/// moment is not documented.
 pub async fn create(cx: &Cx, body: Value, reading: Reading<'_>) -> Result<Written, End> {
     match cx.ask("omneo", post("/profiles", body).needs_one_of(A_PROFILE)).await? {
         Reply::Answer(answer) => written(cx, answer, "creating the profile", None, reading).await,
@@ -272,8 +276,8 @@ pub async fn update(cx: &Cx, id: &str, body: Value, reading: Reading<'_>) -> Res
     written(cx, answer, "updating the profile", Some(id), reading).await
 }
 
-/// Gives the communication attributes after the write, as its answer shows them or else as they are read; `None` when Omneo
-/// does not find them.
+/// Writes communication attributes. Gives them as the answer shows them or, if it does not, as they are read
+/// afterwards; `None` when Omneo does not find them.
 pub async fn update_comms(cx: &Cx, id: &str, body: Value) -> Result<Option<Comms>, End> {
     let answer = cx.omneo(put(format!("/profiles/{}/attributes/comms", segment(id)), body)).await?;
     if is_missing(&answer) {
@@ -294,8 +298,9 @@ pub async fn comms(cx: &Cx, id: &str) -> Result<Option<Comms>, End> {
     Ok(Some(Comms::read(&data(&answer.ok("reading the consent")?.json()?))?))
 }
 
-/// Whether the identity is now there, or what Omneo says against it; `None` when there is no such profile any more.
-/// Repeatable: handle and identifier are unique together, so that a second one is refused like any other that somebody has.
+/// Gives a profile the customer's identity. The inner result is Omneo's objection, if it has one; `None` when the
+/// profile no longer exists. Repeatable: handle and identifier are unique together, so a second call is refused like
+/// one for an identity that somebody else has.
 pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<Option<Result<(), String>>, End> {
     let path = format!("/profiles/{}/identities", segment(id));
     let body = json!({ "handle": handle, "identifier": customer.to_string() });
@@ -310,7 +315,7 @@ pub async fn identify(cx: &Cx, id: &str, handle: &str, customer: u64) -> Result<
     answer.ok("adding the identity").map(|_| Some(Ok(())))
 }
 
-/// The identities that a profile has under the handle; `None` when there is no such profile any more.
+/// The identities that a profile has under the handle; `None` when the profile no longer exists.
 pub async fn identities(cx: &Cx, id: &str, handle: &str) -> Result<Option<Vec<Identity>>, End> {
     let answer = cx.omneo(get(format!("/profiles/{}/identities", segment(id))).needs("/data")).await?;
     if is_missing(&answer) {
@@ -328,25 +333,26 @@ pub async fn identities(cx: &Cx, id: &str, handle: &str) -> Result<Option<Vec<Id
     Ok(Some(found))
 }
 
-/// Takes an identity from a profile. One that is not there any more is as good.
+/// Removes an identity from a profile. An identity that no longer exists counts as removed.
 pub async fn forget_identity(cx: &Cx, id: &str, identity: &str) -> Result<(), End> {
     let path = format!("/profiles/{}/identities/id/{}", segment(id), segment(identity));
     gone(cx.omneo(delete_at(path)).await?, "taking the identity from the profile")
 }
 
-/// Deletes a profile; Omneo can bring it back. One that is not there any more is as good.
+/// Deletes a profile, which Omneo can bring back. A profile that no longer exists counts as deleted.
 pub async fn delete(cx: &Cx, id: &str) -> Result<(), End> {
     gone(cx.omneo(delete_at(format!("/profiles/{}", segment(id)))).await?, "deleting the profile")
 }
 
-/// Purges a profile: everything about the person is erased for good. One that is not there any more is as good.
+/// Purges a profile: everything about the person is erased for good. A profile that no longer exists counts as purged.
 pub async fn purge(cx: &Cx, id: &str) -> Result<(), End> {
-    // Omneo's guide shows a POST here, its own client a DELETE: which of them a tenant's Omneo takes is inferred.
+    // Inferred: Omneo's guide shows a POST here and its own client sends a DELETE, so it is not known which of them a
+    // tenant's Omneo takes.
     gone(cx.omneo(delete_at(format!("/profiles/{}/purge", segment(id)))).await?, "purging the profile")
 }
 
-/// Whether Omneo says that the source was merged into the destination, which cannot be undone. If it does not, it may
-/// have been all the same.
+/// Asks Omneo to merge the source into the destination, which cannot be undone. Gives whether Omneo confirms it.
+/// Without a confirmation, the merge may still have been carried out.
 pub async fn merge(cx: &Cx, source: &str, destination: &str) -> Result<bool, End> {
     let body = json!({ "source_profile_id": source, "destination_profile_id": destination });
     match cx.ask("omneo", post("/profiles/merge", body).needs("/data")).await? {
@@ -360,7 +366,7 @@ fn gone(answer: Answer, doing: &str) -> Result<(), End> {
     if is_missing(&answer) { Ok(()) } else { answer.ok(doing).map(drop) }
 }
 
-/// Whether a fault that Omneo finds is about the field.
+/// Whether an objection of Omneo's is about the field.
 pub fn is_about(fault: &str, field: Field) -> bool {
     match &field.omneo {
         OmneoPlace::Key(key) => fault == key.path || (field.is(Core::Phone) && fault == "secondary_phone"),
@@ -369,9 +375,10 @@ pub fn is_about(fault: &str, field: Field) -> bool {
     }
 }
 
-/// Writes one custom attribute, or takes it away. Gives what Omneo says against it, if anything.
+/// Writes or removes one custom attribute. Gives Omneo's objection, if it has one.
 ///
-/// Each has a call of its own: nothing says whether a list of them in the profile replaces those that it leaves out.
+/// Each attribute has a call of its own, because it is not documented whether a list of attributes in the profile
+/// replaces those that it leaves out.
 pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>) -> Result<Option<String>, End> {
     let OmneoPlace::Attribute { namespace, handle } = &field.omneo else { return Ok(None) };
     let path = format!("/profiles/{}/attributes/custom/{}:{}", segment(id), segment(namespace), segment(handle));
@@ -391,7 +398,7 @@ pub async fn set_attribute(cx: &Cx, id: &str, field: Field, value: Option<&str>)
     }
 }
 
-/// The answer should be the profile as stored; where it is not, the profile is read.
+/// Reads the answer to a write. It should show the profile as stored; if it does not, the profile is read.
 async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading: Reading<'_>) -> Result<Written, End> {
     if is_missing(&answer) {
         return Ok(Written::Gone);
@@ -414,12 +421,12 @@ async fn written(cx: &Cx, answer: Answer, doing: &str, id: Option<&str>, reading
     }
 }
 
-/// Whether Omneo has read a write and will not have it.
+/// Whether Omneo has understood a write and refuses it.
 pub fn is_objection(answer: &Answer) -> bool {
     matches!(answer.status, 409 | 422)
 }
 
-/// What Omneo found fault with, key by key.
+/// Omneo's objections, one for each key.
 pub fn faults(answer: &Answer) -> Result<Vec<Fault>, End> {
     let json = answer.json()?;
     let view = json.view();
@@ -439,7 +446,7 @@ fn said(words: &Value) -> String {
     words.as_str().map_or_else(|| words.to_string(), str::to_owned)
 }
 
-/// The faults in words.
+/// The objections in words.
 pub fn listed(faults: &[Fault]) -> String {
     match faults {
         [] => "Omneo did not accept it and does not say why".to_owned(),
@@ -457,7 +464,7 @@ fn is_missing(answer: &Answer) -> bool {
     matches!(answer.status, 404 | 410)
 }
 
-/// What is inside the envelope.
+/// The content of the envelope.
 fn data<'a>(json: &'a Json) -> View<'a> {
     json.view().get("/data").unwrap_or_else(|| json.view())
 }

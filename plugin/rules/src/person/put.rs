@@ -1,5 +1,5 @@
-//! Writes changes to one side: collisions first, one call, and what cannot be written left out of it. Does not know why a
-//! value is to be written, and remembers nothing but where the phone went.
+//! Writes changes to one side: checks for collisions, makes one call, and leaves out what cannot be written. Does not
+//! know why a value is written, and remembers only in which slot the phone is.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use super::run::Run;
 use super::shopify::{self, Customer, Owners};
 use crate::mapping::{OmneoPlace, ShopifyPlace};
 
-/// Metafields that Shopify takes at a time.
+/// How many metafields Shopify takes in one call.
 const METAFIELDS_MAX: usize = 25;
 
-/// Fields with the values that they are to have.
+/// Fields with the values to be written.
 pub type Changes = BTreeMap<Field, Option<String>>;
 
-/// Whom Shopify was asked about together with the customer.
+/// The owners of an e-mail and a phone that Shopify was asked for together with the customer.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     pub email: Option<String>,
@@ -27,22 +27,22 @@ pub struct Asked {
     pub owners: Owners,
 }
 
-/// What became of the changes to one side.
+/// The result of writing changes to one side.
 pub struct Written<T> {
     /// Absent where nothing was written.
     pub after: Option<T>,
     pub fields: Vec<Field>,
     pub held: Vec<(Field, Held)>,
-    /// Fields that somebody changed after they were read: they were not written, and have to be looked at again.
+    /// Fields that somebody changed after they were read. They were not written, and have to be looked at again.
     pub stale: Vec<Field>,
 }
 
-/// A value that somebody else has may be free one day.
+/// Holds a value that somebody else has; it may become free.
 fn taken(to: Side, why: String) -> Held {
     Held { to, why, again: true }
 }
 
-/// A value that is not accepted will not be accepted later.
+/// Holds a value that is not accepted; it will not be accepted later.
 fn wrong(to: Side, why: String) -> Held {
     Held { to, why, again: false }
 }
@@ -51,7 +51,8 @@ pub fn taken_by(customer: u64) -> Held {
     taken(Side::Shopify, format!("it belongs to customer {customer}"))
 }
 
-/// Availability first; what Omneo refuses all the same is held.
+/// Writes changes to Omneo. Asks first whether e-mail and phone are free; a value that Omneo refuses nevertheless is
+/// held.
 pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes) -> Result<Written<Profile>, End> {
     let mut written = Written { after: None, fields: vec![], held: vec![], stale: vec![] };
     let is_attribute = |field: &Field| matches!(field.omneo, OmneoPlace::Attribute { .. });
@@ -67,7 +68,7 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes)
     let mut second = somebody_else(&phone_owner, &profile.id).is_some();
     while !changes.is_empty() {
         let body = body(&changes, second, run.memory.second_phone);
-        // A phone that is not written stays in the slot where it is.
+        // A phone that is not written stays in its slot.
         let slot = if find(&changes, Core::Phone).is_some() { second } else { run.memory.second_phone };
         let reading = Reading { second_phone: slot, ..run.reading() };
         match omneo::update(run.cx, &profile.id, body, reading).await? {
@@ -96,15 +97,17 @@ pub async fn write_omneo(run: &mut Run<'_>, profile: &Profile, changes: Changes)
     Ok(written)
 }
 
-/// What becomes of a write that Omneo finds fault with: it is tried again without some fields, or with the phone elsewhere.
+/// What follows from Omneo's objections to a write: it is tried again without some fields, or with the phone in the
+/// other slot.
 pub struct Objections {
     pub held: BTreeMap<Field, Held>,
-    /// Somebody else has the phone as mobile: it may go into the second slot, which need not be unique.
+    /// Whether somebody else has the phone as their mobile number. It may then go into the second slot, whose numbers
+    /// need not be unique.
     pub phone_moves: bool,
 }
 
-/// Sorts the faults by the fields that they are about: at least one, or the run is over. The same for a profile that is
-/// made and for one that is changed.
+/// Sorts objections by the fields that they are about. If they are about none of the fields, the run ends. Used both
+/// for creating a profile and for changing one.
 pub fn objections(
     faults: &[Fault],
     among: impl Iterator<Item = Field>,
@@ -130,7 +133,7 @@ pub fn objections(
     }
 }
 
-/// Whether none of the changes shows: what is there is what was there before.
+/// Whether none of the changes took effect: the values are as they were before.
 fn is_left(changes: &Changes, before: &Profile, after: &Profile) -> bool {
     let is_as_before = |field: Field| before.snapshot.fields.value(field) == after.snapshot.fields.value(field);
     let is_there =
@@ -147,7 +150,7 @@ fn find(changes: &Changes, core: Core) -> Option<Field> {
     changes.keys().find(|field| field.is(core)).copied()
 }
 
-/// Writes custom attributes. What became of them is read: their answers are not documented.
+/// Writes custom attributes. The result is read afterwards, because the answers are not documented.
 async fn write_attributes(
     run: &mut Run<'_>,
     profile: &Profile,
@@ -167,7 +170,7 @@ async fn write_attributes(
     let Some(now) = omneo::profile(run.cx, &profile.id, run.reading()).await? else {
         return Err(run.end_without_profile(&profile.id));
     };
-    // Of the others it may show an edit that no merge has seen.
+    // For the other fields, the read may show an edit that has not been merged yet.
     let after = written.after.get_or_insert_with(|| profile.clone());
     for (field, value) in done {
         if is_left(&Changes::from([(field, value)]), profile, &now) {
@@ -180,7 +183,7 @@ async fn write_attributes(
     Ok(())
 }
 
-/// In words, the owner that is not this profile.
+/// The owner in words, unless it is this profile.
 pub fn somebody_else(owner: &Owner, profile: &str) -> Option<String> {
     match owner {
         Owner::Nobody => None,
@@ -190,7 +193,8 @@ pub fn somebody_else(owner: &Owner, profile: &str) -> Option<String> {
     }
 }
 
-/// A phone that somebody else has as mobile goes into the second slot, which need not be unique, and back when it can.
+/// The body of a write. A phone that somebody else has as mobile goes into the second slot, whose numbers need not be
+/// unique, and moves back when it can.
 fn body(changes: &Changes, second: bool, was_second: bool) -> Value {
     let mut body = Map::new();
     for (field, value) in changes {
@@ -222,7 +226,7 @@ fn body(changes: &Changes, second: bool, was_second: bool) -> Value {
     body.into()
 }
 
-/// Owners first; what Shopify refuses all the same is held.
+/// Writes changes to Shopify. Asks first who has e-mail and phone; a value that Shopify refuses nevertheless is held.
 pub async fn write_shopify(
     run: &mut Run<'_>,
     customer: &Customer,
@@ -294,7 +298,7 @@ async fn write_metafields(
     written: &mut Written<Customer>,
 ) -> Result<(), End> {
     let (mut values, cleared): (Changes, Changes) = changes.into_iter().partition(|(_, value)| value.is_some());
-    // A customer who gets some is often a new one, who gets the link too: one call for both.
+    // A customer that gets metafields is often new and gets the link too, so both go into one call.
     let profile = run.memory.link.as_ref().map(|link| link.profile.clone());
     let mut link = profile.filter(|profile| customer.profile.as_ref() != Some(profile));
     while !values.is_empty() {
@@ -318,7 +322,7 @@ async fn write_metafields(
                 written.stale.extend(values.into_keys());
                 return Ok(());
             }
-            // Shopify takes all or none, so the others are tried without those that it objects to.
+            // Shopify takes all metafields or none, so the write is tried again without those that it objects to.
             Err(errors) => {
                 link = None;
                 let at = |error: &GraphqlError| error.field.split('.').nth(1)?.parse::<usize>().ok();
@@ -358,7 +362,7 @@ async fn write_metafields(
     Ok(())
 }
 
-/// Fields that are tags: each value is a tag of its own, so the one before it goes.
+/// Writes fields that are tags. Each value is a tag of its own, so the previous value's tag is removed.
 async fn write_tags(
     run: &mut Run<'_>,
     customer: &Customer,
@@ -390,7 +394,8 @@ async fn write_tags(
     Ok(())
 }
 
-/// The fields that the errors are about, each with why it is held. At least one, or the run is over.
+/// The fields that the errors are about, each with the reason for its hold. If the errors are about none of the fields,
+/// the run ends.
 pub fn faults<T>(
     errors: &[GraphqlError],
     among: &BTreeMap<Field, T>,

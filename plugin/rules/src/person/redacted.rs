@@ -1,5 +1,5 @@
-//! What a customer's erasure in Shopify does to the profile, when the settings want it to do anything. The host redacts
-//! what it holds itself, whatever happens here.
+//! What a customer's erasure in Shopify does to the profile, if the settings ask for anything. The host redacts the
+//! data that it holds itself in any case.
 
 use tandem_sdk::{Ending, View, done, refused, skipped};
 
@@ -9,9 +9,9 @@ use super::run::Run;
 use super::who;
 use crate::key::{customer_name, profile_name};
 
-/// `customers/redact`. The customer stays known as deleted, so that nothing late brings anybody back; the profile is
-/// purged when `people.on_redact = "purge"`. Purging is for good: a profile that a living customer has too is left to a
-/// person.
+/// Handles `customers/redact`. The customer stays known as deleted, so that a late event does not bring the person
+/// back. The profile is purged when `people.on_redact = "purge"`. Purging cannot be undone, so a profile that a living
+/// customer has too is left for a person to decide.
 pub async fn customer(mut run: Run<'_>, body: &View<'_>) -> Ending {
     let id = body.opt_id("/customer/id")?;
     if let Some(customer) = id {

@@ -1,4 +1,4 @@
-//! What one run about a person has in hand, and the sentence it ends with. Knows the settings; calls nobody.
+//! The state of one run about a person, and the sentence that it ends with. Knows the settings, and makes no calls.
 
 use tandem_sdk::{Cx, End, Event, Time, done, skipped};
 
@@ -15,20 +15,21 @@ pub struct Run<'a> {
     pub memory: Memory,
     /// The side that the event comes from.
     pub source: Side,
-    /// When the event was accepted, in seconds: the only "now" there is.
+    /// When the event was accepted, in seconds: the only "now" that the rules have.
     pub now: i64,
-    /// Whether Omneo, and whether Shopify, may be written.
+    /// Whether Omneo may be written, and whether Shopify may be.
     pub to_omneo: bool,
     pub to_shopify: bool,
-    /// Whether these two were not linked before, as far as is remembered.
+    /// Whether customer and profile were not linked before, as far as is remembered.
     pub is_new_link: bool,
-    /// Whether anything says that the addresses may not be as last seen.
+    /// Whether anything suggests that the addresses are not as last seen.
     pub addresses_due: bool,
-    /// Addresses of the event's body that a write of ours ran over.
+    /// Addresses in the event's body that a write of ours ran over.
     pub addresses_over: Vec<Address>,
-    /// Omneo's address that the event says is deleted.
+    /// The id of the address that the event says was deleted in Omneo.
     pub address_deleted: Option<String>,
-    /// Whether names are claimed. A purchase does not: it is no part of the person, and waits in no lane of theirs.
+    /// Whether names are claimed. A purchase does not claim them: it is not part of the person, and does not wait in
+    /// the person's lane.
     claims: bool,
     wrote: Vec<(Side, String)>,
     notes: Vec<String>,
@@ -45,7 +46,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A look at a person from beside: nothing of it is remembered, and no name is claimed.
+    /// A look at a person on behalf of another entity: nothing about the person is remembered, and no name is claimed.
     pub fn beside(cx: &'a Cx, settings: &'a Settings) -> Self {
         Self {
             cx,
@@ -65,14 +66,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Adds a name of the entity.
+    /// Adds a name of the entity, if names are claimed.
     pub fn learn(&self, name: String) {
         if self.claims {
             self.cx.learn(name);
         }
     }
 
-    /// Says that what a name stands for is gone for good.
+    /// Declares that the thing with this name is gone for good, if names are claimed.
     pub fn retire(&self, name: String) {
         if self.claims {
             self.cx.retire(name);
@@ -94,7 +95,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Claims both names; everything that is written from here on is written by nobody else at the same time.
+    /// Links the two and claims both names. From here on, no other run writes to them at the same time.
     pub fn link(&mut self, customer: u64, profile: &str) {
         self.learn(customer_name(customer));
         self.learn(profile_name(profile));
@@ -106,13 +107,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Keeps the customer in mind as deleted; another one may take its place.
+    /// Remembers the customer as deleted. Another customer may take its place.
     pub fn customer_is_gone(&mut self, customer: u64) {
         self.retire(customer_name(customer));
         self.memory.gone.customer = Some(customer);
     }
 
-    /// Keeps the profile in mind as deleted; another one may take its place.
+    /// Remembers the profile as deleted. Another profile may take its place.
     pub fn profile_is_gone(&mut self, profile: &str) {
         self.retire(profile_name(profile));
         self.memory.gone.profile = Some(profile.to_owned());
@@ -134,7 +135,7 @@ impl<'a> Run<'a> {
         skipped(reason).remember(self.memory.write())
     }
 
-    /// Why this profile has nothing to do with Shopify, if so.
+    /// Why this profile is kept away from Shopify; `None` if it is not.
     pub fn kept_from_shopify(&self, profile: &Profile) -> Option<String> {
         let people = &self.settings.people;
         let kind = profile.kind.as_deref().unwrap_or("active");
@@ -146,7 +147,7 @@ impl<'a> Run<'a> {
         Some(format!("the profile's e-mail is like `{pattern}` in `people.exclude_emails`"))
     }
 
-    /// Says what was written.
+    /// Notes what was written, for the reason.
     pub fn wrote(&mut self, side: Side, what: impl Into<String>) {
         self.wrote.push((side, what.into()));
     }
@@ -155,12 +156,12 @@ impl<'a> Run<'a> {
         self.wrote.iter().any(|(to, _)| *to == side)
     }
 
-    /// Adds to the reason.
+    /// Adds a note to the reason.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// The ending with everything remembered.
+    /// The ending, with the memory.
     pub fn end(self, nothing: &str) -> End {
         let mut parts = vec![];
         for side in [Side::Omneo, Side::Shopify] {
@@ -182,7 +183,7 @@ impl<'a> Run<'a> {
         match (wrote, held.is_empty()) {
             (true, _) => {}
             (false, true) => parts.push(nothing.to_owned()),
-            // What is held differs, so the sides do not agree; and it is what somebody has to know first.
+            // A held value means that the sides differ, and is the first thing that a reader has to know.
             (false, false) => {
                 parts.append(&mut held);
                 parts.push("nothing was written".to_owned());
@@ -196,7 +197,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// `*` stands for anything; case does not count.
+/// Whether a text matches a pattern. `*` stands for anything; case is ignored.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
     let Some((head, tail)) = pattern.split_once('*') else {
@@ -205,7 +206,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     let Some(mut rest) = text.strip_prefix(head) else {
         return false;
     };
-    // Each part between two stars is taken where it first occurs; the last one has to end the text.
+    // The parts between the stars are searched from left to right. The last part must stand at the end of the text.
     let mut parts: Vec<_> = tail.split('*').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {

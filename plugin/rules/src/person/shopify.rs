@@ -1,4 +1,5 @@
-//! Shopify's customer: what is asked, what is answered, what a webhook shows. Decides nothing about what is written.
+//! Shopify's customer: the requests about it, their answers, and what a webhook shows. Decides nothing about what is
+//! written.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ use super::run::Run;
 use crate::clock::seconds;
 use crate::mapping::{Mapping, ShopifyPlace};
 
-/// Where a customer carries the id of its profile. It is of type `id`, hence unique, and a customer can be asked for by it.
+/// The metafield in which a customer carries the id of its profile. Its type is `id`, so it is unique and a customer
+/// can be looked up by it.
 pub const LINK_NAMESPACE: &str = "omneo";
 pub const LINK_KEY: &str = "profile_id";
 
@@ -24,16 +26,16 @@ pub const LINK_KEY: &str = "profile_id";
 pub struct Customer {
     pub id: u64,
     pub snapshot: Snapshot,
-    /// Whether there is an account, whose login is the e-mail.
+    /// Whether the customer has an account, whose login is the e-mail.
     pub has_account: bool,
     pub tags: Vec<String>,
-    /// Whether the customer has bought before: some of it may stand in Omneo without a profile.
+    /// Whether the customer has bought before. Some of the purchases may stand in Omneo without a profile.
     pub has_orders: bool,
     pub email: Marketing,
     pub sms: Marketing,
-    /// The profile that the customer's metafield names.
+    /// The id of the profile in the customer's metafield.
     pub profile: Option<String>,
-    /// Per mapped metafield, the digest of what was read; `None` where there was no such metafield.
+    /// For each mapped metafield, the digest of what was read; `None` where there was no such metafield.
     pub digests: BTreeMap<Field, Option<String>>,
 }
 
@@ -42,7 +44,7 @@ pub struct Customer {
 pub struct Marketing {
     /// Whether there is an address or a number that consent could be about.
     pub has_address: bool,
-    /// Subscribed or unsubscribed; the other states are no decision.
+    /// Whether the customer is subscribed or unsubscribed; `None` for the other states, which are no decision.
     pub decision: Option<bool>,
     pub at: Option<i64>,
 }
@@ -52,21 +54,21 @@ pub struct Marketing {
 pub struct Decision<'a> {
     pub medium: Medium,
     pub subscribed: bool,
-    /// Shopify wants one beside SUBSCRIBED.
+    /// The opt-in level, which Shopify wants beside SUBSCRIBED.
     pub level: &'a str,
-    /// Left out, Shopify takes the present.
+    /// When the decision was made. Without a time, Shopify takes the present.
     pub at: Option<i64>,
 }
 
 /// How a write of a customer went.
 pub enum Written {
     Done(Box<Customer>),
-    /// Nothing was written. Each error says which field it is about.
+    /// Nothing was written. Each error names its field.
     Errors(Vec<GraphqlError>),
     Gone,
 }
 
-/// Who has an address or a number.
+/// The customers that have an e-mail and a phone number.
 #[derive(Clone, Debug, Default)]
 pub struct Owners {
     pub email: Option<u64>,
@@ -78,7 +80,8 @@ pub struct Owners {
 pub struct MergeRequest {
     pub gone: u64,
     pub kept: u64,
-    /// Whether the kept one has an e-mail: Shopify keeps the customer whose e-mail is kept, and nothing else decides it.
+    /// Whether the kept customer has an e-mail. Shopify keeps the customer whose e-mail is to be kept, and there is no
+    /// other way to choose.
     pub by_email: bool,
 }
 
@@ -86,7 +89,7 @@ pub fn gid(customer: u64) -> String {
     format!("gid://shopify/Customer/{customer}")
 }
 
-/// `subscribed` and `unsubscribed`, in either case, are decisions.
+/// The decision in a marketing state. Only `subscribed` and `unsubscribed`, in either case, are decisions.
 pub fn decision(state: Option<&str>) -> Option<bool> {
     let state = state?;
     if state.eq_ignore_ascii_case("subscribed") {
@@ -96,7 +99,7 @@ pub fn decision(state: Option<&str>) -> Option<bool> {
     }
 }
 
-/// The profile that a body's metafields name, where the subscription asks for them.
+/// The profile that a body's metafields name, if the subscription asks for metafields.
 pub fn named_profile(body: &View) -> Result<Option<String>, Wrong> {
     if !body.get("/metafields").is_some_and(|list| list.value().is_array()) {
         return Ok(None);
@@ -109,13 +112,14 @@ pub fn named_profile(body: &View) -> Result<Option<String>, Wrong> {
     Ok(None)
 }
 
-/// Whether it can be the id of a profile: anybody may have written it.
+/// Whether a text can be the id of a profile. Anybody could have written the metafield.
 pub fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c == '-' || c.is_ascii_alphanumeric())
 }
 
 impl Snapshot {
-    /// The body of a `customers/*` webhook. Without approval for protected data its keys are absent, not null.
+    /// Reads the body of a `customers/*` webhook. Without approval for protected data its keys are absent instead of
+    /// null.
     pub fn of_body(body: &View, mapping: &Mapping) -> Result<Self, Wrong> {
         let mut fields = Fields::default();
         for field in mapping.fields() {
@@ -164,10 +168,10 @@ impl Customer {
     }
 }
 
-/// What a customer as read says of a field; nothing where the answer does not show it.
+/// The value of a field in a customer as read; nothing where the answer does not show the field.
 fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<Option<String>>, Wrong> {
     Ok(match &field.shopify {
-        // What is below something that is null is empty, not hidden.
+        // A value below a null is empty. It is not hidden.
         ShopifyPlace::Key(key) => {
             let above = key.node.split('/').nth(1).map(|above| format!("/{above}")).unwrap_or_default();
             node.has(&above).then(|| node.opt_loose(key.node)).transpose()?
@@ -180,7 +184,7 @@ fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<Option<
         ShopifyPlace::Expression(_) => None,
         place @ ShopifyPlace::Tag { after, .. } => {
             Some(match tags.iter().find_map(|tag| place.value_of_tag(tag)) {
-                // A tag that is not there says no.
+                // An absent tag stands for no.
                 None if after.is_none() => Some("false".to_owned()),
                 value => value.map(str::to_owned),
             })
@@ -189,7 +193,8 @@ fn value_of(field: Field, node: &View, tags: &[String]) -> Result<Option<Option<
     })
 }
 
-/// The digest of a mapped metafield: nothing where the answer does not say, and none where there is no metafield.
+/// The digest of a mapped metafield: nothing where the answer does not show it, and `Some(None)` where there is no
+/// metafield.
 fn digest_of(field: Field, node: &View) -> Result<Option<Option<String>>, Wrong> {
     let Some(shown) = node.get(&format!("/{}", alias(field))) else { return Ok(None) };
     if shown.is_null() {
@@ -214,7 +219,8 @@ pub async fn person(run: &Run<'_>, customer: u64) -> Result<Option<Customer>, En
     node(run, &answer, "/data/customer")
 }
 
-/// The customer, and who has these two: a write of either would be refused if somebody else has it.
+/// The customer, and who has this e-mail and this phone: Shopify would refuse a write of a value that somebody else
+/// has.
 pub async fn person_and_owners(
     run: &Run<'_>,
     customer: u64,
@@ -227,7 +233,7 @@ pub async fn person_and_owners(
     let id = gid(customer);
     let by = |name: &str, value: Option<&str>| match value {
         Some(value) => json!({ name: value }),
-        // Not asked for, but an identifier has to have exactly one key.
+        // Not used by the query, but an identifier must have exactly one key.
         None => json!({ "id": id }),
     };
     let variables = json!({
@@ -260,7 +266,8 @@ async fn find(run: &Run<'_>, by: Value) -> Result<Option<Customer>, End> {
     node(run, &answer, "/data/customerByIdentifier")
 }
 
-/// Repeatable: the profile's id is unique among customers, so the second time updates what the first one made.
+/// Creates a customer. Repeatable: the profile's id is unique among customers, so a second call updates the customer
+/// that the first one created.
 pub async fn create(run: &Run<'_>, profile: &str, input: Value) -> Result<Written, End> {
     let call =
         mutation(&document(CREATE_PERSON, &run.settings.mapping), json!({ "profileId": profile, "input": input }));
@@ -273,7 +280,7 @@ pub async fn update(run: &Run<'_>, customer: u64, input: Value) -> Result<Writte
     write(run, call, "customerSet", "updating the customer").await
 }
 
-/// Only `customerUpdate` clears what is given as null.
+/// Clears fields, which only `customerUpdate` does for keys that are null.
 pub async fn clear(run: &Run<'_>, customer: u64, fields: &[Field]) -> Result<Written, End> {
     let mut input = json!({ "id": gid(customer) });
     for key in fields.iter().filter_map(|field| input_key(*field)) {
@@ -306,7 +313,7 @@ pub async fn consent(run: &Run<'_>, customer: u64, decision: Decision<'_>) -> Re
     .await
 }
 
-/// Adds and removes tags; gives what Shopify objects to.
+/// Adds and removes tags. Gives Shopify's objections.
 pub async fn tags(cx: &Cx, customer: u64, add: &[String], remove: &[String]) -> Result<Vec<GraphqlError>, End> {
     let id = gid(customer);
     let (document, variables, roots): (_, _, &[&str]) = match (add.is_empty(), remove.is_empty()) {
@@ -323,16 +330,16 @@ fn link_input(customer: u64, profile: &str) -> Value {
     json!({ "ownerId": gid(customer), "namespace": LINK_NAMESPACE, "key": LINK_KEY, "type": "id", "value": profile })
 }
 
-/// Writes the id of the profile into the customer's metafield.
+/// Writes the id of the profile into the customer's metafield. Gives Shopify's objections.
 pub async fn link(cx: &Cx, customer: u64, profile: &str) -> Result<Vec<GraphqlError>, End> {
     let metafield = link_input(customer, profile);
     let answer = ask(cx, mutation(LOYALTY, json!({ "metafields": [metafield] })), "writing the link").await?;
     Ok(answer.user_errors("metafieldsSet"))
 }
 
-/// Writes mapped metafields, and after them the link to a profile; gives each with the value that Shopify then shows, or
-/// what it objects to. Shopify takes all of them or none, and none if one is not as it was read (`compareDigest`; null says
-/// that there was none).
+/// Writes mapped metafields, and with them the link to a profile. Gives each field with the value that Shopify then
+/// shows, or Shopify's objections. Shopify takes all metafields or none, and none if one has changed since it was read
+/// (`compareDigest`; null means that there was none).
 pub async fn set_metafields(
     run: &Run<'_>,
     customer: &Customer,
@@ -367,7 +374,7 @@ pub async fn set_metafields(
     Ok(Ok(shown))
 }
 
-/// Deletes mapped metafields. One that is not there is as good.
+/// Deletes mapped metafields. A metafield that does not exist counts as deleted.
 pub async fn clear_metafields(run: &Run<'_>, customer: u64, fields: &[Field]) -> Result<Vec<GraphqlError>, End> {
     let input = |field: &Field| match &field.shopify {
         ShopifyPlace::Metafield { namespace, key } => {
@@ -381,8 +388,8 @@ pub async fn clear_metafields(run: &Run<'_>, customer: u64, fields: &[Field]) ->
     Ok(answer.user_errors("metafieldsDelete"))
 }
 
-/// Removes what only these rules write: the link, and every metafield that goes to Shopify alone. One that is not there is
-/// no objection.
+/// Removes what only these rules write: the link, and every metafield that goes to Shopify only. A metafield that does
+/// not exist counts as removed.
 pub async fn clear_ours(run: &Run<'_>, customer: u64) -> Result<Vec<GraphqlError>, End> {
     let owner = gid(customer);
     let mut metafields = vec![json!({ "ownerId": owner, "namespace": LINK_NAMESPACE, "key": LINK_KEY })];
@@ -395,7 +402,7 @@ pub async fn clear_ours(run: &Run<'_>, customer: u64) -> Result<Vec<GraphqlError
     Ok(ask(run.cx, call, "removing the metafields").await?.user_errors("metafieldsDelete"))
 }
 
-/// Asks for two customers to be merged, for good; gives the job, or why not.
+/// Asks Shopify to merge two customers, which cannot be undone. Gives the job, or the reason why not.
 pub async fn merge(cx: &Cx, wanted: MergeRequest) -> Result<Result<Option<String>, String>, End> {
     let MergeRequest { gone, kept, by_email } = wanted;
     let fields = if by_email { json!({ "customerIdOfEmailToKeep": gid(kept) }) } else { Value::Null };
@@ -407,7 +414,7 @@ pub async fn merge(cx: &Cx, wanted: MergeRequest) -> Result<Result<Option<String
     Ok(Ok(answer.view().opt_text("/data/customerMerge/job/id")?.map(str::to_owned)))
 }
 
-/// The status of a merge and the customer that it keeps; `None` for a job that Shopify does not know.
+/// The status of a merge and the customer that it keeps; `None` if Shopify does not know the job.
 pub async fn merge_status(cx: &Cx, job: &str) -> Result<Option<(String, Option<u64>)>, End> {
     let answer = ask(cx, query(MERGE_STATUS, json!({ "jobId": job })), "asking how the merge stands").await?;
     let Some(found) = answer.view().get("/data/customerMergeJobStatus").filter(|found| found.is_object()) else {
@@ -424,18 +431,19 @@ pub fn input_key(field: Field) -> Option<&'static str> {
     }
 }
 
-/// The field that an error is about.
+/// The field that an error names.
 pub fn field_of(error: &GraphqlError, mut among: impl Iterator<Item = Field>) -> Option<Field> {
     let key = error.field.rsplit('.').next().unwrap_or_default();
     among.find(|field| input_key(*field) == Some(key))
 }
 
-/// Whether a metafield was not as it was read (recorded answer).
+/// Whether the error says that a metafield has changed since it was read (recorded answer).
 pub fn is_stale(error: &GraphqlError) -> bool {
     error.code == "STALE_OBJECT"
 }
 
-/// Codes are missing where the schema has none, and some answers leave out the one that it has.
+/// Whether the error says that somebody else has the value. Some errors have no code, because the schema has none or
+/// because the answer leaves it out.
 pub fn is_taken(error: &GraphqlError) -> bool {
     error.code == "TAKEN" || error.message.contains("has already been taken")
 }
@@ -468,7 +476,7 @@ fn node(run: &Run, answer: &Json, pointer: &str) -> Result<Option<Customer>, End
     }
 }
 
-/// Sends it. A top-level error makes all of the answer useless: what it denies would look like null.
+/// Sends a call. A top-level error makes the whole answer unusable, because data that was denied looks like null.
 async fn ask(cx: &Cx, call: CallTo, doing: &str) -> Result<Json<'static>, End> {
     let answer: Answer = cx.shopify(call).await?.ok(doing)?;
     let answer = answer.json()?;

@@ -1,5 +1,5 @@
-//! Tags: two one-way flows that never meet. Those of the whitelist go to Omneo; Omneo's come back with the prefix.
-//! Does not know what a tag means.
+//! Tags: two one-way flows that never meet. Tags of the whitelist go from Shopify to Omneo; Omneo's tags come to
+//! Shopify with the prefix. Does not know what a tag means.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use super::shopify::{self, Customer};
 use crate::mapping::Mapping;
 use crate::settings::{Settings, Tags};
 
-/// Shopify's limits.
+/// Shopify's limits for a tag and for the number of tags.
 const TAG_CHARS_MAX: usize = 255;
 const TAGS_MAX: usize = 250;
 
-/// Omneo writes blanks as hyphens.
+/// The tag as Omneo writes it, with hyphens for blanks.
 fn hyphened(tag: &str) -> String {
     tag.trim().replace(' ', "-")
 }
 
-/// As tags are compared.
+/// The tag in the form in which tags are compared.
 fn folded(tag: &str) -> String {
     hyphened(tag).to_lowercase()
 }
@@ -32,7 +32,7 @@ pub fn has_prefix(settings: &Tags, tag: &str) -> bool {
     tag.to_lowercase().starts_with(&settings.prefix.to_lowercase())
 }
 
-/// A tag that is a mapped field takes no other way.
+/// The tags that no field is mapped to. A field's tag is not synchronised as a tag as well.
 fn of_nobody<'t>(mapping: &Mapping, tags: &'t [String]) -> impl Iterator<Item = &'t String> {
     tags.iter().filter(move |tag| !mapping.has_tag(tag))
 }
@@ -41,22 +41,22 @@ fn is_listed(settings: &Tags, tag: &str) -> bool {
     !has_prefix(settings, tag) && settings.whitelist.iter().any(|listed| folded(listed) == folded(tag))
 }
 
-/// Whether any of these tags goes over.
+/// Whether any of these tags goes to the other side.
 pub fn are_mapped(settings: &Settings, tags: &[&str]) -> bool {
     let is_mapped =
         |tag: &&str| settings.mapping.has_tag(tag) || has_prefix(&settings.tags, tag) || is_listed(&settings.tags, tag);
     tags.iter().any(is_mapped)
 }
 
-/// Whether an event that names added or removed tags says what is remembered. It may be late, so it counts for nothing
-/// else; and any change to what is remembered makes an event that says otherwise.
+/// Whether an event that names added or removed tags says only what is remembered. Such an event may be late, so it
+/// counts for nothing else; any later change sends an event of its own.
 pub fn are_remembered(settings: &Settings, memory: &Memory, tags: &[&str], added: bool) -> bool {
     let Some(prefixed) = &memory.tags.prefixed else {
         return false;
     };
     tags.iter().all(|tag| {
         if settings.mapping.has_tag(tag) {
-            // What a field is remembered as does not name the tag.
+            // The memory of a field does not name the tag.
             false
         } else if has_prefix(&settings.tags, tag) {
             prefixed.contains(&tag.to_lowercase()) == added
@@ -66,7 +66,7 @@ pub fn are_remembered(settings: &Settings, memory: &Memory, tags: &[&str], added
     })
 }
 
-/// Whether a whole list of tags is as last seen, as far as it is mapped.
+/// Whether a whole list of tags is as last seen, as far as its tags are mapped.
 pub fn as_seen(settings: &Settings, memory: &Memory, tags: &[&str]) -> bool {
     let tags: Vec<_> = tags.iter().filter(|tag| !settings.mapping.has_tag(tag)).collect();
     let settings = &settings.tags;
@@ -76,7 +76,7 @@ pub fn as_seen(settings: &Settings, memory: &Memory, tags: &[&str]) -> bool {
     listed.iter().eq(&memory.tags.seen) && memory.tags.prefixed.as_ref().is_some_and(|seen| prefixed.iter().eq(seen))
 }
 
-/// The mark of a profile's tags, whatever their order.
+/// The mark of a profile's tags, independent of their order.
 pub fn mark(tags: &[String]) -> Mark {
     let tags: BTreeSet<_> = tags.iter().map(String::as_str).collect();
     Mark::of_text(&tags.into_iter().collect::<Vec<_>>().join("\n"))
@@ -97,8 +97,8 @@ pub async fn sync(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
     Ok(())
 }
 
-/// Adds what is new of the whitelist on Shopify, and removes what Shopify had brought and has no longer. What Omneo has
-/// by itself stays, and what was removed there is not added again.
+/// Adds tags of the whitelist that are new in Shopify, and removes tags that came from Shopify and are no longer there.
+/// Omneo's own tags stay, and a tag that was removed in Omneo is not added again.
 async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile) -> Result<(), End> {
     let listed = of_nobody(&run.settings.mapping, &customer.tags).filter(|tag| is_listed(&run.settings.tags, tag));
     let want: BTreeMap<_, _> = listed.map(|tag| (folded(tag), hyphened(tag))).collect();
@@ -132,8 +132,8 @@ async fn to_omneo(run: &mut Run<'_>, customer: &Customer, profile: &mut Profile)
     Ok(())
 }
 
-/// Makes Shopify's tags with the prefix those that Omneo has, without those that Shopify brought unless the settings
-/// want them mirrored.
+/// Makes the prefixed tags in Shopify equal to Omneo's tags. Tags that came from Shopify are left out, unless the
+/// settings want them mirrored.
 async fn to_shopify(run: &mut Run<'_>, customer: &Customer, tags: &[String]) -> Result<(), End> {
     let settings = &run.settings.tags;
     let (have, others): (Vec<_>, Vec<_>) =

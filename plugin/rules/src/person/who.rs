@@ -1,5 +1,5 @@
-//! Who is who: finds the other half of a person that is seen for the first time, or has it created, and links the two.
-//! Leaves everything that both halves already say to the merge.
+//! Finds the other half of a person who is seen for the first time, or has it created, and links the two. The values
+//! that both halves have are left to the merge of fields.
 
 use tandem_sdk::{End, join, refused, skipped};
 
@@ -12,8 +12,8 @@ use super::shopify::{self, Customer, is_id};
 use crate::key::{customer_name, profile_name};
 use crate::mapping::is_e164;
 
-/// How often a profile is tried to be created: somebody else may create the same person at the same moment, or an answer
-/// may get lost. Each time the next look finds what there is.
+/// How often the creation of a profile is tried. Somebody else may create the same person at the same moment, or an
+/// answer may be lost; each time, the next look finds what exists.
 const CREATE_TRIES: usize = 3;
 
 /// The two halves of a person, both read.
@@ -22,7 +22,8 @@ pub struct Met {
     pub profile: Profile,
 }
 
-/// The profile of a customer without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
+/// Finds the profile of a customer without a link: by identity, by the customer's metafield, by e-mail, or else by
+/// creating one.
 pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
     let search = omneo::search(run.cx, &run.settings.identity_handle, id);
     let (customer, found) = join(shopify::person(run, id), search).await;
@@ -35,8 +36,8 @@ pub async fn of_customer(run: &mut Run<'_>, id: u64) -> Result<Met, End> {
     }
 }
 
-/// The profile of a customer whose identity no profile has: by the customer's metafield, by e-mail, or else a new one.
-/// Sign-ups and purchases both come here, so that the same questions are asked about both.
+/// Finds the profile of a customer whose identity no profile has: by the customer's metafield, by e-mail, or else by
+/// creating one. Sign-ups and purchases both come here, so that the same questions are asked about both.
 pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<Met, End> {
     let (handle, id) = (&run.settings.identity_handle, customer.id);
     if let Some(linked) = customer.profile.clone().filter(|id| is_id(id)) {
@@ -91,7 +92,8 @@ async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Resul
     Ok(Met { customer, profile })
 }
 
-/// One customer speaks for a profile: the linked one while it lives, and else the first of these that does.
+/// Ends the run if another customer speaks for the profile. One customer speaks for a profile: the linked one while it
+/// exists, or else the first of these that does.
 pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) -> Result<(), End> {
     let linked = run.memory.link.iter().filter(|link| link.profile == profile).map(|link| link.customer);
     let others: Vec<_> = linked.chain(others.iter().copied()).collect();
@@ -101,9 +103,10 @@ pub async fn nobody_else_speaks(run: &Run<'_>, profile: &str, others: &[u64]) ->
     }
 }
 
-/// The profile with the identity is the one that the lost answer was about: both sides began with what was sent. A name that
-/// differs from it by case alone is how Omneo writes it, and another in a profile that was edited since is an edit. Within
-/// its first second nothing tells the two apart: then the names are merged like those of people who meet.
+/// Continues after a lost answer. The profile with the identity is the one that was created, so both sides began with
+/// the values that were sent. A name that differs by case only is Omneo's notation; another name in a profile that was
+/// edited since is an edit. Within the first second the two cannot be distinguished, and the names are merged as when
+/// two existing halves meet.
 async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) -> Result<Met, End> {
     let met = by_identity(run, customer, id).await?;
     let is_name = |field: &Field| field.is(Core::FirstName) || field.is(Core::LastName);
@@ -118,19 +121,19 @@ async fn after_lost_answer(run: &mut Run<'_>, customer: Customer, id: String) ->
     Ok(met)
 }
 
-/// A name without its case: letter by letter, for a sigma is written in two ways.
+/// A name without case, letter by letter, since a sigma has two lower-case forms.
 fn folded(name: &str) -> String {
     name.trim().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-/// The value of a core field as it is written.
+/// The value of a core field as it would be written.
 fn plain(fields: &Fields, core: Core) -> Option<String> {
     let (field, value) = fields.all().find(|(field, _)| field.is(core))?;
     value.map(|value| field.plain(value))
 }
 
-/// The profile that the customer's metafield names: it is written when the customer is created from a profile, and the
-/// identity follows only later.
+/// Handles a customer whose metafield names the profile. The metafield is written when the customer is created from a
+/// profile, and the identity only afterwards.
 async fn by_metafield(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
     let id = profile.id.clone();
     let others: Vec<_> = profile.customers.iter().filter(|other| **other != customer.id).copied().collect();
@@ -153,7 +156,8 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
     Ok(Met { customer, profile })
 }
 
-/// The customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else a new one.
+/// Finds the customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else by
+/// creating one.
 pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, End> {
     for id in profile.customers.clone() {
         if let Some(customer) = living(run, id).await? {
@@ -186,7 +190,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
             identify(run, customer.id, &mut profile).await?;
             Ok(Met { customer, profile })
         }
-        // Somebody else was faster.
+        // Somebody else has just created the customer.
         None => match shopify::find_by_email(run, &email).await? {
             Some(customer) => found(run, customer, profile).await,
             None => {
@@ -196,7 +200,7 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
     }
 }
 
-/// A customer found by what it says; it may already be somebody else's.
+/// Handles a customer that was found by its data. It may belong to another profile already.
 async fn found(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
     let owner = omneo::search(run.cx, &run.settings.identity_handle, customer.id).await?;
     if let Some(other) = owner.as_ref().filter(|owner| **owner != profile.id) {
@@ -209,7 +213,7 @@ async fn found(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> R
     Ok(Met { customer, profile })
 }
 
-/// Gives the profile the customer's identity, if it lacks it. Somebody else's attempt counts like our own.
+/// Gives the profile the customer's identity, if it lacks it. If somebody else has done so meanwhile, that counts too.
 pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -> Result<(), End> {
     if !run.to_omneo || profile.customers.contains(&customer) {
         return Ok(());
@@ -222,7 +226,7 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
         Ok(()) => run.wrote(Side::Omneo, format!("the identity of customer {customer}")),
         Err(words) => match omneo::search(run.cx, handle, customer).await? {
             Some(owner) if owner == profile.id => {}
-            // The profile that had it may be this one, deleted since.
+            // The profile that had the identity may be this one, and may have been deleted since.
             None if omneo::profile(run.cx, &profile.id, run.reading()).await?.is_none() => {
                 return Err(vanished(run, customer, &profile.id));
             }
@@ -239,7 +243,8 @@ pub async fn identify(run: &mut Run<'_>, customer: u64, profile: &mut Profile) -
     Ok(())
 }
 
-/// The end of a run whose profile is deleted by now. A customer that was only about to be linked to it keeps nothing of it.
+/// The ending when the profile turns out to be deleted. A customer that was only about to be linked to it keeps nothing
+/// of it.
 fn vanished(run: &mut Run, customer: u64, profile: &str) -> End {
     if !run.is_new_link {
         return run.end_without_profile(profile);
@@ -253,7 +258,7 @@ fn vanished(run: &mut Run, customer: u64, profile: &str) -> End {
     }
 }
 
-/// Writes the profile's id to the customer's metafield, if it is not there.
+/// Writes the profile's id into the customer's metafield, if it is not there.
 pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile) -> Result<(), End> {
     if !run.to_shopify || customer.profile.as_ref() == Some(&profile.id) {
         return Ok(());
@@ -266,8 +271,8 @@ pub async fn link_back(run: &mut Run<'_>, customer: &Customer, profile: &Profile
     Ok(())
 }
 
-/// Links a customer to a profile. It may have been known under another one, which its metafield still names and which is
-/// gone by now, into this one or for good.
+/// Links a customer to a profile. The customer may have been linked to another profile before, which its metafield
+/// still names. If that profile is gone, into this one or for good, its name is retired.
 pub async fn meet(run: &mut Run<'_>, customer: &Customer, profile: &str) -> Result<(), End> {
     if let Some(earlier) = customer.profile.as_deref().filter(|earlier| *earlier != profile && is_id(earlier))
         && omneo::profile(run.cx, earlier, run.reading()).await?.is_none()
@@ -278,7 +283,7 @@ pub async fn meet(run: &mut Run<'_>, customer: &Customer, profile: &str) -> Resu
     Ok(())
 }
 
-/// A customer that is not deleted. One that is makes room for another.
+/// A customer, if it exists. The name of a deleted customer is retired, which makes room for another.
 async fn living(run: &Run<'_>, id: u64) -> Result<Option<Customer>, End> {
     let customer = shopify::person(run, id).await?;
     if customer.is_none() {
@@ -287,7 +292,7 @@ async fn living(run: &Run<'_>, id: u64) -> Result<Option<Customer>, End> {
     Ok(customer)
 }
 
-/// The first of these customers that is not deleted.
+/// The first of these customers that exists.
 pub async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
     for id in customers {
         if living(run, *id).await?.is_some() {

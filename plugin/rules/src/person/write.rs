@@ -1,5 +1,5 @@
-//! Carries out a plan: has the losers' fields written, and remembers what came of it. Does not decide who wins, and writes
-//! only to sides that were read in the same run.
+//! Carries out a plan: writes the winning values to the other side, and remembers the results. Does not decide who
+//! wins, and writes only to sides that were read in the same run.
 
 use tandem_sdk::End;
 
@@ -12,20 +12,20 @@ use super::put::{Asked, Changes, Written, write_omneo, write_shopify};
 use super::run::Run;
 use super::shopify::Customer;
 
-/// What a merge came to, and out of what.
+/// The plan of a merge, and what it was made from.
 pub struct Merged<'a> {
     pub plan: &'a Plan,
-    /// What the merge used, read or out of the event's body.
+    /// Shopify's half as the merge used it, whether it was read or came in the event's body.
     pub shopify: &'a Snapshot,
     pub asked: &'a Asked,
 }
 
 /// Both sides, before the writes and then after them.
 pub struct Pair {
-    /// Absent where a body was enough: then nothing is written to Shopify.
+    /// Absent where the body was enough. Nothing is written to Shopify then.
     pub customer: Option<Customer>,
     pub profile: Profile,
-    /// Fields of Shopify that somebody changed between the read and the write, so that they were not written.
+    /// Fields that somebody changed in Shopify between the read and the write, so that they were not written.
     pub stale: Vec<Field>,
 }
 
@@ -36,7 +36,7 @@ impl Pair {
     }
 }
 
-/// Writes what the plan says.
+/// Writes what the plan asks for.
 pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Result<Pair, End> {
     let Merged { plan, shopify, asked } = merged;
     let omneo = pair.profile.snapshot.clone();
@@ -51,7 +51,7 @@ pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Res
         None => Written { after: None, fields: vec![], held: vec![], stale: vec![] },
     };
 
-    // Only what was written is taken from the answers: they may also show edits that no merge has seen.
+    // From the answers, only the written fields are taken: an answer may also show edits that have not been merged yet.
     let (s_after, o_after) = (
         in_shopify.after.as_ref().map_or(shopify, |customer| &customer.snapshot),
         in_omneo.after.as_ref().map_or(&omneo, |profile| &profile.snapshot),
@@ -76,7 +76,7 @@ pub async fn apply(run: &mut Run<'_>, merged: Merged<'_>, mut pair: Pair) -> Res
     Ok(pair)
 }
 
-/// Remembers what needs no write.
+/// Remembers the fields that need no write.
 fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
     for (field, verdict) in plan {
         let (s, o) = (shopify.fields.value(*field), omneo.fields.value(*field));
@@ -88,7 +88,7 @@ fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
                     .held
                     .insert(field.name().to_owned(), Held { to: *to, why: (*why).to_owned(), again: *again });
             }
-            // The base stays: once it can be worked out again, it is compared with what was last seen.
+            // The base stays. Once the value can be computed again, it is compared with what was last seen.
             Verdict::Fail { to, why } => {
                 run.memory.held.insert(field.name().to_owned(), Held { to: *to, why: why.clone(), again: true });
             }
@@ -103,7 +103,7 @@ fn settle(run: &mut Run, plan: &Plan, shopify: &Snapshot, omneo: &Snapshot) {
     }
 }
 
-/// What goes to a side that now shows this.
+/// The changes to a side that shows these values now.
 fn changes(run: &Run, plan: &Plan, to: Side, now: &Snapshot) -> Changes {
     let mut changes = Changes::new();
     for (field, verdict) in plan {
@@ -127,7 +127,7 @@ fn can_travel(field: Field, value: Option<&str>) -> bool {
     value.is_none_or(|value| field.format.wrong(value).is_none())
 }
 
-/// A write opens a window from the read before it to its answer; without both times nothing can be said to lie inside.
+/// Opens the windows of a write, from the read before it to its answer. Without both times there is no window.
 pub fn open_windows(run: &mut Run, side: Side, fields: &[Field], read: &Snapshot, wrote: &Snapshot) {
     let (Some(read_at), Some(wrote_at)) = (read.at, wrote.at) else {
         return;

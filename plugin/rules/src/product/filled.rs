@@ -1,23 +1,24 @@
-//! Knows what of a product was sent and can be emptied, so that what is null now is emptied in Omneo, too. Knows neither
-//! system: a thing is the product or a variant, by its id.
+//! Knows which keys of a product were sent with a value and can be emptied, so that a key that is null now is emptied
+//! in Omneo too. Knows neither system: a "thing" is the product or a variant, by its id.
 //!
-//! Null is sent only for what was sent before: Omneo does not say which of its keys may be null, and most never are.
+//! Null is sent only for a value that was sent before: Omneo does not say which of its keys may be null, and most never
+//! are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Map;
 use tandem_sdk::{Value, View};
 
-/// By key, the ids of the things that have a value there in Omneo.
+/// For each key, the ids of the things that have a value there in Omneo.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filled {
     by_key: BTreeMap<String, BTreeSet<u64>>,
-    /// Nobody has kept it: whatever was sent may have any value.
+    /// Whether nothing was recorded, so that every key of a thing that was sent may have a value.
     is_unknown: bool,
 }
 
 impl Filled {
-    /// For a memory that does not say it though something was sent.
+    /// For a memory in which things were sent but their keys were not recorded.
     pub fn unknown() -> Self {
         Self { is_unknown: true, ..Self::default() }
     }
@@ -28,14 +29,14 @@ impl Filled {
         Some(Self { by_key: keys.iter().map(|(key, of)| (key.clone(), ids(of))).collect(), is_unknown: false })
     }
 
-    /// As it is remembered.
+    /// The form in which it is remembered.
     pub fn value(&self) -> Value {
         let of = |(key, ids): (&String, &BTreeSet<u64>)| (key.clone(), ids.iter().copied().collect::<Value>());
         Value::Object(self.by_key.iter().filter(|(_, ids)| !ids.is_empty()).map(of).collect())
     }
 
-    /// Notes what is sent of a thing, and adds a null for each key that the body names, that has no value now, and that had
-    /// one. A key that the body does not name stays as it was.
+    /// Notes the keys that are sent of a thing, and adds a null for each key that the body names without a value and
+    /// that had one before. A key that the body does not name stays as it is.
     pub fn update<'k>(&mut self, id: u64, keys: &mut Map<String, Value>, named: impl IntoIterator<Item = &'k str>) {
         for key in named {
             let ids = self.by_key.entry(key.to_owned()).or_default();
@@ -47,7 +48,7 @@ impl Filled {
         }
     }
 
-    /// Forgets the things that there are no more. From here on it is known what was sent.
+    /// Forgets the things that no longer exist. From here on, everything that was sent is recorded.
     pub fn keep(&mut self, is_there: impl Fn(u64) -> bool) {
         self.by_key.values_mut().for_each(|ids| ids.retain(|id| is_there(*id)));
         self.is_unknown = false;

@@ -1,4 +1,5 @@
-//! What single settings do not show: what contradicts another setting, and what is possible but hardly meant.
+//! Finds what no single setting shows: contradictions between settings, and combinations that are allowed but hardly
+//! meant.
 
 use tandem_sdk::{Problem, Value};
 
@@ -6,7 +7,7 @@ use super::Settings;
 use crate::mapping;
 use crate::problems::{brief, problem};
 
-/// Tags of the whitelist that could never go anywhere.
+/// Mistakes in the prefix and the whitelist of tags: entries that could never go anywhere.
 pub fn tags(rules: &Value) -> Vec<Problem> {
     let prefix = rules.pointer("/tags/prefix").and_then(Value::as_str).unwrap_or("cx-").to_lowercase();
     let mut found = vec![];
@@ -34,7 +35,7 @@ pub fn tags(rules: &Value) -> Vec<Problem> {
     found
 }
 
-/// What can be meant, but hardly is.
+/// Warnings about settings that are allowed but hardly meant.
 pub fn all(settings: &Settings) -> Vec<Problem> {
     let mut found = mapping::doubts(&settings.mapping);
     if !settings.sync.shopify_to_omneo && !settings.sync.omneo_to_shopify {

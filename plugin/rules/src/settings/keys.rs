@@ -1,4 +1,4 @@
-//! The keys of a rules file: which there are, and what was meant by others. Knows no value.
+//! The keys of a rules file: which keys there are, and what was meant by an unknown one. Knows no values.
 
 use serde_json::Map;
 use tandem_sdk::{Problem, Value};
@@ -7,11 +7,11 @@ use super::FIELDS;
 use super::table::KNOWN;
 use crate::problems::{escaped, nearest, problem};
 
-/// Tables that an author may expect, and where that stands here.
+/// Tables that an author may expect, and where their settings are.
 const ELSEWHERE: [(&str, &str); 1] =
     [("owners", "write `owner = \"…\"` into `[fields.NAME]`, and into `[addresses]` for addresses")];
 
-/// Finds every key of a rules file that no setting has, and says where it would be at home.
+/// Finds every key of a rules file that is not a setting, and suggests where it belongs.
 pub fn check(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
     let empty = Map::new();
     for (key, value) in rules.as_object().unwrap_or(&empty) {
@@ -32,7 +32,7 @@ pub fn check(rules: &Value, at: &str, problems: &mut Vec<Problem>) {
             }
             continue;
         }
-        // The keys that may stand here, and where else this key would be at home.
+        // The keys that are allowed at this place; then, other places that have a key of this name.
         let tables = (at.is_empty()).then_some("fields").into_iter();
         let here = KNOWN.iter().filter_map(|known| known.at.strip_prefix(at)?.strip_prefix('/')?.split('/').next());
         let elsewhere = KNOWN.iter().find(|known| known.at.rsplit('/').next() == Some(key.as_str()));

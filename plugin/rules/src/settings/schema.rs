@@ -19,7 +19,7 @@ pub fn schema() -> Value {
     add(&mut root, FIELDS, mapping::schema());
     root["$schema"] = json!(DRAFT);
     root["title"] = json!("A rules file of Tandem");
-    // Whoever sends orders has to say where the shop is.
+    // Sending orders requires the shop's time zone.
     let without = |switch: &str| {
         let sync = json!({"type": "object", "required": [switch], "properties": {switch: {"const": false}}});
         json!({"required": ["sync"], "properties": {"sync": sync}})

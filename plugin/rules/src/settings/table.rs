@@ -1,4 +1,4 @@
-//! The table of settings: what each is called, what it means, what it may be, and what it is by default.
+//! The table of settings: the name, the meaning, the allowed values and the default of each.
 
 use tandem_sdk::{Problem, Value, json};
 
@@ -33,7 +33,7 @@ pub enum MayBe {
     OneOf(&'static [&'static str]),
 }
 
-/// Statuses that bodies show but that no order is a transaction at, each with the reason.
+/// Statuses that bodies show but that cannot be a threshold, each with the reason.
 const NEVER_REACHED: [(&str, &str); 6] = [
     ("partially_refunded", "a refunded order has been paid: use `paid`"),
     ("refunded", "a refunded order has been paid: use `paid`"),
@@ -43,7 +43,7 @@ const NEVER_REACHED: [(&str, &str); 6] = [
     ("unfulfilled", "bodies show an unfulfilled order as null: use `pending`"),
 ];
 
-/// Types of profiles that Omneo knows (its documentation), but for `deleted`: nothing of such a profile goes anywhere.
+/// The types of profiles in Omneo's documentation, except `deleted`: a deleted profile is never sent anywhere.
 const PROFILE_TYPES: [&str; 6] = ["temporary", "dependant", "incomplete", "pending", "system", "active"];
 
 pub const KNOWN: &[Known] = &[

@@ -1,10 +1,11 @@
-//! IANA's names of time zones. Knows the names alone: nothing here needs to know what time it is anywhere.
+//! IANA's names of time zones. Knows only the names, and no rules of time.
 
 use tandem_sdk::Problem;
 
 use crate::problems::{brief, nearest, problem};
 
-/// A line for each area, and in it the places; `-` is no area. Of the time zone database 2025b, its older names included.
+/// One line for each area, followed by its places; `-` stands for no area. From the time zone database 2025b, with its
+/// older names.
 const ZONES: &str = include_str!("zones.txt");
 
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -23,7 +24,7 @@ pub fn names() -> impl Iterator<Item = String> {
     all().map(name)
 }
 
-/// Letters of an abbreviation such as `AEST`.
+/// The greatest number of letters of an abbreviation such as `AEST`.
 const ABBREVIATION_CHARS_MAX: usize = 5;
 
 fn area_of(zone: &str) -> Option<&str> {
@@ -43,18 +44,19 @@ pub fn check(at: &str, zone: &str) -> Option<Problem> {
     Some(problem(at, format!("there is no time zone `{}`", brief(zone)), fix))
 }
 
-/// A place by its own name, whatever stands before it; or else the name that is written nearly so.
+/// The time zone that was probably meant: the one whose place has this name, or else the one with the most similar
+/// name.
 fn meant(zone: &str, place: &str) -> Option<String> {
     let place = place.replace(' ', "_");
     if let Some(found) = all().find(|(area, known)| !area.is_empty() && known.eq_ignore_ascii_case(&place)) {
         return Some(name(found));
     }
-    // Abbreviations stand near each other and mean places far apart: `AEST` is no `EST`.
+    // Similar abbreviations mean places far apart: `AEST` is not near `EST`.
     if area_of(zone).is_none() && zone.len() <= ABBREVIATION_CHARS_MAX {
         return None;
     }
     let names: Vec<_> = all().map(name).collect();
-    // A name is long, and a third of it could be another one.
+    // Names are long, so the usual allowance of a third of the length would match other names.
     let near = nearest(zone, names.iter().map(String::as_str))?;
     (strsim::damerau_levenshtein(zone, near) <= 3).then(|| near.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The requests about addresses, to both sides. Decides nothing about what is written.
+//! The requests about addresses to both sides. Decides nothing about what is written.
 
 use serde_json::Map;
 use tandem_sdk::{
@@ -9,7 +9,8 @@ use crate::person::address::Address;
 use crate::person::omneo::{faults, is_objection, listed};
 use crate::person::shopify::gid;
 
-/// As many as Shopify gives in one page. Of a customer who has more, the others count as deleted: nothing is written to them.
+/// Reads as many addresses as Shopify gives in one page. If a customer has more, the others count as deleted: nothing
+/// is written to them.
 const READ: &str = "query Addresses($id: ID!) { customer(id: $id) { updatedAt defaultAddress { id } \
      addressesV2(first: 250) { nodes { id address1 address2 city company zip phone province provinceCode country \
      countryCodeV2 firstName lastName } } } }";
@@ -30,19 +31,19 @@ const PREFER: &str = "mutation PreferAddress($id: ID!, $addressId: ID!) { custom
 #[derive(Clone, Debug, Default)]
 pub struct List {
     pub all: Vec<Address>,
-    /// Of the customer, whose every change moves it; Omneo's addresses have their own.
+    /// When the customer was last changed, which any change moves. Omneo's addresses have clocks of their own.
     pub at: Option<i64>,
 }
 
 /// How a write of one address went.
 pub enum Written {
     Done(Box<Address>),
-    /// Nothing was written: why, and whether it is the phone alone that is at fault.
+    /// Nothing was written, with the reason, and whether only the phone is at fault.
     Held {
         why: String,
         is_phone: bool,
     },
-    /// It is not known, or the address is not there any more: both sides have to be read again.
+    /// The outcome is not known, or the address no longer exists: both sides have to be read again.
     Again,
 }
 
@@ -55,7 +56,7 @@ impl List {
         self.all.iter().find(|address| address.is_default).map(|address| address.id.as_str())
     }
 
-    /// Takes an address as it is now.
+    /// Puts an address into the list in its present state.
     pub fn put(&mut self, address: Address) {
         if address.is_default {
             self.all.iter_mut().for_each(|other| other.is_default = false);
@@ -67,7 +68,7 @@ impl List {
     }
 }
 
-/// `None` when there is no such customer any more.
+/// The customer's addresses in Shopify; `None` when the customer no longer exists.
 pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
     let answer = cx.shopify(query(READ, json!({ "id": gid(customer) }))).await?.ok("reading the addresses")?.json()?;
     if let Some(error) = answer.graphql_errors().first() {
@@ -87,14 +88,14 @@ pub async fn shopify(cx: &Cx, customer: u64) -> Result<Option<List>, End> {
     Ok(Some(list))
 }
 
-/// When the customer was last changed: at every change of an address, too.
+/// When the customer was last changed; a change of an address counts too.
 pub async fn updated_at(cx: &Cx, customer: u64) -> Result<Option<i64>, End> {
     let doing = "reading when the addresses were written";
     let answer = cx.shopify(query(TIME, json!({ "id": gid(customer) }))).await?.ok(doing)?.json()?;
     Ok(crate::clock::seconds(&answer.view(), "/data/customer/updatedAt")?)
 }
 
-/// `None` when there is no such profile any more.
+/// The profile's addresses in Omneo; `None` when the profile no longer exists.
 pub async fn omneo(cx: &Cx, profile: &str) -> Result<Option<List>, End> {
     let answer = cx.omneo(get(path(profile)).needs("/data")).await?;
     if matches!(answer.status, 404 | 410) {
@@ -105,7 +106,7 @@ pub async fn omneo(cx: &Cx, profile: &str) -> Result<Option<List>, End> {
     Ok(Some(List { all: all?, at: None }))
 }
 
-/// By external id, so that it may be sent twice.
+/// Writes an address of Omneo. Omneo finds it by external id, so the call may be sent twice.
 pub async fn upsert(cx: &Cx, profile: &str, body: Map<String, Value>) -> Result<Written, End> {
     let call = post(format!("{}/upsert", path(profile)), body.into()).repeatable();
     row(cx.omneo(call).await?)
@@ -115,7 +116,7 @@ pub async fn change_row(cx: &Cx, profile: &str, id: &str, body: Map<String, Valu
     row(cx.omneo(put(format!("{}/{}", path(profile), segment(id)), body.into())).await?)
 }
 
-/// Not repeatable: a second one would be a second address.
+/// Adds an address in Shopify. Not repeatable: sent twice, it would add two addresses.
 pub async fn add(cx: &Cx, customer: u64, address: Map<String, Value>) -> Result<Written, End> {
     let call = graphql(ADD, json!({ "id": gid(customer), "address": address }));
     match cx.ask("shopify", call).await? {
@@ -129,7 +130,8 @@ pub async fn change(cx: &Cx, customer: u64, id: &str, address: Map<String, Value
     node(cx.shopify(mutation(CHANGE, variables)).await?, "customerAddressUpdate")
 }
 
-/// Gives why Shopify does not delete it, if so. One that is not there any more is as good as deleted.
+/// Deletes an address in Shopify. Gives why Shopify does not delete it, if so; an address that no longer exists counts
+/// as deleted.
 pub async fn drop_address(cx: &Cx, customer: u64, id: &str) -> Result<Option<String>, End> {
     let variables = json!({ "id": gid(customer), "addressId": Address::gid(id) });
     let answer = cx.shopify(mutation(DROP, variables)).await?.ok("deleting the address")?.json()?;
@@ -137,7 +139,7 @@ pub async fn drop_address(cx: &Cx, customer: u64, id: &str) -> Result<Option<Str
     Ok(errors.map(|error| error.message).find(|message| !message.contains("does not exist")))
 }
 
-/// Whether it is now the default.
+/// Makes an address the default in Shopify. Gives whether it is the default now.
 pub async fn prefer(cx: &Cx, customer: u64, id: &str) -> Result<bool, End> {
     let variables = json!({ "id": gid(customer), "addressId": Address::gid(id) });
     let answer = cx.shopify(mutation(PREFER, variables)).await?.ok("choosing the default address")?.json()?;
@@ -163,7 +165,7 @@ fn row(answer: Answer) -> Result<Written, End> {
     }
     let json = answer.ok("writing the address")?.json()?;
     let row = data(&json);
-    // The answer should be the address as stored; where it is not, both sides are read again.
+    // The answer should show the address as stored. If it does not, both sides are read again.
     Ok(if row.has("/id") && row.has("/address_line_1") {
         Written::Done(Box::new(Address::of_row(&row)?))
     } else {
@@ -174,7 +176,7 @@ fn row(answer: Answer) -> Result<Written, End> {
 fn node(answer: Answer, root: &str) -> Result<Written, End> {
     let answer = answer.ok("writing the address")?.json()?;
     if let Some(error) = answer.graphql_errors().first() {
-        // Recorded: an address that is gone is an error of the whole answer.
+        // As recorded: when an address is gone, the error is at the top level of the answer.
         return match error.code.as_str() {
             "RESOURCE_NOT_FOUND" => Ok(Written::Again),
             _ => Err(refused(format!("writing the address: Shopify answered `{}` {}", error.message, error.code))),
