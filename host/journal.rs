@@ -1,4 +1,4 @@
-//! The journal: events, runs, calls, attempts and memory, in SQLite. All that the stages share.
+//! The journal keeps events, runs, calls, attempts and memory in SQLite. The stages share nothing else.
 //!
 //! Knows SQL and which writes must be on disk before which; not what an event means or how a call is sent.
 
@@ -78,9 +78,9 @@ pub use versions::{Activated, Activation, ActivationRow, Active, Cause, Configur
 pub use writer::Broken;
 use writer::Writer;
 
-/// Statements that stay prepared: more than there are.
+/// Capacity of the cache of prepared statements: larger than the number of statements in this module.
 const STATEMENTS_KEPT: usize = 256;
-/// Milliseconds that a connection waits for another process' write.
+/// How long a connection waits for another process to finish its write, in milliseconds.
 const BUSY_MS: u64 = 5_000;
 
 /// A handle on the journal; cheap to clone.
@@ -93,9 +93,10 @@ pub struct Journal {
     metrics: Metrics,
 }
 
-/// What the stages are told as it happens. After a restart each begins with what is not over.
+/// The channels on which the stages hear of changes as they happen. After a restart, `calls` begins with the calls that
+/// have no reply, and `pauses` with the targets that are paused.
 pub struct Feeds {
-    /// For the schedulers of all tenants, in the order in which it happened.
+    /// Facts for the schedulers of all tenants, in the order in which they happened.
     pub facts: UnboundedReceiver<Fact>,
     pub calls: UnboundedReceiver<Due>,
     pub pauses: UnboundedReceiver<Paused>,
@@ -109,7 +110,7 @@ struct Senders {
 
 impl Senders {
     fn tell(&self, tenant: &str, input: Input) {
-        // Whoever is told is gone when the host stops.
+        // Sending fails only while the host stops, when the receiver is gone.
         let _ = self.facts.send(Fact { tenant: tenant.to_owned(), input, with: With::Nothing });
     }
 }
@@ -122,7 +123,7 @@ pub struct Due {
     pub event: EventId,
     pub tenant: String,
     pub call: Call,
-    /// What its target's requests are written for.
+    /// The API version of the target that the call is written for.
     pub api_version: String,
     /// Attempts made before.
     pub attempts: u32,
@@ -133,9 +134,9 @@ pub struct Due {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Appended {
     Accepted(EventId),
-    /// It had arrived before, as this event.
+    /// The webhook had arrived before, and is this event.
     Duplicate(EventId),
-    /// As an event of its own, though its sender's id is that of another one: the bodies differ.
+    /// The webhook has the id of the event `from`, but another body or topic, so it became an event of its own.
     Differs {
         event: EventId,
         from: EventId,
@@ -143,15 +144,16 @@ pub enum Appended {
 }
 
 impl Journal {
-    /// Opens a journal, made if there is none, for a command beside a host. The thread ends when the last handle is dropped.
+    /// Opens a journal for a command that runs beside a host, and makes the file if there is none. The writing thread
+    /// ends when the last handle is dropped.
     pub fn open(path: &Path) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
         place::make(path)?;
         place::refuse_names(path)?;
         Self::open_behind(path, |_| Ok(None))
     }
 
-    /// Opens a journal as the host that has it from now on: one that had it before writes nothing any more, and sends nothing
-    /// that is not on disk.
+    /// Opens a journal as its host. The host that had the journal before can no longer write to it, and so sends
+    /// nothing that is not on disk already.
     pub fn open_as_host(claim: &Claim) -> anyhow::Result<(Self, Feeds, JoinHandle<()>)> {
         let opened = Self::open_behind(claim.path(), |connection| Fence::raise(connection).map(Some))?;
         claim.warn_of_width();
@@ -174,7 +176,7 @@ impl Journal {
         settings.map_err(|error| schema::unreadable(path, error))?;
         schema::prepare(&mut connection, path).with_context(what)?;
         let fence = raise(&mut connection).with_context(what)?;
-        // A crash may have left in it what was redacted.
+        // After a crash, the log of writes may still hold what was redacted.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).with_context(what)?;
         keep_statements(&connection).with_context(what)?;
         let (writer, thread) = Writer::start(connection, fence)?;
@@ -182,14 +184,14 @@ impl Journal {
         let (paused, directions) = journal.read(|reader| Ok((reader.paused()?, reader.directions()?)))?;
         let calls = journal.read(|reader| reader.unanswered())?;
         directions.into_iter().for_each(|direction| journal.directions.set(direction));
-        // The receivers are in the feeds.
+        // Sending cannot fail: the receivers are in `feeds`.
         paused.into_iter().for_each(|(paused, _)| drop(journal.feeds.pauses.send(paused)));
         calls.into_iter().for_each(|due| drop(journal.feeds.calls.send(due)));
         Ok((journal, feeds, thread))
     }
 
-    /// A journal in memory, written at once by whoever polls a write, and gone with its last handle: for simulations,
-    /// in which nothing may happen at a time of its own. It has no [`Reader`].
+    /// A journal in memory, for simulations in which nothing may happen at a time of its own: a write is done when it
+    /// is first polled. The journal is gone with its last handle, and has no [`Reader`].
     pub fn in_memory() -> anyhow::Result<(Self, Feeds)> {
         let mut connection = Connection::open_in_memory().context("opening a journal in memory")?;
         connection.execute_batch("PRAGMA foreign_keys = ON").context("opening a journal in memory")?;
@@ -198,7 +200,7 @@ impl Journal {
         Ok(Self::around(Writer::here(connection), PathBuf::new()))
     }
 
-    /// Writes a journal in memory to a file, for who wants to read it.
+    /// Copies a journal in memory to a file, where it can be read.
     pub fn copy_to(&self, path: &Path) -> anyhow::Result<()> {
         self.writer.copy_to(path)
     }
@@ -218,17 +220,19 @@ impl Journal {
         (journal, feeds)
     }
 
-    /// Waits until nothing can be written any more before a restart, and says why. For ever, if all goes well.
+    /// Waits until the journal can write nothing more before a restart, and says why. Waits for ever if that never
+    /// happens.
     pub fn broken(&self) -> impl Future<Output = Broken> + use<> {
         let mut broken = self.writer.broken();
         async move {
             let why = broken.wait_for(Option::is_some).await.ok().and_then(|broken| broken.clone());
-            // Without a reason it was closed in good order.
+            // The channel closes without a reason when the journal is closed in good order.
             if let Some(why) = why { why } else { std::future::pending().await }
         }
     }
 
-    /// Records that a call is about to be sent; for a write, on disk. `None`: its run is not open any more, or has its reply.
+    /// Records that a call is about to be sent, and gives the number of the attempt. For a call that writes, the record
+    /// is on disk when this returns. `None`: the run is no longer open, or the call has its reply.
     pub async fn attempt(&self, due: &Due) -> anyhow::Result<Option<i64>> {
         let (call, run, now) = (due.id, due.run, clock::now());
         let job = move |tx: &Transaction| {
@@ -251,7 +255,8 @@ impl Journal {
         }
     }
 
-    /// Records how an attempt ended that was not the last. An answer settles it; without one it may still take effect.
+    /// Records how an attempt ended after which the call is tried again. If it is not settled by an answer, the attempt
+    /// may still take effect.
     pub async fn attempted(&self, due: &Due, attempt: i64, outcome: String, is_settled: bool) -> anyhow::Result<()> {
         let (about, now) = (due.clone(), clock::now());
         let end = move |tx: &Transaction| {
@@ -261,14 +266,14 @@ impl Journal {
         self.record_attempt(due, end).await
     }
 
-    /// Records the reply to a call, and tells when its run can be asked again.
+    /// Records the reply to a call, and tells the scheduler when every call of the run has its reply.
     pub async fn reply(&self, due: &Due, attempt: Option<(i64, String)>, reply: Reply) -> anyhow::Result<()> {
         let (about, now) = (due.clone(), clock::now());
         let complete = move |tx: &Transaction| {
             if let Some((attempt, outcome)) = attempt {
                 end_attempt(tx, attempt, &outcome, true, now)?;
             }
-            // What is redacted stays so, whoever answers now.
+            // A redacted call has an empty text, and takes no reply any more.
             let is_first = tx
                 .prepare_cached("UPDATE calls SET reply = ? WHERE id = ? AND call <> '' AND reply IS NULL")?
                 .execute(params![to_json(&reply)?, about.id.0])?
@@ -283,7 +288,7 @@ impl Journal {
         self.record_attempt(due, complete).await
     }
 
-    /// Records that a call will not be sent again, and tells so.
+    /// Records that a call is given up, and tells the scheduler.
     pub async fn give_up(
         &self,
         due: &Due,
@@ -319,29 +324,32 @@ impl Journal {
     }
 }
 
-/// An attempt of a call was the last of which something may still take effect in a run that was dropped.
+/// Gives `Input::Quiet` if the run of this call was dropped and no write of the event's dropped runs can take effect
+/// any more.
 fn is_quiet(tx: &Transaction, due: &Due) -> rusqlite::Result<Option<Input>> {
     let is_dropped: bool = tx
         .prepare_cached("SELECT state = 'dropped' FROM runs WHERE id = ?")?
         .query_row([due.run.0], |row| row.get(0))?;
-    // Attempts of long ago have no end if their host was killed; a scheduler does not wait for them so long.
+    // With 0, attempts of any age count. An attempt whose host was killed never gets an end; for that one the scheduler
+    // waits only as long as the quiet time.
     let is_quiet = is_dropped && due.call.effect != Effect::Read && !runs::is_in_flight(tx, due.event, 0)?;
     Ok(is_quiet.then_some(Input::Quiet { event: due.event }))
 }
 
-/// The last place of all.
+/// Takes the next place, behind every event there is.
 fn next_place(tx: &Transaction) -> rusqlite::Result<Place> {
     tx.prepare_cached("UPDATE places SET last = last + 1 RETURNING last")?.query_row([], |row| row.get(0).map(Place))
 }
 
-/// Keeps statements prepared, all of them and whatever values they are given. Otherwise SQLite prepares a statement anew
-/// whenever a value could change its plan, which took half the time of the thread that writes.
+/// Keeps every statement prepared, whatever values are bound to it. By default SQLite prepares a statement again
+/// whenever a bound value could change its plan, which took half the time of the writing thread.
 fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// An event that is not over, as its tenant's scheduler wants to know it. Attempts from before `since` are settled.
+/// Reads what the tenant's scheduler needs to know of an event that is not over. Attempts that began before `since`
+/// count as settled.
 fn opened(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Opened> {
     let in_flight = runs::is_in_flight(tx, event, since)?;
     tx.prepare_cached(
@@ -361,7 +369,7 @@ fn opened(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<O
     })
 }
 
-/// Takes an event up again that is over.
+/// Reopens an event that is over, at its old place.
 fn reopen(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
     drop_open_runs(tx, event)?;
     tx.prepare_cached(
@@ -371,7 +379,7 @@ fn reopen(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-/// The same, behind all that is there.
+/// Reopens an event that is over, behind all other events.
 fn reopen_last(tx: &Transaction, event: EventId) -> rusqlite::Result<Opened> {
     reopen(tx, event)?;
     let place = next_place(tx)?;
@@ -394,7 +402,7 @@ fn key(tx: &Transaction, tenant: &str, event: EventId, entity: &Entity) -> rusql
     Ok(Some(Keyed { event, lane, after }))
 }
 
-/// Gives the revision, or 0 if everything is forgotten.
+/// Makes a text the memory of an entity. Gives its revision, or 0 if the text is empty and everything is forgotten.
 fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) -> rusqlite::Result<i64> {
     tx.prepare_cached("UPDATE memory SET current = 0 WHERE entity = ? AND current")?.execute([entity.0])?;
     if memory.is_empty() {
@@ -408,7 +416,8 @@ fn remember(tx: &Transaction, entity: EntityId, event: EventId, memory: &str) ->
     Ok(tx.last_insert_rowid())
 }
 
-/// Ends an event, unless it is over. Gives the event that has it redacted now that it is.
+/// Ends an event, unless it is over already. If a redaction of the event was requested, carries it out and gives the
+/// event that requested it.
 fn finish(
     tx: &Transaction,
     event: EventId,
@@ -447,13 +456,13 @@ fn is_over(tx: &Transaction, event: EventId) -> rusqlite::Result<bool> {
     tx.prepare_cached("SELECT outcome IS NOT NULL FROM events WHERE id = ?")?.query_row([event.0], |row| row.get(0))
 }
 
-/// Gives how many there were.
+/// Gives how many runs were dropped.
 fn drop_open_runs(tx: &Transaction, event: EventId) -> rusqlite::Result<usize> {
     tx.prepare_cached("UPDATE runs SET state = 'dropped' WHERE event = ? AND state = 'open'")?.execute([event.0])
 }
 
 fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, is_settled: bool, now: Millis) -> rusqlite::Result<()> {
-    // What is redacted stays so.
+    // A redacted outcome stays redacted.
     tx.prepare_cached(
         "UPDATE attempts SET ended_at = ?1, is_unsettled = ?3,
              outcome = CASE WHEN outcome IS 'redacted' THEN outcome ELSE ?2 END WHERE id = ?4",
@@ -462,7 +471,7 @@ fn end_attempt(tx: &Transaction, attempt: i64, outcome: &str, is_settled: bool, 
     Ok(())
 }
 
-/// Records what an ask used, logged and named. `false`: its run is not open any more, and what came of the ask does not count.
+/// Records the fuel, the log and the names of an ask. `false`: the run is no longer open, so the ask does not count.
 fn record_ask(tx: &Transaction, run: RunId, asked: &Asked) -> rusqlite::Result<bool> {
     let open = tx
         .prepare_cached(

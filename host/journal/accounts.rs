@@ -1,5 +1,5 @@
-//! Tenants that were added over the admin API, as JSON whose secrets are sealed, and those that were removed. Knows no key and
-//! nothing of what an account says.
+//! Accounts of tenants that were added over the admin API, as JSON with sealed secrets, and the names of tenants that
+//! were removed. Knows neither the keys nor what an account says.
 
 use std::collections::HashSet;
 
@@ -12,16 +12,16 @@ use crate::model::EventId;
 use crate::scheduler::Input;
 
 impl Journal {
-    /// Keeps a tenant's account, in the place of an older one, with who did that and what it was. When this returns it is on
-    /// disk.
+    /// Keeps the account of a tenant in place of an older one, and records the deed, if there is one, in the audit
+    /// trail. When this returns, both are on disk.
     pub async fn keep_account(&self, tenant: &str, account: String, deed: Option<Deed>) -> anyhow::Result<()> {
         let tenant = tenant.to_owned();
         let keep = move |tx: &Transaction| keep(tx, &tenant, &account, deed.as_ref());
         self.writer.write(keep, |()| ()).await
     }
 
-    /// Keeps an account whose shop has another domain now. The address for webhooks of its app stays, since Shopify goes on sending
-    /// there; what the shop has granted under the other domain is let go of.
+    /// Keeps the account of a tenant whose shop has a new domain. The webhook address of its app stays, since Shopify
+    /// goes on sending there; what the shop granted under the old domain is deleted.
     pub async fn keep_moved(
         &self,
         tenant: &str,
@@ -43,23 +43,25 @@ impl Journal {
         self.writer.write(job, |()| ()).await
     }
 
-    /// Has what waits of a tenant go on, once `then` has had it known: nothing is taken in of it before.
+    /// Lets a tenant's waiting events and calls go on. `then` runs first and makes the tenant known to the host, which
+    /// takes in no webhook of the tenant before that.
     pub async fn take_up(&self, tenant: &str, then: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
         let (tenant, feeds) = (tenant.to_owned(), self.feeds.clone());
         let of = tenant.clone();
         let find = move |tx: &Transaction| reader::unanswered(tx, Some(&of));
         let publish = move |calls: &Vec<Due>| {
             then();
-            // Its scheduler looks at what there is.
+            // This makes the tenant's scheduler read the events that wait.
             feeds.tell(&tenant, Input::Activated);
             calls.iter().for_each(|due| drop(feeds.calls.send(due.clone())));
         };
         self.writer.write(find, publish).await.map(drop)
     }
 
-    /// Removes a tenant, with this shop, all at once: who has its name later is somebody else. Its account, grants, cases,
-    /// pauses and directions are forgotten, its tokens revoked; no version of it is active any more. What is not over is discarded, so
-    /// that nothing of it goes on; the rest stays, for as long as retention has it.
+    /// Removes a tenant with this shop, in one transaction. A later tenant of the same name is a different one, so the
+    /// account, grants, cases, pauses and directions are deleted, the tokens are revoked, and no version stays active.
+    /// Events that are not over are discarded, so that none of them goes on; the others stay until retention removes
+    /// them.
     pub async fn remove_tenant(&self, tenant: &str, shop: &str, deed: Deed) -> anyhow::Result<()> {
         let (tenant, shop, directions) = (tenant.to_owned(), shop.to_owned(), self.directions.clone());
         let gone = tenant.clone();
@@ -123,7 +125,7 @@ impl Reader {
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
 
-    /// The names of those that were removed, though others may have them again.
+    /// The names of removed tenants. A newer tenant may have one of these names.
     pub fn removed_tenants(&self) -> anyhow::Result<HashSet<String>> {
         let mut statement = self.connection.prepare_cached("SELECT tenant FROM removed_tenants")?;
         let rows = statement.query_map([], |row| row.get(0))?;

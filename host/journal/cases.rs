@@ -1,4 +1,5 @@
-//! A tenant's cases: what its rules must do, kept for every proof. Knows names and texts; not what they say.
+//! A tenant's cases, which say what its rules must do and are part of every proof. Knows their names and texts; not
+//! what they say.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::{Journal, Reader, from_json, to_json};
 
-/// Texts by the names of their files.
+/// The texts of a case, by file name.
 pub type Files = BTreeMap<String, String>;
 
 impl Journal {

@@ -1,4 +1,4 @@
-//! Dead letters: which there are, by cause, and how they are taken up again or put away. Knows reasons as texts only.
+//! Dead letters: lists them by cause, retries them, and discards them. Knows reasons only as texts.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use crate::clock;
 use crate::model::{EventId, Millis};
 use crate::scheduler::{Input, Opened};
 
-/// Whoever does something without a token.
+/// The name in the audit trail for what is done without a token.
 const HOST: &str = "host";
 const IS_DEAD: &str = "outcome IN ('refused', 'invalid', 'failed') AND redacted_by IS NULL";
 
-/// Dead letters of a tenant that have one cause.
+/// The dead letters of a tenant that share a cause.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetters {
     pub topic: String,
     pub outcome: String,
     pub blame: Option<String>,
-    /// Their reason, with `…` for what differs between them: ids, numbers, addresses.
+    /// The reason that they share, with `…` for what differs between them: ids, numbers, addresses.
     pub cause: String,
     pub last_ended_at: Millis,
     /// In order of arrival.
     pub events: Vec<EventId>,
 }
 
-/// Which dead letters of a tenant are meant; what is absent does not matter.
+/// Selects dead letters of a tenant. An absent field selects all.
 #[derive(Clone, Debug, Default)]
 pub struct Which {
     pub event: Option<EventId>,
     pub topic: Option<String>,
-    /// As [`DeadLetters`] has it.
+    /// As in [`DeadLetters`].
     pub cause: Option<String>,
 }
 
 impl Reader {
-    /// The dead letters of a tenant by cause, the most numerous first. What is redacted is not among them.
+    /// The dead letters of a tenant by cause, the most frequent cause first. Redacted events are left out.
     pub fn dead_letters(&self, tenant: &str) -> anyhow::Result<Vec<DeadLetters>> {
         let sql = format!(
             "SELECT id, topic, outcome, blame, reason, ended_at FROM events WHERE tenant = ? AND {IS_DEAD} ORDER BY id"
@@ -63,8 +63,8 @@ impl Reader {
 }
 
 impl Journal {
-    /// Takes a dead letter up again, as a new run at the end of its lane. `false`: it is none. What is redacted cannot be
-    /// taken up: nothing is left of it.
+    /// Retries a dead letter, as a new run at the end of its lane. `false`: the event is no dead letter. Fails for a
+    /// redacted event, of which nothing is left to run.
     pub async fn retry(&self, event: EventId) -> anyhow::Result<bool> {
         let row = self.read(|reader| Ok(reader.show(event)?.map(|(row, _)| row)))?;
         let Some(row) = row else { return Ok(false) };
@@ -75,13 +75,13 @@ impl Journal {
         Ok(!self.retry_dead(&row.event.webhook.tenant, which, HOST).await?.is_empty())
     }
 
-    /// Takes dead letters up again, each as a new run at the end of its lane, and says so in the audit trail.
+    /// Retries dead letters, each as a new run at the end of its lane, and says so in the audit trail.
     pub async fn retry_dead(&self, tenant: &str, which: Which, by: &str) -> anyhow::Result<Vec<EventId>> {
         let retry = |tx: &Transaction, event: EventId| reopen_last(tx, event).map(Some);
         self.settle(tenant, which, by, "retried", String::new(), retry).await
     }
 
-    /// Puts dead letters away for good, with a reason, and says so in the audit trail.
+    /// Discards dead letters for good, with a reason, and says so in the audit trail.
     pub async fn discard_dead(&self, tenant: &str, which: Which, why: &str, by: &str) -> anyhow::Result<Vec<EventId>> {
         let said = format!("discarded by {by}: {why}; it had ended ");
         let discard = move |tx: &Transaction, event: EventId| {
@@ -150,7 +150,7 @@ fn find(tx: &Transaction, tenant: &str, which: &Which) -> rusqlite::Result<Vec<E
     Ok(events)
 }
 
-/// A reason without what is of one event only: words with a digit or an `@` in them.
+/// A reason without the words that belong to one event only: those with a digit or an `@`.
 fn cause(reason: &str) -> String {
     let is_own = |word: &str| word.contains(|c: char| c.is_ascii_digit() || c == '@');
     let words = reason.split(' ').map(|word| if is_own(word) { "…" } else { word });

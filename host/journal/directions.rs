@@ -1,6 +1,7 @@
-//! Directions of a tenant, named by the system that their events come from: whether these run, are held, or are dropped.
+//! The directions of a tenant, named by the system that events come from: whether its events run, are held, or are
+//! dropped.
 //!
-//! Knows the modes and who set them; not what the stages make of them.
+//! Knows the modes and who set them; not how the stages apply them.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -12,17 +13,17 @@ use super::{Journal, Reader};
 use crate::model::Millis;
 use crate::scheduler::{Input, System};
 
-/// What becomes of events that arrive.
+/// What happens to events that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Run,
-    /// They are kept, and begin when the direction runs again.
+    /// Events are kept, and begin when the direction runs again.
     Hold,
-    /// They are acknowledged, and over as skipped.
+    /// Events are acknowledged, and end at once as skipped.
     Drop,
 }
 
-/// A direction, and who had it so.
+/// A direction with its mode, and who set it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Direction {
     pub tenant: String,
@@ -30,12 +31,12 @@ pub struct Direction {
     pub source: String,
     pub mode: Mode,
     pub since: Millis,
-    /// The name of a token.
+    /// The name of the token that was used.
     pub by: String,
     pub why: String,
 }
 
-/// Those that do not simply run, by tenant: asked for with every webhook.
+/// The directions that are held or dropped, by tenant. They are in memory because every webhook looks them up.
 #[derive(Debug, Default)]
 pub struct Directions(RwLock<HashMap<String, Vec<Direction>>>);
 
@@ -70,18 +71,18 @@ impl Directions {
 }
 
 impl Journal {
-    /// The directions of a tenant that do not simply run.
+    /// The directions of a tenant that are held or dropped.
     pub fn directions(&self, tenant: &str) -> Vec<Direction> {
         self.directions.of(tenant)
     }
 
-    /// The mode of one of them.
+    /// The mode of one direction.
     pub fn mode(&self, tenant: &str, source: &str) -> Mode {
         let directions = self.directions(tenant);
         directions.iter().find(|direction| direction.source == source).map_or(Mode::Run, |direction| direction.mode)
     }
 
-    /// Sets what becomes of a direction's events, and says so in the audit trail. When this returns it is on disk.
+    /// Sets the mode of a direction, and says so in the audit trail. When this returns, it is on disk.
     pub async fn direct(&self, direction: Direction) -> anyhow::Result<()> {
         let (known, feeds, told) = (self.directions.clone(), self.feeds.clone(), direction.clone());
         let set = move |tx: &Transaction| {
@@ -116,7 +117,7 @@ impl Journal {
 }
 
 impl Reader {
-    /// Every direction that does not simply run.
+    /// Every direction that is held or dropped.
     pub fn directions(&self) -> anyhow::Result<Vec<Direction>> {
         let mut statement = self
             .connection

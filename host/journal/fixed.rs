@@ -1,5 +1,5 @@
-//! Settings that may not change once people are linked by them: what they were, and who is linked. Knows neither what they
-//! mean nor what is done about a change.
+//! Fixed settings, which may not change once people are linked by them: their values, and which entities are linked.
+//! Knows neither what a setting means nor what is done about a change.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::clock;
 use crate::model::Webhook;
 use crate::scheduler::Opened;
 
-/// What came of giving a tenant's rules their fixed settings.
+/// What happened to the fixed settings of a tenant's rules.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fixed {
-    /// They are as they were, or nobody is linked yet.
+    /// The settings are unchanged, or no entity is linked yet.
     Kept,
-    /// They have changed as it was wished, and so many entities are to be brought in step again.
+    /// The settings have changed, as `relink` allows, and this many entities are to be brought in step again.
     Relinked(usize),
-    /// They would change, and so many entities are linked.
+    /// The settings would change, and this many entities are linked. Nothing was stored.
     Refused { changed: Vec<Change>, linked: usize },
 }
 
-/// A setting with another value than the one that people are linked by.
+/// A setting whose wanted value differs from the one that people are linked by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// JSON pointer.
@@ -33,8 +33,8 @@ pub struct Change {
     pub wanted: String,
 }
 
-/// Keeps the fixed settings (JSON pointer to JSON) of a tenant's rules, if they are as they were or nobody is linked. With
-/// `relink` they may change: then every linked entity gets a `tandem` event `resync`. Gives those.
+/// Keeps the fixed settings (JSON pointer to JSON) of a tenant's rules if they are unchanged or no entity is linked.
+/// With `relink` they may change, and every linked entity gets a `tandem` event `resync`. Also gives these events.
 pub(super) fn fix(
     tx: &Transaction,
     tenant: &str,
@@ -59,7 +59,7 @@ pub(super) fn fix(
 }
 
 impl Reader {
-    /// Which fixed settings of a tenant these would change, and how many entities are linked by them.
+    /// Which fixed settings of a tenant `settings` would change, and how many entities are linked by them.
     pub fn fixed_changes(
         &self,
         tenant: &str,
@@ -70,7 +70,7 @@ impl Reader {
     }
 }
 
-/// What would change, and if anything does, the names of every entity that is linked.
+/// The settings that would change and, if there are any, the names of every linked entity.
 fn changes(
     connection: &Connection,
     tenant: &str,
@@ -94,7 +94,7 @@ fn is_same(one: &str, other: &str) -> bool {
     one == other || read(one).is_some_and(|one| Some(one) == read(other))
 }
 
-/// The names of every entity that both systems know, without those of what is gone.
+/// The names of every entity that both systems know, without retired names.
 fn linked(connection: &Connection, tenant: &str) -> rusqlite::Result<Vec<Vec<String>>> {
     let mut names: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     let mut statement = connection.prepare("SELECT entity, name FROM names WHERE tenant = ? AND NOT retired")?;

@@ -1,4 +1,5 @@
-//! What is read off the journal for an operator's instruments. Knows what waits and what is dead; not what is done about it.
+//! Measures the journal for an operator's instruments: what waits, and what is dead. Does not know what is done about
+//! it.
 
 use std::collections::HashMap;
 
@@ -8,22 +9,22 @@ use super::{Journal, Reader};
 use crate::clock;
 use crate::metrics::{Metrics, TenantNow};
 
-/// As long as most webhooks.
+/// The length of a test write: that of most webhooks.
 const TRY_BYTES: u32 = 32 << 10;
 
 impl Journal {
-    /// Where every stage counts.
+    /// The counters that every stage adds to.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Why nothing can be written any more before a restart, if so.
+    /// Why the journal can write nothing more before a restart; `None` as long as it can.
     pub fn why_broken(&self) -> Option<String> {
         self.writer.broken().borrow().as_ref().map(|broken| broken.why.clone())
     }
 
-    /// Writes something as long as a webhook, and takes it away again. When this returns it was on disk: a webhook could be
-    /// taken in. An error: it is broken, the disk is full, or another process writes.
+    /// Writes a row as long as a webhook, and deletes it again. If this succeeds, the write was on disk, so a webhook
+    /// could be taken in. An error means that the journal is broken, the disk is full, or another process is writing.
     pub async fn try_to_write(&self) -> anyhow::Result<()> {
         let tried = |tx: &Transaction| {
             tx.execute("INSERT INTO tries (filler) VALUES (zeroblob(?))", [TRY_BYTES])?;
@@ -32,7 +33,7 @@ impl Journal {
         self.writer.write(tried, |()| ()).await
     }
 
-    /// Its size on disk, with what is not yet moved into the main file.
+    /// The journal's size on disk: its main file and its log of writes.
     pub fn bytes(&self) -> u64 {
         let path = self.readers.path.display();
         let size = |name: String| std::fs::metadata(name).map_or(0, |file| file.len());
@@ -41,7 +42,7 @@ impl Journal {
 }
 
 impl Reader {
-    /// What waits and what is dead, by tenant.
+    /// How many events wait and how many are dead letters, by tenant.
     pub fn waiting(&self) -> anyhow::Result<HashMap<String, TenantNow>> {
         let mut tenants: HashMap<String, TenantNow> = HashMap::new();
         let now = clock::now();
@@ -80,7 +81,7 @@ mod tests {
             journal.writer.write(limit, |()| ()).await.unwrap();
         };
         room(1).await;
-        // What a try leaves free is taken first.
+        // The pages that the test write has left free are filled first.
         let fill = |tx: &Transaction| tx.execute("INSERT INTO tries (filler) VALUES (zeroblob(16384))", []).map(drop);
         while journal.writer.write(fill, |()| ()).await.is_ok() {}
         let error = journal.try_to_write().await.unwrap_err();

@@ -1,22 +1,22 @@
-//! Approvals that merchants have been asked for and have not given yet. Only hashes are here, so that whoever reads the journal
-//! cannot answer in a merchant's place. Knows neither browser nor Shopify.
+//! Approvals that merchants have been asked for and have not given yet. Only hashes are stored, so that a reader of the
+//! journal cannot answer in a merchant's place. Knows neither browser nor Shopify.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Journal;
 use crate::model::Millis;
 
-/// Approvals that may be open at a time: of more, the oldest are forgotten.
+/// Approvals that may be open at a time. Beyond that, the oldest are forgotten.
 const OPEN_MAX: i64 = 1_000;
-/// And of one shop, so that none takes the place of the others.
+/// Approvals of one shop that may be open at a time, so that one shop cannot push out the others.
 const OPEN_OF_SHOP_MAX: i64 = 10;
 
 /// An approval that a merchant is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// SHA-256 in hex of what comes back with the answer.
+    /// SHA-256, in hex, of the state that comes back with the answer.
     pub state: String,
-    /// SHA-256 in hex of the cookie that the merchant's browser has.
+    /// SHA-256, in hex, of the cookie that the merchant's browser has.
     pub cookie: String,
     pub client_id: String,
     pub shop: String,
@@ -46,7 +46,7 @@ impl Journal {
         self.writer.write(ask, |_| ()).await.map(drop)
     }
 
-    /// Takes what a merchant was asked for, once, if the answer comes from the same browser in time.
+    /// Takes the approval that an answer belongs to, once, if the answer comes in time and from the same browser.
     pub async fn answered(&self, state: String, cookie: String, now: Millis) -> anyhow::Result<Option<Asked>> {
         let take = move |tx: &Transaction| {
             let taken = tx.query_row(

@@ -1,4 +1,5 @@
-//! How a webhook is taken in: to be run, or as one that is over already. Knows what it is refused for; not who sent it.
+//! Takes webhooks in, as events that will run or as events that are skipped at once. Knows why a webhook is refused;
+//! not who sent it.
 
 use anyhow::Context;
 use rusqlite::{Transaction, params};
@@ -9,12 +10,12 @@ use super::{Appended, Journal, finish, next_place};
 use crate::model::{EventId, Outcome, Webhook, is_duty};
 use crate::scheduler::{Input, Opened, System};
 
-/// On which terms a webhook is taken in.
+/// The terms on which a webhook is taken in.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// Why it is skipped and nothing is done about it, if so.
+    /// Why the event is skipped at once; `None` if it is to run.
     pub skipped: Option<String>,
-    /// What all that is kept of the tenant may come to with it, in bytes.
+    /// How many bytes the tenant may have in the journal, this webhook included.
     pub bytes_max: Option<u64>,
 }
 
@@ -24,7 +25,7 @@ impl Journal {
         self.take_in(webhook, Terms::default()).await?.context("no room for a webhook, without a limit")
     }
 
-    /// The same on these terms. `None`: there is no room for it.
+    /// Takes a webhook in on these terms. `None`: there is no room for it.
     pub async fn take_in(&self, webhook: Webhook, terms: Terms) -> anyhow::Result<Option<Appended>> {
         let feeds = self.feeds.clone();
         let (tenant, writer) = (webhook.tenant.clone(), self.writer.intake_of(&webhook.tenant));
@@ -51,14 +52,15 @@ impl Journal {
     }
 }
 
-/// Adds an event, unless it is there. A sender that gives one id to two bodies or topics has sent two webhooks: the second is
-/// kept under the id with a digest of what differs, so that it is kept once, too. Gives what is told of an event that is new.
+/// Adds an event, unless the webhook is there already. A sender that gives one id to two bodies or topics has sent two
+/// webhooks: the second is kept under the id and a digest of what differs, so that it is kept only once, too. Also
+/// gives what the scheduler is told of a new event.
 pub(super) fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(Appended, Option<Opened>)> {
     let id = webhook.delivery_id.as_deref();
     if let Some(opened) = insert(tx, webhook, id)? {
         return Ok((Appended::Accepted(opened.event), Some(opened)));
     }
-    // Of what is redacted the body is gone, and must not come back as an event of its own.
+    // A redacted event has lost its body, and the same webhook must not come back as a new event.
     let (from, same_body, same_topic) = tx
         .prepare_cached(
             "SELECT id, payload = ? OR redacted_at IS NOT NULL, topic = ? FROM events
@@ -87,7 +89,7 @@ pub(super) fn append(tx: &Transaction, webhook: &Webhook) -> rusqlite::Result<(A
     }
 }
 
-/// `None`: an event of this sender has the id.
+/// `None`: the tenant has an event of this source with the same id.
 fn insert(tx: &Transaction, webhook: &Webhook, delivery_id: Option<&str>) -> rusqlite::Result<Option<Opened>> {
     let place = next_place(tx)?;
     let inserted = tx

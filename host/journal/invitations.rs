@@ -1,4 +1,5 @@
-//! Shops that may install an app though no tenant names them yet. Of a code only the hash is here. Knows neither app nor tenant.
+//! Invitations: shops that may install an app before any tenant names them. Only the hash of a code is stored. Knows
+//! neither app nor tenant.
 
 use anyhow::bail;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -13,20 +14,20 @@ const OPEN_MAX: i64 = 10_000;
 pub struct Invitation {
     pub id: String,
     pub client_id: String,
-    /// `None`: the shop whose merchant types the code.
+    /// `None`: the shop is the one whose merchant types the code.
     pub shop: Option<String>,
-    /// SHA-256 in hex of the code, if it takes one.
+    /// SHA-256, in hex, of the code, if the invitation needs one.
     pub code: Option<String>,
-    /// What the tenant is to be called; `None`: after the shop.
+    /// The tenant's name; `None`: the tenant is named after the shop.
     pub tenant: Option<String>,
-    /// The name of the token that made it.
+    /// The name of the token that made the invitation.
     pub by: String,
     pub ends_at: Millis,
 }
 
 impl Journal {
-    /// Keeps an invitation, or one that was taken up in vain. Another one of the same shop and app goes. When this returns it is on
-    /// disk.
+    /// Keeps a new invitation, or puts back one that was taken up in vain. Any other invitation of the same shop and
+    /// app is deleted. When this returns, the invitation is on disk.
     pub async fn invite(&self, invitation: Invitation, now: Millis, deed: Option<Deed>) -> anyhow::Result<()> {
         let invite = move |tx: &Transaction| {
             tx.execute("DELETE FROM invitations WHERE ends_at <= ?", [now])?;
@@ -63,7 +64,7 @@ impl Journal {
         self.writer.write(withdraw, |_| ()).await
     }
 
-    /// Takes an invitation up: it is good once. `false`: somebody else has, or it was withdrawn.
+    /// Takes up an invitation, which is good once. `false`: it was taken up or withdrawn before.
     pub async fn take_invitation(&self, id: &str) -> anyhow::Result<bool> {
         let id = id.to_owned();
         let take = move |tx: &Transaction| tx.execute("DELETE FROM invitations WHERE id = ?", [&id]);
@@ -72,19 +73,19 @@ impl Journal {
 }
 
 impl Reader {
-    /// Those that are open, and end first.
+    /// The open invitations, in the order in which they end.
     pub fn invitations(&self, now: Millis) -> anyhow::Result<Vec<Invitation>> {
         let mut statement = self.connection.prepare(&format!("{ALL} WHERE ends_at > ? ORDER BY ends_at, id"))?;
         Ok(statement.query_map([now], row)?.collect::<Result<_, _>>()?)
     }
 
-    /// That of a shop for an app.
+    /// The open invitation of a shop for an app.
     pub fn invitation_of(&self, client_id: &str, shop: &str, now: Millis) -> anyhow::Result<Option<Invitation>> {
         let one = format!("{ALL} WHERE client_id = ? AND shop = ? AND ends_at > ?");
         Ok(self.connection.prepare(&one)?.query_row(params![client_id, shop, now], row).optional()?)
     }
 
-    /// That which this code is for.
+    /// The open invitation to an app that has this code.
     pub fn invitation_with(&self, client_id: &str, code: &str, now: Millis) -> anyhow::Result<Option<Invitation>> {
         let one = format!("{ALL} WHERE client_id = ? AND code = ? AND ends_at > ?");
         Ok(self.connection.prepare(&one)?.query_row(params![client_id, code, now], row).optional()?)

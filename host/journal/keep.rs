@@ -1,11 +1,11 @@
-//! What leaves the journal by its age: an event that is over, with all that hangs on it. Knows what must stay for others.
+//! Removes events by their age, each with everything that hangs on it. Knows what must stay because others need it.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Journal, Reader};
 use crate::model::{EventId, Millis};
 
-/// An event as far as its age goes.
+/// What retention needs to know of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     pub event: EventId,
@@ -13,24 +13,24 @@ pub struct Received {
     pub received_at: Millis,
 }
 
-/// An event that leaves if it was over before then.
+/// An event to remove if it was over before `before`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Old {
     pub event: EventId,
     pub before: Millis,
 }
 
-/// How far the clock is believed by which events are old, and how many may leave.
+/// How far retention believes the clock, and how many events it may remove.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The latest time that is believed.
+    /// The latest time that retention believes.
     pub at: Millis,
-    /// Thousandths of events.
+    /// How many events may leave, in thousandths of an event.
     pub allowed: u64,
 }
 
 impl Journal {
-    /// Keeps the pace of retention for the next look, and for the next start.
+    /// Keeps the pace of retention for its next round and for the next start.
     pub async fn keep_pace(&self, pace: Pace) -> anyhow::Result<()> {
         let keep = move |tx: &Transaction| {
             tx.execute(
@@ -42,8 +42,8 @@ impl Journal {
         self.writer.write(keep, |_| ()).await.map(drop)
     }
 
-    /// Takes out those of these events that are over since then and no dead letters, with their runs, calls, attempts and
-    /// logs; gives how many. What is remembered now stays, and so does what a later event began with.
+    /// Removes those of these events that were over before their time and are no dead letters, with their runs, calls,
+    /// attempts and logs; gives how many. Current memory stays, and so does memory that a later event began with.
     pub async fn remove(&self, events: Vec<Old>) -> anyhow::Result<u64> {
         let remove = move |tx: &Transaction| {
             let mut removed = 0;
@@ -57,7 +57,7 @@ impl Journal {
 }
 
 fn remove(tx: &Transaction, Old { event, before }: Old) -> rusqlite::Result<bool> {
-    // The newest stays: its number would be given again, and entities go by the number of their first event.
+    // The newest event stays: its number would be given again, and an entity is known by the number of its first event.
     let leaves: Option<bool> = tx
         .prepare_cached(
             "SELECT outcome IN ('done', 'skipped', 'discarded') AND ended_at < ? AND id < (SELECT max(id) FROM events)
@@ -70,7 +70,7 @@ fn remove(tx: &Transaction, Old { event, before }: Old) -> rusqlite::Result<bool
     }
     let runs = "SELECT id FROM runs WHERE event = ?1";
     for statement in [
-        // What the event left something newer in the place of: only those before it began with that.
+        // The memory that this event began with and replaced: no later event began with that.
         "DELETE FROM memory WHERE NOT current AND revision < (SELECT max(revision) FROM memory) AND revision IN
              (SELECT value FROM runs, json_each(runs.memory) WHERE event = ?1 AND remembered IS NOT NULL)"
             .to_owned(),
@@ -86,7 +86,7 @@ fn remove(tx: &Transaction, Old { event, before }: Old) -> rusqlite::Result<bool
 }
 
 impl Reader {
-    /// The next so many events after this one, of all tenants, in order of arrival.
+    /// Up to `limit` events after this one, of all tenants, in order of arrival.
     pub fn received(&self, after: EventId, limit: usize) -> anyhow::Result<Vec<Received>> {
         let mut statement = self
             .connection

@@ -11,7 +11,8 @@ pub fn find(tx: &Transaction, tenant: &str, name: &str) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// The entity of the names an event shows: what they all belong to becomes one, and `new` if they belong to nothing yet.
+/// Finds the entity of the names that an event shows. Entities that these names belong to already become one; if there
+/// is none, the names belong to `new`.
 pub fn declare(tx: &Transaction, tenant: &str, new: EntityId, names: &[String]) -> rusqlite::Result<Joined> {
     let mut known = vec![];
     for name in names {
@@ -20,8 +21,8 @@ pub fn declare(tx: &Transaction, tenant: &str, new: EntityId, names: &[String]) 
     join(tx, tenant, known.first().copied().unwrap_or(new), known, names)
 }
 
-/// Gives an entity the names that were learned of it, and retires names of it. `Err` says which two names of one kind that
-/// would give it: two of one kind must be declared by an event, never concluded.
+/// Gives an entity the names that the rules learned, and retires names of it. `Err` says which two names of one kind
+/// the entity would then have: an event may declare two names of a kind, but rules may not conclude them.
 pub fn learn(
     tx: &Transaction,
     tenant: &str,
@@ -81,7 +82,7 @@ fn join(
     Ok(Joined { entity, from })
 }
 
-/// Those that count as one of their kind.
+/// The names of an entity that count as one of their kind: those that are not retired.
 fn names_of(tx: &Transaction, entity: EntityId) -> rusqlite::Result<Vec<String>> {
     let mut statement = tx.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired")?;
     statement.query_map([entity.0], |row| row.get(0))?.collect()

@@ -1,4 +1,5 @@
-//! Who may operate the host, and what they did: tokens by their hash, and an audit trail. Knows no permission.
+//! The tokens of those who may operate the host, by hash, and the audit trail of what they did. Knows nothing of
+//! permissions.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -6,11 +7,11 @@ use super::{Journal, Reader};
 use crate::clock;
 use crate::model::Millis;
 
-/// A token without itself: it was shown once, and its SHA-256 is kept.
+/// What is kept of a token. The token itself was shown once; only its SHA-256 is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub name: String,
-    /// The one tenant that it is for; none for an operator's, which is for everything.
+    /// The only tenant that the token is for; `None` for an operator's token, which is for everything.
     pub tenant: Option<String>,
     pub created_at: Millis,
     pub revoked_at: Option<Millis>,

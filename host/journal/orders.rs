@@ -1,8 +1,8 @@
-//! What a tenant's scheduler orders, and how it is answered: each verb in a transaction with its guards, in the order in
-//! which they are handed over, and each answer told in that order.
+//! Carries out what a tenant's scheduler orders: each order in one transaction with its guards, in the order in which
+//! orders are handed over. Answers are told in that order, too.
 //!
-//! Knows what a verb expects (the lane, the pass, what was remembered) and writes nothing where that is not so; not what
-//! comes next.
+//! Knows what an order expects (the lane, the pass, the memory), and writes nothing where the journal has another; does
+//! not know what comes next.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use tokio::sync::mpsc::UnboundedSender;
@@ -21,7 +21,7 @@ use crate::scheduler::{
     Beginning, Closer, Ending, Input, Joined, Opened, Order, Place, Sending, Ticket, Try, Verdict, Which,
 };
 
-/// Something that a tenant's scheduler is to be told, and what its driver needs with it.
+/// An input for a tenant's scheduler, and what its driver needs with it.
 #[derive(Debug)]
 pub struct Fact {
     pub tenant: String,
@@ -32,7 +32,7 @@ pub struct Fact {
 #[derive(Debug)]
 pub enum With {
     Nothing,
-    /// An event to be asked about.
+    /// An event that the rules are to be asked about.
     Begun(Box<Begun>),
     /// Why a call was given up, or why names cannot be claimed.
     Failure(Failure),
@@ -49,15 +49,15 @@ pub struct Over {
     pub outcome: Outcome,
     pub blame: Option<Blame>,
     pub version: Option<String>,
-    /// What was personal has gone from its rows, and is to go from the log of writes.
+    /// Its personal data is gone from its rows, and is still to go from the log of writes.
     pub is_redacted: bool,
 }
 
-/// An event with a run to go on with.
+/// An event whose run goes on, with everything that an ask needs.
 #[derive(Debug)]
 pub struct Begun {
     pub run: RunId,
-    /// The digest of the rules that it began with, and that it is to end with.
+    /// The digest of the rules that the run began with and will end with.
     pub version: String,
     pub event: Event,
     pub memory: Vec<String>,
@@ -72,23 +72,23 @@ pub struct Asked {
     pub names: Names,
 }
 
-/// What an event is about, or how it is over before it could be handled.
+/// What an event is about, or how it ended before it could run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Known {
     Entity(Entity),
     Over(Outcome, Option<Blame>, String),
 }
 
-/// What a verb is about.
+/// The event that an order is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
     pub event: EventId,
     pub of: Try,
-    /// The entity that it is expected to be of.
+    /// The entity that the event is expected to belong to.
     pub lane: EntityId,
 }
 
-/// Where orders of one tenant are handed over. Whoever hands over one after the other has them carried out in that order.
+/// Takes the orders of one tenant. Orders that are handed over one after the other are carried out in that order.
 #[derive(Clone)]
 pub struct Orders {
     writer: Writer,
@@ -99,7 +99,7 @@ pub struct Orders {
     quiet_ms: Millis,
 }
 
-/// What a verb says: to the scheduler, and to the driver with it.
+/// The answer to an order: for the scheduler, and for the driver with it.
 type Said = (Input, With);
 
 impl Journal {
@@ -115,8 +115,8 @@ impl Journal {
 }
 
 impl Orders {
-    /// Hands over a verb. What it says is told at once, before it is on disk: whatever comes of it is written later. An error
-    /// is a journal that has stopped.
+    /// Hands over an order. Its answer is told at once, before it is on disk, because whatever follows from the answer
+    /// is written later. An error means that the journal has stopped.
     async fn order(
         &self,
         what: Order,
@@ -125,7 +125,7 @@ impl Orders {
         self.order_and(what, |tx| Ok((verb(tx)?, ())), |()| ()).await
     }
 
-    /// The same, and `then` is done with what is on disk.
+    /// The same as [`Self::order`], and runs `then` when the result is on disk.
     async fn order_and<T: Send + 'static>(
         &self,
         what: Order,
@@ -133,7 +133,7 @@ impl Orders {
         then: impl FnOnce(T) + Send + 'static,
     ) -> anyhow::Result<()> {
         let (facts, tenant) = (self.facts.clone(), self.tenant.clone());
-        // Whoever is told may be gone: the host stops.
+        // Sending fails only while the host stops, when the receiver is gone.
         let tell = move |said: Result<(Said, T), String>| match said {
             Ok(((input, with), rest)) => {
                 let _ = facts.send(Fact { tenant, input, with });
@@ -144,7 +144,7 @@ impl Orders {
                 None
             }
         };
-        // What was told and is not on disk after all has broken the journal.
+        // If the commit fails after the answer was told, the writer breaks the journal, so nothing is left to do here.
         let then = move |done: Result<T, &str>| {
             if let Ok(done) = done {
                 then(done);
@@ -153,7 +153,7 @@ impl Orders {
         self.writer.order(verb, tell, then, true).await
     }
 
-    /// Reads what is not over after a place, in order; told when all of it is on disk.
+    /// Reads the events after a place that are not over, in order. The answer is told when all of them are on disk.
     pub async fn read(
         &self,
         ticket: Ticket,
@@ -208,7 +208,7 @@ impl Orders {
                     keyed.extend(key(tx, &tenant, event, &entity)?);
                     continue;
                 }
-                // What a version said that has gone does not count.
+                // The answer of a version that is no longer active does not count.
                 let Some(verdict) = verdict(tx, &tenant, &version, is_failed(outcome, blame))? else {
                     again.push(event);
                     continue;
@@ -223,13 +223,13 @@ impl Orders {
         self.order(Order::Ticket(ticket), declare).await
     }
 
-    /// Opens a run of an event on the version that is active now, or goes on with the open one if what is remembered has not
-    /// changed since.
+    /// Opens a run of an event on the active version, or goes on with its open run if the memory has not changed since
+    /// that run began.
     pub async fn begin(&self, at: At) -> anyhow::Result<()> {
         self.begin_within(at, u64::MAX).await
     }
 
-    /// The same, where no run is opened when the tenant has more bytes than this in the journal: a run under way goes on.
+    /// The same, but opens no first run of an event if the tenant has more bytes than this in the journal.
     pub async fn begin_within(&self, at: At, bytes_max: u64) -> anyhow::Result<()> {
         let At { event, of, lane } = at;
         let (tenant, quiet_ms) = (self.tenant.clone(), self.quiet_ms);
@@ -241,8 +241,8 @@ impl Orders {
         self.order(Order::Event(event, of), begin).await
     }
 
-    /// Claims names, if there are new ones, and adds the next pass of calls to a run: both or neither. Each call comes with
-    /// what its target's requests are written for. The calls are on their way when they are on disk.
+    /// Claims new names, if there are any, and adds the next pass of calls to a run, both or neither. Each call comes
+    /// with the API version that it is written for. Delivery gets the calls when they are on disk.
     pub async fn send(
         &self,
         at: At,
@@ -261,7 +261,7 @@ impl Orders {
         self.order_and(Order::Event(event, of), send, then).await
     }
 
-    /// Ends an event by its rules' word.
+    /// Ends an event as its rules have decided.
     pub async fn end(&self, at: At, (run, pass): (RunId, u32), end: End, asked: Asked) -> anyhow::Result<()> {
         let At { event, of, .. } = at;
         let tenant = self.tenant.clone();
@@ -272,7 +272,7 @@ impl Orders {
         self.order(Order::Event(event, of), end).await
     }
 
-    /// Ends an event without its rules' word: it has failed.
+    /// Ends an event as failed, without an answer of its rules.
     pub async fn close(
         &self,
         (event, of): (EventId, Try),
@@ -288,7 +288,8 @@ impl Orders {
         self.order(Order::Event(event, of), close).await
     }
 
-    /// Closes the open run of an event; the next one begins with nothing. Says whether a write may still take effect.
+    /// Drops the open run of an event; the next run begins without replies. Tells whether a write may still take
+    /// effect.
     pub async fn drop_run(&self, ticket: Ticket, event: EventId) -> anyhow::Result<()> {
         let quiet_ms = self.quiet_ms;
         let drop = move |tx: &Transaction| {
@@ -308,7 +309,7 @@ fn unfinished(
     most: usize,
     since: Millis,
 ) -> rusqlite::Result<Vec<Opened>> {
-    /// First those that were under way, whatever tenant they are of: they are few.
+    /// Starts from the events that are under way, of whatever tenant, since these are few.
     const UNDER_WAY: &str = "(
              SELECT runs.event FROM runs
              WHERE runs.state = 'open' AND EXISTS (SELECT 1 FROM calls WHERE calls.run = runs.id)
@@ -335,17 +336,17 @@ fn unfinished(
     rows.map(|event| opened(tx, event?, since)).collect()
 }
 
-/// What an event was said to be about that is under way: another version said so, and what it wrote is of that lane.
+/// The entity of an event that is under way: an earlier version named it, and what was written belongs to its lane.
 fn under_way(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<Option<Entity>> {
     let said = "SELECT entity FROM events WHERE id = ? AND entity IS NOT NULL";
     let said: Option<String> = tx.prepare_cached(said)?.query_row([event.0], |row| row.get(0)).optional()?;
-    // Of most it is asked for the first time.
+    // Most events have no entity yet, because their key is asked for the first time.
     let Some(said) = said else { return Ok(None) };
     let Opened { has_asked, in_flight, .. } = opened(tx, event, since)?;
     if has_asked || in_flight { from_json(&said).map(Some) } else { Ok(None) }
 }
 
-/// The entity that an event is of by now; the one that was expected, if nothing says otherwise.
+/// The entity that an event belongs to now; the expected one if none of its names is known.
 fn lane_of(tx: &Transaction, event: EventId, expected: EntityId) -> rusqlite::Result<EntityId> {
     let first = "SELECT (SELECT names.entity FROM names WHERE names.tenant = events.tenant
                      AND name = json_extract(events.entity, '$.names[0]')) FROM events WHERE id = ?";
@@ -353,7 +354,7 @@ fn lane_of(tx: &Transaction, event: EventId, expected: EntityId) -> rusqlite::Re
     if let Some(found) = found {
         return Ok(EntityId(found));
     }
-    // An e-mail address among them may have been redacted.
+    // The first name may be an e-mail address that was redacted.
     let any = "SELECT names.entity FROM events, json_each(events.entity, '$.names') AS one
                JOIN names ON names.tenant = events.tenant AND names.name = one.value
                WHERE events.id = ? LIMIT 1";
@@ -385,7 +386,7 @@ fn begin(
     if drop_open_runs(tx, event)? > 0 && runs::is_in_flight(tx, event, since)? {
         return Ok((Beginning::InFlight, With::Nothing));
     }
-    // One that has begun before may have written: it goes on.
+    // An event that has begun before may have written, so it goes on.
     if usage::bytes(tx, tenant)? > bytes_max
         && !is_duty(&row.webhook.source, &row.webhook.topic)
         && !runs::has_any(tx, event)?
@@ -402,9 +403,9 @@ fn begin(
     Ok((is, With::Begun(Box::new(Begun { run, version, event: row, memory, replies: vec![] }))))
 }
 
-/// Whether a run is as its scheduler thinks.
+/// Whether a run is as its scheduler expects.
 enum Guard {
-    /// It is on this version, and began with these revisions.
+    /// The run is on this version, and began with these revisions of the memory.
     Holds {
         version: String,
         memory: String,
@@ -488,7 +489,7 @@ fn end_run(
     tx.prepare_cached("UPDATE runs SET state = 'ended', remembered = ? WHERE id = ?")?
         .execute(params![remembered, run.0])?;
     let redacted_by = finish(tx, event, outcome, blame, &reason, Some(&version))?;
-    // In the end only: the rules may have been asked with what they remembered until now.
+    // Not before its end: until now the rules may have been asked with this memory.
     if redacted_by == Some(event) {
         redact::forget(tx, joined.entity, event)?;
     }
@@ -546,7 +547,7 @@ fn is_failed(outcome: Outcome, blame: Option<Blame>) -> bool {
     outcome == Outcome::Failed && blame == Some(Blame::Plugin)
 }
 
-/// How the active version has fared; nothing if another one is active.
+/// How the active version has fared; `None` if another version is active.
 fn verdict(tx: &Transaction, tenant: &str, version: &str, has_failed: bool) -> rusqlite::Result<Option<Verdict>> {
     let active = "SELECT id, failures_max FROM activations WHERE tenant = ? AND current AND digest = ?";
     let row = tx.prepare_cached(active)?.query_row([tenant, version], |row| {

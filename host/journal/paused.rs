@@ -1,4 +1,5 @@
-//! Targets that take no calls until somebody says so, whatever restarts there are. Knows why; not who sends.
+//! Paused targets, which get no calls until somebody resumes them, whatever restarts there are. Knows why a target is
+//! paused; not who sends.
 
 use rusqlite::params;
 
@@ -6,7 +7,7 @@ use super::{Journal, Reader};
 use crate::clock;
 use crate::model::Millis;
 
-/// Why a target is paused whose app the merchant took away.
+/// Why Shopify is paused after the merchant has uninstalled the app.
 const UNINSTALLED: &str = "the app was uninstalled";
 
 /// A target that has been paused, or that takes calls again.
@@ -18,7 +19,7 @@ pub struct Paused {
     pub reason: Option<String>,
 }
 
-/// Pauses a target. Why it was paused before stays to be read.
+/// Pauses a target. The reason of an earlier pause is kept behind the new one.
 pub(super) fn keep(tx: &rusqlite::Transaction, paused: &Paused) -> rusqlite::Result<usize> {
     tx.execute(
         "INSERT INTO paused (tenant, target, since, reason) VALUES (?, ?, ?, ?)
@@ -47,7 +48,7 @@ impl Journal {
     pub async fn pause_uninstalled(&self, tenant: &str) -> anyhow::Result<()> {
         let paused = Paused { tenant: tenant.into(), target: "shopify".into(), reason: Some(UNINSTALLED.into()) };
         let (feeds, told) = (self.feeds.clone(), paused.clone());
-        // An operator's own reason stays.
+        // If an operator has paused the target, that reason stays.
         let pause = move |tx: &rusqlite::Transaction| {
             tx.execute(
                 "INSERT INTO paused (tenant, target, since, reason) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -62,7 +63,7 @@ impl Journal {
         self.writer.write(pause, tell).await.map(drop)
     }
 
-    /// Lets Shopify take calls again if that is why it took none: a pause by an operator stays.
+    /// Resumes Shopify if it was paused because its app was uninstalled. A pause by an operator stays.
     pub async fn resume_installed(&self, tenant: &str) -> anyhow::Result<()> {
         let resumed = Paused { tenant: tenant.into(), target: "shopify".into(), reason: None };
         let (feeds, tenant) = (self.feeds.clone(), tenant.to_owned());
@@ -78,12 +79,12 @@ impl Journal {
         self.writer.write(resume, tell).await.map(drop)
     }
 
-    /// Lets a target take calls again. `false`: the journal had not paused it.
+    /// Resumes a target. `false`: it was not paused.
     pub async fn resume(&self, tenant: &str, target: &str) -> anyhow::Result<bool> {
         let resumed = Paused { tenant: tenant.into(), target: target.into(), reason: None };
         let (feeds, told) = (self.feeds.clone(), resumed.clone());
         let resume = move |tx: &rusqlite::Transaction| {
-            // Who resumes it has seen why: the shop is the one that answers now.
+            // To resume Shopify is to accept the shop that answers now, so its number is kept.
             if resumed.target == "shopify" {
                 let known = "UPDATE shops SET number = other, other = NULL WHERE tenant = ? AND other IS NOT NULL";
                 tx.execute(known, [&resumed.tenant])?;

@@ -1,4 +1,5 @@
-//! Where the journal is on disk: its files are their owner's alone, and one host at a time has it, by whatever name.
+//! Where the journal is on disk. Only its owner may read its files, and only one host at a time has it, whatever path
+//! it is opened by.
 //!
 //! Knows files and locks; not what is in them.
 
@@ -11,43 +12,46 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::files;
 
-/// Another host has the journal. Whoever starts hosts again when they end should leave this one alone.
+/// Another host has the journal. A supervisor that restarts hosts should not restart this one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Taken(pub String);
 
-/// A journal that no other host on this machine can have, as long as this is there.
+/// A claim on a journal: no other host on this machine can have the journal as long as this value lives.
 #[derive(Debug)]
 pub struct Claim {
     /// The journal's path, without links.
     path: PathBuf,
-    /// On the file beside the journal: what tells a second host first.
+    /// The lock on the file beside the journal, which a second host meets first.
     _beside: File,
-    /// On the journal itself, whatever it is called. It is opened before SQLite opens the file and closed after SQLite has
-    /// closed it: closing any handle on a file lets go of the locks that SQLite has on it.
+    /// The lock on the journal itself, whatever path it is opened by. This handle is opened before SQLite opens the
+    /// file and closed after SQLite has closed it, because closing any handle on a file releases the locks that SQLite
+    /// holds on it.
     _itself: Option<File>,
 }
 
 impl Claim {
-    /// Claims a journal, made if there is none. A host that was killed has let go of it.
+    /// Claims a journal, and makes it if there is none. The claim of a host that was killed does not last.
     pub fn on(journal: &Path) -> anyhow::Result<Self> {
         make(journal)?;
         let path =
             journal.canonicalize().with_context(|| format!("looking for the journal `{}`", journal.display()))?;
         let beside = with_ending(&path, "-lock");
         let beside = lock(&beside, journal)?;
-        // Elsewhere this kind of lock and SQLite's own exclude each other, and SQLite would find the journal busy for ever.
+        // On other systems this kind of lock and SQLite's own exclude each other, and SQLite would find the journal
+        // busy for ever.
         let itself = cfg!(target_os = "linux").then(|| lock(&path, journal)).transpose()?;
         refuse_names(&path)?;
         Ok(Self { path, _beside: beside, _itself: itself })
     }
 
-    /// The journal's path, without links: what stands beside the journal goes by this one.
+    /// The journal's path, without links. The files beside the journal are named after this path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says which of the journal's files others than their owner may read. Those of an older `tandem` may be.
+    /// Warns of files of the journal that others than their owner may read. Files that an older `tandem` made may be
+    /// such.
     pub fn warn_of_width(&self) {
         let beside = ["", "-wal", "-shm", "-lock", "-compiled"].map(|ending| with_ending(&self.path, ending));
         for path in beside {
@@ -62,8 +66,8 @@ impl Claim {
     }
 }
 
-/// Makes an empty journal where there is none: its owner's alone, and so is what SQLite puts beside it, since SQLite gives
-/// that the journal's mode.
+/// Makes an empty journal where there is none, for its owner only. The files that SQLite puts beside it get the same
+/// mode.
 pub fn make(journal: &Path) -> anyhow::Result<()> {
     match files::private().create_new(true).write(true).open(journal) {
         Ok(_) => Ok(()),
@@ -75,8 +79,8 @@ pub fn make(journal: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses a journal of two names. SQLite's log of writes goes by the name that the journal is opened by, so under the other
-/// one what is in the log is missing, and what is written is lost.
+/// Refuses a journal with two names (hard links). SQLite names its log of writes after the path that the journal is
+/// opened by, so under the other name the log is missing, and what is written is lost.
 pub fn refuse_names(journal: &Path) -> anyhow::Result<()> {
     #[cfg(unix)]
     {

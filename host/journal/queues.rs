@@ -1,11 +1,12 @@
-//! Whose write is next: tenants take turns, and one that wants much does not make another wait for all of it.
+//! Decides whose write is next. Tenants take turns, so a tenant with many writes does not make another one wait for all
+//! of them.
 //!
-//! A decision about values: knows who waits; not what is written.
+//! Pure: knows who waits; not what is written.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Who wants something written: a tenant, or the host itself, which has the empty name; and what for.
+/// Who wants something written, and what for. The host itself has the empty name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Who {
     pub tenant: Arc<str>,
@@ -14,15 +15,15 @@ pub struct Who {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum What {
-    /// A webhook is taken in. Its sender waits, so that it goes before all else.
+    /// A webhook is taken in. Its sender is waiting, so it goes before all other writes.
     Intake,
     #[default]
     Other,
 }
 
 impl What {
-    /// What one tenant may have in a commit that others share. A tenant that is alone has no such limit: the more one
-    /// commit takes, the less each write costs.
+    /// How many writes one tenant may have in a commit that it shares with others. A tenant that is alone has no such
+    /// limit: the more one commit takes, the less each write costs.
     fn beside_others_max(self) -> usize {
         match self {
             What::Intake => 64,
@@ -31,16 +32,16 @@ impl What {
     }
 }
 
-/// Webhooks that one commit takes while anything else waits, so that what came in is also worked off.
+/// Webhooks that one commit takes while other writes wait, so that what came in is also worked off.
 const INTAKE_MAX: usize = 256;
 
-/// What waits to be written, in the order of each tenant.
+/// The writes that wait, in order for each tenant.
 #[derive(Debug)]
 pub struct Queues<T> {
     waiting: HashMap<Who, VecDeque<T>>,
-    /// Those of whom something waits, the next one first.
+    /// Those with a waiting write, the next one first.
     next: VecDeque<Who>,
-    /// What each has had of this commit.
+    /// How many writes each has had in this commit.
     had: HashMap<Who, usize>,
     /// Webhooks in this commit.
     taken_in: usize,
@@ -69,13 +70,13 @@ impl<T> Queues<T> {
         self.len += 1;
     }
 
-    /// Another commit begins.
+    /// Begins the next commit.
     pub fn begin(&mut self) {
         self.had.clear();
         self.taken_in = 0;
     }
 
-    /// What this commit takes next; `None` when nothing waits, or nobody who waits may have more of it.
+    /// The next write of this commit; `None` if nothing waits, or if nobody who waits may have more in this commit.
     pub fn pop(&mut self) -> Option<T> {
         let may = |who: &Who| self.may_have_more(who);
         let is_open = self.taken_in < INTAKE_MAX || self.next.iter().all(|who| who.what == What::Intake);
@@ -171,7 +172,7 @@ mod tests {
         queues.begin();
         let first: Vec<_> = (0..512).filter_map(|_| queues.pop()).collect();
         assert_eq!(first.iter().filter(|(who, _)| who == "flood").count(), 100);
-        // Once nothing else waits, the rest of the commit is theirs.
+        // Once nothing else waits, webhooks take the rest of the commit.
         assert_eq!(first.len(), 512);
     }
 

@@ -24,30 +24,30 @@ pub struct Filter {
     pub after: Option<EventId>,
     /// Only those with a lower number.
     pub before: Option<EventId>,
-    /// Only those received then or later, and before then.
+    /// Only those received at `since` or later, and before `until`.
     pub since: Option<Millis>,
     pub until: Option<Millis>,
-    /// Only those about whoever has this name, with or without the system that it is of: `customer/706405506`.
+    /// Only those about the entity with this name, with or without its source: `customer/706405506`.
     pub about: Option<String>,
-    /// The newest so many.
+    /// At most this many, the newest.
     pub limit: usize,
 }
 
-/// An event for people.
+/// An event as people are shown it.
 #[derive(Clone, Debug)]
 pub struct EventRow {
     pub event: Event,
-    /// The names it was found to be about.
+    /// The names of what it is about, as its rules said.
     pub names: Vec<String>,
-    /// None while it is not over.
+    /// `None` while the event is not over.
     pub outcome: Option<String>,
     pub blame: Option<String>,
     pub reason: Option<String>,
     pub version: Option<String>,
     pub ended_at: Option<Millis>,
-    /// When everything personal was taken out of it; before its end, when that was decided.
+    /// When its redaction was decided. It is carried out at once, or at the event's end if the event is not over.
     pub redacted_at: Option<Millis>,
-    /// Calls of its last run, in the order they were asked.
+    /// How many calls its last run has. [`Reader::show`] gives 0 here, and the calls with the runs.
     pub calls: usize,
 }
 
@@ -121,7 +121,7 @@ impl Reader {
         self.connection
     }
 
-    /// The tenants of which something is not over.
+    /// The tenants that have an event that is not over.
     pub fn waiting_tenants(&self) -> anyhow::Result<Vec<String>> {
         let sql = "SELECT DISTINCT tenant FROM events INDEXED BY waiting WHERE outcome IS NULL";
         let mut statement = self.connection.prepare(sql)?;
@@ -227,8 +227,8 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What was remembered when the last run of an event began, the newest first: each text, and the event that left it.
-    /// `None`: some of it is not in the journal any more.
+    /// The memory that the last run of an event began with, the newest first: each text, and the event that left it.
+    /// `None`: some of it is no longer in the journal.
     pub fn began_with(&self, id: EventId) -> anyhow::Result<Option<Vec<(EventId, String)>>> {
         let run = self
             .connection
@@ -246,7 +246,7 @@ impl Reader {
         Ok(Some(found))
     }
 
-    /// What is remembered now under a name, newest first.
+    /// The current memory of the entity with this name, the newest text first.
     pub fn memory(&self, tenant: &str, name: &str) -> anyhow::Result<Vec<String>> {
         let mut statement = self.connection.prepare(
             "SELECT body FROM memory WHERE current AND entity = (SELECT entity FROM names WHERE tenant = ? AND name = ?)
@@ -282,7 +282,7 @@ pub(super) fn unanswered(connection: &Connection, tenant: Option<&str>) -> rusql
             event: EventId(row.get(2)?),
             tenant: row.get(3)?,
             attempts: row.get(5)?,
-            // What may be sent twice simply is.
+            // Only a call that must not be sent twice needs this; any other is sent again.
             unknown_since: since.filter(|_| call.effect == Effect::Once),
             call,
             api_version: row.get(7)?,

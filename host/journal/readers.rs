@@ -1,5 +1,4 @@
-//! Reading beside the one thread that writes: on connections that are kept, and again where the disk does not give what is
-//! asked of it.
+//! Reads the journal beside the writing thread, on connections that are kept open, and tries again if the disk fails.
 //!
 //! Knows connections and their failures; not what is read.
 
@@ -11,10 +10,10 @@ use rusqlite::Connection;
 
 use super::{Journal, Reader, writer};
 
-/// How long a read waits, each time, before it asks the disk once more for what it did not give.
+/// The pauses before each further try of a read that has failed.
 const READ_PAUSES_MS: [u64; 5] = [1, 10, 50, 200, 500];
 
-/// Connections that nobody reads on now.
+/// Idle connections to the journal.
 #[derive(Debug)]
 pub struct Readers {
     pub path: PathBuf,
@@ -37,8 +36,8 @@ impl Readers {
 }
 
 impl Journal {
-    /// Reads, on a connection of its own, what is committed. Blocks. What the disk does not give is asked for again, a few
-    /// times; what it gives that cannot be believed, however often it is read, breaks the journal, as a failed `fsync` does.
+    /// Reads committed data on a connection of its own. Blocks. If the disk fails, the read is tried again a few times.
+    /// If the data looks damaged at the last try, too, the journal is broken, as after a failed `fsync`.
     pub fn read<T>(&self, mut read: impl FnMut(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
         for pause in READ_PAUSES_MS.map(Duration::from_millis) {
             match self.read_once(&mut read) {
@@ -58,7 +57,7 @@ impl Journal {
         last
     }
 
-    /// After an error the connection goes, whose cache may be what is wrong.
+    /// After an error the connection is closed, since its cache may hold the damage.
     fn read_once<T>(&self, read: &mut impl FnMut(&Reader) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let reader = self.readers.take()?;
         let value = read(&reader)?;
@@ -67,8 +66,8 @@ impl Journal {
     }
 }
 
-/// Whether another read may fare better. SQLite says of a read that failed with EIO that the journal is damaged, so that what
-/// is damaged is read again, too.
+/// Whether another read may succeed. SQLite reports a read that failed with EIO as damage to the journal, so damage is
+/// a reason to read again, too.
 fn may_pass(error: &rusqlite::Error) -> bool {
     writer::is_unread(error) || writer::is_damaged(error)
 }

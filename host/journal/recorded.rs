@@ -1,5 +1,5 @@
-//! What is on record of a tenant's events: what the last run of each was given, asked and said. Writes nothing, and
-//! knows nothing of what it is compared with.
+//! Reads the record of a tenant's events: what the last run of each was given, asked for and answered. Writes nothing,
+//! and does not know what the record is compared with.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -7,21 +7,21 @@ use super::reader::{Reader, read_event};
 use super::{from_json, to_json};
 use crate::model::{Blame, Call, Entity, Event, EventId, Millis, Names, Outcome, Reply};
 
-/// Events and bytes of one read: what a replay holds in memory, and for how long it keeps the journal's log of writes
-/// from being emptied.
+/// Limits of one read, in events and in bytes. They bound what a replay holds in memory, and how long it keeps the log
+/// of writes from being emptied.
 const EVENTS_PER_READ_MAX: usize = 512;
 const BYTES_PER_READ_MAX: usize = 32 << 20;
 
 /// Which events of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
-    /// The newest so many.
+    /// This many events, the newest.
     Last(u64),
-    /// Those received then or later.
+    /// Those received at this time or later.
     Since(Millis),
 }
 
-/// The events of a tenant between two of them, both included.
+/// The events of a tenant from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
     pub first: EventId,
@@ -42,7 +42,7 @@ pub struct Recorded {
     pub ending: Option<(Outcome, Option<Blame>, String)>,
     /// The last run, if it is of that version.
     pub run: Option<Run>,
-    /// Whether everything is there that its run was given or left behind.
+    /// Whether the journal still has everything that the run was given or left behind.
     pub is_whole: bool,
 }
 
@@ -50,23 +50,23 @@ type Passes = Vec<Vec<(Call, Option<Reply>)>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// What the entity remembered before it, the newest first, and after it.
+    /// The memory of the entity before the run, the newest first, and after it.
     pub memory: Vec<String>,
     pub memory_after: Vec<String>,
-    /// A reply is missing where the run did not get that far.
+    /// A call has no reply if the run did not get that far.
     pub passes: Passes,
-    /// What each ask said of names.
+    /// The names that each ask gave.
     pub names: Vec<Names>,
-    /// Whether its rules brought it to an end.
+    /// Whether the rules ended the run.
     pub is_ended: bool,
 }
 
-/// As [`recorded`] reads it.
+/// The columns that [`recorded`] reads.
 const RECORDED: &str = "SELECT id, tenant, source, topic, delivery_id, occurred_at, received_at, api_version, payload,
     entity, outcome, blame, reason, version, redacted_at IS NOT NULL FROM events";
 
 impl Reader {
-    /// Where a range begins and ends now. `None`: there are no such events.
+    /// Where a range begins and ends now. `None`: the range is empty.
     pub fn span(&self, tenant: &str, range: Range) -> anyhow::Result<Option<Span>> {
         let (since, limit) = match range {
             Range::Last(events) => (Millis::MIN, i64::try_from(events).unwrap_or(i64::MAX)),
@@ -89,8 +89,8 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The next events of a tenant in a span, in order of arrival, each as it was at one moment: as many as are good to
-    /// hold in memory, and none when there are no more.
+    /// The next events of a tenant in a span, in order of arrival, all read at one moment: as many as may be held in
+    /// memory, and none when there are no more.
     pub fn recorded(&self, tenant: &str, after: Option<EventId>, span: Span) -> anyhow::Result<Vec<Recorded>> {
         let tx = self.connection.unchecked_transaction()?;
         let mut statement =
@@ -107,7 +107,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// The next of these events of a tenant, which are in order of arrival, as many as are good to hold in memory.
+    /// The next of `events`, which are in order of arrival: as many as may be held in memory.
     pub fn recorded_of(
         &self,
         tenant: &str,
@@ -208,7 +208,7 @@ fn read_run(connection: &Connection, recorded: &mut Recorded) -> rusqlite::Resul
     Ok(())
 }
 
-/// `None` if one of them is gone.
+/// The texts of these revisions; `None` if one of them is gone.
 fn bodies(connection: &Connection, revisions: &[i64]) -> rusqlite::Result<Option<Vec<String>>> {
     let mut statement = connection.prepare_cached("SELECT body FROM memory WHERE revision = ?")?;
     revisions.iter().map(|revision| statement.query_row([revision], |row| row.get(0)).optional()).collect()

@@ -1,4 +1,4 @@
-//! Redaction: takes what is personal out of rows that stay, and out of the file. Knows what rows hold; not whose it is.
+//! Redaction: removes personal data from rows that stay, and from the file. Knows what rows hold; not whose data it is.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::scheduler::Input;
 
 /// Events that one transaction redacts, so that no webhook waits long behind it.
 const EVENTS_PER_WRITE: usize = 100;
-/// How often the log of writes is tried to be emptied, and the pause between: somebody may be reading it.
+/// How often to try to empty the log of writes, and the pause between tries: somebody may be reading it.
 const EMPTY_TRIES: u32 = 100;
 const EMPTY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What one event had redacted.
+/// What was redacted at the request of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Redacted {
     pub events: u64,
-    /// Those of them that are redacted as soon as they are over.
+    /// Those of them that are not over, and are redacted at their end.
     pub waiting: u64,
     pub calls: u64,
 }
 
-/// An event and all text there is about it, to be searched.
+/// An event with all its texts, to be searched.
 #[derive(Debug)]
 pub struct Texts {
     pub event: EventId,
@@ -39,8 +39,8 @@ pub struct Texts {
 }
 
 impl Journal {
-    /// Takes out of these events what is personal: at once, or with its end if an event is not over. The names of what
-    /// they are about stay if they are ids.
+    /// Removes personal data from these events: at once from those that are over, and from the others at their end. The
+    /// names of their entities stay if they are ids.
     pub async fn redact(&self, by: EventId, events: &[EventId]) -> anyhow::Result<()> {
         for some in events.chunks(EVENTS_PER_WRITE) {
             let some = some.to_vec();
@@ -50,7 +50,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends every event of a tenant before this one that is not over, and forgets all names and all memory.
+    /// Ends every event of a tenant that came before this one and is not over, and forgets all names and all memory.
     pub async fn erase(&self, tenant: &str, by: EventId) -> anyhow::Result<()> {
         let waiting = self.read(|reader| reader.waiting_before(tenant, by))?;
         for some in waiting.chunks(EVENTS_PER_WRITE) {
@@ -71,7 +71,7 @@ impl Journal {
         }
     }
 
-    /// Forgets what is remembered of the entities with these names but who is deleted.
+    /// Forgets the memory of the entities with these names, except the record of who is deleted.
     pub async fn forget(&self, tenant: &str, names: Vec<String>, by: EventId) -> anyhow::Result<()> {
         let tenant = tenant.to_owned();
         let job = move |tx: &Transaction| {
@@ -85,8 +85,8 @@ impl Journal {
         self.writer.write(job, |()| ()).await
     }
 
-    /// Empties the log of writes, where what was redacted still stands. Whoever reads it for long may prevent that; it
-    /// is emptied at every start, too.
+    /// Empties the log of writes, which still holds what was redacted. A long read may prevent that; every start
+    /// empties the log, too.
     pub async fn empty_log(&self) -> anyhow::Result<()> {
         for _ in 0..EMPTY_TRIES {
             if self.writer.empty_log().await? {
@@ -114,8 +114,8 @@ fn mark(tx: &Transaction, by: EventId, event: EventId) -> rusqlite::Result<()> {
     if over == Some(true) { scrub(tx, event) } else { Ok(()) }
 }
 
-/// Takes out of an event that is over what is personal. An event that asked for a redaction keeps its reason, which
-/// counts. Names that hold an `@` are e-mail addresses.
+/// Removes personal data from an event that is over. An event that requested its own redaction keeps its reason, which
+/// says how much was redacted. Names that hold an `@` are e-mail addresses.
 pub(super) fn scrub(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
     let runs = "SELECT id FROM runs WHERE event = ?1";
     for statement in [
@@ -135,8 +135,9 @@ pub(super) fn scrub(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Forgets what an entity remembers, but for what this event remembered of it and for the member `gone`, in which rules
-/// keep who is deleted, by ids: or a later event would bring them back. Rules without such a member forget everything.
+/// Forgets the memory of an entity, except what event `by` left and the member `gone` of a text. Rules keep there, by
+/// id, who is deleted; without it, a later event would bring them back. Memory without such a member is forgotten
+/// entirely.
 pub(super) fn forget(tx: &Transaction, entity: EntityId, by: EventId) -> rusqlite::Result<()> {
     let gone = "CASE WHEN json_valid(body) THEN json_extract(body, '$.gone') END";
     tx.execute(
@@ -156,7 +157,7 @@ fn cut_off(tx: &Transaction, event: EventId) -> rusqlite::Result<()> {
     finish(tx, event, Outcome::Skipped, None, "the shop was redacted before it was over", None).map(drop)
 }
 
-/// Forgets some of a tenant's entities with their names; gives how many names there were.
+/// Forgets some of a tenant's names, and the memory of their entities; gives how many names there were.
 fn forget_some(tx: &Transaction, tenant: &str) -> rusqlite::Result<usize> {
     let mut statement = tx.prepare_cached("SELECT name, entity FROM names WHERE tenant = ? LIMIT ?")?;
     let rows = statement.query_map(params![tenant, EVENTS_PER_WRITE], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -169,7 +170,7 @@ fn forget_some(tx: &Transaction, tenant: &str) -> rusqlite::Result<usize> {
 }
 
 impl Reader {
-    /// What an event has had redacted so far, itself aside.
+    /// What was redacted at the request of an event so far, without the event itself.
     pub fn redacted_by(&self, by: EventId) -> anyhow::Result<Redacted> {
         let (events, waiting) = self.connection.query_row(
             "SELECT count(*), count(*) - count(outcome) FROM events WHERE redacted_by = ?1 AND id <> ?1",
@@ -185,7 +186,7 @@ impl Reader {
         Ok(Redacted { events, waiting, calls })
     }
 
-    /// Whether an event is to be redacted by another one and has asked for nothing yet.
+    /// Whether another event has requested the redaction of this one, and this one has asked for no calls yet.
     pub fn is_put_away(&self, event: EventId) -> anyhow::Result<bool> {
         let mut statement = self.connection.prepare_cached(
             "SELECT redacted_by <> id AND NOT EXISTS (SELECT 1 FROM runs JOIN calls ON calls.run = runs.id
@@ -195,7 +196,7 @@ impl Reader {
         Ok(statement.query_row([event.0], |row| row.get(0)).optional()?.unwrap_or_default())
     }
 
-    /// The numbers of a tenant's events up to this one that are not redacted.
+    /// The numbers of a tenant's events, up to this one, whose redaction was not requested.
     pub fn unredacted(&self, tenant: &str, upto: EventId) -> anyhow::Result<Vec<EventId>> {
         let mut statement = self
             .connection
@@ -212,8 +213,8 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The next events of a tenant that are not redacted, after the one and up to the other, with all text about them;
-    /// so many at most, and none when there are no more.
+    /// Up to `limit` events of a tenant that are not redacted, after `after` and up to `upto`, with all their texts.
+    /// None when there are no more.
     pub fn texts(&self, tenant: &str, after: EventId, upto: EventId, limit: usize) -> anyhow::Result<Vec<Texts>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, source, topic, entity, payload, reason FROM events

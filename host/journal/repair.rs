@@ -1,5 +1,5 @@
-//! Events that are over and begin again: which these are, what stands for exactly them, and how they are taken up. Knows no
-//! call.
+//! Events that are over and begin again: chooses them, makes a digest that stands for exactly these events, and reopens
+//! them. Knows nothing of calls.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
@@ -12,40 +12,40 @@ use super::{Journal, reopen_last};
 use crate::model::{EventId, Millis};
 use crate::scheduler::{Input, Opened};
 
-/// Events that are replayed at a time, those that are left out included.
+/// Events that one replay may choose, including those that it leaves out.
 pub const REPLAYED_MAX: usize = 10_000;
 
-/// Which events of a tenant are meant; what is absent does not matter.
+/// Selects events of a tenant. An absent field selects all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
-    /// These, whatever else they are.
+    /// Only these.
     pub events: Option<Vec<EventId>>,
-    /// From this one to that one, both included.
+    /// Only from `first` to `last`, both included.
     pub first: Option<EventId>,
     pub last: Option<EventId>,
-    /// Received then or later.
+    /// Only those received at this time or later.
     pub since: Option<Millis>,
     pub topic: Option<String>,
-    /// As [`super::Filter`] has it.
+    /// As in [`super::Filter`].
     pub outcome: Option<String>,
 }
 
-/// The events that are meant, in order of arrival.
+/// The chosen events, in order of arrival.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chosen {
-    /// The digest that they would run on.
+    /// The digest of the version that they would run on.
     pub version: String,
-    /// They are over, and can begin again.
+    /// Events that are over, and can begin again.
     pub events: Vec<EventId>,
-    /// Not over yet.
+    /// Events that are not over yet.
     pub waiting: Vec<EventId>,
-    /// Nothing is left of them.
+    /// Redacted events, of which nothing is left to run.
     pub redacted: Vec<EventId>,
-    /// What the host did about them itself, it does once.
+    /// Events that the host handles itself, which it does only once.
     pub own: Vec<EventId>,
-    /// Named, and not there.
+    /// Numbers that were given, but are of no event.
     pub unknown: Vec<EventId>,
-    /// Stands for exactly these events as they ended, and this version.
+    /// A digest of exactly these events, as they ended, and of this version.
     pub confirm: String,
 }
 
@@ -69,8 +69,8 @@ impl Reader {
 }
 
 impl Journal {
-    /// Has the events that are meant begin again, each as a new run at the end of its lane, and says so in the audit
-    /// trail: all of them, if `confirm` stands for exactly these, and otherwise none. Gives what is chosen now.
+    /// Reopens the chosen events, each as a new run at the end of its lane, and says so in the audit trail: all of them
+    /// if `confirm` stands for exactly these events, and otherwise none. Gives what is chosen now.
     pub async fn begin_again(
         &self,
         tenant: &str,

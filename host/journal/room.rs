@@ -1,7 +1,7 @@
-//! Room: whether a tenant's versions and bytes are as many as it may have, and which of its versions nothing needs, so that
-//! they may go.
+//! Room: whether a tenant may have more versions and bytes, and which of its versions nothing needs, so that they may
+//! go.
 //!
-//! Knows what hangs on a version; not what is in one.
+//! Knows what needs a version; not what is in one.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::{Journal, Reader, usage};
 use crate::config::Quota;
 
-/// Steps of a roll back that stay possible: the versions on them are not removed.
+/// How many roll backs in a row stay possible: the versions that they lead to are not removed.
 const ROLL_BACKS_KEPT: usize = 3;
-/// Versions that a refusal names.
+/// How many versions a refusal names.
 const NAMED_MAX: usize = 5;
 /// Digits of a digest that people are shown.
 const DIGITS: usize = 12;
@@ -25,19 +25,19 @@ pub struct NoRoom(pub String);
 /// What came of removing a version.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Removed {
-    /// It is gone, and with `true` nobody has it any more.
+    /// It is gone; `true` if no tenant has it any more.
     Gone(bool),
     /// It stays, since something needs it.
     Needed(&'static str),
     Unknown,
 }
 
-/// Why an event that has not begun does not: it is a dead letter, which can be taken up again when there is room.
+/// Why an event did not begin. The event becomes a dead letter, which can be retried when there is room.
 pub const NO_ROOM_TO_BEGIN: &str =
     "its tenant may have no more in the journal (`journal_bytes_max`), so it did not begin: make room, and retry it";
 
 impl Journal {
-    /// Removes a version that nothing needs. A roll back goes past it from then on.
+    /// Removes a version that nothing needs. From then on, roll backs skip it.
     pub async fn remove_version(&self, tenant: &str, digest: &str) -> anyhow::Result<Removed> {
         let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
         let remove = move |tx: &Transaction| {
@@ -65,19 +65,19 @@ impl Journal {
 }
 
 impl Reader {
-    /// Why there is no room for one more version of a tenant, of so many bytes.
+    /// Why there is no room for one more version of this many bytes; `None` if there is.
     pub fn no_room_for_version(&self, tenant: &str, bytes: u64, limits: &Quota) -> anyhow::Result<Option<NoRoom>> {
         Ok(no_room(&self.connection, tenant, bytes, limits)?)
     }
 
-    /// Why a tenant may not have more kept, if so.
+    /// Why the journal may keep nothing more for a tenant; `None` if it may.
     pub fn no_room(&self, tenant: &str, limits: &Quota) -> anyhow::Result<Option<NoRoom>> {
         let bytes = usage::bytes(&self.connection, tenant)?;
         Ok((bytes > limits.journal_bytes_max).then(|| full(tenant, bytes, limits.journal_bytes_max)))
     }
 }
 
-/// Why there is no room for one more version of so many bytes.
+/// Why there is no room for one more version of this many bytes; `None` if there is.
 pub fn no_room(connection: &Connection, tenant: &str, bytes: u64, limits: &Quota) -> rusqlite::Result<Option<NoRoom>> {
     let kept = usage::bytes(connection, tenant)?;
     if kept.saturating_add(bytes) > limits.journal_bytes_max {
@@ -151,7 +151,7 @@ fn needed(connection: &Connection, tenant: &str) -> rusqlite::Result<Vec<(String
     Ok(all)
 }
 
-/// Has every roll back that would come to a version go to what that one came from.
+/// Makes every roll back that leads to this version lead to the version before it instead.
 fn go_past(tx: &Transaction, tenant: &str, digest: &str) -> rusqlite::Result<()> {
     let mut statement = tx.prepare("SELECT id, digest, back FROM activations WHERE tenant = ? ORDER BY id")?;
     let rows = statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -159,7 +159,7 @@ fn go_past(tx: &Transaction, tenant: &str, digest: &str) -> rusqlite::Result<()>
     let find = |id: i64| rows.binary_search_by_key(&id, |row| row.0).ok().map(|place| &rows[place]);
     for (id, own, back) in &rows {
         let mut to = *back;
-        // Nor to what it is itself: that would be no way back.
+        // A roll back must not lead to the very version that it leaves, either.
         while let Some((_, other, further)) = to.and_then(find)
             && (other == digest || other == own)
         {

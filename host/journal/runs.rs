@@ -1,4 +1,4 @@
-//! Runs: opens one or goes on with it, adds calls to it, and knows what earlier runs of its event have asked. Knows
+//! Opens runs and goes on with them, adds calls to them, and finds what earlier runs of an event have asked for. Knows
 //! nothing of lanes or of who sends.
 
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -7,7 +7,7 @@ use super::{Due, from_json, to_json};
 use crate::clock;
 use crate::model::{Call, CallId, Effect, EntityId, EventId, Failure, Millis, Reply, RunId};
 
-/// What is remembered of an entity: its revisions as a run keeps them, and their texts, newest first.
+/// The current memory of an entity: its revisions as a run stores them, and its texts, newest first.
 pub fn remembered(tx: &Transaction, entity: EntityId) -> rusqlite::Result<(String, Vec<String>)> {
     let mut statement =
         tx.prepare_cached("SELECT revision, body FROM memory WHERE entity = ? AND current ORDER BY revision DESC")?;
@@ -20,7 +20,7 @@ pub fn remembered(tx: &Transaction, entity: EntityId) -> rusqlite::Result<(Strin
     Ok((to_json(&revisions)?, memory))
 }
 
-/// The revisions alone.
+/// The revisions alone, as a run stores them.
 pub fn revisions(tx: &Transaction, entity: EntityId) -> rusqlite::Result<String> {
     let mut statement =
         tx.prepare_cached("SELECT revision FROM memory WHERE entity = ? AND current ORDER BY revision DESC")?;
@@ -42,7 +42,7 @@ pub fn new(
     event: EventId,
     revisions: &str,
 ) -> rusqlite::Result<Option<(RunId, String)>> {
-    // Here a swap happens: between the last run that was opened before an activation and the first one after it.
+    // A swap takes effect here: every run that is opened after an activation is on the new version.
     tx.prepare_cached(
         "INSERT INTO runs (event, version, memory, begun_at, state, names)
          SELECT ?, digest, ?, ?, 'open', '[]' FROM activations WHERE tenant = ? AND current RETURNING id, version",
@@ -79,7 +79,8 @@ pub fn replies(tx: &Transaction, run: RunId) -> rusqlite::Result<Option<Vec<Vec<
     Ok(Some(replies))
 }
 
-/// Whether a write of a dropped run of an event may still take effect: it has no answer, and began after this time.
+/// Whether a write of a dropped run of an event may still take effect: its attempt has no answer, and began after
+/// `since`.
 pub fn is_in_flight(tx: &Transaction, event: EventId, since: Millis) -> rusqlite::Result<bool> {
     tx.prepare_cached(IN_FLIGHT)?.query_row([event.0, since], |row| row.get(0))
 }
@@ -90,10 +91,11 @@ const IN_FLIGHT: &str = "SELECT EXISTS (
            AND (attempts.ended_at IS NULL OR attempts.is_unsettled)
            AND calls.call <> '' AND json_extract(calls.call, '$.effect') <> 'read')";
 
-/// A call, and what its target's requests are written for.
+/// A call, and the API version that it is written for.
 pub type Written = (Call, String);
 
-/// Adds a pass to a run. Gives what is to be sent: a call that may not be sent twice has the reply of an earlier run.
+/// Adds a pass to a run, and gives the calls to send. A call that may not be sent twice is not among them if an earlier
+/// run has its reply: it gets that one.
 pub fn send(
     tx: &Transaction,
     (run, pass): (RunId, u32),
@@ -118,17 +120,17 @@ pub fn send(
     Ok(due)
 }
 
-/// Whether an earlier run of the event asked this very call.
+/// What became of an equal call in an earlier run of the event.
 enum Before {
     Never,
-    /// With a 2xx: this is its reply.
+    /// It was answered with a 2xx; this is the reply.
     Answered(String),
     /// Its last attempt began then, and nobody knows how it ended.
     Unknown(Millis),
 }
 
 fn asked_before(tx: &Transaction, event: EventId, run: RunId, call: &str) -> rusqlite::Result<Before> {
-    // What this run asks a second time it asks knowingly, having been told of the first.
+    // If this run has asked for an equal call before, its rules know how that ended and want the call sent again.
     let again: bool = tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM calls WHERE run = ? AND call = ?)")?
         .query_row(params![run.0, call], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The journal's tables: makes them, and brings those of an older journal up to date. Knows no row.
+//! The journal's tables: makes them, and brings those of an older journal up to date. Knows nothing of rows.
 
 use std::path::Path;
 
@@ -8,22 +8,22 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::usage;
 use super::writer::is_damaged;
 
-/// What a journal of each older schema lacks beside what `schema.sql` makes where it is missing. A journal's
-/// `user_version` says how many of these it has.
+/// The steps that bring older journals up to date, beside the tables that `schema.sql` adds where they are missing. A
+/// journal's `user_version` says how many of these steps it has.
 const STEPS: [&str; 7] = [
     // Redaction; and an index by which all revisions of an entity are found.
     "ALTER TABLE events ADD COLUMN redacted_at INTEGER;
      ALTER TABLE events ADD COLUMN redacted_by INTEGER;
      DROP INDEX remembered;",
-    // Names of what is gone, and settings that are fixed (a table of its own).
+    // Retired names, and fixed settings (a table of their own).
     "ALTER TABLE names ADD COLUMN retired INTEGER NOT NULL DEFAULT FALSE;",
-    // Versions. Those that open runs began on were kept nowhere: their events begin again.
+    // Versions. The versions that open runs had begun on were not stored, so their events begin again.
     "ALTER TABLE calls ADD COLUMN api_version TEXT NOT NULL DEFAULT '';
      UPDATE runs SET state = 'dropped' WHERE state = 'open';",
     // What a replay compares beside calls and endings.
     "ALTER TABLE runs ADD COLUMN names TEXT;
      ALTER TABLE runs ADD COLUMN remembered INTEGER;",
-    // Events leave by their age while what they left is remembered; and each tenant's bytes are counted.
+    // Retention removes old events and keeps the memory that they left; and each tenant's bytes are counted.
     "ALTER TABLE memory RENAME TO remembered_of_old;
      CREATE TABLE memory (
        revision INTEGER PRIMARY KEY,
@@ -45,14 +45,14 @@ const STEPS: [&str; 7] = [
      UPDATE events SET place = id;
      ALTER TABLE calls ADD COLUMN given_up TEXT;
      ALTER TABLE attempts ADD COLUMN is_unsettled INTEGER NOT NULL DEFAULT FALSE;",
-    // Everything that is a tenant's is counted; whose a memory is can be told when its event has left.
+    // Every row of a tenant is counted; and memory says whose it is, even when its event has left.
     "ALTER TABLE memory ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
      UPDATE memory SET tenant = coalesce(
        (SELECT tenant FROM names WHERE names.entity = memory.entity LIMIT 1),
        (SELECT tenant FROM events WHERE events.id = memory.event),
        (SELECT tenant FROM events WHERE events.id = memory.entity), '');",
 ];
-/// Since this one, what is deleted is deleted for good.
+/// Since this schema, deleted data is overwritten.
 const SECURE_SINCE: usize = 1;
 /// What SQLite's header says the file is: `Tndm`.
 const APPLICATION_ID: i64 = 0x546e_646d;
@@ -66,7 +66,7 @@ pub fn prepare(connection: &mut Connection, path: &Path) -> anyhow::Result<()> {
         tracing::info!("bringing the journal `{}` up to date; this takes a while if it is large", path.display());
     }
     if version < SECURE_SINCE {
-        // What was deleted before may still be in its free pages.
+        // Data that was deleted before may still be in free pages.
         connection.execute_batch("VACUUM").context("cleaning the journal")?;
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -83,12 +83,12 @@ pub fn prepare(connection: &mut Connection, path: &Path) -> anyhow::Result<()> {
     Ok(tx.commit()?)
 }
 
-/// Refuses what is no journal, before anything is changed in it.
+/// Refuses a file that is no journal, before anything in it is changed.
 pub fn refuse_strangers(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     version(connection, path).map(drop)
 }
 
-/// Refuses to read a journal whose tables are others than these.
+/// Refuses to read a journal of an older or a newer schema.
 pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     let version = version(connection, path)?.unwrap_or_default();
     refuse_newer(version, path)?;
@@ -98,7 +98,7 @@ pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What to say of a file that SQLite does not read.
+/// The error for a file that SQLite cannot read.
 pub fn unreadable(path: &Path, error: rusqlite::Error) -> anyhow::Error {
     if is_damaged(&error) {
         return damaged(path, &error.to_string());
@@ -106,7 +106,8 @@ pub fn unreadable(path: &Path, error: rusqlite::Error) -> anyhow::Error {
     anyhow!(error).context(format!("opening the journal `{}`", path.display()))
 }
 
-/// Which of the steps a journal has; `None`: it is empty. What is no journal is left as it is.
+/// How many of the steps a journal has; `None` if the file is empty. A file that is no journal is refused, and left as
+/// it is.
 fn version(connection: &Connection, path: &Path) -> anyhow::Result<Option<usize>> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let read = || -> rusqlite::Result<_> {

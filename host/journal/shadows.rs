@@ -7,15 +7,15 @@ use super::{Journal, Reader};
 use crate::clock;
 use crate::model::{EventId, Millis};
 
-/// A version beside the live one. A tenant has one, or had.
+/// A version that runs beside the live one. A tenant has at most one, running or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shadow {
     pub tenant: String,
     pub digest: String,
     pub since: Millis,
-    /// The last event that it has gone past.
+    /// The last event that it has passed.
     pub cursor: EventId,
-    /// So many events are enough.
+    /// It ends after this many events.
     pub events_max: Option<u64>,
     /// When and why it ended, if it did.
     pub ended: Option<(Millis, String)>,
@@ -24,7 +24,7 @@ pub struct Shadow {
 const COLUMNS: &str = "tenant, digest, since, cursor, events_max, ended_at, ended";
 
 impl Journal {
-    /// Has a version follow the events that come from now on, in place of the shadow that was.
+    /// Makes a version follow the events that arrive from now on, in place of the tenant's last shadow.
     pub async fn begin_shadow(
         &self,
         tenant: &str,
@@ -34,7 +34,7 @@ impl Journal {
     ) -> anyhow::Result<()> {
         let (tenant, digest) = (tenant.to_owned(), digest.to_owned());
         let begin = move |tx: &Transaction| {
-            // Not `OR REPLACE`, which runs no trigger for what it takes away: it would be counted for ever.
+            // Not `OR REPLACE`: it runs no trigger for the row that it removes, whose bytes would be counted for ever.
             tx.execute("DELETE FROM shadows WHERE tenant = ?", [&tenant])?;
             tx.execute(
                 "INSERT INTO shadows (tenant, digest, since, cursor, events_max, report)
@@ -45,7 +45,7 @@ impl Journal {
         self.writer.write(begin, |_| ()).await.map(drop)
     }
 
-    /// Keeps how far a shadow is and what it has found, unless it has been ended, or another took its place.
+    /// Keeps how far a shadow is and what it has found, unless it was ended or replaced.
     pub async fn keep_shadow(&self, shadow: &Shadow, report: String) -> anyhow::Result<()> {
         let Shadow { tenant, digest, since, cursor, ended, .. } = shadow.clone();
         let (ended_at, ended) = ended.unzip();
@@ -86,7 +86,8 @@ impl Reader {
         Ok(statement.query_row([tenant], |row| Ok((read_shadow(row)?, row.get(7)?))).optional()?)
     }
 
-    /// How far a shadow can go now: up to the first event of its tenant that is not over and was received since then.
+    /// How far a shadow can go now: to just before the first event of its tenant that is not over and was received at
+    /// `received_since` or later.
     pub fn shadow_may_go_to(&self, shadow: &Shadow, received_since: Millis) -> anyhow::Result<EventId> {
         let mut waiting = self.connection.prepare_cached(
             "SELECT min(id) FROM events WHERE outcome IS NULL AND id > ? AND tenant = ? AND received_at >= ?",

@@ -1,7 +1,7 @@
-//! What each tenant takes of the journal, in bytes: one table says what counts, and from it come the triggers that count and
-//! the sum that checks them.
+//! Counts the bytes that each tenant takes in the journal. One table says what counts; the triggers that count, and the
+//! sum that checks them, are made from it.
 //!
-//! Knows which table's rows are whose; not what a tenant may have.
+//! Knows which rows are whose; not what a tenant may have.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,17 +10,17 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::Reader;
 
-/// What a row takes beside its texts: its numbers, its times, and its entries in indexes.
+/// Bytes of a row beside its texts: for its numbers, its times, and its entries in indexes.
 pub const ROW_BYTES: u64 = 100;
 
 /// A table whose rows are kept for a tenant. `{}` in its texts is the row.
 struct Counted {
     table: &'static str,
-    /// Whose the row is; null: nobody's who is counted.
+    /// SQL for the tenant that the row counts for; null if it counts for nobody.
     owner: &'static str,
-    /// What grows.
+    /// The columns whose length is counted.
     texts: &'static [&'static str],
-    /// Bytes beside those.
+    /// SQL for further bytes.
     more: &'static str,
 }
 
@@ -29,11 +29,12 @@ const OF_EVENT: &str = "(SELECT tenant FROM events WHERE id = {}.event)";
 const OF_RUN: &str = "(SELECT tenant FROM events WHERE id = (SELECT event FROM runs WHERE id = {}.run))";
 const OF_CALL: &str = "(SELECT tenant FROM events WHERE id =
     (SELECT event FROM runs WHERE id = (SELECT run FROM calls WHERE id = {}.call)))";
-/// Tenants on the same component share it, and each has it counted whole: what one has never depends on what others do.
+/// Tenants with the same component share one row, and each is counted for the whole of it, so that a tenant's bytes
+/// never depend on what others do.
 const OF_COMPONENT: &str =
     "(SELECT octet_length(manifest) + octet_length(bytes) FROM components WHERE digest = {}.digest)";
 
-/// Everything in the journal that is a tenant's. A test goes through all tables: one that is not here has its reason there.
+/// Every table with rows of tenants. A test goes through all tables, and says why a table is not listed here.
 const COUNTED: [Counted; 22] = [
     own("events", &["topic", "delivery_id", "occurred_at", "api_version", "payload", "entity", "reason", "version"]),
     own("names", &["name"]),
@@ -106,14 +107,14 @@ impl Counted {
     }
 }
 
-/// Whether all of it is counted: a table that is new is not.
+/// Whether every table here has its triggers. A new table does not have them yet.
 pub fn counts_all(connection: &Connection) -> rusqlite::Result<bool> {
     let expected: usize = COUNTED.iter().map(|counted| if counted.texts.is_empty() { 2 } else { 3 }).sum();
     let there = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'";
     Ok(connection.query_row(there, [], |row| row.get::<_, usize>(0))? == expected)
 }
 
-/// Has everything counted from now on, in place of what an older schema counted; and counts what is there.
+/// Replaces the triggers of an older schema by those of this one, and counts what is there.
 pub fn count_all(connection: &Connection) -> rusqlite::Result<()> {
     let mut triggers = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")?;
     let names: Vec<String> = triggers.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -127,7 +128,7 @@ pub fn count_all(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(&format!("INSERT INTO usage (tenant, bytes) {}", sums()), []).map(drop)
 }
 
-/// Adds everything up: a scan of the whole journal.
+/// SQL that adds everything up, by a scan of the whole journal.
 fn sums() -> String {
     let of_table = |counted: &Counted| {
         let table = counted.table;
@@ -152,8 +153,8 @@ impl Reader {
         Ok(bytes(&self.connection, tenant)?)
     }
 
-    /// The tenants whose bytes are not counted as they are: what was counted, and what a look at everything adds up to. None,
-    /// if all is well.
+    /// The tenants whose bytes were counted wrong: what was counted, and what a scan of everything adds up to. Empty if
+    /// all is well.
     pub fn miscounted(&self) -> anyhow::Result<BTreeMap<String, (i64, i64)>> {
         let sql = format!(
             "SELECT tenant, sum(counted), sum(summed) FROM (

@@ -1,5 +1,5 @@
-//! Versions: the components of every tenant, which of them is active, and how it came to that. Knows digests and bytes;
-//! not what is in them.
+//! Versions: the components of every tenant, which of them is active, and how it became so. Knows digests and bytes;
+//! not what is in a component.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub enum Cause {
     Configured,
     Activated,
     RolledBack,
-    /// The one before failed too many events.
+    /// The version before it failed too many events.
     Failing,
 }
 
@@ -34,9 +34,9 @@ pub struct Activation {
     pub relink: bool,
     /// The version that must be current now, if any must.
     pub expected: Option<String>,
-    /// So many failures among its latest events roll it back.
+    /// This many failures among its latest events roll it back.
     pub failures_max: Option<u32>,
-    /// What it was made of, if that was the configuration.
+    /// What the configuration said, if the version was made from that.
     pub configured: Option<Configured>,
 }
 
@@ -64,11 +64,11 @@ pub struct Active {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activated {
     pub digest: String,
-    /// The one before.
+    /// The version that was current before.
     pub replaced: Option<String>,
-    /// Whether some other tenant is on the one before.
+    /// Whether some tenant is still on the version that was replaced.
     pub is_used: bool,
-    /// Entities that are linked by another setting now, and are to be brought in step.
+    /// How many entities are linked by a changed setting, and are to be brought in step.
     pub relinked: usize,
     /// Events that begin again, in order of arrival.
     pub again: Vec<EventId>,
@@ -77,9 +77,9 @@ pub struct Activated {
 /// Why nothing was made current.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Moved {
-    /// This one is current, which is not the one that was expected.
+    /// The version that is current, which is not the expected one.
     Other(Option<String>),
-    /// These settings would change, by which so many entities are linked.
+    /// These settings would change, and this many entities are linked by them.
     Fixed { changed: Vec<Change>, linked: usize },
 }
 
@@ -114,7 +114,7 @@ impl Cause {
 }
 
 impl Journal {
-    /// Keeps what a replay through a version has found, the latest only.
+    /// Keeps the report of the latest replay through a version.
     pub async fn keep_report(&self, tenant: &str, digest: &str, report: &str) -> anyhow::Result<()> {
         let row = [tenant.to_owned(), digest.to_owned(), report.to_owned()];
         let keep = move |tx: &Transaction| {
@@ -157,7 +157,7 @@ impl Journal {
         Ok(self.writer.write(deploy, |_| ()).await??)
     }
 
-    /// Keeps what somebody says of a version, in place of what was said before.
+    /// Keeps a note on a version, in place of an older one.
     pub async fn note(&self, tenant: &str, digest: &str, note: &str) -> anyhow::Result<()> {
         let row = [tenant.to_owned(), digest.to_owned(), note.to_owned()];
         let keep = move |tx: &Transaction| {
@@ -184,8 +184,9 @@ impl Journal {
         .await
     }
 
-    /// Makes the version current again that was so when the current one was activated; the activation says which that
-    /// is. With [`Cause::Failing`], what failed by the fault of the version that goes, and what runs on it, begins again.
+    /// Makes the version current again that was current when the present one was activated; the activation says which
+    /// version that is. With [`Cause::Failing`], events that failed by the fault of the version that goes begin again,
+    /// and so do events that run on it.
     pub async fn roll_back(&self, activation: Activation) -> anyhow::Result<Result<Activated, Moved>> {
         self.make_current(activation, |tx, activation, now| {
             let Some(now) = now.filter(|now| now.back.as_ref() == Some(&activation.digest)) else { return Ok(None) };
@@ -200,8 +201,8 @@ impl Journal {
         .await
     }
 
-    /// `before` gives the activation to go back to from this one, and the events that begin again; nothing if the current
-    /// one is not what was thought.
+    /// `before` gives the activation that a roll back of the new one would go to, and the events that begin again;
+    /// `None` if the current version is not the one that was thought.
     async fn make_current(
         &self,
         activation: Activation,
@@ -228,7 +229,7 @@ impl Journal {
             let Some((back, again)) = before(tx, &activation, now.as_ref())? else {
                 return Ok((Err(Moved::Other(replaced)), vec![], vec![]));
             };
-            // Twice the same is not twice something to go back to.
+            // Activating the current version once more adds no step to roll back to.
             if replaced.as_ref() != Some(digest) {
                 tx.execute("UPDATE activations SET current = 0 WHERE tenant = ? AND current", [tenant])?;
                 tx.execute(
@@ -256,7 +257,7 @@ impl Journal {
         Ok(self.writer.write(job, publish).await?.0)
     }
 
-    /// Notes what the code of a version is that was compiled for this host.
+    /// Notes the SHA-256 of the code that was compiled from a version for this host.
     pub async fn note_compiled(&self, digest: &str, host: &str, sha256: &str) -> anyhow::Result<()> {
         let (digest, host, sha256) = (digest.to_owned(), host.to_owned(), sha256.to_owned());
         let note = move |tx: &Transaction| {
@@ -277,7 +278,6 @@ impl Reader {
         Ok(active(&self.connection, tenant)?)
     }
 
-    /// Whether new runs of any tenant take this version.
     /// What the latest replay through a version has found, as JSON, and when that was.
     pub fn report(&self, tenant: &str, digest: &str) -> anyhow::Result<Option<(Millis, String)>> {
         let mut statement =
@@ -285,6 +285,7 @@ impl Reader {
         Ok(statement.query_row([tenant, digest], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
+    /// Whether new runs of any tenant take this version.
     pub fn is_active(&self, digest: &str) -> anyhow::Result<bool> {
         Ok(is_active(&self.connection, digest)?)
     }
@@ -366,7 +367,7 @@ fn is_active(connection: &Connection, digest: &str) -> rusqlite::Result<bool> {
         .query_row([digest], |row| row.get(0))
 }
 
-/// Drops the open runs of a version and takes up again what failed by its fault since it is current.
+/// Drops the open runs of a version, and reopens the events that failed by its fault since it became current.
 fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result<Vec<Opened>> {
     let mut again: Vec<EventId> = vec![];
     let mut dropped = tx.prepare(
@@ -385,7 +386,7 @@ fn begin_again(tx: &Transaction, tenant: &str, bad: &Active) -> rusqlite::Result
     for event in failed.query_map(params![bad.digest, tenant, bad.since], id)? {
         again.push(event?);
     }
-    // Where they stood: as if nothing had been.
+    // They keep their places, as if they had never run.
     again.iter().try_for_each(|event| reopen(tx, *event))?;
     let mut again: Vec<Opened> =
         again.into_iter().map(|event| opened(tx, event, 0)).collect::<rusqlite::Result<_>>()?;

@@ -1,4 +1,5 @@
-//! The one thread that writes to disk: whatever waits is written in one transaction, committed once, and only then answered.
+//! The only thread that writes to disk. It writes all waiting jobs in one transaction, commits once, and only then
+//! answers.
 //!
 //! Knows transactions; not what is in them.
 
@@ -18,27 +19,27 @@ use super::queues::{Queues, What, Who};
 
 /// Jobs that one commit takes at most, so that the first of them does not wait for long.
 const JOBS_PER_COMMIT_MAX: usize = 512;
-/// Jobs that may wait; more make the senders wait.
+/// Jobs that may wait. If there are more, the senders wait.
 const JOBS_WAITING_MAX: usize = 4096;
-/// A host that has nothing to write looks as often whether the journal is still its own.
+/// How often a host with nothing to write checks whether the journal is still its own.
 const FENCE_EVERY: Duration = Duration::from_secs(1);
 
-/// One job: writes in the transaction, and afterwards is told whether that was committed. Without a transaction it only
-/// tells its caller why there is none.
+/// One job. It writes in the transaction, and what it returns is told afterwards whether that was committed. If there
+/// is no transaction, it only tells its caller why.
 type Job = Box<dyn FnOnce(Result<&Transaction, &str>) -> Option<Written> + Send>;
-/// What the thread does.
+/// What the writing thread can be asked to do.
 enum Work {
     Job(Job),
-    /// Empties SQLite's log of writes, and says whether nobody was in the way.
+    /// Empties SQLite's log of writes, and says whether no reader was in the way.
     EmptyLog(oneshot::Sender<Result<bool, String>>),
 }
 type Finish = Box<dyn FnOnce(Result<(), &str>) + Send>;
 
-/// What came of a job, before anyone knows whether it will be committed.
+/// The result of a job before the commit.
 struct Written {
     finish: Finish,
     failed: Option<Failed>,
-    /// Whether its caller goes on with the result already.
+    /// Whether the caller has the result already, and goes on with it.
     promised: bool,
 }
 
@@ -50,29 +51,29 @@ struct Failed {
 /// What a failure leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
-    /// The next commit may fare better.
+    /// The next commit may succeed.
     Passing,
-    /// The transaction is lost, and what is on disk is as it was: something could not be read.
+    /// Something could not be read. The transaction is lost, and what is on disk is as it was.
     Unread,
-    /// Nobody knows what is on disk, or what is there cannot be believed.
+    /// What is on disk is unknown, or damaged.
     Disk,
-    /// The journal is another host's now.
+    /// Another host has the journal now.
     Taken,
 }
 
-/// Why nothing is written any more before a restart.
+/// Why the journal writes nothing more before a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
     pub why: String,
-    /// Another host has the journal: a restart would take it away from that one.
+    /// Another host has the journal, and a restart would take it away from that host.
     pub is_taken: bool,
 }
 
-/// A handle on the writing thread; the last one dropped lets it finish what waits and end.
+/// A handle on the writing thread. When the last handle is dropped, the thread finishes what waits and ends.
 #[derive(Clone)]
 pub struct Writer {
     to: To,
-    /// Who wants it written.
+    /// Who the writes of this handle are for.
     who: Who,
     broken: watch::Sender<Option<Broken>>,
 }
@@ -80,12 +81,12 @@ pub struct Writer {
 #[derive(Clone)]
 enum To {
     Thread(SyncSender<(Who, Work)>),
-    /// Whoever writes does so at once, in a transaction of its own.
+    /// Each write is done at once, in a transaction of its own.
     Here(Arc<Mutex<Connection>>),
 }
 
 impl Writer {
-    /// Of a host, which has raised the fence; without one, of a command beside it.
+    /// Starts the thread: for a host with the fence that it has raised, or without one for a command beside a host.
     pub fn start(connection: Connection, fence: Option<Fence>) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let (jobs, waiting) = mpsc::sync_channel(JOBS_WAITING_MAX);
         let broken = watch::Sender::new(None);
@@ -97,18 +98,19 @@ impl Writer {
         Ok((Self { to: To::Thread(jobs), who: Who::default(), broken }, thread))
     }
 
-    /// Without a thread: a write is over when it is first polled. For a journal that is not to last.
+    /// A writer without a thread, for a journal that is not to last: a write is done when it is first polled.
     pub fn here(connection: Connection) -> Self {
         let to = To::Here(Arc::new(Mutex::new(connection)));
         Self { to, who: Who::default(), broken: watch::Sender::new(None) }
     }
 
-    /// What a tenant wants written. Writes of one tenant keep their order; tenants take turns, and with the host itself.
+    /// A handle for the writes of a tenant. Writes of one tenant keep their order; tenants and the host itself take
+    /// turns.
     pub fn of(&self, tenant: &str) -> Self {
         self.for_what(tenant, What::Other)
     }
 
-    /// The same, of what comes in for the tenant, which goes before all else.
+    /// A handle for webhooks that come in for a tenant, which go before all other writes.
     pub fn intake_of(&self, tenant: &str) -> Self {
         self.for_what(tenant, What::Intake)
     }
@@ -117,7 +119,7 @@ impl Writer {
         Self { who: Who { tenant: tenant.into(), what }, ..self.clone() }
     }
 
-    /// Writes what is in memory to a file.
+    /// Copies a journal in memory to a file.
     pub fn copy_to(&self, path: &Path) -> anyhow::Result<()> {
         let To::Here(connection) = &self.to else { bail!("this journal is a file already") };
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,19 +129,19 @@ impl Writer {
             .with_context(|| format!("writing `{}`", path.display()))
     }
 
-    /// Why nothing is written any more, and nothing will be before a restart; `None` as long as all is well.
+    /// Why the journal writes nothing more before a restart; `None` as long as all is well.
     pub fn broken(&self) -> watch::Receiver<Option<Broken>> {
         self.broken.subscribe()
     }
 
-    /// Has nothing written any more before a restart: what was read cannot be believed.
+    /// Stops all writing until a restart, because what was read is damaged.
     pub fn break_off(&self, why: &str) {
         break_off(&self.broken, why);
     }
 
-    /// Runs `job` in the next transaction. The result comes when that is on disk: `fsync` has returned. `publish` runs
-    /// just before, on the writing thread, so that what is published keeps the order of what was written and is not lost
-    /// with a caller who stops waiting.
+    /// Runs `job` in the next transaction, and gives its result when that is on disk: `fsync` has returned. `publish`
+    /// runs just before the result is given, on the writing thread. So what is published keeps the order of the writes,
+    /// and is not lost when the caller stops waiting.
     pub async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
@@ -165,7 +167,7 @@ impl Writer {
                     (Err(error), _) => Err(anyhow!(error).context("writing the journal")),
                     (Ok(_), Err(why)) => Err(refusal(why)),
                 };
-                // Nobody waits any more when the caller was cancelled; what was written stays written.
+                // Sending fails if the caller was cancelled; what was written stays written.
                 let _ = answer.send(result);
             });
             Some(Written { finish, failed, promised: false })
@@ -174,8 +176,9 @@ impl Writer {
         answered.await.map_err(|_| anyhow!("the journal has stopped"))?
     }
 
-    /// Runs `job` in the next transaction and gives its result before that is committed. For what may be lost with the
-    /// host because a later, durable write depends on it: a transaction is never on disk without those before it.
+    /// Runs `job` in the next transaction, and gives its result before the commit. A crash may lose such a write. That
+    /// does no harm if whatever depends on it is written later and durably: a transaction is never on disk without
+    /// those before it.
     pub async fn write_soon<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
@@ -191,7 +194,7 @@ impl Writer {
             };
             let result = in_savepoint(transaction, job);
             let (failed, promised) = (result.as_ref().err().map(Failed::of), result.is_ok());
-            // As above: a caller may be gone.
+            // Sending fails if the caller was cancelled.
             let _ = answer.send(result.map_err(|error| anyhow!(error).context("writing the journal")));
             Some(Written { finish: Box::new(|_| ()), failed, promised })
         });
@@ -199,10 +202,10 @@ impl Writer {
         answered.await.map_err(|_| anyhow!("the journal has stopped"))?
     }
 
-    /// Runs `job` in the next transaction. `tell` is told what came of it at once, on the writing thread, so that what is
-    /// told keeps the order of the jobs; what it gives is handed to `then` when that is on disk, or is not. With `promises`,
-    /// somebody goes on with what was told, and the journal is broken if it gets lost. This returns when the job waits for
-    /// its turn: jobs handed over one after the other run in that order.
+    /// Runs `job` in the next transaction. `tell` gets its result at once, on the writing thread, so that what is told
+    /// keeps the order of the jobs; what `tell` gives is handed to `then` when the commit has succeeded or failed. With
+    /// `promises`, somebody goes on with what was told, and a failed commit breaks the journal. This returns when the
+    /// job is queued: jobs that are handed over one after the other run in that order.
     pub async fn order<V: Send + 'static, T: Send + 'static>(
         &self,
         job: impl FnOnce(&Transaction) -> rusqlite::Result<V> + Send + 'static,
@@ -232,8 +235,8 @@ impl Writer {
         self.send(Work::Job(job)).await
     }
 
-    /// Moves what was written from the log of writes into the journal's file and empties the log, so that nothing older
-    /// stands in either. `false`: somebody was reading; nobody waits for them.
+    /// Moves what was written from the log of writes into the journal's file and empties the log, so that neither holds
+    /// anything older. `false`: a reader was in the way, and was not waited for.
     pub async fn empty_log(&self) -> anyhow::Result<bool> {
         let (answer, answered) = oneshot::channel();
         self.send(Work::EmptyLog(answer)).await?;
@@ -300,7 +303,7 @@ fn run(
             match waiting.recv_timeout(FENCE_EVERY) {
                 Ok((who, work)) => queues.push(who, work),
                 Err(RecvTimeoutError::Timeout) => {
-                    // What cannot be read now is looked at with the next commit.
+                    // If the fence cannot be read now, the next commit looks at it.
                     if let Some(Ok(Some(why))) = fence.map(|fence| fence.lost(&connection)) {
                         taken(broken, why);
                     }
@@ -358,7 +361,7 @@ fn run(
     }
 }
 
-/// The first reason stands.
+/// The first reason is kept.
 fn break_off(broken: &watch::Sender<Option<Broken>>, why: &str) {
     let why = format!("{why}; nothing is written until a restart");
     broken.send_if_modified(|broken| broken.is_none() && broken.replace(Broken { why, is_taken: false }).is_none());
@@ -384,7 +387,7 @@ fn commit(
     let transaction = match begin(connection, fence) {
         Ok(transaction) => transaction,
         Err(failed) => {
-            // Only those that waited: what comes when their callers have been told may fare better.
+            // Refuses only the jobs that wait now. Jobs that come after this refusal may succeed.
             let waited: Vec<Job> = jobs.collect();
             refuse(waited.into_iter(), &failed.why);
             return (vec![], Err(failed));
@@ -396,7 +399,8 @@ fn commit(
             refuse(iter::once(job), &lost.why);
         } else if let Some(mut written) = job(Ok(&transaction)) {
             let failed = written.failed.take();
-            // A full disk and the like have ended the transaction: what follows would be written each by itself.
+            // An error such as a full disk has ended the transaction, and each further job would be committed by
+            // itself.
             lost = failed.filter(|failed| failed.how != How::Passing || transaction.is_autocommit());
             all.push(written);
         }
@@ -408,9 +412,10 @@ fn commit(
     (all, committed)
 }
 
-/// Begins a transaction of whoever has the journal.
+/// Begins a transaction, if this host still has the journal.
 fn begin(connection: &mut Connection, fence: Option<Fence>) -> Result<Transaction<'_>, Failed> {
-    // Immediate: another process' lock is waited for once, not by each job; and the epoch stays as it is until the commit.
+    // Immediate, so that another process' lock is waited for once and not by each job, and so that the epoch cannot
+    // change before the commit.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| Failed::of(&error))?;
     match fence.map_or(Ok(None), |fence| fence.lost(&transaction)) {
@@ -446,13 +451,13 @@ impl How {
     }
 }
 
-/// Whether the disk did not give what was asked of it: another try may.
+/// Whether the disk failed to give what was asked of it, so that another try may succeed.
 pub fn is_unread(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_FSTAT))
 }
 
-/// Whether what is on disk is no journal, or not whole.
+/// Whether what is on disk is damaged, or no journal.
 pub fn is_damaged(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
@@ -494,11 +499,12 @@ mod tests {
         result.map_or_else(|error| format!("{error:#}"), |()| "written".to_owned())
     }
 
-    /// What came of writes that share a commit: they wait behind one that goes on when all of them have been sent.
+    /// The results of writes that share a commit: they wait behind a first write, which goes on when all of them have
+    /// been sent.
     async fn together(writer: &Writer, writes: Vec<Write<'_>>) -> Vec<String> {
         let (open, gate) = mpsc::channel::<()>();
         let first = move |_: &Transaction| {
-            // An error is the sender dropped, below.
+            // Receiving fails when the sender is dropped, below.
             let _ = gate.recv();
             Ok(())
         };
