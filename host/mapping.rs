@@ -1,7 +1,8 @@
-//! Mapping: has each event asked about until it is over, as its tenant's scheduler says.
+//! Mapping: has the rules asked about each event until the event is over, as its tenant's scheduler says.
 //!
-//! Drives the schedulers: hands their orders to the journal and their asks to the rules, tells them what came of both, and
-//! decides nothing. Never sends anything. One task per tenant, so that no tenant waits for another's lanes.
+//! Drives the schedulers: hands their orders to the journal and their asks to the rules, and tells them the results of
+//! both. Decides nothing, and sends nothing. Each tenant has a task of its own, so that no tenant waits for another's
+//! lanes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -31,20 +32,20 @@ pub use duties::Farewell;
 use swap::Request;
 pub use swap::{Control, Drained, Requests, requests};
 
-/// How long an order that the journal could not carry out waits for another try.
+/// How long an order that could not be carried out waits for another try.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 /// Asks of all tenants at a time, for a key or for what to do next. Each takes an instance of the pool and a core.
 const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
 
-/// What the schedulers are told, and by whom they are asked for something.
+/// What the schedulers are told and asked, and where farewells go.
 pub struct Feeds {
     pub facts: UnboundedReceiver<Fact>,
     pub requests: Requests,
-    /// To whoever keeps tenants.
+    /// To the part of the host that keeps tenants.
     pub farewells: UnboundedSender<Farewell>,
 }
 
-/// What all workers have.
+/// What all workers share.
 #[derive(Clone)]
 struct Shared {
     journal: Journal,
@@ -52,7 +53,7 @@ struct Shared {
     tenants: Tenants,
     credentials: Credentials,
     farewells: UnboundedSender<Farewell>,
-    /// To ask rules, shared by all tenants.
+    /// The turns in which rules are asked, shared by all tenants.
     turns: Turns,
     /// How long a write may take effect after its attempt began.
     quiet_ms: u64,
@@ -73,7 +74,7 @@ pub async fn run(
     let shared = Shared { journal, registry, tenants: tenants.clone(), credentials, farewells, turns, quiet_ms };
     let mut workers: HashMap<String, UnboundedSender<Message>> = HashMap::new();
     let mut tasks = JoinSet::new();
-    // What is there from before makes no noise.
+    // Events from before this start send no message, so their tenants are begun here.
     let mut first = match shared.journal.read(|reader| reader.waiting_tenants()) {
         Ok(waiting) => waiting,
         Err(error) => {
@@ -96,7 +97,7 @@ pub async fn run(
             if let Some(inbox) = workers.remove(&tenant) {
                 let _ = inbox.send(Message::Leave);
             }
-            // Whoever wanted to know may have gone.
+            // Sending fails if the asker has stopped waiting.
             let _ = left.send(());
             continue;
         }
@@ -110,7 +111,7 @@ pub async fn run(
             tasks.spawn(worker.run(messages, stopping.clone()));
             inbox
         });
-        // A worker that has ended is one that was told to stop.
+        // Sending fails if the worker was told to stop, and has ended.
         let _ = inbox.send(message);
     }
     workers.clear();
@@ -122,10 +123,10 @@ fn cores() -> usize {
 }
 
 enum Message {
-    /// There is something from before.
+    /// The tenant has events from before this start.
     Begin,
     Told(Input, With),
-    /// Keys were found, by this version, if one is active.
+    /// Keys were found, with the version that found them; `None` if no version is active.
     Named {
         ticket: Ticket,
         keys: Option<(String, Vec<(EventId, Known)>)>,
@@ -136,7 +137,7 @@ enum Message {
     Leave,
 }
 
-/// What came of an ask.
+/// The result of an ask.
 struct Answered {
     event: EventId,
     of: Try,
@@ -153,13 +154,13 @@ struct Worker {
     shared: Shared,
     orders: Orders,
     scheduler: Scheduler,
-    /// What the scheduler does not want to know of the events that it has begun.
+    /// What the scheduler does not need to know of the events that it has begun.
     known: HashMap<EventId, Held>,
     /// The keys of events that are to be declared.
     keys: HashMap<Ticket, (String, Vec<(EventId, Known)>)>,
-    /// Who waits for a drain.
+    /// Where to tell that a drain is complete.
     drains: HashMap<u64, oneshot::Sender<()>>,
-    /// Of the keys that are asked for: they are given up with this.
+    /// Keeps the asks for keys wanted: to drop it is to give them up.
     naming: Option<Wanted>,
     inbox: UnboundedSender<Message>,
 }
@@ -170,13 +171,13 @@ struct Held {
     since: Option<Instant>,
     run: Option<RunId>,
     begun: Option<Box<Begun>>,
-    /// The version that its run is on: there as long as the run is.
+    /// The version that its run is on, kept as long as the run.
     plugin: Option<Plugin>,
     answer: Option<Box<Answered>>,
     failure: Option<Failure>,
     /// Names claimed or retired already.
     claimed: Names,
-    /// Of the ask under way: it is given up with this.
+    /// Keeps the ask under way wanted: to drop it is to give the ask up.
     wanted: Option<Wanted>,
 }
 
@@ -220,10 +221,10 @@ impl Worker {
         }
     }
 
-    /// Keeps what comes with a message, and gives what the scheduler wants to know of it.
+    /// Keeps what comes with a message, and gives the input that it is for the scheduler.
     fn take(&mut self, message: Message) -> Option<Input> {
         match message {
-            // Any input has it look at what there is.
+            // Any input makes the scheduler read the events that wait.
             Message::Begin => Some(Input::Activated),
             Message::Told(input, with) => {
                 self.keep(&input, with);
@@ -244,7 +245,7 @@ impl Worker {
                     Err(_) => Answer::Fail,
                 };
                 let held = self.known.entry(event).or_default();
-                // One of an earlier try may come after one of a later try.
+                // The answer to an earlier try may come after the answer to a later one.
                 if held.answer.as_ref().is_none_or(|other| other.of <= of) {
                     held.plugin = Some(answered.plugin.clone());
                     held.answer = Some(answered);
@@ -286,7 +287,7 @@ impl Worker {
         }
     }
 
-    /// Counts and logs that an event is over. Not why: a reason may hold an e-mail address.
+    /// Counts and logs that an event is over. The reason is not logged, since it may hold an e-mail address.
     fn over(&mut self, over: Over) {
         let Over { event, outcome, blame, version, is_redacted } = over;
         let held = self.known.remove(&event).unwrap_or_default();
@@ -362,7 +363,7 @@ impl Worker {
         }
     }
 
-    /// What no order to the journal is.
+    /// Carries out the effects that are no orders to the journal.
     fn see_to(&mut self, effect: Effect) {
         match effect {
             Effect::Name { ticket, events } => self.name(ticket, events),
@@ -370,7 +371,7 @@ impl Worker {
             Effect::RollBack { version, failures } => self.roll_back(version, failures),
             Effect::Drained { wish } => {
                 if let Some(ready) = self.drains.remove(&wish) {
-                    // Whoever waited too long has asked to go on already.
+                    // Sending fails if the wait was too long and the drain has been given up.
                     let _ = ready.send(());
                 }
             }
@@ -392,7 +393,7 @@ impl Worker {
                     "{events} events wait for others of theirs; no more are read"
                 );
             }
-            // The others are orders.
+            // All other effects are orders.
             _ => {}
         }
     }
@@ -401,7 +402,7 @@ impl Worker {
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            // The worker is gone when the host stops.
+            // Sending fails only while the host stops, when the worker is gone.
             let _ = inbox.send(Message::Told(input, With::Nothing));
         });
     }
@@ -412,13 +413,13 @@ impl Worker {
         Some((held, answer, &answer.next))
     }
 
-    /// What was asked is not here, which cannot be: rather than wait for it for ever, it is asked once more.
+    /// Begins an event again whose answer is missing. That should never happen, but must not keep the event for ever.
     fn begin_again(&self, event: EventId) {
         tracing::error!(stage = "mapping", tenant = self.tenant, event = event.0, blame = "host", "an answer is lost");
         self.later(Duration::ZERO, Input::Lost { event });
     }
 
-    /// Ends an event as its rules want it; first the host does what it has to do itself.
+    /// Ends an event as its rules have decided, after the host has done its own duty about the event.
     async fn end(&mut self, at: At, run: (RunId, u32)) -> anyhow::Result<()> {
         let Some((_, answer, Ok(Next::End(end)))) = self.answer(at.event, at.of) else {
             self.begin_again(at.event);
@@ -444,7 +445,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Ends an event without its rules.
+    /// Ends an event as failed, without an answer of its rules.
     async fn close(&mut self, event: EventId, of: Try, by: Closer) -> anyhow::Result<()> {
         let held = self.known.get(&event);
         let answer = held.and_then(|held| held.answer.as_deref());
@@ -463,7 +464,7 @@ impl Worker {
         self.orders.close((event, of), by, failure, asked).await
     }
 
-    /// What is logged about an event names it.
+    /// A span that names the event in everything that is logged about it.
     fn span(&self, event: EventId) -> Span {
         let tenant = &self.tenant;
         tracing::info_span!("mapping", tenant, event = event.0, run = field::Empty, version = field::Empty)

@@ -1,10 +1,10 @@
 //! One tenant's scheduler: which event is where, and what may happen next.
 //!
-//! Pure: it is told what has happened and says what is to be done. It knows neither clock nor journal nor rules; what
-//! events say and rules answer is kept by its driver (`mapping.rs`; `tests/converge` has one in virtual time).
+//! Pure: it is told what has happened and says what is to be done. It knows neither clock nor journal nor rules; its
+//! driver keeps what events say and what rules answer (`mapping.rs`; `tests/converge` has a driver in virtual time).
 //!
-//! What it relies on: orders to the journal are applied in the order given, and their answers come back in that order.
-//! Each order names the lane that it expects its event in, and is refused where that is another one by then.
+//! It relies on the journal: orders are applied in the order given, and their answers come back in that order. Each
+//! order names the lane that its event is expected in, and is refused if the event is in another lane by then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -26,14 +26,14 @@ pub use words::{
 /// How much of a tenant's backlog is in memory; the rest stays on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Events that may start or wait for their key, before more are read.
+    /// No more are read while this many events may start or wait for their key.
     pub ready_max: usize,
-    /// Events that are read at a time, and those that are asked for their keys at a time.
+    /// How many events are read at a time, and how many are asked for their keys at a time.
     pub read_at_once_max: usize,
     pub named_at_once_max: usize,
-    /// Events that are in memory with payload and replies, to be asked about.
+    /// Events that are in memory with payload and replies, because the rules are asked about them.
     pub loaded_max: usize,
-    /// Events that were read and wait for others, before reading stops.
+    /// Reading stops when this many events are in memory; nearly all of them then wait for others.
     pub passed_over_max: usize,
 }
 
@@ -43,7 +43,7 @@ impl Default for Limits {
     }
 }
 
-/// Restarts of an event because another turned out to be about the same entity.
+/// How often an event may restart before it is closed as failed.
 const RESTARTS_MAX: u8 = 20;
 
 #[derive(Debug, Default)]
@@ -54,36 +54,37 @@ pub struct Scheduler {
     running: HashMap<EventId, Running>,
     /// Events that are loaded, or about to be.
     loaded: usize,
-    /// Those that are to be asked about once more, and those whose calls are to be written.
+    /// Events that are to begin again, and events whose calls are to be written.
     again: BTreeMap<Place, EventId>,
     calling: BTreeMap<Place, EventId>,
     unkeyed: BTreeMap<Place, Opened>,
     naming: Option<Naming>,
     /// Dropped runs whose writes may still take effect; `true` once the journal has said so.
     dropped: BTreeMap<Ticket, (EventId, bool)>,
-    /// What is under way from before, and has not been begun again here: read as far as this place, or all.
+    /// Events that were under way before the host was restarted and have not begun again here. They have been read as
+    /// far as `left_upto`, or all of them if that is `None`.
     left: BTreeSet<EventId>,
     left_upto: Option<Place>,
-    /// All of it has a lane, and what of it may still take effect is known: events may begin.
+    /// Each of those events has a lane, and it is known which of their writes may still take effect: events may begin.
     is_taken_over: bool,
-    /// All that is not over and has a place up to this one is here, or behind a cut.
+    /// Every event that is not over and has a place up to this one is in memory, or behind a cut.
     horizon: Place,
-    /// There is nothing beyond the horizon.
+    /// No event is beyond the horizon.
     is_all: bool,
     reading: Option<Reading>,
-    /// It was said that too many wait for others.
+    /// The driver was told that too many events wait for others.
     is_full: bool,
     held: BTreeSet<System>,
-    /// Of these sources nothing that has not begun is here from this place on.
+    /// From this place on, no event of this source is in memory unless it has begun.
     cuts: BTreeMap<System, Place>,
-    /// Who waits until nothing runs, and whether they have been told.
+    /// Drains: wishes that nothing runs, and whether each was told that nothing does.
     drains: BTreeMap<u64, bool>,
     is_rolling: bool,
-    /// No version is active, as far as is known.
+    /// As far as is known, no version is active.
     is_without: bool,
     activations: u64,
     trial: Trial,
-    /// Numbers given so far.
+    /// The last number that was given to a ticket or a try.
     count: u64,
     out: Vec<Effect>,
 }
@@ -96,7 +97,7 @@ struct Running {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// To be begun again.
+    /// The event is to begin again.
     Again,
     Beginning,
     Asking(RunId, u32),
@@ -114,7 +115,7 @@ struct Naming {
     ticket: Ticket,
     events: BTreeMap<EventId, Opened>,
     is_declaring: bool,
-    /// Other keys may hold by now.
+    /// Another version may give other keys by now.
     is_stale: bool,
     activations: u64,
 }
@@ -125,7 +126,8 @@ struct Reading {
     which: Which,
     after: Place,
     upto: Place,
-    /// Where those stood that were over before the answer, which comes when it is on disk, and may not know.
+    /// Places of events that ended while this read was under way. Its answer comes when it is on disk, and may still
+    /// list them.
     gone: BTreeSet<Place>,
 }
 
@@ -181,7 +183,7 @@ impl Scheduler {
         self.lanes.len() + self.unkeyed.len() + self.naming.as_ref().map_or(0, |naming| naming.events.len())
     }
 
-    /// Whether nothing that it knows of is left to do.
+    /// Whether it knows of nothing that is left to do.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.running.is_empty() && self.is_all && self.cuts.is_empty()
     }
@@ -199,7 +201,7 @@ impl Scheduler {
         self.running.get(&event).is_some_and(|now| now.of == of)
     }
 
-    /// Whether an event is here. Its place tells it apart while it has no lane.
+    /// Whether an event is in memory. While it has no lane, it is found by its place.
     fn has(&self, opened: &Opened) -> bool {
         self.lanes.contains(opened.event)
             || self.unkeyed.contains_key(&opened.place)
@@ -211,7 +213,7 @@ impl Scheduler {
             return;
         }
         if self.soon() >= self.limits.ready_max {
-            // It is on disk, and is read when there is room.
+            // The event is on disk, and is read when there is room.
             self.is_all = false;
             return;
         }
@@ -244,7 +246,7 @@ impl Scheduler {
         }
     }
 
-    /// What comes back of this beginning of an event is of no interest any more.
+    /// Forgets the present beginning of an event: answers to it are ignored from now on.
     fn void(&mut self, event: EventId) {
         let Some(before) = self.running.remove(&event) else { return };
         self.loaded -= usize::from(matches!(before.state, State::Beginning | State::Asking(..)));
@@ -254,7 +256,7 @@ impl Scheduler {
         }
     }
 
-    /// The event is over, wherever it was.
+    /// Removes an event that is over, wherever it is.
     fn finish(&mut self, event: EventId) {
         self.void(event);
         self.left.remove(&event);
@@ -267,9 +269,9 @@ impl Scheduler {
         }
     }
 
-    /// The event is over, and calls of it may be under way.
+    /// Removes an event that is over while calls of it may be under way.
     fn cut_off(&mut self, event: EventId) {
-        // Those of before the host was killed, too.
+        // This includes calls from before the host was restarted.
         if self.running.contains_key(&event) || self.left.contains(&event) {
             self.drop_run(event);
         }
@@ -336,10 +338,10 @@ impl Scheduler {
                 self.lanes.asked(event, true);
                 self.set(event, State::Replies(run));
             }
-            // With its reply at once, or to find out what has become of it.
+            // The event begins again, and finds its replies, or what has become of its run.
             Sending::Answered | Sending::NotOpen => self.set(event, State::Again),
             Sending::Moved(to) => self.follow(event, to),
-            // The other event may be the one that goes on; then this one has been restarted, and is not here.
+            // If the other event goes on, this one was restarted just now, and does not get here.
             Sending::Joins(_) => self.set(event, State::Calling(run, pass)),
             Sending::Two => self.set(event, State::Closing(Closer::Run(run))),
             Sending::Stale => self.restart(event, "what is remembered has changed"),
@@ -348,14 +350,14 @@ impl Scheduler {
 
     fn ended(&mut self, event: EventId, of: Try, is: Ending) {
         match is {
-            // Whatever has been made of it meanwhile: it is over.
+            // The event is over, even if it was begun again meanwhile.
             Ending::Over { joined, verdict } => {
                 if let Some(joined) = joined {
                     self.join(&joined, Some(event));
                 }
                 match self.running.get(&event).map(|now| now.state) {
                     Some(State::Ending(..)) => self.finish(event),
-                    // Closed for one call, while others of its pass may be under way.
+                    // The event was closed because of one call, and others of the same pass may be under way.
                     _ => self.cut_off(event),
                 }
                 self.judge(verdict);
@@ -367,7 +369,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes lanes one, and sends back what may not go on.
+    /// Joins lanes, and restarts the events that may not go on.
     fn join(&mut self, joined: &Joined, over: Option<EventId>) {
         for event in self.lanes.join(joined.entity, &joined.from) {
             if over != Some(event) {
@@ -388,7 +390,7 @@ impl Scheduler {
         }
     }
 
-    /// Begins an event again in the lane that it is in by now. Mostly its lanes were joined before.
+    /// Begins an event again in the lane that it is in by now. Usually the two lanes were joined before.
     fn follow(&mut self, event: EventId, to: EntityId) {
         let from = self.lanes.entity_of(event).into_iter().collect();
         self.join(&Joined { entity: to, from }, None);
@@ -397,7 +399,7 @@ impl Scheduler {
         }
     }
 
-    /// Drops the run of an event; nothing goes on in its lane until it is known that no write of it takes effect any more.
+    /// Drops the run of an event, and blocks its lane until no write of that run can take effect any more.
     fn drop_run(&mut self, event: EventId) {
         let ticket = self.ticket();
         self.lanes.asked(event, false);
@@ -406,7 +408,7 @@ impl Scheduler {
         self.out.push(Effect::Drop { ticket, event });
     }
 
-    /// The same, of a run that is dropped already.
+    /// Blocks the lane of an event in the same way, for a run that is dropped already.
     fn wait_quiet(&mut self, event: EventId) {
         let ticket = self.ticket();
         self.lanes.asked(event, false);
@@ -446,7 +448,7 @@ impl Scheduler {
 
     fn restart_by_hand(&mut self, event: EventId) {
         match self.running.get(&event).map(|now| now.state) {
-            // It has not begun, or is as good as over: it takes the active version anyway.
+            // An event that has not begun takes the active version anyway; one that is ending is as good as over.
             None | Some(State::Ending(..) | State::Closing(_)) => {}
             Some(_) => self.restart(event, "it was asked for"),
         }
@@ -460,20 +462,21 @@ impl Scheduler {
         }
     }
 
-    /// Whoever wanted nothing to run has done what it was wanted for, or has given up.
+    /// Ends a drain, whose purpose is fulfilled or given up.
     fn go(&mut self, wish: u64) {
         if self.drains.remove(&wish).is_some() && self.drains.is_empty() {
             self.unkey();
         }
     }
 
-    /// Nothing keeps events from beginning. A drain does when all that was under way is so again.
+    /// Whether new events may begin. A drain prevents that only when everything that was under way before a restart of
+    /// the host is under way again.
     fn is_open(&self) -> bool {
         (self.drains.is_empty() || self.is_behind()) && !self.is_rolling && !self.is_without
     }
 
-    /// Whether all is known of what was under way from before. Until then an event could begin beside one of its own lane, or
-    /// beside a write of a dropped run.
+    /// Notes when everything is known of what was under way before a restart of the host. Until then an event could
+    /// begin beside another one of its lane, or beside a write of a dropped run.
     fn take_over(&mut self) {
         if !self.is_taken_over && self.left_upto.is_none() {
             let was_under_way = |opened: &Opened| opened.has_asked || opened.in_flight;
@@ -532,13 +535,13 @@ impl Scheduler {
         }
     }
 
-    /// Gives an order again that failed.
+    /// Gives a failed order again.
     fn woke(&mut self, what: Order) {
         match what {
             Order::Event(event, of) => {
                 let Some(now) = self.running.get(&event).filter(|now| now.of == of) else { return };
                 match now.state {
-                    // Its rules were not to be had.
+                    // The rules of this run could not be loaded.
                     State::Asking(..) => {
                         self.void(event);
                         self.drop_run(event);

@@ -1,6 +1,6 @@
-//! Asks the rules about an event, and goes back from a version that fails.
+//! Asks the rules about an event, and rolls back a version that fails.
 //!
-//! Knows the pool and its shares; not what comes of an answer.
+//! Knows the pool and its shares; not what is done with an answer.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ impl Worker {
         let Some(begun) = held.begun.take() else { return };
         held.failure = None;
         held.answer = None;
-        // An earlier ask of the event is given up.
+        // This gives up an earlier ask about the event.
         let wanted = held.wanted.insert(Wanted::default()).still();
         let plugin = held.plugin.clone();
         let (shared, tenant, inbox) = (self.shared.clone(), self.tenant.clone(), self.inbox.clone());
@@ -74,7 +74,8 @@ impl Worker {
                 };
                 Answered { event, of, plugin, next, asked, duty }
             };
-            // It begins again or is over; or the host stops, and the run is in the journal.
+            // The answer is not wanted if the event has begun again or is over, or if the host stops: the run is in the
+            // journal.
             if !wanted.is_so() {
                 return;
             }
@@ -83,7 +84,7 @@ impl Worker {
         tokio::spawn(asking.instrument(span));
     }
 
-    /// Goes back from a version that failed so many of its latest events.
+    /// Rolls back a version that failed this many of its latest events.
     pub(super) fn roll_back(&self, version: String, failures: u32) {
         let (shared, tenant, inbox) = (self.shared.clone(), self.tenant.clone(), self.inbox.clone());
         tokio::spawn(async move {
@@ -105,7 +106,7 @@ impl Worker {
                     }
                     return;
                 }
-                // Somebody was faster.
+                // Another activation came first.
                 Err(Refused::Moved(_)) => {}
                 Err(error) => tracing::error!(
                     stage = "mapping",

@@ -1,4 +1,4 @@
-//! Finds what events are about, by the version that is active.
+//! Finds what events are about, by asking the active version.
 //!
 //! Knows the rules' keys and the host's own; not what is done about an event.
 
@@ -16,16 +16,16 @@ use crate::model::{Blame, EventId, Outcome};
 use crate::rules::Plugin;
 use crate::scheduler::{Input, Order, Ticket};
 
-/// How long a turn may last that finds the keys of several events, before others have theirs.
+/// How long a turn may go on finding keys before others have their turns.
 const TURN_MAX: Duration = Duration::from_millis(5);
 
-/// Keys by the version that found them.
+/// The version that found the keys, and the keys.
 type Keys = (String, Vec<(EventId, Known)>);
 
 impl Worker {
     /// Asks for the keys of events.
     pub(super) fn name(&mut self, ticket: Ticket, events: Vec<EventId>) {
-        // Those of an earlier ticket are not wanted any more.
+        // Keys of an earlier ticket are not wanted any more.
         self.keys.clear();
         let wanted = self.naming.insert(Wanted::default()).still();
         let (shared, tenant, inbox) = (self.shared.clone(), self.tenant.clone(), self.inbox.clone());
@@ -46,13 +46,14 @@ impl Worker {
                     Message::Told(failed, With::Why(format!("{error:#}")))
                 }
             };
-            // The worker is gone when the host stops.
+            // Sending fails only while the host stops, when the worker is gone.
             let _ = inbox.send(message);
         });
     }
 }
 
-/// The keys of events by the version that is active, if one is: some in each turn, so that nobody waits for all.
+/// Finds the keys of events with the active version; `None` if there is none. Each turn finds only some of the keys, so
+/// that nobody waits for all of them.
 async fn find(
     shared: &Shared,
     tenant: &str,
@@ -82,7 +83,7 @@ async fn find(
             found.1.extend(keys);
             (found.0, rest) = (version, left);
         } else {
-            // Another one was activated meanwhile: it is asked about all of them.
+            // Another version was activated meanwhile, and is asked about all the events.
             found = Keys::default();
             rest = events.clone();
         }
@@ -90,12 +91,13 @@ async fn find(
     Ok(Some(found))
 }
 
-/// What an event is about, or how it is over before its rules could handle it. An error is the host's, and says nothing about
-/// the event: it is asked for its key again. Blocks.
+/// Finds what an event is about, or how it ends before its rules can handle it. An error is the host's and says nothing
+/// about the event, which is asked for its key again. Blocks.
 fn key(shared: &Shared, plugin: &Plugin, event: EventId) -> anyhow::Result<Known> {
     let journal = &shared.journal;
     match journal.read(|reader| Ok(reader.event(event)?.zip(Some(reader.is_put_away(event)?))))? {
-        // Nobody may be told of whom it is about any more. It was held when that was asked for, or the host restarted.
+        // Nobody may be told any more whom this event is about. It had not begun when its redaction was requested,
+        // because it was held or the host restarted.
         Some((_, true)) => Ok(Known::Over(Outcome::Skipped, None, "it was to be redacted before it began".into())),
         Some((event, false)) => {
             let ask = || {
@@ -110,7 +112,7 @@ fn key(shared: &Shared, plugin: &Plugin, event: EventId) -> anyhow::Result<Known
                     Key::Over(outcome, blame, reason) => Known::Over(outcome, blame, reason),
                 });
             };
-            // What the rules cannot name, or do not want to, the host does all the same.
+            // If the rules cannot name the entity, or do not want to, the host does its duty all the same.
             let entity =
                 shared.are_rules_asked(&event.webhook.tenant, duty, plugin.manifest()).then(asked).and_then(|key| {
                     match key {

@@ -16,20 +16,20 @@ use super::Worker;
 use crate::model::EventId;
 use crate::scheduler::Input;
 
-/// How long lanes are held for runs under way to end, until the swap is given up.
+/// How long a drain holds lanes while runs under way end. After that, the swap is given up.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-/// What somebody wants of a tenant's lanes.
+/// A request to a tenant's scheduler.
 pub enum Request {
-    /// Hold what has not begun, and tell when nothing runs.
+    /// Begin nothing new, and tell when nothing runs.
     Drain { wish: u64, ready: oneshot::Sender<()> },
-    /// The wish is over: go on.
+    /// End the drain.
     Go { wish: u64 },
-    /// Have an event begin again, on the version that is active now.
+    /// Begin an event again, on the version that is active now.
     Restart(EventId),
-    /// See whether a version is there now.
+    /// Check whether there is a version now.
     Look,
-    /// There is no such tenant any more. Told when nobody comes into its lanes any more.
+    /// The tenant is gone. The sender is told when nothing enters the tenant's lanes any more.
     Leave(oneshot::Sender<()>),
 }
 
@@ -39,12 +39,12 @@ pub type Requests = UnboundedReceiver<(String, Request)>;
 #[derive(Clone)]
 pub struct Control {
     requests: UnboundedSender<(String, Request)>,
-    /// For tenants whose lanes were ever drained.
+    /// A lock for each tenant whose lanes were ever drained, so that drains come one after the other.
     draining: Arc<std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>>,
     wishes: Arc<AtomicU64>,
 }
 
-/// Nothing of the tenant runs, and nothing begins before this is dropped.
+/// As long as this lives, nothing of the tenant runs, and nothing begins.
 pub struct Drained {
     tenant: String,
     wish: u64,
@@ -52,15 +52,15 @@ pub struct Drained {
     _alone: OwnedMutexGuard<()>,
 }
 
-/// Makes the handle, and what [`super::run`] is given of it.
+/// Makes the handle, and the requests for [`super::run`] to receive.
 pub fn requests() -> (Control, Requests) {
     let (requests, received) = unbounded_channel();
     (Control { requests, draining: Arc::default(), wishes: Arc::default() }, received)
 }
 
 impl Control {
-    /// Waits until every run of a tenant under way is over. Meanwhile, and until the result is dropped, events are taken
-    /// in and wait.
+    /// Waits until every run of a tenant that is under way is over. Meanwhile, and until the result is dropped, events
+    /// are taken in but wait.
     pub async fn drain(&self, tenant: &str) -> anyhow::Result<Drained> {
         let alone = {
             let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,12 +86,12 @@ impl Control {
         self.ask(tenant, Request::Restart(event))
     }
 
-    /// Has a tenant's events look once more for a version to go on with.
+    /// Makes a tenant's events look once more for a version to run on.
     pub fn look(&self, tenant: &str) -> anyhow::Result<()> {
         self.ask(tenant, Request::Look)
     }
 
-    /// Lets go of the lanes of a tenant that is gone. Whoever has its name later gets lanes of their own.
+    /// Lets go of the lanes of a tenant that is gone. A later tenant of the same name gets lanes of its own.
     pub async fn leave(&self, tenant: &str) -> anyhow::Result<()> {
         let (left, has_left) = oneshot::channel();
         self.ask(tenant, Request::Leave(left))?;
@@ -105,13 +105,13 @@ impl Control {
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        // The lanes are gone when the host stops.
+        // Sending fails only while the host stops, when the lanes are gone.
         let _ = self.requests.send((std::mem::take(&mut self.tenant), Request::Go { wish: self.wish }));
     }
 }
 
 impl Worker {
-    /// What the scheduler wants to know of a request.
+    /// The input that a request is for the scheduler.
     pub(super) fn requested(&mut self, request: Request) -> Option<Input> {
         match request {
             Request::Drain { wish, ready } => {
@@ -124,7 +124,7 @@ impl Worker {
             }
             Request::Restart(event) => Some(Input::Restart { event }),
             Request::Look => Some(Input::Activated),
-            // Seen to where workers are.
+            // `run` handles this one, since it has the workers.
             Request::Leave(_) => None,
         }
     }

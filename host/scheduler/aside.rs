@@ -1,4 +1,4 @@
-//! What of a tenant's waiting events is in memory: enough that can begin, and of a source that is held nothing that has not
+//! Which of a tenant's waiting events are in memory: enough that can begin, and of a held source only those that have
 //! begun. The rest is on disk, behind the horizon or behind the cut of its source, and is read in order of place.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ impl Scheduler {
         }
     }
 
-    /// From this event on, those of its source are on disk.
+    /// Leaves this event and the later ones of its source on disk.
     fn cut(&mut self, opened: Opened) {
         let cut = self.cuts.entry(opened.source).or_insert(opened.place);
         *cut = opened.place.min(*cut);
@@ -47,7 +47,7 @@ impl Scheduler {
         if self.held.contains(&source) {
             return;
         }
-        // More of it may have been put behind the cut meanwhile.
+        // The cut may have moved to an earlier place meanwhile; then this answer would leave a gap.
         if self.cuts.get(&source).is_some_and(|cut| cut.0 <= reading.after.0) {
             return;
         }
@@ -60,13 +60,13 @@ impl Scheduler {
         }
     }
 
-    /// How many events can begin now or when they have a key, or have just begun.
+    /// How many events can begin now, can begin when they have a key, or have just begun.
     pub(super) fn soon(&self) -> usize {
         let naming = self.naming.as_ref().map_or(0, |naming| naming.events.len());
         self.lanes.ready() + self.loaded + self.unkeyed.len() + naming
     }
 
-    /// Reads on while there is not enough that can begin.
+    /// Reads more events as long as too few can begin.
     pub(super) fn read_on(&mut self) {
         if self.reading.is_some() {
             return;
@@ -103,7 +103,8 @@ impl Scheduler {
             aside.extend(naming.events.values().copied().filter(goes));
             naming.events.retain(|_, opened| !goes(opened));
         }
-        // Who has asked for something goes on; who was about to has done nothing yet.
+        // An event that has asked for something goes on. One that was about to ask has done nothing yet, and is put
+        // aside.
         for opened in self.lanes.all().into_iter().filter(goes) {
             match self.running.get(&opened.event).map(|now| now.state) {
                 None => {}
@@ -120,8 +121,8 @@ impl Scheduler {
     }
 }
 
-/// Whether a hold keeps an event from beginning: not what has asked for something, in a run that is open or in one that was
-/// dropped, nor what the host does itself.
+/// Whether a hold keeps an event from beginning. It does not if the event has calls in its open run, if a write of a
+/// dropped run may still take effect, or if the host itself made the event or has a duty about it.
 fn may_wait(opened: &Opened) -> bool {
     !opened.is_duty && !opened.has_asked && !opened.in_flight && opened.source != System::Host
 }

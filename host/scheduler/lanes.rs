@@ -1,5 +1,5 @@
-//! Which event may run now: one at a time per entity, by place, after those it comes after, and in no lane in which a
-//! write of a dropped run may still take effect.
+//! Decides which event may run now: one at a time per entity, in order of place, after the earlier events that it waits
+//! for, and in no lane in which a write of a dropped run may still take effect.
 //!
 //! Pure: knows ids and order; neither journal nor rules.
 
@@ -13,14 +13,14 @@ use crate::model::{EntityId, EventId};
 pub struct Lanes {
     lanes: HashMap<EntityId, Lane>,
     events: HashMap<EventId, Item>,
-    /// Where the events of an entity are since it became part of another.
+    /// Entities that have become part of another one, and that one.
     moved: HashMap<EntityId, EntityId>,
-    /// Events that may start as soon as somebody asks for one.
+    /// Events that may start now.
     ready: BTreeMap<Place, EventId>,
-    /// What events come after that come after something, and who waits for which entity's earlier events.
+    /// For an event, the entities whose earlier events it waits for; and for an entity, the events that wait for it.
     after: HashMap<EventId, Box<[EntityId]>>,
     waiters: HashMap<EntityId, BTreeSet<EventId>>,
-    /// Which lanes may not go on, and until what is known.
+    /// The tickets that block a lane, each with its entity.
     blocks: BTreeMap<Ticket, EntityId>,
 }
 
@@ -56,10 +56,11 @@ impl Item {
 }
 
 impl Lanes {
-    /// Adds an event. Its entity may be new, or be made of entities that were several until now: see [`Lanes::join`].
+    /// Adds an event to the lane of its entity, which may be new. If several entities have become one, [`Lanes::join`]
+    /// them first.
     pub fn push(&mut self, opened: Opened, entity: EntityId, after: &[EntityId]) {
         let event = opened.event;
-        // Told of twice, it would stand in two places.
+        // An event that is added twice would stand in two places.
         if self.events.contains_key(&event) {
             return;
         }
@@ -97,7 +98,7 @@ impl Lanes {
         self.ready.len()
     }
 
-    /// The entity that an event is about, as known by now.
+    /// The entity that an event is about, as far as is known now.
     pub fn entity_of(&self, event: EventId) -> Option<EntityId> {
         self.events.get(&event).map(|item| item.entity)
     }
@@ -124,7 +125,7 @@ impl Lanes {
         }
     }
 
-    /// Nothing goes on in the lane of an event before the ticket is given back.
+    /// Blocks the lane of an event until the ticket is given back.
     pub fn block(&mut self, event: EventId, ticket: Ticket) {
         let Some(entity) = self.entity_of(event) else { return };
         self.blocks.insert(ticket, entity);
@@ -140,13 +141,13 @@ impl Lanes {
         self.consider(entity);
     }
 
-    /// Whether an event may go on, as far as writes of dropped runs in its lane are concerned.
+    /// Whether no write of a dropped run blocks the lane of an event.
     pub fn is_quiet(&self, event: EventId) -> bool {
         let lane = self.entity_of(event).and_then(|entity| self.lanes.get(&entity));
         lane.is_none_or(|lane| lane.blocks == 0)
     }
 
-    /// The event is over and leaves its lane.
+    /// Removes an event that is over from its lane.
     pub fn finish(&mut self, event: EventId) {
         let Some(item) = self.events.remove(&event) else { return };
         self.ready.remove(&item.place);
@@ -178,7 +179,7 @@ impl Lanes {
         }
     }
 
-    /// The event goes back to its place in the lane and begins again.
+    /// Puts an event back to its place in the lane, where it begins again.
     pub fn restart(&mut self, event: EventId) {
         let Some(item) = self.events.get_mut(&event) else { return };
         item.wrote = false;
@@ -186,7 +187,7 @@ impl Lanes {
         self.back(event);
     }
 
-    /// The same, and it does not count: the event has not been asked about.
+    /// The same, without counting a restart: the rules were not asked about the event.
     pub fn back(&mut self, event: EventId) {
         let Some(item) = self.events.get(&event) else { return };
         let (place, entity) = (item.place, item.entity);
@@ -213,8 +214,9 @@ impl Lanes {
         all
     }
 
-    /// Makes entities part of another. Of two that run, the one that has written nothing must begin again, or the later
-    /// one when both have: these are given back, and stay running until they are restarted.
+    /// Makes the entities `from` part of `into`. If an event of each is running, the one that has asked for no write
+    /// must begin again; if both have, or neither, the later one. Gives these events, which stay running until they are
+    /// restarted.
     pub fn join(&mut self, into: EntityId, from: &[EntityId]) -> Vec<EventId> {
         let into = self.entity(into);
         let mut restart = vec![];
@@ -266,8 +268,8 @@ impl Lanes {
         restart
     }
 
-    /// Events of a lane whose open runs have calls although another one is before them: a host was killed when lanes had
-    /// become one, and before the later run was dropped.
+    /// Events of a lane whose open runs have calls although another such event is before them. That happens if a host
+    /// was killed after two lanes had become one and before the later run was dropped.
     pub fn surplus(&self, entity: EntityId) -> Vec<EventId> {
         let Some(lane) = self.lanes.get(&self.entity(entity)) else { return vec![] };
         let has_asked = |event: &&EventId| self.events.get(*event).is_some_and(|item| item.has_asked);
@@ -299,7 +301,7 @@ impl Lanes {
         self.lanes.get_mut(&entity)
     }
 
-    /// Makes the head of a lane ready if nothing stands before it.
+    /// Makes the first event of a lane ready if it has nothing to wait for.
     fn consider(&mut self, entity: EntityId) {
         let Some(lane) = self.lanes.get(&entity) else { return };
         if lane.running.is_some() {
@@ -421,7 +423,7 @@ mod tests {
         lanes.block(EventId(1), Ticket(7));
         lanes.restart(EventId(1));
         assert!(started(&mut lanes).is_empty());
-        // The block goes along when lanes become one, and outlives the event that it is about.
+        // The block moves along when lanes are joined, and outlives the event that it was made for.
         lanes.finish(EventId(3));
         assert!(lanes.join(B, &[A]).is_empty());
         lanes.finish(EventId(1));

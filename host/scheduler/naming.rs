@@ -1,4 +1,4 @@
-//! Keys of events: asked for some at a time, in order, and again when another version may give others.
+//! Finds the keys of events: some events at a time, in order, and again when another version may give other keys.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::{Naming, Scheduler, State};
 use crate::model::EventId;
 
 impl Scheduler {
-    /// Asks what has not begun for its key again.
+    /// Has every event that has not begun asked for its key again.
     pub(super) fn unkey(&mut self) {
         for opened in self.lanes.all() {
             if !self.running.contains_key(&opened.event) {
@@ -21,7 +21,7 @@ impl Scheduler {
         }
     }
 
-    /// What was asked for keys is to be asked again.
+    /// Takes back the events that are being asked for their keys, so that they are asked again.
     pub(super) fn rename(&mut self) {
         for opened in self.naming.take().into_iter().flat_map(|naming| naming.events.into_values()) {
             self.admit(opened);
@@ -40,7 +40,7 @@ impl Scheduler {
             let events = events.into_iter().map(|opened| opened.event).collect();
             return self.out.push(Effect::Declare { ticket, events });
         }
-        // A version may have been activated while it was found that there is none.
+        // A version may have been activated since none was found.
         self.is_without |= !has_version && naming.activations == self.activations;
         self.rename();
     }
@@ -77,7 +77,7 @@ impl Scheduler {
                 self.admit(opened);
             }
         }
-        // What is left is over.
+        // Any event that is left is over.
         for opened in events.into_values() {
             self.left.remove(&opened.event);
             if let Some(reading) = &mut self.reading {
@@ -106,15 +106,15 @@ impl Scheduler {
         self.naming = Some(Naming { ticket, events, is_declaring: false, is_stale: false, activations });
     }
 
-    /// Has the events begin again that a bad version had, and finds the lanes anew of all that have not begun: it was that
-    /// version that found them.
+    /// Begins the events of a bad version again. Every event that has not begun gets a new key, since its old key came
+    /// from the bad version.
     pub(super) fn rolled_back(&mut self, again: Vec<Opened>) {
         self.is_rolling = false;
         let again: BTreeMap<EventId, Opened> = again.into_iter().map(|opened| (opened.event, opened)).collect();
         for opened in again.values().filter(|opened| opened.in_flight) {
             self.wait_quiet(opened.event);
         }
-        // What was about to begin may be on either version by now.
+        // An event that was about to begin may be on either version by now.
         let begins = |state: State| matches!(state, State::Beginning);
         let mut events: Vec<EventId> = again.keys().copied().collect();
         events.extend(self.running.iter().filter(|(_, now)| begins(now.state)).map(|(event, _)| *event));
@@ -124,7 +124,7 @@ impl Scheduler {
         again.keys().for_each(|event| self.finish(*event));
         self.unkey();
         for opened in again.into_values() {
-            // It was over when all was read.
+            // The event was over when everything else was read.
             if self.is_all {
                 self.horizon = self.horizon.max(opened.place);
             }

@@ -1,4 +1,4 @@
-//! How the latest events on a version have ended, since it failed the first one. Pure.
+//! Counts how many of the latest events a version has failed, from its first failure on. Pure.
 
 use super::words::Verdict;
 
@@ -6,12 +6,12 @@ use super::words::Verdict;
 #[derive(Debug, Default)]
 pub struct Trial {
     activation: i64,
-    /// The latest lowest, set where the version failed it.
+    /// The lowest bit is the latest event. A bit is set if the version failed the event.
     failures: u64,
 }
 
 impl Trial {
-    /// Counts an event. Gives version and failures when these are too many.
+    /// Counts an event. Gives the version and its failures if these are too many.
     pub fn judge(&mut self, verdict: Verdict) -> Option<(String, u32)> {
         let Verdict { activation, failures_max, failed } = verdict;
         let Some(version) = failed else {

@@ -4,15 +4,16 @@
 
 use crate::model::{EntityId, EventId, RunId};
 
-/// Where an event stands among all: a column of the journal, never given twice. A retried event gets a new, last one.
+/// The place of an event among all events: a column of the journal, never given twice. A retried event gets a new
+/// place, behind all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(pub i64);
 
-/// One beginning of an event. Answers that carry another one than the event has now are late, and ignored.
+/// One beginning of an event. An answer that carries another `Try` than the event has now is late, and is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Try(pub u64);
 
-/// One order that is not about a beginning.
+/// One order that does not belong to a beginning of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -49,7 +50,7 @@ pub struct Opened {
     pub event: EventId,
     pub place: Place,
     pub source: System,
-    /// The host itself does something about it, which no hold may delay.
+    /// The host itself has a duty about it, which no hold may delay.
     pub is_duty: bool,
     /// Its open run has calls.
     pub has_asked: bool,
@@ -57,7 +58,7 @@ pub struct Opened {
     pub in_flight: bool,
 }
 
-/// The entity that some names belong to, and those that have just become part of it.
+/// The entity that some names belong to, and the entities that have just become part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Joined {
     pub entity: EntityId,
@@ -69,18 +70,18 @@ pub struct Joined {
 pub struct Keyed {
     pub event: EventId,
     pub lane: Joined,
-    /// Entities that it comes after.
+    /// Entities whose earlier events it waits for.
     pub after: Vec<EntityId>,
 }
 
 /// How the version that is active now has fared with an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// The number of its activation: another time is another trial.
+    /// The number of its activation. Each activation is a trial of its own.
     pub activation: i64,
-    /// So many failures among its latest events roll it back.
+    /// This many failures among its latest events roll it back.
     pub failures_max: Option<u32>,
-    /// Its digest, if it has failed the event.
+    /// The version's digest, if it has failed the event.
     pub failed: Option<String>,
 }
 
@@ -88,16 +89,16 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     // Answers and facts of the journal, in the order in which it applied them.
-    /// Taken in, reopened, or made by the host.
+    /// An event was taken in, reopened, or made by the host.
     Arrived(Opened),
-    /// What is not over after the place that was asked about, as far as `upto`.
+    /// The events that are not over, after the place that was asked about and as far as `upto`.
     Read {
         ticket: Ticket,
         opened: Vec<Opened>,
         upto: Place,
         is_all: bool,
     },
-    /// Those in `over` were closed for what came of their key; those in `again` need a key by another version.
+    /// Events in `over` were closed because of what came of their key; events in `again` need a key by another version.
     Declared {
         ticket: Ticket,
         keyed: Vec<Keyed>,
@@ -132,11 +133,11 @@ pub enum Input {
         event: EventId,
         run: RunId,
     },
-    /// Ended by somebody else.
+    /// Events that were ended by another part of the host.
     Over {
         events: Vec<EventId>,
     },
-    /// The active version is another one, and these have begun with none.
+    /// Another version is active now, and the events in `again` are to begin anew, without a run.
     RolledBack {
         again: Vec<Opened>,
     },
@@ -146,7 +147,7 @@ pub enum Input {
         is_held: bool,
     },
     Activated,
-    // What was computed, in any order.
+    // Answers of the rules, in any order.
     Named {
         ticket: Ticket,
         has_version: bool,
@@ -156,7 +157,7 @@ pub enum Input {
         of: Try,
         next: Answer,
     },
-    // Wishes, and time.
+    // Wishes of others, and the passing of time.
     Drain {
         wish: u64,
     },
@@ -173,7 +174,7 @@ pub enum Input {
     Woke {
         what: Order,
     },
-    /// What the rules answered is not to be had any more.
+    /// The driver no longer has the answer of the rules.
     Lost {
         event: EventId,
     },
@@ -183,7 +184,7 @@ pub enum Input {
     },
 }
 
-/// What the rules answered; the driver has the whole of it.
+/// Which answer the rules gave; the driver keeps the whole of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
     Send { writes: bool },
@@ -206,7 +207,7 @@ pub enum Beginning {
         run: RunId,
     },
     Over,
-    /// It is of this entity by now.
+    /// The event belongs to this entity by now.
     Moved(EntityId),
     NoVersion,
     /// Its run had to be dropped, and a write of it may still take effect.
@@ -218,9 +219,9 @@ pub enum Sending {
     Waits,
     /// Every call has the reply that it had in an earlier run.
     Answered,
-    /// Its entity is made of several now. No call was written.
+    /// The entity is made of several now. No call was written.
     Joins(Joined),
-    /// The names would make two of one kind one entity.
+    /// The names would give one entity two names of a kind.
     Two,
     Moved(EntityId),
     /// What is remembered has changed since the run began.
@@ -263,7 +264,7 @@ pub enum Effect {
         of: Try,
         lane: EntityId,
     },
-    /// `pass` is how many the run has.
+    /// `pass` is how many passes the run has.
     Send {
         event: EventId,
         of: Try,
@@ -305,11 +306,11 @@ pub enum Effect {
     Drained {
         wish: u64,
     },
-    /// After a pause.
+    /// `Input::Woke` is due after a pause.
     Wake {
         what: Order,
     },
-    /// After the quiet time.
+    /// `Input::Quieted` is due after the quiet time.
     WaitQuiet {
         ticket: Ticket,
         event: EventId,
@@ -324,20 +325,20 @@ pub enum Effect {
     },
 }
 
-/// Which of the events that are not over.
+/// Selects among the events that are not over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
     All,
-    /// Their open runs have calls, or a write of a dropped run may still take effect.
+    /// Events whose open runs have calls, or of whose dropped runs a write may still take effect.
     Asked,
     From(System),
 }
 
-/// By whose word an event is closed.
+/// Why the host closes an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Closer {
-    /// It has begun too often.
+    /// The event has begun too often.
     Host,
-    /// What came of this run: an ask that failed, or a call that was given up.
+    /// Because of this run: an ask failed, or a call was given up.
     Run(RunId),
 }
