@@ -1,20 +1,21 @@
 //! Whether what came back can be an answer to what was asked. Pure.
 //!
-//! A success that cannot is no answer, as if the connection had broken: a page of a proxy, half a body, nothing at all. The rules
-//! are never told of it as a success, and nobody knows whether the target has acted.
+//! A success that cannot be an answer, such as a page of a proxy, half a body or no body at all, counts as no answer,
+//! as if the connection had broken. The rules are never told of it as a success, because nobody knows whether the
+//! target has acted.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::model::{Call, Method, Request};
 
-/// Statuses by which a target says something about what it was asked for, beside success: it is not there, it is in the way
-/// of another one, it is wrong. Rules act on them, so a page of a proxy with one of them must not pass for the target's word.
+/// Statuses, beside success, by which a target says something about what was asked: it is missing, in conflict, or
+/// wrong. Rules act on them, so a proxy's page with such a status must not pass for the target's word.
 const VERDICTS: [u16; 4] = [404, 409, 410, 422];
 
 /// The body as text, or why this is no answer.
 ///
-/// A status that is neither a success nor a verdict says by itself what it says, so its body is taken as it is.
+/// Any other status is enough by itself, so its body is taken as it is.
 pub fn text(call: &Call, status: u16, encoding: Option<&str>, body: Vec<u8>) -> Result<String, String> {
     if VERDICTS.contains(&status) {
         let body = String::from_utf8_lossy(&body).into_owned();
@@ -42,8 +43,9 @@ pub fn text(call: &Call, status: u16, encoding: Option<&str>, body: Vec<u8>) -> 
     Ok(body)
 }
 
-/// Omneo answers a DELETE with 204 and no body, by the tests of its own SDK, and 204 has none wherever it stands. A read asks for
-/// something, so nothing is no answer to it; and GraphQL always says what it did.
+/// Whether a success may have no body. Omneo answers a DELETE with 204 and no body, by the tests of its own SDK, and a
+/// 204 never has one. A read asks for something, so an empty body does not answer it; and GraphQL always says what it
+/// did.
 fn may_be_empty(call: &Call, status: u16) -> bool {
     match &call.request {
         Request::Graphql { .. } => false,
@@ -67,7 +69,7 @@ fn graphql(body: &str) -> Result<(), &'static str> {
         errors: Option<IgnoredAny>,
     }
     rest(body)?;
-    // A list would be read as the fields in order.
+    // A list, too, would be read, as the fields in order.
     match serde_json::from_str(body) {
         Ok(Answer { data, errors }) if body.trim_start().starts_with('{') && (data.is_some() || errors.is_some()) => {
             Ok(())

@@ -7,10 +7,11 @@ pub use gate::{Ask, Cause, Change, Ended, Gate, HOLD_MS_MAX, Held, HeldBy, Pass,
 
 use crate::model::Tick;
 
-/// Longest wait for a bucket before it is asked again. What a target claims is clamped, so no wait comes near it; a rate of
-/// one call a minute does.
+/// Longest wait before a bucket is asked again. No wait for a target's own bucket comes near it, since its claims are
+/// clamped; a rate of one call a minute does.
 pub const WAIT_MS_MAX: u64 = 60_000;
-/// What a bucket may be, whatever a target claims of it. Shopify gives a shop 1,000 points or more, and 50 a second or more.
+/// The bounds of a bucket, whatever a target claims of it. Shopify gives a shop 1,000 points or more, and 50 a second
+/// or more.
 const POINTS: (f64, f64) = (100.0, 1e6);
 const PER_SECOND: (f64, f64) = (10.0, 1e5);
 
@@ -24,7 +25,7 @@ pub struct Bucket {
     at: Tick,
 }
 
-/// What a target says of its bucket and of one call, as it came: any number, or none.
+/// What a target says of its bucket and of one call, unchecked: any number, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Claim {
     pub max: Option<f64>,
@@ -33,7 +34,7 @@ pub struct Claim {
     pub cost: Option<f64>,
 }
 
-/// A claim that can be: every number is finite, and within its bounds.
+/// A claim that has been checked: every number is finite, and within its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sane {
     pub max: f64,
@@ -48,7 +49,7 @@ impl Bucket {
         Self { max, per_second, available: max, at: now }
     }
 
-    /// A plain rate, with a second's worth to begin with.
+    /// A plain rate, which begins with the calls of one second, and with one at least.
     pub fn per_minute(calls: u32, now: Tick) -> Self {
         let per_second = f64::from(calls.max(1)) / 60.0;
         Self::new(per_second.max(1.0), per_second, now)
@@ -62,10 +63,10 @@ impl Bucket {
         Ok(())
     }
 
-    /// The same without taking them.
+    /// The same, without taking the points.
     fn wait(&mut self, cost: f64, now: Tick) -> Result<(), u64> {
         self.fill(now);
-        // What is more than ever fits is let through when the bucket is full, or it would wait for ever.
+        // A cost that can never fit is let through when the bucket is full, or it would wait for ever.
         let cost = cost.min(self.max);
         if self.available >= cost {
             return Ok(());
@@ -74,8 +75,8 @@ impl Bucket {
         Err((ms.ceil() as u64).clamp(1, WAIT_MS_MAX))
     }
 
-    /// Takes over what a target says of the bucket. Calls that are under way may not be in its sum yet: their cost is kept
-    /// off what is available.
+    /// Takes over what a target says of its bucket. Calls that are under way may not be in its sum yet, so their cost
+    /// is subtracted from what is available.
     pub fn correct(&mut self, claim: Claim, in_flight: f64, now: Tick) -> Sane {
         self.fill(now);
         let sane = self.sane(claim);
@@ -84,7 +85,7 @@ impl Bucket {
         sane
     }
 
-    /// What can be of a claim. A number that is missing or is none leaves what was known; one out of bounds is the bound.
+    /// Checks a claim. A number that is missing or NaN leaves what was known; a number out of bounds becomes the bound.
     fn sane(&self, claim: Claim) -> Sane {
         let within = |claimed: Option<f64>, known: f64, (least, most): (f64, f64)| {
             claimed.filter(|number| !number.is_nan()).map_or(known, |number| number.clamp(least, most))
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(bucket.take(80.0, Tick(0)), Ok(()));
         assert_eq!(bucket.take(40.0, Tick(0)), Err(400));
         assert_eq!(bucket.take(40.0, Tick(400)), Ok(()));
-        // More than ever fits is let through when the bucket is full, or it would wait for ever.
+        // A cost that can never fit is let through when the bucket is full, or it would wait for ever.
         assert_eq!(bucket.take(500.0, Tick(400)), Err(2000));
         assert_eq!(bucket.take(500.0, Tick(2400)), Ok(()));
     }

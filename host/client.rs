@@ -23,24 +23,24 @@ mod addresses;
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// What answers that are being read may come to together, beyond the first so many bytes of each: so a few hostile targets cannot
-/// fill the memory, nor keep the small answers of others from being read.
+/// What all answers that are being read may take together, beyond the first [`SMALL_BYTES`] of each. So a few hostile
+/// targets can neither fill the memory nor keep the small answers of others from being read.
 const LARGE_BYTES_MAX: usize = 256 << 20;
 const SMALL_BYTES: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a token may take to come: calls wait for it.
+/// How long a token may take to come, while calls wait for it.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of an answer that rules are given.
 const HEADERS_KEPT: [&str; 4] = ["link", "location", "x-shopify-api-version", "x-request-id"];
 
 #[derive(Clone)]
 pub struct Client {
-    /// Follows names to public addresses only.
+    /// Connects to public addresses only.
     public: reqwest::Client,
     /// For the authorities in `allow`.
     allowed: reqwest::Client,
     allow: Vec<String>,
-    /// Bytes that large answers may have beyond what they have now.
+    /// The bytes that large answers may still take.
     large: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -57,17 +57,17 @@ pub struct Posted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotPosted {
     pub why: String,
-    /// Something was sent: what it asks for may have been done.
+    /// Something was sent, so what the form asks for may have been done.
     pub is_lost: bool,
 }
 
 impl Client {
     pub fn new(timeout_ms: u64, allow: Vec<String>) -> anyhow::Result<Self> {
-        // Installing it twice is no mistake: it is the same one.
+        // This fails if a provider is installed already, which is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             let builder = reqwest::Client::builder();
-            // What is written to a connection that is closed must not arrive after everybody thinks that it cannot.
+            // What is written to a connection that is closed must not arrive later than the host believes that it can.
             #[cfg(target_os = "linux")]
             let builder = {
                 let unacknowledged_ms = Delivery::unacknowledged_ms(timeout_ms);
@@ -151,7 +151,7 @@ impl Client {
         let encoding = header("content-encoding");
         let headers = HEADERS_KEPT.iter().filter_map(|name| Some(((*name).to_owned(), header(name)?))).collect();
         let mut body = vec![];
-        // Given back when the answer has been read.
+        // The permits for its bytes, given back when the answer has been read.
         let mut counted = vec![];
         loop {
             match response.chunk().await {
@@ -222,7 +222,8 @@ fn address(peer: &Peer, call: &Call, api_version: &str) -> Result<(Method, Url, 
     }
 }
 
-/// A path must stay below the target's address: no empty, `.` or `..` segment, encoded or not, and nothing that ends it.
+/// Checks that a path stays below the target's address: no empty, `.` or `..` segment, encoded or not, and no character
+/// that would end the path.
 pub fn check_path(path: &str) -> Result<(), String> {
     let refused = |why: &str| Err(format!("the path `{path}` {why}"));
     let Some(segments) = path.strip_prefix('/') else { return refused("does not begin with `/`") };
@@ -254,8 +255,8 @@ fn headers(target: &str, token: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// `Retry-After`: seconds, which Shopify writes with a fraction (`2.0`), or a date. How far away a date is goes by the time that
-/// the answer itself names, since the two systems' clocks may differ.
+/// The milliseconds of a `Retry-After`: seconds, which Shopify writes with a fraction (`2.0`), or a date. A date is
+/// compared with the time that the answer itself names, since the clocks of the two systems may differ.
 fn wait_ms(text: &str, date: Option<&str>) -> Option<u64> {
     if let Ok(seconds) = text.trim().parse::<f64>() {
         return (seconds >= 0.0).then(|| (seconds.ceil() as u64).saturating_mul(1000));
@@ -265,7 +266,7 @@ fn wait_ms(text: &str, date: Option<&str>) -> Option<u64> {
     u64::try_from(until.saturating_sub(now)).ok()
 }
 
-/// The innermost causes, without the address: it may hold what is no one's business.
+/// The innermost cause, without the address, which may hold personal data.
 fn explain(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".into();
@@ -279,7 +280,7 @@ fn explain(error: &reqwest::Error) -> String {
     last
 }
 
-/// Resolves names, and drops every address that is not public: a name must not lead into the operator's network.
+/// Resolves names, and drops every address that is not public, so that no name leads into the operator's network.
 struct PublicOnly;
 
 impl Resolve for PublicOnly {
@@ -337,10 +338,10 @@ mod tests {
             let outcome = send(url).await;
             assert!(matches!(&outcome, Outcome::Blocked(said) if said.contains(why)), "{url}: {outcome:?}");
         }
-        // A name that leads there is found out when it is resolved.
+        // A name that leads to a private address is refused when it is resolved.
         let outcome = send("https://localhost:2").await;
         assert!(matches!(&outcome, Outcome::NotSent(said) if said.contains("no public address")), "{outcome:?}");
-        // Allowed by name, it is tried; nobody listens.
+        // An address that is allowed by name is tried; nobody listens there.
         let outcome = send("http://127.0.0.1:1").await;
         assert!(matches!(&outcome, Outcome::NotSent(said) if !said.contains("public")), "{outcome:?}");
     }
@@ -358,7 +359,7 @@ mod tests {
                 tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await.unwrap();
                 let body = format!("[{}]", " ".repeat(length - 2));
                 let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-                // A client that gives up closes.
+                // Writing fails if the client gives up and closes.
                 let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await;
             }
         });

@@ -1,8 +1,8 @@
-//! Serves HTTP to whoever connects, within limits that hold against somebody who connects and does not send, sends and does not
-//! end, asks and does not read.
+//! Serves HTTP within limits that hold against clients that connect and do not send, send and do not end, or ask and do
+//! not read.
 //!
-//! Who dawdles gives way to who comes: with every place taken, the connection that has been waiting longest for its sender is
-//! closed. What is being worked on never is. Knows nothing of what is asked.
+//! A slow client gives way to a new one: when every place is taken, the connection that has waited longest for its
+//! client is closed. A request that is being worked on is never cut off. Knows nothing of what is asked.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -35,43 +35,43 @@ mod visitors;
 use reader::Patient;
 use visitors::{Phase, Visitors};
 
-/// Bytes of the head of a request, and of what is read of its body at a time.
+/// Longest head of a request, in bytes; also how much of a body is read at a time.
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// From the opening of a connection, or the end of the answer before, to the end of the head.
+/// How long the head may take, from the opening of a connection or the end of the answer before.
 const HEAD_MAX: Duration = Duration::from_secs(15);
-/// From the end of the head to the end of the body.
+/// How long the body may take, from the end of the head.
 const BODY_MAX: Duration = Duration::from_secs(30);
-/// How long somebody may read nothing of an answer.
+/// How long a client may read nothing of an answer.
 const STALL_MAX: Duration = Duration::from_secs(30);
 /// How long a request may go on arriving once the host is told to stop.
 const LAST_REQUEST_MAX: Duration = Duration::from_secs(1);
-/// Until it is tried again to accept a connection, where the system has none to give.
+/// How long to wait before accepting a connection again, after the system had none to give.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// How long somebody waits for the place or the bytes of another one that was cut off for it.
+/// How long a client waits for the place or the bytes of another one that was cut off for it.
 const GIVE_MAX: Duration = Duration::from_secs(1);
-/// Between two lines in the log about connections that were closed.
+/// The pause between two log lines about connections that were closed.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Seconds after which a sender may try again that was not let in.
+/// Seconds after which a client that was refused may try again.
 const RETRY_AFTER_S: &str = "5";
 
-/// What one listener takes.
+/// The limits of one listener.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
     /// Bytes of bodies that were received and are not answered yet, of all connections together.
     pub body_bytes: usize,
-    /// Until the head of a request has come.
+    /// How long the head of a request may take.
     pub head: Duration,
-    /// From the end of the head to the end of the body.
+    /// How long the body may take, from the end of the head.
     pub body: Duration,
-    /// How long somebody may read nothing of an answer.
+    /// How long a client may read nothing of an answer.
     pub stall: Duration,
-    /// How long somebody waits for the place or the bytes of another one that was cut off for it.
+    /// How long a client waits for the place or the bytes of another one that was cut off for it.
     pub give: Duration,
 }
 
-/// A listener's name in log and metrics, its limits, and where it counts.
+/// A listener's name in log and metrics, its limits, and its counters.
 pub struct Listen {
     /// `webhooks` or `admin`.
     pub name: &'static str,
@@ -85,12 +85,13 @@ struct Shared {
     clock: Steady,
     visitors: Mutex<Visitors<Arc<Notify>>>,
     bytes: Arc<Semaphore>,
-    /// One at a time cuts senders off for bytes, so that nobody is cut off for bytes that are on their way back already.
+    /// Held while clients are cut off for their bytes: one at a time does that, so that nobody is cut off for bytes
+    /// that are already being given back.
     turn: tokio::sync::Mutex<()>,
     logged: Mutex<Option<Instant>>,
 }
 
-/// One connection; with it goes its place.
+/// One connection. To drop it is to free its place.
 struct Visitor {
     number: u64,
     shared: Arc<Shared>,
@@ -98,7 +99,8 @@ struct Visitor {
     _place: OwnedSemaphorePermit,
 }
 
-/// The bytes of a request's body that are counted until the last copy of this is dropped, and why there are no more of them, if so.
+/// The bytes of a request's body, counted until the last copy of this is dropped; and why the body was refused, if it
+/// was.
 #[derive(Clone, Default)]
 pub struct Held(Arc<Mutex<HeldBytes>>);
 
@@ -117,14 +119,14 @@ enum Refused {
 }
 
 impl Limits {
-    /// Of the listener for webhooks: half of the descriptors, so that what is accepted has those that it needs; and room
-    /// for a few of the longest bodies.
+    /// For webhooks: half of the descriptors, so that every connection has those that its work needs; and room for a
+    /// few of the longest bodies.
     pub fn of_webhooks(descriptors: usize, body_bytes_max: usize) -> Self {
         let body_bytes = body_bytes_max.saturating_mul(4).max(64 << 20);
         Self::new((descriptors / 2).clamp(16, 1_024), body_bytes)
     }
 
-    /// Of the admin API: an eighth of them.
+    /// For the admin API: an eighth of the descriptors.
     pub fn of_admin(descriptors: usize, body_bytes_max: usize) -> Self {
         Self::new((descriptors / 8).clamp(8, 128), body_bytes_max.saturating_mul(4))
     }
@@ -143,7 +145,8 @@ pub fn descriptors() -> usize {
     most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Serves until told to stop. Then requests under way are answered, and those that have not arrived are cut off soon.
+/// Serves until told to stop. Then requests under way are answered, and requests that have not arrived in whole are cut
+/// off soon.
 pub async fn serve(listener: TcpListener, router: Router, listen: Listen, stopped: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(listen.limits.connections));
     let bytes = Arc::new(Semaphore::new(listen.limits.body_bytes.min(Semaphore::MAX_PERMITS)));
@@ -159,7 +162,7 @@ pub async fn serve(listener: TcpListener, router: Router, listen: Listen, stoppe
     let mut stopped = pin!(stopped);
     let mut connections = JoinSet::new();
     loop {
-        // Those that have ended.
+        // Removes the connections that have ended.
         while connections.try_join_next().is_some() {}
         tokio::select! {
             () = &mut stopped => break,
@@ -189,7 +192,7 @@ async fn next(listener: &TcpListener, shared: &Arc<Shared>, places: &Arc<Semapho
             Ok(place) => Some(place),
             Err(_) => {
                 let Some(cut) = shared.visitors().longest_waiting() else {
-                    // Every connection is being worked for.
+                    // Every connection has a request that is being worked on.
                     shared.cut("full");
                     continue;
                 };
@@ -248,7 +251,7 @@ async fn connection(stream: TcpStream, visitor: Visitor, router: Router, mut sto
     }
 }
 
-/// Has a request answered, and counts the bytes of its body until it is.
+/// Answers a request, and counts the bytes of its body until it is answered.
 async fn answer(request: Request<Incoming>, visitor: Arc<Visitor>, router: TowerToHyperService<Router>) -> Response {
     let held = Held::default();
     let deadline = Instant::now() + visitor.shared.listen.limits.body;
@@ -300,8 +303,8 @@ impl Visitor {
         self.shared.visitors().set(self.number, phase, self.shared.clock.now());
     }
 
-    /// Takes the bytes of a chunk. Where there are too few left, those bodies are cut off for them that have been on their way
-    /// longest, if that is not this one.
+    /// Takes the bytes of a chunk. If too few are left, the bodies that have been on their way longest are cut off for
+    /// them, unless this one is the oldest.
     async fn count(&self, chunk: Bytes, held: &Held) -> Result<Bytes, axum::Error> {
         let (shared, bytes) = (&self.shared, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
         match self.take(bytes).await {
@@ -326,7 +329,7 @@ impl Visitor {
         let give = shared.listen.limits.give;
         let _turn = timeout(give, shared.turn.lock()).await.ok()?;
         let mut coming = shared.bytes.available_permits();
-        // First in the queue, so that what is given back comes here and to nobody who asks later.
+        // Queued first, so that bytes that are given back come here and not to anybody who asks later.
         let mut own = pin!(shared.bytes.clone().acquire_many_owned(bytes));
         let waiting = std::future::poll_fn(|context| Poll::Ready(own.as_mut().poll(context)));
         if let Poll::Ready(permit) = waiting.await {
@@ -357,13 +360,14 @@ impl Shared {
 
     /// Shows how many bytes of bodies are not answered yet.
     fn show_bytes(&self) {
-        // One after the other, so that the last one to show is the last one to count.
+        // Under the lock, so that the number that is shown last is the latest.
         let _turn = self.visitors();
         let in_flight = self.listen.limits.body_bytes.saturating_sub(self.bytes.available_permits());
         self.listen.metrics.body_bytes(self.listen.name, in_flight);
     }
 
-    /// Counts a connection or a request that was cut off, and says so now and then: whoever does this does it often.
+    /// Counts a connection or a request that was cut off, and logs that only now and then, since it may happen very
+    /// often.
     fn cut(&self, cause: &'static str) {
         self.listen.metrics.cut(self.listen.name, cause);
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,27 +14,28 @@ pub enum Outcome {
     NotSent(String),
     /// Something was sent, and no whole answer came back.
     NoAnswer(String),
-    /// The host itself does not send this.
+    /// The host itself refuses to send this.
     Blocked(String),
-    /// There is no token to send it with, until somebody sees to that.
+    /// There is no token to send it with, until somebody provides one.
     NoToken(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// The rules are told.
+    /// The rules get this reply.
     Reply(Reply),
-    /// Once more, after this time. It does not count when the target only asked to wait.
+    /// Try once more, after this time. The attempt does not count if the target only asked to wait.
     Again { after_ms: u64, counts: bool },
-    /// After a quiet time the rules are told that nobody knows.
+    /// After a quiet time, the rules are told that the fate of the call is unknown.
     Unknown(String),
     /// The target takes nothing more until it has new credentials.
     Pause(String),
-    /// Not again.
+    /// Do not try again.
     GiveUp(String),
 }
 
-/// Decides. `attempts` are those made, this one included; `delays_ms` is the schedule; `chance` is between 0 and 1.
+/// Decides what to do. `attempts` are those made, this one included; `delays_ms` is the schedule; `chance` is between 0
+/// and 1.
 pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64], chance: f64) -> Decision {
     let again = |why: String, at_least_ms: u64| match delays_ms.get(attempts.saturating_sub(1) as usize) {
         Some(delay) => Decision::Again { after_ms: jittered(*delay, chance).max(at_least_ms), counts: true },
@@ -66,11 +67,12 @@ pub fn decide(outcome: Outcome, effect: Effect, attempts: u32, delays_ms: &[u64]
 /// How often a target may ask one call to wait before that counts as an attempt.
 const WAITS_MAX: u32 = 100;
 
-/// The outcome, after `waits` times that the target asked this call to wait: it is not asked for ever.
+/// The outcome, when the target has asked this call to wait `waits` times before. After too many waits, one more counts
+/// as a failed attempt.
 pub fn patient(outcome: Outcome, waits: u32) -> Outcome {
     match outcome {
         outcome if waits < WAITS_MAX => outcome,
-        // Nothing was done, so nobody has to wonder whether it was.
+        // A throttled call did nothing, so its fate is known.
         Outcome::Throttled { .. } => Outcome::NotSent(format!("throttled {waits} times")),
         Outcome::Answered { answer, .. } if answer.status == 429 => Outcome::Answered { answer, retry_after_ms: None },
         outcome => outcome,
@@ -84,7 +86,7 @@ pub fn toll(outcome: &Outcome) -> Ended {
         Outcome::NotSent(why) | Outcome::NoAnswer(why) => Ended::Failed(why.clone()),
         Outcome::Blocked(_) | Outcome::NoToken(_) => Ended::Unsent,
         Outcome::Answered { answer, retry_after_ms } => {
-            // Without the body: it may be somebody's.
+            // Without the body, which may hold personal data.
             let why = format!("answers {}", answer.status);
             match (answer.status, retry_after_ms.unwrap_or(0)) {
                 (429 | 500.., asked) if asked > 0 => Ended::Busy(asked, why),
@@ -95,7 +97,7 @@ pub fn toll(outcome: &Outcome) -> Ended {
     }
 }
 
-/// Up to a quarter more, never less: less would be asking sooner than was said.
+/// Adds up to a quarter by chance, and never takes away: that would be to ask sooner than was said.
 fn jittered(ms: u64, chance: f64) -> u64 {
     ms + (ms as f64 * 0.25 * chance) as u64
 }
@@ -189,7 +191,7 @@ mod tests {
         let decision = |chance| decide(answered(503, Some(900)), Effect::Read, 1, &DELAYS, chance);
         assert_eq!(decision(0.0), Decision::Again { after_ms: 1_000, counts: true });
         assert_eq!(decision(1.0), Decision::Again { after_ms: 1_250, counts: true });
-        // What is said to operators is not longer than a target is held.
+        // Operators are not told of a longer wait than a target can be held.
         let decision = decide(answered(429, Some(u64::MAX)), Effect::Read, 1, &DELAYS, 1.0);
         assert_eq!(decision, Decision::Again { after_ms: HOLD_MS_MAX, counts: false });
     }

@@ -1,9 +1,11 @@
-//! What a target gets now: whether it is paused, whether it asked to wait, whether it is down, and what its budget allows.
+//! Decides whether a target gets a call now: whether it is paused, has asked to wait, or is down, and what its budget
+//! allows.
 //!
 //! One state machine for all of it, so that every wait for a target has one bound and one name. Pure.
 //!
-//! A target that asked to wait, or failed [`FAILURES_MAX`] times in a row, is shut: its calls wait, whoever they are of, and
-//! none of them has an attempt counted. When the time is over one call is let through to try. If that is answered, all go on.
+//! A target that has asked to wait, or has failed [`FAILURES_MAX`] times in a row, is shut: all its calls wait, and
+//! none of them has an attempt counted. When the time is over, one call is let through to try. If that call is
+//! answered, all others go on.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +14,14 @@ use crate::model::Tick;
 
 /// Failures in a row after which a target counts as down.
 pub const FAILURES_MAX: u32 = 5;
-/// Between two tries at a target that is down: this at first, twice as long after each, and never longer than the other.
+/// The pause between two tries at a target that is down: `PROBE_MS` at first, doubled after each try, and
+/// `PROBE_MS_MAX` at most.
 pub const PROBE_MS: u64 = 1_000;
 pub const PROBE_MS_MAX: u64 = 60_000;
-/// Between two tries at a target that asks to wait, again and again: in the same way, whatever shorter time it names.
+/// The same for a target that asks to wait again and again: at least this pause at first, doubled after each try, even
+/// if the target names a shorter time.
 const BUSY_MS: u64 = 250;
-/// Longest time that a target may ask to wait. It is asked again after that: nothing is lost by it.
+/// Longest time that a target may ask to wait. After that it is tried again, which does no harm.
 pub const HOLD_MS_MAX: u64 = 3_600_000;
 
 pub struct Gate {
@@ -25,22 +29,22 @@ pub struct Gate {
     door: Door,
     /// Counts the calls that were let through to try.
     tries: u64,
-    /// What the rate was made for.
+    /// The calls per minute that `rate` was made for.
     per_minute: Option<u32>,
     rate: Option<Bucket>,
-    /// The bucket of cost, and as it is before the target has said anything of it.
+    /// The bucket of cost, and the same bucket before the target has said anything of it.
     cost: Option<(Bucket, Bucket)>,
     in_flight: f64,
 }
 
-/// What a target is paused for. Several may stand at once, and each goes by itself.
+/// Why a target is paused. Several causes may hold at once, and each is lifted by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Its tenant's secrets cannot be opened.
+    /// Its tenant's secrets cannot be opened, or Omneo is not connected.
     Closed,
-    /// An operator wants it so, or the app was uninstalled: what the journal holds.
+    /// An operator has paused it, or the app was uninstalled. The journal keeps this cause.
     Ordered,
-    /// It answers 401: until its credentials change.
+    /// It answers 401, or there is no token for it, until its credentials change.
     Unauthorized,
     /// It answers that the shop is frozen or locked, which other credentials do not change.
     Locked,
@@ -71,13 +75,13 @@ pub enum HeldBy {
     Down,
 }
 
-/// A target whose calls wait, for people.
+/// A target whose calls wait, as people are shown it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
     pub by: HeldBy,
     pub why: String,
     pub since: Tick,
-    /// When the next call is let through. It is over already where no call has come since.
+    /// When the next call is let through: in the past if no call has come since.
     pub until: Tick,
 }
 
@@ -98,7 +102,7 @@ pub struct Pass {
     probe: Option<u64>,
 }
 
-/// What a call waits for; any change of the gate is worth asking again.
+/// What a call waits for. After any change of the gate, it is worth asking again.
 #[derive(Debug, PartialEq)]
 pub enum Wait {
     Paused,
@@ -107,20 +111,20 @@ pub enum Wait {
     Until(Tick),
 }
 
-/// How a call ended that was let through.
+/// How a call that was let through ended.
 #[derive(Debug, PartialEq)]
 pub enum Ended {
     /// It was answered, whatever the answer.
     Answered,
     /// Refused connections, no answer, 5xx.
     Failed(String),
-    /// The target asked to wait for so many milliseconds.
+    /// The target asked to wait for this many milliseconds.
     Busy(u64, String),
     /// Nothing was sent after all.
     Unsent,
 }
 
-/// What changed for everybody.
+/// What has changed for all calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Shut(HeldBy),
@@ -128,14 +132,14 @@ pub enum Change {
 }
 
 impl Pass {
-    /// Whether other calls wait for how this one ends.
+    /// Whether this call is a try, for whose end other calls wait.
     pub fn is_try(&self) -> bool {
         self.probe.is_some()
     }
 }
 
 impl Gate {
-    /// `cost`: the largest sum and the points per second of a bucket of cost, if the target has one.
+    /// `cost`: the size and the points per second of a bucket of cost, if the target has one.
     pub fn new(cost: Option<(f64, f64)>, now: Tick) -> Self {
         let cost = cost.map(|(max, per_second)| Bucket::new(max, per_second, now));
         Self {
@@ -149,17 +153,17 @@ impl Gate {
         }
     }
 
-    /// Pauses it for one more reason.
+    /// Pauses the target for one more cause.
     pub fn pause(&mut self, cause: Cause, why: String) {
         self.paused.insert(cause, why);
     }
 
-    /// Takes a reason away; with the last one the target takes calls again.
+    /// Removes a cause. When none is left, the target takes calls again.
     pub fn lift(&mut self, cause: Cause) {
         self.paused.remove(&cause);
     }
 
-    /// Takes every reason to wait away, and forgets what was reckoned and claimed of the budget.
+    /// Removes every reason to wait, and forgets what was estimated and claimed of the budget.
     pub fn resume(&mut self) {
         self.paused.clear();
         self.door = Door::Open { failures: 0 };
@@ -169,12 +173,12 @@ impl Gate {
         }
     }
 
-    /// Why it is paused, if so.
+    /// Why the target is paused; `None` if it is not.
     pub fn why_paused(&self) -> Option<String> {
         (!self.paused.is_empty()).then(|| self.paused.values().cloned().collect::<Vec<_>>().join("; "))
     }
 
-    /// Lets a call through, or says what to wait for: never longer than [`WAIT_MS_MAX`] before asking again.
+    /// Lets a call through, or says what to wait for. No wait is longer than [`WAIT_MS_MAX`] before asking again.
     pub fn admit(&mut self, ask: Ask, now: Tick) -> Result<Pass, Wait> {
         if !self.paused.is_empty() {
             return Err(Wait::Paused);
@@ -200,8 +204,8 @@ impl Gate {
         Ok(pass)
     }
 
-    /// Takes back what was let through, and learns from how it ended and from what the target claims. Gives the time that
-    /// the target has asked for, too, as far as it can be.
+    /// Takes back a pass, and learns from how the call ended and from what the target claims. Also gives the time that
+    /// the target has asked to wait, within bounds.
     pub fn ended(&mut self, pass: Pass, how: Ended, claim: Option<Claim>, now: Tick) -> (Option<Change>, u64) {
         self.in_flight = (self.in_flight - pass.cost).max(0.0);
         let in_flight = self.in_flight;
@@ -253,7 +257,7 @@ impl Gate {
                 }
                 (shut.by != before).then_some(Change::Shut(shut.by))
             }
-            // Let through before it was shut: only a longer wait is news.
+            // The call was let through before the gate was shut, so only a longer wait is news.
             Door::Shut(shut) => {
                 if let Ended::Busy(ms, _) = how {
                     shut.until = shut.until.max(now.plus(hold_ms(ms, 0)));
@@ -263,7 +267,7 @@ impl Gate {
         }
     }
 
-    /// Why calls wait, if they do and nobody paused it.
+    /// Why calls wait, if they do for another reason than a pause.
     pub fn held(&mut self, now: Tick, usual_cost: f64) -> Option<Held> {
         match &self.door {
             Door::Shut(Shut { by, why, since, until, probe, .. }) => {
@@ -279,7 +283,7 @@ impl Gate {
         }
     }
 
-    /// Takes what a call costs from both buckets or from none, or says how many milliseconds to wait.
+    /// Takes the cost of a call from both buckets or from none, or says how many milliseconds to wait.
     fn spend(&mut self, ask: Ask, now: Tick) -> Result<(), u64> {
         if self.per_minute != ask.per_minute {
             self.per_minute = ask.per_minute;
@@ -328,7 +332,7 @@ mod tests {
         Ended::Busy(ms, "429".into())
     }
 
-    /// Lets a call through that ends so at once.
+    /// Lets a call through that ends at once, in this way.
     fn sent(gate: &mut Gate, how: Ended, now: u64) -> Option<Change> {
         let pass = gate.admit(ASK, Tick(now)).unwrap();
         gate.ended(pass, how, None, Tick(now)).0
@@ -362,7 +366,7 @@ mod tests {
         let mut gate = gate();
         let (one, other) = (gate.admit(ASK, Tick(0)).unwrap(), gate.admit(ASK, Tick(0)).unwrap());
         assert_eq!(gate.ended(one, busy(30_000), None, Tick(5)).0, Some(Change::Shut(HeldBy::Throttled)));
-        // What was under way may say more; what it is answered opens nothing.
+        // A call that was under way may ask for a longer wait, but an answer to it opens nothing.
         assert_eq!(gate.ended(other, Ended::Answered, None, Tick(6)).0, None);
         assert_eq!(waits(&mut gate, 6), Some(Wait::Until(Tick(30_005))));
         assert_eq!(waits(&mut gate, 30_004), Some(Wait::Until(Tick(30_005))));
@@ -463,7 +467,7 @@ mod tests {
         let ask = Ask { cost: 100.0, per_minute: Some(60), ..ASK };
         assert!(gate.admit(ask, Tick(0)).is_ok());
         assert_eq!(gate.admit(ask, Tick(1_000)), Err(Wait::Until(Tick(10_000))));
-        // One a second, and it is still there.
+        // The rate is one call a second, and the refused call has taken none of it.
         assert!(gate.admit(Ask { cost: 1.0, ..ask }, Tick(1_200)).is_ok());
         assert_eq!(gate.held(Tick(1_200), 1.0).map(|held| held.until), Some(Tick(2_200)));
     }

@@ -1,8 +1,9 @@
-//! Which addresses are special: those that no shop and no Omneo can have, so nothing is sent to them unless it is allowed by
-//! name. By IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and those of multicast.
+//! Special addresses: those that no shop and no Omneo can have, so that nothing is sent to them unless it is allowed by
+//! name. They come from IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and from those of
+//! multicast.
 //!
-//! Pure: a table, and how it is looked up. Also what the registries call globally reachable is refused here, such as the
-//! anycast addresses of protocols: no web server has one.
+//! Pure: a table, and how it is looked up. Even addresses that the registries call globally reachable are refused here,
+//! such as the anycast addresses of protocols: no web server has one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -32,7 +33,7 @@ const fn v6(first: u16, second: u16, third: u16) -> Ipv6Addr {
     Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0)
 }
 
-/// The first that fits counts. What is outside 2000::/3 and stands in no row has not been given to anybody.
+/// The first row that fits counts. An address outside 2000::/3 that is in no row has not been given to anybody.
 const SPECIAL_V6: [(Ipv6Addr, u32, &str); 17] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -52,9 +53,9 @@ const SPECIAL_V6: [(Ipv6Addr, u32, &str); 17] = [
     (v6(0xfe80, 0, 0), 10, "link local"),
     (v6(0xff00, 0, 0), 8, "multicast"),
 ];
-/// What has been given to anybody, of all of IPv6.
+/// The part of IPv6 that is given to the public.
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = (v6(0x2000, 0, 0), 3);
-/// Prefixes of 96 bits before an address of IPv4, which is the one that counts.
+/// Prefixes of 96 bits that carry an address of IPv4, which is then the one that is looked up.
 const BEFORE_V4: [Ipv6Addr; 2] = [Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), v6(0x64, 0xff9b, 0)];
 
 /// What is special about an address; `None`: it is public.

@@ -1,4 +1,4 @@
-//! One side of one tenant: how many calls it takes at a time, and the gate that says whether it takes any now.
+//! One target of one tenant: how many calls it takes at a time, and the gate that says whether it takes any now.
 //!
 //! Knows what Shopify says of cost and throttling; not what becomes of a call.
 
@@ -14,38 +14,39 @@ use crate::clock::Steady;
 use crate::model::{Call, Effect, Millis, Request};
 use crate::retry::{self, Outcome};
 
-/// Shopify's bucket before its first answer has told the real one: what development stores show.
+/// Shopify's bucket until its first answer tells the real one: the values that development stores show.
 const SHOPIFY_BUCKET: (f64, f64) = (2000.0, 100.0);
-/// Reckoned cost of a GraphQL call before it is sent: a mutation is 10 points and an object 1, by Shopify's documentation.
+/// Estimated cost of a GraphQL call before it is sent: a mutation is 10 points and an object 1, by Shopify's
+/// documentation.
 const MUTATION_COST: f64 = 15.0;
 const QUERY_COST: f64 = 10.0;
 
 pub struct Target {
-    /// How many there are, and those that are free.
+    /// The number of slots, and those that are free.
     slots: Mutex<(usize, Arc<Semaphore>)>,
     gate: Mutex<Gate>,
     clock: Steady,
-    /// Told whenever calls that wait may find the gate open.
+    /// Notified whenever calls that wait may find the gate open.
     changed: watch::Sender<()>,
-    /// Told when an operator has everything go on.
+    /// Notified when an operator lets everything go on.
     resumed: watch::Sender<()>,
 }
 
-/// What may be sent to it now.
+/// How much may be sent to a target now.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
     pub per_minute: Option<u32>,
     pub concurrent_calls: usize,
 }
 
-/// A call that may be sent now. Dropped before it has ended, nothing was sent.
+/// The permission to send a call now. If it is dropped before the call has ended, nothing was sent.
 pub struct Permit {
     target: Arc<Target>,
     pass: Option<Pass>,
     _slot: OwnedSemaphorePermit,
 }
 
-/// A target whose calls wait though nobody paused it, for people: times are those of the day.
+/// A target whose calls wait although nobody paused it, as people are shown it: with times of the day.
 #[derive(Clone, Debug)]
 pub struct Holding {
     pub is_down: bool,
@@ -72,37 +73,37 @@ impl Target {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pauses it for one more reason.
+    /// Pauses the target for one more cause.
     pub fn pause(&self, cause: Cause, why: String) {
         self.gate().pause(cause, why);
     }
 
-    /// Takes a reason away; with the last one the target takes calls again.
+    /// Removes a cause. When none is left, the target takes calls again.
     pub fn lift(&self, cause: Cause) {
         self.gate().lift(cause);
         self.changed.send_replace(());
     }
 
-    /// Takes every reason to wait away, and wakes who sleeps.
+    /// Removes every reason to wait, and wakes the calls that wait.
     pub fn resume(&self) {
         self.gate().resume();
         self.changed.send_replace(());
         self.resumed.send_replace(());
     }
 
-    /// Why it is paused, if so.
+    /// Why the target is paused; `None` if it is not.
     pub fn why_paused(&self) -> Option<String> {
         self.gate().why_paused()
     }
 
-    /// Why its calls wait, if they do and it is not paused.
+    /// Why the target's calls wait, if they do for another reason than a pause.
     pub fn holding(&self) -> Option<Holding> {
         let Held { by, why, since, until } = self.gate().held(self.clock.now(), MUTATION_COST)?;
         let at = |tick| self.clock.time_of_day(tick);
         Some(Holding { is_down: by == HeldBy::Down, why, since: at(since), until: at(until) })
     }
 
-    /// Waits so long, or until an operator has everything go on.
+    /// Waits this long, or until an operator lets everything go on.
     pub async fn pass_time(&self, time: Duration) {
         let mut resumed = self.resumed.subscribe();
         tokio::select! {
@@ -112,14 +113,14 @@ impl Target {
         }
     }
 
-    /// A slot to send in, once the gate lets the call through.
-    /// `allowed` is asked each time, since an operator may change it.
+    /// Gives a slot to send in, once the gate lets the call through. `allowed` is asked each time, since an operator
+    /// may change it.
     pub async fn admission(self: &Arc<Self>, call: &Call, allowed: impl Fn() -> Allowed) -> Permit {
         let (cost, is_once) = (cost(&call.request), call.effect == Effect::Once);
         loop {
             let mut changed = self.changed.subscribe();
             let Allowed { per_minute, concurrent_calls } = allowed();
-            // Closed: there are more or fewer by now.
+            // The slots are closed if their number has changed.
             let Ok(slot) = self.slots(concurrent_calls).acquire_owned().await else { continue };
             let asked = self.gate().admit(Ask { cost, per_minute, is_once }, self.clock.now());
             let wait = match asked {
@@ -129,7 +130,7 @@ impl Target {
             drop(slot);
             let time = match wait {
                 Wait::Until(until) => Duration::from_millis(until.since(self.clock.now())),
-                // Whoever changes that says so.
+                // `changed` is notified when this ends.
                 Wait::Paused | Wait::Probed => Duration::MAX,
             };
             tokio::select! {
@@ -139,7 +140,8 @@ impl Target {
         }
     }
 
-    /// What is sent in old slots is not waited for when their number changes; who waits for one waits for a new one.
+    /// When the number of slots changes, calls in old slots are not waited for, and calls that wait for a slot wait for
+    /// a new one.
     fn slots(&self, wanted: usize) -> Arc<Semaphore> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.0 != wanted {
@@ -149,7 +151,7 @@ impl Target {
         slots.1.clone()
     }
 
-    /// Gives the milliseconds that it has asked to wait.
+    /// Tells the gate how a call ended. Gives the milliseconds that the target has asked to wait.
     fn ended(&self, pass: Pass, how: Ended, claim: Option<Claim>) -> u64 {
         let is_awaited = pass.is_try();
         let (change, asked_ms) = self.gate().ended(pass, how, claim, self.clock.now());
@@ -169,8 +171,8 @@ impl Target {
 }
 
 impl Permit {
-    /// Gives the slot back, and has the gate learn from how the call ended. Where Shopify says in an answer of 200 that it did
-    /// nothing for want of budget, the outcome is [`Outcome::Throttled`].
+    /// Gives the slot back, and lets the gate learn from how the call ended. If Shopify says in an answer of 200 that
+    /// it did nothing for want of budget, the outcome is [`Outcome::Throttled`].
     pub fn ended(mut self, mut outcome: Outcome) -> Outcome {
         let said = said(&outcome);
         if said.is_some_and(|said| said.is_throttled) {
@@ -208,11 +210,11 @@ struct Said {
     is_throttled: bool,
 }
 
-/// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success. Whatever is not as it should be is
-/// as if it were not there.
+/// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success. Anything malformed counts as
+/// missing.
 fn said(outcome: &Outcome) -> Option<Said> {
     let Outcome::Answered { answer, .. } = outcome else { return None };
-    // Only GraphQL answers have either; a look at the text spares the others a parse.
+    // Only GraphQL answers have either. To search the text spares the others a parse.
     if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
         return None;
     }

@@ -1,4 +1,4 @@
-//! A connection whose other end has so much time to read something. Knows bytes; not what they are.
+//! A connection whose other end must read something within a given time. Knows bytes; not what they are.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends with an error when nothing could be written for so long.
+/// Fails when nothing could be written for the time `stall`.
 pub struct Patient<S> {
     inner: S,
     stall: Duration,
@@ -20,7 +20,7 @@ pub struct Patient<S> {
 #[error("the other end does not read what it asked for")]
 struct Stalled;
 
-/// Whether a connection ended because of that.
+/// Whether a connection ended because its other end did not read.
 pub fn is_stalled(error: &hyper::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -38,7 +38,7 @@ impl<S> Patient<S> {
         Self { inner, stall, timer: None }
     }
 
-    /// What a write came to, unless it has waited for too long.
+    /// The result of a write, or an error if the write has waited for too long.
     fn patiently<T>(&mut self, context: &mut Context, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.timer = None;
@@ -47,7 +47,7 @@ impl<S> Patient<S> {
         let stall = self.stall;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(timer.as_mut().poll(context));
-        // Whoever polls once more waits once more.
+        // A further poll waits for the whole time again.
         timer.as_mut().reset(Instant::now() + stall);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Stalled)))
     }

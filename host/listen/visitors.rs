@@ -1,4 +1,4 @@
-//! Who is connected, and who has been waiting longest for what its sender is to send. Pure.
+//! The connections of a listener, and which of them has waited longest for its client. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use crate::model::Tick;
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// No head of a request is there, and the answer before may still be read.
+    /// The head of a request has not come yet, and the answer before may still be read.
     Waiting,
-    /// The body is on its way.
+    /// The head has come, and the body is on its way.
     Sending,
-    /// The request is there, and not answered.
+    /// The whole request has come, and is not answered yet.
     Working,
 }
 
@@ -23,7 +23,7 @@ pub struct Visitors<T> {
 
 struct Visitor<T> {
     phase: Phase,
-    /// Of the phase.
+    /// When the phase began.
     since: Tick,
     /// Bytes of the body, while it is on its way.
     received: usize,
@@ -37,7 +37,7 @@ impl<T> Default for Visitors<T> {
 }
 
 impl<T> Visitors<T> {
-    /// Gives the number of a new one.
+    /// Adds a connection, and gives its number.
     pub fn enter(&mut self, cut: T, now: Tick) -> u64 {
         self.next += 1;
         self.known.insert(self.next, Visitor { phase: Phase::Waiting, since: now, received: 0, cut });
@@ -63,15 +63,16 @@ impl<T> Visitors<T> {
         }
     }
 
-    /// Takes out the one that has been waiting longest for a head, or if none does, for a body. `None`: all are worked for.
+    /// Removes the connection that has waited longest for a head or, if none waits for a head, for a body. `None`:
+    /// every connection has a request that is being worked on.
     pub fn longest_waiting(&mut self) -> Option<T> {
         let candidates = self.known.iter().filter(|(_, known)| known.phase != Phase::Working);
         let number = *candidates.min_by_key(|(number, known)| (known.phase, known.since, **number))?.0;
         self.known.remove(&number).map(|known| known.cut)
     }
 
-    /// Takes out the one whose body has been on its way longest, of those of whom something has come, and says how many bytes
-    /// that are. `None`: that is this one, or there is none.
+    /// Removes the connection whose body has been on its way longest, among those that have sent some of it, and gives
+    /// how many bytes that is. `None`: that connection is `own`, or there is none.
     pub fn longest_sending(&mut self, own: u64) -> Option<(T, usize)> {
         let sends = |known: &Visitor<T>| known.phase == Phase::Sending;
         let candidates = self.known.iter().filter(|(n, known)| sends(known) && (known.received > 0 || **n == own));
@@ -79,7 +80,7 @@ impl<T> Visitors<T> {
         if number == own { None } else { self.known.remove(&number).map(|known| (known.cut, known.received)) }
     }
 
-    /// All that are not worked for.
+    /// The connections without a request that is being worked on.
     pub fn waiting(&self) -> impl Iterator<Item = &T> {
         self.known.values().filter(|known| known.phase != Phase::Working).map(|known| &known.cut)
     }
@@ -103,7 +104,7 @@ mod tests {
         visitors.set(4, Phase::Working, Tick(1));
         visitors.set(4, Phase::Waiting, Tick(4));
         assert_eq!(visitors.waiting().count(), 4);
-        // Nothing has come of anybody.
+        // Nobody has sent any part of a body yet.
         assert_eq!(visitors.longest_sending(2), None);
         visitors.received(2, 10);
         assert_eq!(visitors.longest_sending(3), None);
