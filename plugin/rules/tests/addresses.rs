@@ -1,4 +1,4 @@
-//! Addresses of people: what goes over, what is left, what is held, in a world that keeps its manners.
+//! Addresses of people: which go to the other side, which stay, and which are held, in a world without faults.
 
 use crate::world::{World, with_timezone};
 use tandem_rules::DefaultRules;
@@ -22,7 +22,7 @@ fn writes(world: &World) -> Vec<String> {
     world.writes.iter().map(|line| line.replace("/profiles/00000000-0000-4000-8000-000000000001", "")).collect()
 }
 
-/// Delivers everything once more; nothing may be written.
+/// Delivers every event once more; nothing may be written.
 fn is_at_rest(world: &mut World) {
     world.clean_slate();
     for event in std::mem::take(&mut world.delivered) {
@@ -40,7 +40,7 @@ fn an_address_of_shopify_goes_over_once_and_its_echo_stops() {
     assert_eq!(writes(&world), ["POST omneo /addresses/upsert"]);
     let rows = &world.omneo.profiles[&profile].addresses;
     assert_eq!((rows.len(), &rows[0]["external_id"]), (1, &json!(address["id"].to_string())));
-    // Omneo's own way to write it is not corrected on either side.
+    // Omneo's own notation of a city is not corrected on either side.
     assert_eq!(
         (&rows[0]["city"], &world.shopify.customers[&id].addresses[0]["city"]),
         (&json!("Mckinnon"), &json!("mcKinnon"))
@@ -94,7 +94,7 @@ fn only_what_was_made_here_is_deleted_there() {
         world.edit(|world| world.omneo.drop_address(&profile, 0));
         assert!(world.rest());
     }
-    // The shopper's own stays, and Omneo, which deleted it, does not get it again.
+    // The shopper's own address stays in Shopify, and is not created again in Omneo, where it was deleted.
     let left: Vec<_> = world.shopify.customers[&id].addresses.iter().map(|one| one["address1"].clone()).collect();
     assert_eq!((left, world.omneo.profiles[&profile].addresses.len()), (vec![json!("1 High St")], 0));
     is_at_rest(&mut world);
@@ -207,7 +207,7 @@ fn a_direction_that_is_off_writes_nothing_to_that_side() {
         let (there, elsewhere): (Vec<_>, Vec<_>) = writes(&world).into_iter().partition(|write| write.contains(side));
         assert!(there.is_empty() && !elsewhere.is_empty(), "{switch}: {there:?} {elsewhere:?}");
         is_at_rest(&mut world);
-        // Switched on again, the other address follows with the next look at the person's.
+        // When the switch is on again, the other address follows at the next look at the person's addresses.
         world.rules = DefaultRules::configure(&with_timezone(json!({})).to_string()).unwrap().0;
         world.edit(|world| world.shopify.address(id, None, &street("Cairns")));
         assert!(world.rest());
@@ -264,7 +264,8 @@ fn a_number_at_fault_keeps_no_address_back() {
     is_at_rest(&mut world);
 }
 
-/// Both directions: a part that was there and is null now is cleared; a part that is not mapped over is not.
+/// In both directions, a part that had a value and is null now is cleared; a part that never went to the other side is
+/// not.
 #[test]
 fn a_part_that_is_emptied_is_emptied_on_the_other_side() {
     let (mut world, id, profile) = met(json!({}));

@@ -1,11 +1,11 @@
-//! What no input may do to the rules.
+//! No input may make the rules panic.
 
 use crate::world;
 
 use crate::world::Random;
 use tandem_sdk::{Reply, Rules, Value, json, step};
 
-/// Lives as they were, with one thing in them replaced by something that nobody would send.
+/// Runs recorded lives again, each time with one value in them replaced by one that nobody would send.
 #[test]
 fn no_input_makes_the_rules_panic() {
     let mut random = Random(7);

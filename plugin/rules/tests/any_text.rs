@@ -1,7 +1,7 @@
-//! No text makes the rules panic: not as payload of any topic, not as memory, not as the body of an answer, not as a
-//! rules file. What cannot be read ends with a reason.
+//! No text makes the rules panic, whether it is a payload of any topic, a memory, the body of an answer or a rules
+//! file. A text that cannot be read leads to an ending with a reason.
 //!
-//! `TANDEM_SEED` says where to begin and `TANDEM_SWEEP` how many rounds there are; a failure names its seed.
+//! `TANDEM_SEED` gives the first seed and `TANDEM_SWEEP` the number of rounds; a failure names its seed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::world::Random;
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Answer, Event, Next, Reply, Rules, Value, event, json, step};
 
-/// More rounds than the rules ever need; one that asks for longer is as wrong as one that panics.
+/// More passes than the rules ever need. Rules that ask for more are as wrong as rules that panic.
 const PASSES_MAX: usize = 40;
 
-/// Texts that have been trouble for readers of JSON.
+/// Texts that have caused trouble for readers of JSON.
 const ODD: [&str; 12] = [
     "",
     "null",
@@ -33,7 +33,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Runs rounds with a seed of their own each, and says which one panicked.
+/// Runs rounds, each with a seed of its own, and says which one panicked.
 fn rounds(count: u64, round: impl Fn(&mut Random)) {
     let first = number("TANDEM_SEED", 1);
     for seed in first..first + number("TANDEM_SWEEP", count) {
@@ -44,7 +44,7 @@ fn rounds(count: u64, round: impl Fn(&mut Random)) {
     }
 }
 
-/// The payloads of all cases, to be spoilt.
+/// The payloads of all cases, as material to spoil.
 fn payloads() -> Vec<String> {
     let mut found = vec![];
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases")];
@@ -116,7 +116,7 @@ fn reply(random: &mut Random, spoilt: &impl Fn(&mut Random) -> String) -> Reply 
     }
     let status = random.pick(&[200, 200, 200, 200, 201, 204, 301, 400, 404, 409, 422, 500]);
     let uuid = "8fc344db-713e-4590-ab26-e82d77ba3313";
-    // Shapes that answers have, so that the rules go on.
+    // Bodies in the shape of real answers, so that the rules continue.
     let body = match random.below(6) {
         0 => json!({"data": {"id": uuid}}).to_string(),
         1 => json!({"data": [{"id": uuid, "external_id": "1", "identities": [{"handle": "shopify", "identifier": "7"}]}]}).to_string(),
@@ -128,7 +128,7 @@ fn reply(random: &mut Random, spoilt: &impl Fn(&mut Random) -> String) -> Reply 
     Reply::Answer(Answer { status, headers: vec![], body })
 }
 
-/// A text with something wrong: in what it says, in how it says it, or it is another one altogether.
+/// Returns the text with a fault in its content or its notation, or a different text.
 fn spoil(random: &mut Random, text: String) -> String {
     match random.below(10) {
         0 => random.pick(&ODD).to_owned(),

@@ -1,4 +1,4 @@
-//! The branches that a life seldom takes, one by one.
+//! Branches that a simulated life seldom takes, one by one.
 
 use crate::world::{Manners, World, with_timezone};
 use tandem_rules::DefaultRules;
@@ -45,7 +45,7 @@ fn an_edit_in_shopify_costs_two_calls() {
     assert!(world.rest());
     let last = world.reasons();
     assert_eq!(last[0], "Outcome::Done: to Omneo: first_name (changed in Shopify)");
-    // One read and one write, and one read for the echo.
+    // One read and one write for the edit, and one read for the echo.
     assert_eq!((world.count("GET"), world.count("PUT"), world.calls.len()), (2, 1, 3));
 }
 
@@ -86,7 +86,7 @@ fn a_direction_that_is_off_writes_nothing() {
     assert_eq!(world.omneo.profiles[&profile].first_name, "Ada");
     assert_eq!(world.shopify.customers[&customer].last_name.as_deref(), Some("Olga"));
     assert!(world.writes.iter().all(|write| !write.contains("omneo")), "{:?}", world.writes);
-    // Switched on again, the next event brings what had been kept back.
+    // When the switch is on again, the next event sends the values that were kept back.
     world.rules = DefaultRules::configure(&with_timezone(json!({})).to_string()).unwrap().0;
     world.now += 60_000;
     world.edit(|world| world.shopify.update(customer, &[("phone", Some("+61400000009"))])).unwrap();
@@ -147,7 +147,8 @@ fn prefixed_tags_are_omneos() {
     assert!(world.rest());
     assert_eq!(tags(&world), "cx-gold");
     assert!(world.reasons()[0].contains("2 of Omneo's tags left out"), "{:?}", world.reasons());
-    // Removed by hand it is put back, added by hand it is taken away, and what is not listed is nobody's business.
+    // A prefixed tag is put back when removed by hand and taken away when added by hand. A tag that is not listed is
+    // left alone.
     world.clean_slate();
     world.edit(|world| world.shopify.tag(customer, &["cx-mine", "own"], &["cx-gold"]));
     assert!(world.rest());
@@ -156,7 +157,7 @@ fn prefixed_tags_are_omneos() {
     world.edit(|world| world.shopify.tag(customer, &["more"], &[]));
     assert!(world.rest());
     assert_eq!((world.calls.len(), world.last_reason().contains("no tag of the whitelist")), (0, true));
-    // A tag that Shopify brought does not come back with the prefix.
+    // A tag that came from Shopify does not come back with the prefix.
     world.edit(|world| world.shopify.tag(customer, &["VIP"], &[]));
     assert!(world.rest());
     assert!(world.omneo.profiles[&profile].tags.contains("VIP"));
@@ -212,7 +213,7 @@ fn a_deleted_customer_stays_deleted() {
     }
     let reason = format!("customer {customer} is deleted in Shopify");
     assert!(world.reasons().iter().all(|given| given.contains(&reason)), "{:?}", world.reasons());
-    // The second time the memory knows it: nobody asks Shopify again.
+    // The second time, the memory says that the customer is deleted, and Shopify is not asked again.
     assert_eq!((world.shopify.customers.len(), world.count("Person")), (0, 1), "{:?}", world.calls);
 }
 
@@ -264,7 +265,7 @@ fn a_customer_whose_metafield_names_a_profile_is_that_ones() {
     let profile = world.edit(|world| world.omneo.create(&json!({ "email": "ada@example.org" })).unwrap());
     world.held_back = vec!["customers/", "identity"];
     assert!(world.rest());
-    // As after a crash right behind the creation: no memory, no identity, and the shopper has a new address.
+    // Simulates a crash just after the creation: no memory, no identity, and the shopper has a new e-mail.
     world.host.forget();
     world.omneo.profiles.get_mut(&profile).unwrap().identities.clear();
     let customer = *world.shopify.customers.keys().next().unwrap();

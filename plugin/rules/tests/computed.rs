@@ -1,4 +1,4 @@
-//! Emptied is not absent, and what could not be computed is not emptied.
+//! An emptied value is not an absent one, and a value that could not be computed is not an emptied one.
 
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Answer, Call, Effect, End, Event, Next, Outcome, Reply, Request, Rules, Value, event, json, step};
@@ -9,14 +9,14 @@ fn configured(fields: Value) -> DefaultRules {
     DefaultRules::configure(&json!({"timezone": "UTC", "fields": fields}).to_string()).expect("it is right").0
 }
 
-/// A person on both sides; only what a test changes is not as it was.
+/// A person on both sides. Each test changes only what it is about.
 struct Pair {
     rules: DefaultRules,
     memory: Vec<String>,
     profile: Value,
     node: Value,
     writes: Vec<(String, Value)>,
-    /// What somebody writes into `acme.size` just before the rules write metafields, once each.
+    /// Values that somebody writes into `acme.size` just before the rules write metafields; each is used once.
     ambushes: Vec<&'static str>,
 }
 
@@ -120,7 +120,7 @@ impl Pair {
         Reply::Answer(Answer { status: 200, headers: vec![], body: data.to_string() })
     }
 
-    /// The metafield of a field is named as the field.
+    /// Stores a metafield under the name of its field.
     fn set(&mut self, metafield: &Value, value: Value) {
         let key = format!("field_{}", metafield["key"].as_str().unwrap());
         self.node[key] = if value.is_null() {
@@ -143,7 +143,7 @@ fn an_expression_that_fails_leaves_what_is_there_and_says_why() {
     pair.hear("omneo");
     assert_eq!(pair.node["field_greeting"]["value"], "Ada 120.0");
     pair.wrote();
-    // What it reads is no number any more.
+    // The value that the expression reads is no longer a number.
     for broken in [json!("lots"), Value::Null] {
         pair.profile["point_balance"] = broken;
         pair.profile["updated_at"] = json!("2026-01-03 00:00:00");
@@ -157,12 +157,12 @@ fn an_expression_that_fails_leaves_what_is_there_and_says_why() {
             (Outcome::Skipped, 0)
         );
     }
-    // Worked out again, it goes over, and nothing is held.
+    // When the value can be computed again, it goes over, and nothing is held.
     pair.profile["point_balance"] = json!(130);
     let end = pair.hear("omneo");
     assert_eq!(pair.node["field_greeting"]["value"], "Ada 130.0");
     assert!(!end.reason.contains("is held"), "{}", end.reason);
-    // The same value as before the fault says so, too.
+    // The hold ends even when the value is the same as before the fault.
     pair.profile["point_balance"] = Value::Null;
     pair.hear("omneo");
     pair.profile["point_balance"] = json!(130);
@@ -210,7 +210,7 @@ fn an_expression_that_comes_to_nothing_clears() {
     assert_eq!(pair.node["field_greeting"], Value::Null, "{}", end.reason);
 }
 
-/// Both directions: what was there and is null now is cleared; a key that is not there says nothing.
+/// In both directions, a value that was there and is null now is cleared; an absent key says nothing.
 #[test]
 fn emptied_is_not_absent() {
     let fields = json!({
@@ -246,7 +246,7 @@ fn emptied_is_not_absent() {
     assert_eq!(pair.profile["occupation"], "Countess");
 }
 
-/// Shopify says so (`compareDigest`), and both sides are looked at anew.
+/// Shopify reports the change (`compareDigest`), and both sides are read again.
 #[test]
 fn a_metafield_that_somebody_changes_before_it_is_written_is_not_run_over() {
     let met = |owner: &str| {
@@ -265,7 +265,7 @@ fn a_metafield_that_somebody_changes_before_it_is_written_is_not_run_over() {
         let both = [pair.node["field_size"]["value"].clone(), pair.profile["occupation"].clone()];
         assert_eq!(both, [expected, expected], "{owner}: {}", end.reason);
     }
-    // Somebody who does it every time is not written over, and the event ends.
+    // If somebody changes it every time, it is not overwritten, and the event ends.
     let mut pair = met("omneo");
     pair.ambushes = vec!["Empress", "King", "Queen"];
     let end = pair.hear("omneo");
@@ -273,7 +273,7 @@ fn a_metafield_that_somebody_changes_before_it_is_written_is_not_run_over() {
     assert_eq!(pair.node["field_size"]["value"], "Empress");
     let end = pair.hear("omneo");
     assert_eq!(pair.node["field_size"]["value"], "Duchess", "{}", end.reason);
-    // One that nobody had is made only if nobody has it yet.
+    // A metafield that did not exist is created only if it still does not exist.
     let mut pair =
         Pair::new(json!({"size": {"omneo": "occupation", "shopify": "metafields.acme.size", "owner": "shopify"}}));
     pair.profile["occupation"] = json!("Countess");

@@ -1,11 +1,12 @@
-//! Deletions of people, as conversations: what is taken from whom, and that nothing late brings anybody back.
+//! Deletions of people, as conversations: what is removed on the other side, and that no late event brings anybody
+//! back.
 
 use crate::conversation::{Run, rules, run, shopify};
 use tandem_sdk::{Call, Event, Outcome, Value, event, json};
 
 const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
 
-/// The memory of customer 7, linked.
+/// The memory of customer 7, who is linked.
 fn linked() -> Vec<String> {
     vec![json!({"link": {"customer": 7, "profile": PROFILE}}).to_string()]
 }
@@ -14,7 +15,7 @@ fn gone() -> Event {
     shopify("customers/delete", &json!({"id": 7, "email": null, "addresses": [], "tax_exemptions": []}))
 }
 
-/// An Omneo whose profile has these identities under the handle, the customer of each.
+/// An Omneo whose profile has the identities of these customers under the handle.
 fn omneo(customers: &'static [u64]) -> impl FnMut(&Call) -> (u16, Value) {
     move |call| {
         let line = call.line();
@@ -35,7 +36,7 @@ fn omneo(customers: &'static [u64]) -> impl FnMut(&Call) -> (u16, Value) {
     }
 }
 
-/// Somebody has edited the profile, which has no identity.
+/// A profile without identities that somebody has edited, and the event about it.
 fn edited() -> (Value, Event) {
     let profile = json!({
         "id": PROFILE, "first_name": "Ada", "last_name": "Byron", "email": "ada@example.org", "mobile_phone": null,

@@ -1,4 +1,4 @@
-//! Profiles that are deleted or erased, as conversations: what is taken from the customer, and what is purged.
+//! Profiles that are deleted or erased, as conversations: what is removed from the customer, and what is purged.
 
 use crate::conversation;
 
@@ -28,7 +28,7 @@ fn customer(tags: &[&str], profile: Option<&str>) -> Value {
     })
 }
 
-/// A profile that is gone, and this customer.
+/// Runs the deletion of the profile, with this customer in Shopify.
 fn clean(setting: &str, memory: &[String], customer: &Value) -> Run {
     run(&rules(json!({"people": {"on_profile_delete": setting}})), &deleted(), memory, |call| {
         let none = json!({"userErrors": []});
@@ -78,7 +78,7 @@ fn a_customer_that_has_gone_over_to_another_profile_is_left_alone() {
     assert_eq!((run.calls.len(), run.end.outcome), (2, Outcome::Skipped));
 }
 
-/// An Omneo whose profile has the e-mail, and these customers' identities.
+/// Runs a redaction, with an Omneo whose profile has the e-mail and the identities of these customers.
 fn redact(body: Value, memory: &[String], customers: &'static [u64], is_living: bool) -> Run {
     let rules = rules(json!({"people": {"on_redact": "purge"}}));
     run(&rules, &shopify("customers/redact", &body), memory, |call: &Call| match call.line().as_str() {

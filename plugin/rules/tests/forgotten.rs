@@ -1,11 +1,11 @@
-//! What a run has written that failed before anything was remembered, when its order is over.
+//! What happens to the writes of a run that failed before its memory was stored, once its order is over.
 
 use tandem_sdk::{Outcome, json};
 
 use crate::conversation::{Omneo, but, rules, shopify};
 
-/// A run wrote, and failed before anything was remembered; then the order is over. What it wrote is found and made void, by
-/// whichever event comes first, and looked for once.
+/// A run has written and failed before its memory was stored; then its order is over. The write is found and made void
+/// by the first event that comes, whichever it is, and is looked for once only.
 #[test]
 fn what_a_failed_run_has_sent_is_made_void_with_its_order() {
     let rules = rules(json!({}));
@@ -32,11 +32,11 @@ fn what_a_failed_run_has_sent_is_made_void_with_its_order() {
         assert_eq!(first.outcome().0, Outcome::Done, "{:?}", first.calls);
         omneo.hear(&rules, &events[1]);
         assert_eq!(live(&omneo), 0, "{:?}", omneo.transactions);
-        // Heard once more, nothing is looked for again.
+        // When the event arrives once more, nothing is looked for again.
         let again = omneo.hear(&rules, &events[0]);
         assert_eq!(again.calls, Vec::<String>::new());
     }
-    // What Omneo does not say is looked for when the event is tried again.
+    // If Omneo does not answer the question, it is asked again when the event is retried.
     let mut omneo = forgotten();
     omneo.memory = vec![json!({"order": {"id": "500", "hash": "a", "status": "cancelled"}}).to_string()];
     omneo.instead.push(("transactions/external", 422, json!({"message": "no"})));
@@ -44,15 +44,15 @@ fn what_a_failed_run_has_sent_is_made_void_with_its_order() {
     assert_eq!(omneo.hear(&rules, &cancelled).end.outcome, Outcome::Refused);
     assert_eq!(omneo.hear(&rules, &cancelled).end.outcome, Outcome::Done);
     assert_eq!(live(&omneo), 0, "{:?}", omneo.transactions);
-    // A token that may not read transactions keeps nothing else from being done.
+    // A token that may not read transactions does not prevent the rest from being done.
     let mut omneo = forgotten();
     omneo.instead.push(("transactions/external/4501-R901", 403, json!({"message": "no"})));
     assert_eq!(omneo.hear(&rules, &cancelled).end.outcome, Outcome::Done);
     assert_eq!(live(&omneo), 1);
-    // A refund of an order that goes on is not looked for.
+    // Nothing is looked for after a refund of an order that is not over.
     let mut omneo = Omneo::default();
     assert_eq!(omneo.hear(&rules, &refunded).calls, Vec::<String>::new());
-    // Where returns are no business of the rules, theirs is not either.
+    // If the settings ignore refunds, their returns are left alone too.
     let ignoring = self::rules(json!({"orders": {"refunds": "ignore"}}));
     let mut omneo = forgotten();
     omneo.hear(&ignoring, &shopify("orders/cancelled", &gone));

@@ -1,10 +1,10 @@
-//! An order's whole history, in any order of delivery and with anything twice: the end is the same, and no sale is there
-//! a second time.
+//! The whole history of an order, delivered in any order and with repetitions: the result is always the same, and no
+//! sale exists twice.
 
 use crate::conversation::{Omneo, rules, shopify};
 use tandem_sdk::{Decimal, Event, Outcome, Value, json};
 
-/// SplitMix64: small, and the same for a seed on every machine.
+/// SplitMix64: a small generator, which gives the same numbers for a seed on every machine.
 struct Random(u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// An order as it lives in Shopify: what was bought, what was refunded, and how far it has come.
+/// An order with its life in Shopify: what was bought, what was refunded, and how far it has progressed.
 struct Order {
     second: u32,
     body: Value,
@@ -51,7 +51,7 @@ impl Order {
         self.events.push(shopify(topic, &self.body));
     }
 
-    /// A line more, at a price that does not divide by its pieces.
+    /// Adds a line whose price does not divide by its number of pieces.
     fn edited(&mut self) {
         let line = json!({
             "id": 82, "name": "Pot", "price": "12.00", "quantity": 3, "discount_allocations": [{"amount": "1.00"}]
@@ -115,7 +115,7 @@ fn history(random: &mut Random) -> Vec<Event> {
     order.events
 }
 
-/// The transactions that count, each checked to sum to its total.
+/// The transactions that are not void, after checking that each sums to its total.
 fn live(omneo: &Omneo) -> Vec<(String, Value)> {
     let mut live = vec![];
     for (id, sent) in &omneo.transactions {
@@ -169,7 +169,7 @@ fn any_delivery_of_a_history_has_the_same_end() {
             for event in &shuffled {
                 let again = omneo.hear(&rules, event);
                 assert_eq!(
-                    // A refund of an order that is over looks for what a failed run may have left.
+                    // A refund of an order that is over looks for transactions that a failed run may have left.
                     (
                         again.calls.iter().filter(|call| !call.contains("transactions/external/")).count(),
                         again.end.outcome
@@ -220,7 +220,7 @@ fn a_guests_order_ends_with_the_customer_that_is_kept() {
     assert_eq!(omneo.transactions["4501"].get("profile_id"), None);
     omneo.hear(&rules, &with(json!({"id": 7064, "email": "ada@example.org"})));
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p1");
-    // The customer's deletion takes the identity from its profile; then the order comes as the kept customer's.
+    // The customer's deletion removes the identity from the profile. Then the order arrives with the kept customer.
     omneo.profiles.get_mut("ada@example.org").unwrap().1.clear();
     let run = omneo.hear(&rules, &with(json!({"id": 8000, "email": "ada@example.net"})));
     assert_eq!(run.end.reason, "sale of 64.00 AUD sent to profile p2");

@@ -1,5 +1,5 @@
-//! A person is made without what the other side finds fault with, and what is at fault is held with the reason: by one
-//! mechanism, whether somebody is made or changed, for every field, on both sides.
+//! A person is created without the values that the other side objects to, and those are held with the reason. One
+//! mechanism serves creations and changes, all fields and both sides.
 
 use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::{Value, json};
@@ -41,7 +41,7 @@ fn a_profile_is_made_without_what_omneo_finds_fault_with() {
         let said = format!("{field} is held, not written to Omneo: Omneo says `{words}`");
         assert!(first.contains("Done: ") && first.contains(&said), "{first}");
         assert!(held(&world, &format!("shopify/customer/{customer}"), field)["again"] == json!(false));
-        // Mended where it came from, it goes over.
+        // When the value is corrected on its own side, it goes over.
         world.omneo.faults.clear();
         world.clean_slate();
         let mended = if field == "phone" { "+15005550006" } else { "Ida" };
@@ -91,7 +91,8 @@ fn an_e_mail_that_omneo_does_not_take_is_the_reason_at_once() {
     assert_eq!(world.count("POST omneo /profiles"), world.count("search-id") + world.count("availability") + 1);
 }
 
-/// The words tell, whatever the field: a number that somebody has goes to the second slot, one that nobody may have does not.
+/// The words of the objection decide for every field: a number that somebody else has goes into the second slot, an
+/// invalid one does not.
 #[test]
 fn taken_is_told_from_invalid_by_the_words() {
     for (words, second) in [
@@ -106,7 +107,7 @@ fn taken_is_told_from_invalid_by_the_words() {
         assert!(world.rest());
         let profile = world.omneo.profiles.values().next().expect("it is made");
         assert_eq!(profile.secondary_phone.is_some(), second, "{words}: {:?}", world.reasons());
-        // A change is told the same way.
+        // An objection to a change is read in the same way.
         world.clean_slate();
         let customer = *world.shopify.customers.keys().next().unwrap();
         world.edit(|world| world.shopify.update(customer, &[("phone", Some("+15005550009"))])).unwrap();

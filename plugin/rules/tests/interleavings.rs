@@ -1,4 +1,4 @@
-//! Orders of events in which a sync is known to go wrong, one by one.
+//! Sequences of events in which a synchronisation is known to go wrong, one by one.
 
 use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::json;
@@ -62,8 +62,8 @@ fn a_lost_answer_to_a_creation_makes_no_second_customer() {
 
 #[test]
 fn an_edit_of_a_profile_whose_creation_nobody_answered_is_merged() {
-    // Omneo's own way with a name is no edit; a name that somebody has given the profile since is one. Within the first
-    // second nothing tells the two apart, and the owner's counts.
+    // Omneo's own notation of a name is not an edit; a name that somebody has since given to the profile is one. Within
+    // the first second the two cannot be distinguished, and the owner's name wins.
     let sigma = ("ΝΙΚΟΣ", None, ("ΝΙΚΟΣ", "Νικος"));
     let own_way = ("mcDonald", None, ("mcDonald", "Mcdonald"));
     let at_once = ("mcDonald", Some(("ada", 0)), ("mcDonald", "Mcdonald"));
@@ -81,7 +81,7 @@ fn an_edit_of_a_profile_whose_creation_nobody_answered_is_merged() {
                 world.edit(|world| world.omneo.update(&id, &json!({ "first_name": name }))).unwrap();
             }
         };
-        // Before the profile is looked for again.
+        // The edit happens before the profile is looked for again.
         world.before.push(("availability", Box::new(move |world| world.before.push(("search-id", Box::new(edit))))));
         assert!(world.rest());
         let profile = world.omneo.profiles.keys().next().unwrap().clone();

@@ -79,7 +79,7 @@ fn a_location_without_a_phone_has_the_one_that_is_set() {
     let set = rules(json!({"locations": {"phone": "+61311111111"}}));
     omneo.hear(&set, &event);
     assert_eq!(omneo.locations[0]["phone"], "+61311111111");
-    // It is for the making alone: what somebody has entered in Omneo since stays.
+    // The setting is used for the creation only: a number that was entered in Omneo since stays.
     omneo.locations[0]["phone"] = json!("+61322222222");
     omneo.hear(&set, &shopify("locations/update", &location(2, json!({"phone": null, "name": "New"}))));
     assert_eq!(omneo.locations[0]["phone"], "+61322222222");

@@ -1,4 +1,4 @@
-//! The default rules, run natively: one program, so that they are linked once.
+//! The tests that run the default rules natively. They form one program, so that they are linked once.
 
 mod conversation;
 mod world;

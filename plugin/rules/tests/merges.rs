@@ -1,5 +1,5 @@
-//! Merges of people on both sides, whoever is heard of first: one profile, one customer who speaks for it, and nothing
-//! deleted or created that nobody asked for.
+//! Merges of people on both sides, whichever side is heard of first: one profile remains with one customer who speaks
+//! for it, and nothing is deleted or created unasked.
 
 use crate::world;
 
@@ -8,7 +8,7 @@ use tandem_sdk::{Event, Value, event, json};
 
 const ADA: [(&str, Option<&str>); 2] = [("first_name", Some("Ada")), ("email", Some("ada@example.org"))];
 
-/// A world with two people in step, the customers and profiles of both.
+/// A world with two people who are in step, with the customers and profiles of both.
 fn two(rules: Value) -> (World, [u64; 2], [String; 2]) {
     let mut world = World::new(with_timezone(rules), 1, Manners::default());
     let customers = ["ada@example.org", "bea@example.org"].map(|email| {
@@ -56,7 +56,7 @@ fn the_kept_customer_takes_the_profile_of_the_deleted_one_in_either_order() {
         let identities = &world.omneo.profiles[&profile].identities;
         assert_eq!((identities, world.omneo.profiles.len()), (&vec![kept.to_string()], 1), "{:?}", world.reasons());
         assert_eq!(world.memory(&format!("shopify/customer/{kept}"))["link"]["customer"], json!(kept));
-        // The deleted one stays deleted, and the kept one is kept in step.
+        // The deleted customer stays deleted, and the kept customer is kept in step.
         let late = json!({ "id": gone, "email": "ada@example.org", "first_name": "Late" });
         world.send(0, Event { topic: "customers/update".into(), payload: late.to_string(), ..event() });
         assert!(world.rest());
@@ -99,7 +99,7 @@ fn two_profiles_of_merged_customers_both_stay_where_that_is_set() {
     assert!(world.rest());
     assert!(reason_with(&world, "which both stay (`people.on_merge = \"link\"`)"), "{:?}", world.reasons());
     assert_eq!((world.writes.len(), world.omneo.profiles.len()), (0, 2));
-    // An edit of the second profile concerns nobody, one of the first does.
+    // An edit of the second profile goes to no customer; an edit of the first one does.
     for (profile, name) in [(&theirs, "Bea"), (&own, "Ada")] {
         world.now += 60_000;
         world.edit(|world| world.omneo.update(profile, &json!({ "first_name": name }))).unwrap();
@@ -118,7 +118,7 @@ fn two_profiles_of_merged_customers_become_one() {
     assert!(world.rest());
     assert!(reason_with(&world, &format!("profile {theirs} merged into {own}")), "{:?}", world.reasons());
     assert_eq!(world.omneo.profiles.keys().collect::<Vec<_>>(), [&own]);
-    // Heard once more it is merged already, and nothing is written.
+    // When the event arrives once more, the profiles are merged already, and nothing is written.
     world.clean_slate();
     world.send(0, merge_event(kept, gone, "completed", Value::Null));
     assert!(world.rest());
@@ -131,7 +131,7 @@ fn a_merge_of_profiles_whose_answer_is_no_is_believed_only_if_the_profile_is_the
         let (mut world, [kept, gone], [own, theirs]) = two(json!({ "people": { "on_merge": "merge" } }));
         world.held_back = vec!["customers/delete", "profile."];
         if is_gone {
-            // Somebody is faster: Omneo then does not know the source.
+            // Somebody else merges first, so that Omneo no longer knows the source.
             let (source, destination) = (theirs.clone(), own.clone());
             let faster = move |world: &mut World| world.omneo.merge(&source, &destination);
             world.before.push(("profiles/merge", Box::new(faster)));
@@ -168,7 +168,7 @@ fn only_a_completed_merge_is_one() {
     }
     assert!(reason_with(&world, "`failed`: Ada is being merged."), "{:?}", world.reasons());
     assert_eq!((world.calls.len(), world.omneo.profiles.len()), (0, 2));
-    // One under way may be over by the time that it is handled.
+    // A merge that was under way may be over when its event is handled.
     for (now, is_over) in [("IN_PROGRESS", false), ("FAILED", false), ("COMPLETED", true)] {
         world.clean_slate();
         world.shopify.merge_status = Some((now, kept));
@@ -208,7 +208,7 @@ fn of_two_merged_profiles_the_winners_customer_speaks_and_the_other_is_noted() {
         world.reasons()
     );
     assert_eq!((world.shopify.customers.len(), world.count("MergePersons")), (2, 0));
-    // The second one does not speak, whatever it says.
+    // The second customer does not speak for the profile: its edits go nowhere.
     world.now += 60_000;
     world.edit(|world| world.shopify.update(second, &[("first_name", Some("Bea"))])).unwrap();
     assert!(world.rest());

@@ -1,14 +1,14 @@
-//! A 2xx that is not the answer asked for is no answer: no call about a person takes one for it.
+//! A 2xx that does not hold what was asked for is not an answer: no call about a person accepts it as one.
 
 use crate::conversation::{rules, run, shopify};
 use tandem_sdk::{Call, Outcome, Value, json};
 
-/// What targets in trouble, and proxies before them, say with a 200.
+/// Bodies that targets in trouble, and proxies before them, send with a 200.
 fn no_answers() -> [Value; 4] {
     [json!("We will be back soon"), json!({"status": "maintenance"}), json!({}), json!({"data": null})]
 }
 
-/// How both sides answer about a customer who signs up.
+/// The usual answers of both sides about a customer who signs up.
 fn well(call: &Call) -> (u16, Value) {
     match call.line().as_str() {
         "GRAPHQL shopify Person" => {
@@ -34,7 +34,7 @@ fn well(call: &Call) -> (u16, Value) {
             200,
             json!({"data": {"email_promo": true, "email_promo_raw": 1, "email_consent_updated_at": "2026-03-01 00:00:00"}}),
         ),
-        // Where the answer to the write did not show it.
+        // Asked only when the answer to the write did not show the attributes.
         "GET omneo /profiles/2b1c/attributes/comms" => (200, json!({"data": {"email_promo": null}})),
         "GRAPHQL shopify Loyalty" => (200, json!({"data": {"metafieldsSet": {"metafields": [], "userErrors": []}}})),
         other => panic!("nobody asks {other}"),
@@ -54,7 +54,7 @@ fn a_sign_up_is_done_only_if_every_call_was_answered() {
                 true => (200, no_answer.clone()),
                 false => well(call),
             });
-            // What was written is looked at where the answer does not show it.
+            // A write is checked by a read where its answer does not show the result.
             let is_told = ill.end.reason.contains("Omneo left it as it was");
             assert!(ill.end.outcome == Outcome::Refused || is_told, "{line} {no_answer}: {}", ill.end.reason);
         }

@@ -1,4 +1,4 @@
-//! One road to a person: whoever buys is looked for, and made, as one who signs up is.
+//! Buyers and customers who sign up are looked for and created in one and the same way.
 
 use crate::conversation::{Omneo, Run, rules, shopify};
 use tandem_sdk::{Event, Outcome, Value, json};
@@ -7,7 +7,7 @@ const SALE: &str = "POST omneo /transactions/update-create";
 const ANN: &str = "7100";
 const BOB: u64 = 7101;
 
-/// Bob's order, with this e-mail.
+/// An order of Bob's with this e-mail.
 fn order(second: u32, email: &str) -> Event {
     let body = json!({
         "id": 5026, "name": "#5026", "order_number": 5026, "test": false, "currency": "AUD", "taxes_included": false,
@@ -22,7 +22,7 @@ fn order(second: u32, email: &str) -> Event {
     shopify("orders/paid", &body)
 }
 
-/// Ann's profile has the address that Bob has now in Shopify.
+/// An Omneo in which Ann's profile has the e-mail that is Bob's in Shopify now.
 fn given_up() -> Omneo {
     let mut omneo = Omneo::with(&[("family@posteo.example", "p1", &[ANN])]);
     omneo.emails.insert(BOB, Some("family@posteo.example"));
@@ -68,7 +68,7 @@ fn once_the_address_is_free_the_next_event_of_the_order_claims_the_sale() {
         hear(&mut omneo, &order(0, "family@posteo.example"));
         let given_up = omneo.profiles.remove("family@posteo.example").unwrap();
         omneo.profiles.insert("ann@posteo.example".into(), given_up);
-        // The same body, sent again, is as good as a new one.
+        // A repetition of the same body serves as well as a new body.
         let run = hear(&mut omneo, &order(u32::from(!is_told_again), "family@posteo.example"));
         assert_eq!(run.end.reason, "sale of 80.00 AUD sent to profile p2", "{:?}", run.calls);
         assert_eq!(omneo.profiles["family@posteo.example"].1, ["7101"]);
@@ -86,7 +86,7 @@ fn a_purchase_compares_an_e_mail_as_a_sign_up_does() {
     assert_eq!(run.bodies[asked], json!({"email": "bob@posteo.example"}));
     assert_eq!(profile_of(&omneo), Some(&json!("p7")));
 
-    // A guest's, too.
+    // The same for a guest's order.
     let guest = |settings| {
         let mut omneo = Omneo::with(&[("bob@posteo.example", "p7", &[])]);
         let mut body: Value = serde_json::from_str(&order(0, "Bob@Posteo.Example").payload).unwrap();
@@ -150,7 +150,7 @@ fn an_order_makes_nobody_anew_whose_profile_was_found_to_be_gone() {
     omneo.emails.insert(BOB, Some("bob@posteo.example"));
     hear(&mut omneo, &order(0, "bob@posteo.example"));
     assert_eq!(profile_of(&omneo), Some(&json!("p7")));
-    // The profile is deleted in Omneo, and the shop, where nothing is written to, does not know of it.
+    // The profile is deleted in Omneo. Nothing was ever written to the shop, so the shop does not know of the deletion.
     omneo.profiles.clear();
     omneo.instead =
         vec![("update-create", 422, json!({"errors": {"profile_id": ["The selected profile id is invalid."]}}))];
@@ -161,14 +161,14 @@ fn an_order_makes_nobody_anew_whose_profile_was_found_to_be_gone() {
         "transactions": [{"kind": "refund", "status": "success", "amount": "80.00"}]}]);
     let run = hear(&mut omneo, &shopify("orders/updated", &refunded));
     assert_eq!(run.outcome(), (Outcome::Done, "return of 80.00 AUD sent"));
-    // Whatever comes later finds nobody, and sends nothing again.
+    // Later events find no profile, and nothing is sent again.
     for second in 2..4 {
         refunded["updated_at"] = json!(format!("2026-03-04T10:00:{second:02}Z"));
         let run = hear(&mut omneo, &shopify("orders/updated", &refunded));
         assert!(!run.calls.iter().any(|call| call == SALE || call == "POST omneo /profiles"), "{:?}", run.calls);
         assert!(omneo.profiles.is_empty());
     }
-    // Who is back is found.
+    // A profile that exists again is found.
     omneo.profiles.insert("bob@posteo.example".into(), ("p8".into(), vec!["7101".into()]));
     refunded["updated_at"] = json!("2026-03-04T10:00:09Z");
     hear(&mut omneo, &shopify("orders/updated", &refunded));

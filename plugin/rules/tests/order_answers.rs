@@ -1,11 +1,11 @@
-//! Orders, products and locations whose calls are answered with a 2xx that is no answer.
+//! Orders, products and locations whose calls get a 2xx that is not an answer.
 
 use crate::conversation::{Omneo, but, order, paid, rules, shopify};
 use tandem_sdk::{Answer, Outcome, Reply, converse, json};
 
 const SALE: &str = "POST omneo /transactions/update-create";
 
-/// What proxies and targets in trouble have sent with a 2xx.
+/// Bodies that proxies and targets in trouble have sent with a 2xx.
 const NO_ANSWERS: [(u16, &str); 8] = [
     (200, ""),
     (200, "<html><body>We will be back soon</body></html>"),
@@ -22,7 +22,7 @@ fn a_2xx_that_is_no_answer_never_counts_as_sent() {
     let rules = rules(json!({}));
     let customer = order();
     let pending = but(json!({"financial_status": "pending"}));
-    // Each kind of call of an order, a product and a location in turn is answered so, for ever.
+    // Each kind of call about an order, a product and a location gets such a response, every time.
     let product = json!({"id": 61, "title": "Tea", "variants": [{"id": 91, "title": "Small", "price": "1.00"}],
         "variant_gids": [{"admin_graphql_api_id": "gid://shopify/ProductVariant/92"}]});
     let place = json!({"id": 7, "name": "Shop", "phone": "+61390000000"});
@@ -38,7 +38,7 @@ fn a_2xx_that_is_no_answer_never_counts_as_sent() {
     for (event, at) in events {
         for (status, body) in NO_ANSWERS {
             if (at.starts_with("GET") || at == "/products/queue") && body.contains("[]") {
-                // An empty list is what a look-up answers, and of the queue's answer no more is known than that it has `data`.
+                // An empty list is a valid answer to a look-up, and of the queue's answer only its `data` is known.
                 continue;
             }
             let mut omneo = Omneo::default();
@@ -54,7 +54,8 @@ fn a_2xx_that_is_no_answer_never_counts_as_sent() {
             });
             assert!(asked > 0, "{at} is not asked: {}", end.reason);
             assert_eq!(end.outcome, Outcome::Refused, "{at} answers {status} {body}: {}", end.reason);
-            // What reads or may be repeated is asked three times, and an order is looked for before it is made again.
+            // A call that reads or may be repeated is sent three times, and an order is looked for before it is created
+            // again.
             assert!([1, 2, 3].contains(&asked), "{at} is asked {asked} times");
         }
     }

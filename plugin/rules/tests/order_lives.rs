@@ -1,7 +1,7 @@
-//! Lives of orders: whatever happens to an order and in whatever order its webhooks come, sale and returns in Omneo are
-//! together what Shopify's books say that the shop keeps of it.
+//! Lives of orders. For any events and any sequence of webhooks, the sale and the returns in Omneo together equal what
+//! the shop keeps of the order according to Shopify's books.
 //!
-//! `ORDER_LIVES=100000` runs more of them; `ORDER_LIFE=17` runs one and tells it.
+//! `ORDER_LIVES=100000` runs more lives; `ORDER_LIFE=17` runs a single one and prints it.
 
 use crate::conversation;
 #[path = "../../../host/standin/src/shopify/ledger.rs"]
@@ -13,7 +13,7 @@ use tandem_sdk::{Call, Decimal, End, Event, Outcome, Reply, Value, converse, jso
 
 const LIVES: u64 = 400;
 
-/// A generator that needs no crate (SplitMix64).
+/// A random generator without a dependency (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -30,7 +30,7 @@ impl Random {
     }
 }
 
-/// What became of an order, and the webhooks about it in the order in which they were sent.
+/// The books of an order at the end of its life, and the webhooks about it in the order in which they were sent.
 struct Life {
     books: Ledger,
     told: Vec<String>,
@@ -106,10 +106,10 @@ impl Life {
     }
 }
 
-/// Changes what rules send, as a fault in them would.
+/// A change to the calls of the rules, as a fault in the rules would make it.
 type Mutant = fn(&mut Call, &Value);
 
-/// Hears events and gives what stands in Omneo, with the last ending that should not be.
+/// Handles the events. Gives the sum of what stands in Omneo, and the last ending that should not occur.
 fn hear(events: &[&Event], setting: &str, mutant: Mutant) -> (Decimal, Option<End>) {
     let rules = rules(json!({"orders": {"refunds": setting}}));
     let (mut omneo, mut wrong) = (Omneo::default(), None);
@@ -133,7 +133,7 @@ fn hear(events: &[&Event], setting: &str, mutant: Mutant) -> (Decimal, Option<En
     (live.map(|sent| sent["total"].to_string().parse::<Decimal>().unwrap()).sum(), wrong)
 }
 
-/// Why a life goes wrong with these rules, if it does.
+/// Why a life goes wrong with these rules; `None` if it does not.
 fn wrong(seed: u64, mutant: Mutant) -> Option<String> {
     let mut random = Random(seed);
     let Life { books, told, events } = life(&mut random);
@@ -182,7 +182,7 @@ fn sale_and_returns_are_what_the_shop_keeps() {
     assert!(wrong.is_empty(), "{} of {lives} lives go wrong; the first:\n{}", wrong.len(), wrong[0]);
 }
 
-/// The return is worth the money that its refund moved.
+/// A fault: a return is worth the money that its refund moved.
 fn by_money(call: &mut Call, order: &Value) {
     call.edit(|sent| {
         let id = sent["external_id"].as_str().unwrap_or_default().to_owned();
@@ -195,7 +195,7 @@ fn by_money(call: &mut Call, order: &Value) {
     });
 }
 
-/// What is not a return any more is left where it is.
+/// A fault: a return that is no longer valid is left in place.
 fn never_void(call: &mut Call, _: &Value) {
     call.edit(|sent| {
         if sent["is_void"] == true {

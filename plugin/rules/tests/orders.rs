@@ -1,4 +1,4 @@
-//! Orders, as conversations: what state of a body leads to which calls, whatever the topics and their order.
+//! Orders, as conversations: which state of a body leads to which calls, for any topics and in any sequence.
 
 use crate::conversation::{Omneo, but, order, paid, parse, rules, run, shopify};
 use tandem_sdk::{Event, Outcome, Reply, Rules, Value, json, step};
@@ -240,7 +240,7 @@ fn a_customer_without_a_profile_gets_one() {
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p9");
 }
 
-/// One customer speaks for a profile, and what the other ones buy is the same person's.
+/// Only one customer speaks for a profile, but the purchases of its other customers count for it too.
 #[test]
 fn the_orders_of_a_second_customer_count_on_the_profile() {
     let rules = rules(json!({}));
@@ -339,7 +339,7 @@ fn a_remembered_profile_that_is_gone_is_looked_up_again() {
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p2");
 }
 
-/// A member who is gone, perhaps erased: the order counts without a profile, and says why.
+/// The buyer's profile is deleted, perhaps erased. The order is sent without a profile and says why.
 #[test]
 fn an_order_brings_nobody_back_whose_profile_is_deleted() {
     let mut omneo = Omneo { link: Some("p9".into()), ..Omneo::default() };
@@ -373,7 +373,7 @@ fn an_order_whose_fate_is_unknown_is_looked_for_when_it_is_cancelled() {
     let event = paid(&but(json!({"financial_status": "pending", "customer": null})));
     let found = |body: &str| Reply::Answer(tandem_sdk::Answer { status: 200, headers: vec![], body: body.into() });
     let lost = || Reply::Unknown("the answer was lost".into());
-    // It is looked for before it is made again, and found it is not made twice.
+    // After a lost answer, the order is looked for before it is created again; if it is found, it is not created twice.
     let there =
         vec![vec![found(r#"{"data":[]}"#)], vec![lost()], vec![found(r#"{"data":[{"id":500,"external_id":"4501"}]}"#)]];
     let tandem_sdk::Next::Send(send) = step(&rules, &event, &[], there) else { panic!("it should go on") };
@@ -501,7 +501,7 @@ fn deleted_takes_the_open_order_out_of_omneo() {
     let run = omneo.hear(&rules, &gone());
     assert_eq!(run.outcome(), (Outcome::Done, "the order was deleted: Omneo order deleted"));
     assert!(omneo.orders.is_empty());
-    // What somebody has deleted in Omneo before is as good.
+    // An order that somebody has already deleted in Omneo counts as deleted.
     let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
     omneo.hear(&rules, &paid(&but(json!({"financial_status": "pending"}))));
     omneo.orders.clear();

@@ -1,8 +1,9 @@
-//! People at large: many lives out of seeds.
+//! Many lives of people, each from a seed.
 
 use crate::world::scenario::live;
 
-/// `TANDEM_SEED` runs one life and tells it; `TANDEM_SWEEP` says how many lives there are.
+/// A number from the environment: `TANDEM_SEED` runs and prints a single life, `TANDEM_SWEEP` sets how many lives there
+/// are.
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
@@ -28,7 +29,7 @@ fn every_life_comes_to_rest_in_step() {
     assert!(bad.is_empty(), "tell one with TANDEM_SEED=<seed>:\n{}", bad[..bad.len().min(20)].join("\n"));
 }
 
-/// That the world finds something when names are neither claimed nor joined: else its finding nothing would prove little.
+/// The world must find faults when names are neither claimed nor joined; otherwise, finding none would prove little.
 #[test]
 fn without_claims_lives_go_wrong() {
     let bad: usize = (0..60).map(|seed| live(seed, true, false).bad.len()).sum();

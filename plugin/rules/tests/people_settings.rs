@@ -1,4 +1,4 @@
-//! Settings about people, each with every value, and what bodies of different ages say.
+//! Settings about people, each with every value, and bodies of older and newer API versions.
 
 use crate::world::{Manners, World, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
@@ -87,7 +87,7 @@ fn omneos_tags_have_the_tenants_prefix() {
     ] {
         let (mut world, customer, profile) = World::met(rules, &ADA);
         world.edit(|world| world.omneo.update(&profile, &json!({ "tags": ["gold"] }))).unwrap();
-        // Of these two, the one with the prefix is not a person's to add.
+        // Of these two tags, the one with the prefix is not for people to add.
         world.edit(|world| world.shopify.tag(customer, &["cx-mine", "omneo/mine"], &[]));
         assert!(world.rest());
         let tags: Vec<_> = world.shopify.customers[&customer].tags.keys().cloned().collect();
@@ -119,7 +119,7 @@ fn tags_that_shopify_brought_come_back_only_when_told() {
         let tags =
             |world: &World| world.shopify.customers[&customer].tags.keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(tags(&world), expected);
-        // Taken away where it came from, it is gone everywhere.
+        // When the tag is removed in Shopify, where it came from, it disappears everywhere.
         world.edit(|world| world.shopify.tag(customer, &[], &["vip"]));
         assert!(world.rest());
         assert_eq!((tags(&world).as_str(), world.omneo.profiles[&profile].tags.len()), ("", 0));
@@ -132,7 +132,7 @@ fn tags_that_shopify_brought_come_back_only_when_told() {
     }
 }
 
-/// Sends a body that Shopify's own would be, but for some keys.
+/// Sends a body as Shopify would, except for some keys. Returns the reason.
 fn hear(world: &mut World, customer: u64, more: Value, without: &[&str]) -> String {
     let node = world.shopify.customers[&customer].clone();
     let mut body = json!({
@@ -150,7 +150,7 @@ fn hear(world: &mut World, customer: u64, more: Value, without: &[&str]) -> Stri
 #[test]
 fn an_old_body_brings_tags_and_consent_and_a_new_one_erases_neither() {
     let (mut world, customer, profile) = World::met(json!({ "tags": { "whitelist": ["vip"] } }), &ADA);
-    // What their own topics would bring does not arrive.
+    // The events about tags and consent are withheld.
     world.held_back = vec!["customer.tags", "consent/update"];
     let at = world.seconds();
     world.edit(|world| world.shopify.tag(customer, &["vip"], &[]));
@@ -193,7 +193,7 @@ fn the_oldest_bodies_say_it_in_a_word_that_counts_only_without_a_consent_object(
     assert_eq!(world.omneo.profiles[&profile].comms["email_promo"], json!(false), "{:?}", world.reasons());
 }
 
-/// What Shopify keeps from an app without approval for it.
+/// The keys that Shopify withholds from an app without approval.
 const PROTECTED: [&str; 5] = ["first_name", "last_name", "email", "phone", "addresses"];
 
 #[test]
@@ -229,7 +229,7 @@ fn without_protected_data_whoever_has_an_identity_or_names_a_profile_is_linked()
         assert_eq!((world.count("GRAPHQL"), world.writes.len()), (0, usize::from(!has_identity)), "{:?}", world.calls);
         let again = hear(&mut world, customer, json!({}), &PROTECTED);
         assert!(again.contains("echo") && world.calls.is_empty(), "{again}");
-        // What is edited in Omneo finds the customer.
+        // An edit in Omneo reaches the customer.
         world.edit(|world| world.omneo.update(&profile, &json!({ "first_name": "Augusta" }))).unwrap();
         assert!(world.rest());
         assert_eq!(world.shopify.customers.len(), 1, "{:?}", world.reasons());
@@ -247,7 +247,7 @@ fn without_protected_data_a_second_customer_does_not_speak() {
     assert_eq!((world.count("GRAPHQL"), world.writes.len()), (0, 0), "{:?}", world.calls);
 }
 
-/// RULES, the table of consent: what each side says and when, and what both say in the end.
+/// The table of consent in RULES: what each side says and when, and what both say in the end.
 #[test]
 fn consent_ends_as_the_table_says() {
     let bounced = json!({ "bounced": true });

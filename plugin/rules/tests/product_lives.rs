@@ -1,4 +1,5 @@
-//! Lives of products: whatever is filled and emptied in Shopify, Omneo has what Shopify shows, and no more variants.
+//! Lives of products. Values are filled and emptied in Shopify, and Omneo always has what Shopify shows, without
+//! additional variants.
 
 use crate::conversation;
 
@@ -7,7 +8,7 @@ use tandem_sdk::{Call, Reply, Value, converse, json};
 
 const LIVES: u64 = 200;
 
-/// Changes what rules send, as a fault in them would.
+/// A change to the calls of the rules, as a fault in the rules would make it.
 type Mutant = fn(&mut Value);
 
 fn next(random: &mut u64) -> u64 {
@@ -28,7 +29,8 @@ fn product(random: &mut u64, second: u64) -> Value {
         "updated_at": format!("2026-03-01T10:00:{second:02}Z")})
 }
 
-/// Omneo's queue: keys that are null are empty, variants go by their SKU, and archived are those that a whole list lacks.
+/// A stand-in for Omneo's queue: null empties a key, variants are identified by SKU, and variants that a whole list
+/// lacks are archived.
 fn queue(stored: &mut Value, sent: &Value) {
     let merged = |into: &mut Value, from: &Value| {
         for (key, value) in from.as_object().unwrap() {
@@ -51,7 +53,7 @@ fn queue(stored: &mut Value, sent: &Value) {
     stored["variants"] = Value::Object(known);
 }
 
-/// Why a life goes wrong, if it does.
+/// Why a life goes wrong; `None` if it does not.
 fn wrong(seed: u64, mutant: Mutant) -> Option<String> {
     let (mut random, rules) = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), rules(json!({})));
     let (mut stored, mut memory, mut last) = (json!({}), vec![], Value::Null);

@@ -1,4 +1,4 @@
-//! Products, as conversations: what a body becomes, and what is asked when it does not hold every variant.
+//! Products, as conversations: what a body becomes, and which reads follow when it does not hold every variant.
 
 use crate::conversation;
 
@@ -134,7 +134,7 @@ fn variants_that_the_body_only_names_are_read() {
     assert_eq!(first.end.reason, "product `Tea` sent with 502 variants");
     assert_eq!((first.calls.len(), first.calls[1].as_str()), (3, "GRAPHQL shopify Variants"));
     let sent = &first.bodies[2];
-    // All that the body names were read, so the list is whole.
+    // Every variant that the body names was read, so the list is complete.
     assert_eq!(sent["archive_existing_variants"], true);
     assert_eq!(
         sent["variants"][501],
@@ -214,10 +214,10 @@ fn each_variant_can_be_a_product() {
         (&json!("Tea - Small"), &json!("tea-91"), &json!("Leaf"))
     );
     assert_eq!(small["variants"].as_array().unwrap().len(), 1);
-    // The SKU is the one that the header level gives, and that the items of orders have.
+    // The SKU is the same as at the header level and in the items of orders.
     let skus: Vec<_> = omneo.products.values().map(|product| product["variants"][0]["sku"].clone()).collect();
     assert_eq!(skus, ["TEA", "shopify-92", "shopify-93"]);
-    // Only what has changed is sent again, and what is gone is archived.
+    // Only what has changed is sent again, and what no longer exists is archived.
     body["variants"][0]["price"] = json!("31.00");
     body["variants"].as_array_mut().unwrap().pop();
     body["variant_gids"] = json!([gid(91), gid(92)]);
@@ -338,7 +338,7 @@ fn what_is_emptied_in_shopify_is_emptied_in_omneo_once() {
     let filled = but(json!({"product_type": "Tea", "template_suffix": "hot"}));
     omneo.hear(&rules, &shopify("products/update", &filled));
     assert_eq!(omneo.products["61"]["variants"][1]["price_comparison"].to_string(), "35.00");
-    // What a body does not name says nothing.
+    // A key that a body does not name says nothing.
     let mut absent = filled.clone();
     for (at, key) in
         [("", "body_html"), ("", "product_type"), ("/variants/0", "barcode"), ("/variants/0", "compare_at_price")]
@@ -361,13 +361,13 @@ fn what_is_emptied_in_shopify_is_emptied_in_omneo_once() {
     assert_eq!((&sent["images"], &sent["meta"]), (&json!([]), &json!({"kind": null})));
     let large = sent["variants"][1].as_object().unwrap();
     assert_eq!((&large["barcode"], &large["price_comparison"]), (&Value::Null, &Value::Null));
-    // Small never had either.
+    // The small variant never had either value.
     assert!(!sent["variants"][0].as_object().unwrap().contains_key("barcode"), "{sent}");
-    // It is emptied once.
+    // The value is emptied once only.
     emptied["title"] = json!("Tea, green");
     let run = omneo.hear(&rules, &shopify("products/update", &emptied));
     assert!(!run.bodies[0].to_string().contains("null"), "{}", run.bodies[0]);
-    // A memory of before does not say what was sent, so that all of it may have been.
+    // An older memory does not list what was sent, so every value may have been.
     omneo.memory = vec![r#"{"clock":{},"hash":"a","sent":{"61":"b"}}"#.to_owned()];
     let run = omneo.hear(&rules, &shopify("products/update", &emptied));
     assert_eq!(run.bodies[0]["variants"][0]["price_comparison"], Value::Null);
@@ -386,7 +386,7 @@ fn a_sku_that_is_renamed_or_gone_leaves_no_variant_behind() {
     let sent = &run.bodies[0];
     let skus: Vec<_> = sent["variants"].as_array().unwrap().iter().map(|variant| &variant["sku"]).collect();
     assert_eq!((skus, &sent["archive_existing_variants"]), (vec![&json!("TEA-S"), &json!("TEA")], &json!(true)));
-    // A hundred variants and nothing that names the others: more may be there.
+    // With a hundred variants and no list of the others, there may be more.
     let one = |id: u64| json!({"id": id, "title": id.to_string(), "sku": format!("S{id}"), "price": "1.00"});
     let part = but(json!({"variants": (100..200).map(one).collect::<Value>()}));
     assert!(send(&part, &[]).bodies[0].get("archive_existing_variants").is_none());
@@ -405,9 +405,9 @@ fn an_item_names_its_variant_by_id_where_products_are_sent() {
         let item = &omneo.transactions["5023"]["items"][0];
         [&item["variant_external_id"], &item["sku"], &item["meta"]].map(Value::clone)
     };
-    // Variant 9911 has the SKU, too.
+    // Variant 9911 has the same SKU.
     assert_eq!(item(&order, json!({})), [json!("9912"), Value::Null, json!({"sku": "TEE-M"})]);
-    // Products that come to Omneo some other way are known by their SKU.
+    // Products that reach Omneo in another way are identified by their SKU.
     let unsent = json!({"sync": {"products": false}});
     assert_eq!(item(&order, unsent), [json!("9912"), json!("TEE-M"), Value::Null]);
     order["line_items"][0]["variant_id"] = Value::Null;

@@ -1,9 +1,10 @@
-//! Refunds, as conversations: money back is a return, what was removed unpaid lowers the sale, and nothing else counts.
+//! Refunds, as conversations: a refund that moves money becomes a return, lines removed without payment lower the sale,
+//! and nothing else counts.
 
 use crate::conversation::{Omneo, parse, rules, shopify};
 use tandem_sdk::{Event, Outcome, Value, json};
 
-/// A guest's order of three pieces of tea and one pot, with shipping, tax on top.
+/// A guest's order of three pieces of tea and one pot, with shipping and with tax on top.
 fn order(second: u32, refunds: Value) -> Value {
     json!({
         "id": 4501, "name": "#1001", "currency": "AUD", "financial_status": "paid", "total_price": "77.00",
@@ -241,7 +242,7 @@ fn a_current_total_that_contradicts_its_order_is_asked_about() {
     };
     assert_eq!(sale("55.00", None).0, "55.00");
     assert_eq!(sale("54.99", Some(["54.99", "0.0", "54.99", "0.0"])).0, "54.99");
-    // Where nobody can tell, the money decides as it does for bodies without a current total.
+    // If neither source can tell, the money decides, as for bodies without a current total.
     let (total, why) = sale("54.99", None);
     let said = "77.00 less 22.00 that came back is not the current total of 54.99: Shopify does not show the order";
     assert_eq!((&*total, &*why), ("55.00", &*format!("sale of 55.00 AUD sent without a profile (guest); {said}")));
@@ -259,7 +260,8 @@ fn another_setting_makes_returns_void_that_the_sale_now_counts() {
     assert_eq!(omneo.transactions["4501-R55"]["is_void"], false);
 }
 
-/// The pot goes back for a kettle of 40.00 with tax, and the difference is paid: the first total knows the pot alone.
+/// The pot is exchanged for a kettle of 40.00 with tax, and the difference is paid. The order's own total includes the
+/// pot and not the kettle.
 fn exchange(second: u32) -> Value {
     let pot = json!([{"id": 552, "line_item_id": 82, "quantity": 1, "subtotal": 35.0, "total_tax": 3.50}]);
     let mut body = order(second, json!([refund(json!({"refund_line_items": pot, "transactions": []}))]));

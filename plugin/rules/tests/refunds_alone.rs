@@ -1,11 +1,12 @@
-//! Refunds that come alone, as conversations: before the order that carries them, after it, twice, and of nobody.
+//! Refunds that arrive by themselves, as conversations: before the order that carries them, after it, twice, and for an
+//! order that was never seen.
 
 use crate::conversation;
 
 use crate::conversation::{Omneo, published, rules, shopify};
 use tandem_sdk::{Event, Outcome, Rules, Value, json};
 
-/// An order of three pieces of tea, tax on top, with shipping.
+/// An order of three pieces of tea, with shipping and with tax on top.
 fn order(second: u32, refunds: Value) -> Event {
     let order = json!({
         "id": 4501, "name": "#1001", "currency": "AUD", "financial_status": "paid", "total_price": "38.50",
@@ -54,10 +55,10 @@ fn a_refund_alone_is_the_return_that_its_order_would_bring() {
     let run = first.hear(&rules, &alone(json!({})));
     assert_eq!(run.outcome(), (Outcome::Done, "return of 22.00 AUD sent"));
     assert_eq!(run.calls, ["POST omneo /transactions/update-create"]);
-    // Its order has nothing to add.
+    // The order's own body has nothing to add.
     let run = first.hear(&rules, &order(2, json!([refund(json!({}))])));
     assert_eq!((run.calls.len(), run.end.outcome), (0, Outcome::Skipped), "{}", run.end.reason);
-    // And the other way round.
+    // The same in the opposite sequence.
     second.hear(&rules, &order(2, json!([refund(json!({}))])));
     let run = second.hear(&rules, &alone(json!({})));
     assert_eq!(run.outcome(), (Outcome::Skipped, "the refund was sent before"));
@@ -88,7 +89,7 @@ fn a_refund_of_an_order_that_is_not_sold_waits_for_it() {
     assert_eq!(omneo.hear(&rules, &alone(json!({}))).outcome(), (Outcome::Skipped, why));
     omneo.hear(&rules, &order(2, json!([refund(json!({}))])));
     assert_eq!(omneo.transactions.len(), 2);
-    // A memory that does not say how the order was written cannot write its return.
+    // A memory that does not say how the order was written is not enough to write a return.
     omneo.memory = vec![r#"{"reached":true,"sale":{"hash":"a","total":"38.50","void":false}}"#.into()];
     let run = omneo.hear(&rules, &alone(json!({})));
     assert_eq!(run.outcome(), (Outcome::Skipped, "the order's own body carries the refund"));
@@ -198,7 +199,7 @@ fn a_part_of_an_order_comes_with_the_order() {
     assert!(listens("refunds/create") && listens("locations/delete") && !topics.into_iter().any(listens));
 }
 
-/// Each published body names its order; alone, each waits for it.
+/// Each published body names its order. When it arrives alone, it waits for the order.
 #[test]
 fn published_parts_of_orders_name_their_order() {
     let topics = ["refunds-", "returns-", "order_transactions-", "fulfillments-", "orders-edited"];

@@ -1,4 +1,5 @@
-//! The JSON Schema of a rules file accepts what `configure` accepts, and refuses what an ordinary validator can see.
+//! The JSON Schema of a rules file accepts every file that `configure` accepts, and refuses the mistakes that an
+//! ordinary validator can see.
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ fn configure(rules: &Value) -> Result<(), Vec<Problem>> {
     DefaultRules::configure(&rules.to_string()).map(drop)
 }
 
-/// Each setting of the schema: its place, and what the schema says of it.
+/// Every setting in the schema: its place and its own schema.
 fn settings(schema: &Value, at: &str, each: &mut Vec<(String, Value)>) {
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
         let place = format!("{at}/{key}");
@@ -28,7 +29,7 @@ fn settings(schema: &Value, at: &str, each: &mut Vec<(String, Value)>) {
     }
 }
 
-/// A rules file with one setting beside what every file needs.
+/// A rules file with one setting beside the keys that every file needs.
 fn with(at: &str, value: Value) -> Value {
     let mut rules = json!({"timezone": "UTC"});
     let (tables, key) = at.rsplit_once('/').unwrap();

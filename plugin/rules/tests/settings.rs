@@ -1,5 +1,5 @@
-//! The settings as a whole: that the table of docs/reference.md is the rules' own, that every switch switches, and that what is
-//! refused says why. What a value does in detail is tested beside what it is about.
+//! The settings as a whole: the table in docs/reference.md is the rules' own, every switch has an effect, and every
+//! refusal gives a reason. The detailed effect of a value is tested with the subject of its setting.
 
 use crate::conversation;
 
@@ -11,7 +11,7 @@ use tandem_sdk::{Event, Outcome, Problem, Rules, Value, event, json};
 
 const PROFILE: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
 
-/// The rows of a table of docs/reference.md, each as its cells: the first table after a heading.
+/// The rows of the first table after a heading of docs/reference.md, each as its cells.
 fn table(heading: &str) -> Vec<Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference.md");
     let reference = std::fs::read_to_string(path).expect("the reference can be read");
@@ -21,18 +21,18 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     rows.skip(2).map(cells).collect()
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// JSON pointer to JSON, as a component says that they are in force.
+/// The settings in force according to the component: JSON pointer to value.
 fn in_force() -> BTreeMap<String, Value> {
     let manifest = DefaultRules::default().describe();
     manifest.settings.iter().map(|setting| (setting.at.clone(), parse(&setting.value))).collect()
 }
 
-/// The rules file with one setting, at a JSON pointer.
+/// A rules file with one setting, given by its JSON pointer.
 fn with(at: &str, value: Value) -> Value {
     at.rsplit('/').filter(|key| !key.is_empty()).fold(value, |value, key| json!({ key: value }))
 }
@@ -41,7 +41,7 @@ fn problems(rules: &Value) -> Vec<Problem> {
     DefaultRules::configure(&rules.to_string()).err().unwrap_or_default()
 }
 
-/// The values of a setting that has only some: as its refusal of another lists them.
+/// The allowed values of a setting, as the refusal of another value lists them.
 fn allowed(at: &str) -> Vec<String> {
     let refused = problems(&with(at, json!("no such value"))).into_iter().find(|problem| problem.at == at);
     let message = refused.map(|problem| problem.message).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Orders of events in which it is at stake who a person is, one by one: merged, purged, killed half-way, paused.
+//! Sequences of events that decide who a person is, one by one: merges, purges, an interruption half-way, a pause.
 
 use crate::world::{Manners, World, invariants, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
@@ -40,7 +40,7 @@ fn a_purged_profile_is_not_brought_back_by_an_old_event() {
 fn edits_made_while_the_sync_was_paused_count_as_made_at_once() {
     let rules = json!({ "fields": { "first_name": { "owner": "omneo" }, "last_name": { "owner": "shopify" } } });
     let (mut world, customer, profile) = World::met(rules, &ADA);
-    // Held on both sides, as while Shopify may not be written.
+    // The events of both sides are withheld, as while Shopify may not be written.
     world.held_back = vec!["customers/update", "profile.updated"];
     world.edit(|world| {
         let edit = [("first_name", Some("Sophie")), ("last_name", Some("Shopify"))];
@@ -98,7 +98,7 @@ fn the_second_customer_of_a_profile_is_heard_and_not_followed() {
     invariants::hold(&mut world);
 }
 
-/// What the invariants say of a run that breaks them: else their finding nothing would prove little.
+/// The invariants must report a run that breaks them; otherwise, finding nothing would prove little.
 #[test]
 fn a_run_that_writes_unread_is_found() {
     let (mut world, customer, _) = World::met(json!({}), &ADA);

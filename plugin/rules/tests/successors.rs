@@ -1,4 +1,5 @@
-//! Who comes in the place of somebody deleted: a new half takes over from one that is gone, and is never a second of its kind.
+//! Successors of deleted halves: a new half takes the place of one that is gone, and never becomes a second of its
+//! kind.
 
 use crate::world::{Manners, World, invariants, with_timezone};
 use tandem_sdk::{Event, Value, event, json};
@@ -9,7 +10,7 @@ fn nobody_is_stuck(world: &World) {
     assert_eq!(world.host.dead_letters().count(), 0, "{:?}", world.reasons());
 }
 
-/// The customer speaks for the profile: an edit of it arrives there.
+/// Checks that the customer speaks for the profile: an edit of the customer reaches it.
 fn speaks(world: &mut World, customer: u64, profile: &str) {
     world.now += 60_000;
     world.edit(|world| world.shopify.update(customer, &[("first_name", Some("Augusta"))])).unwrap();
@@ -79,7 +80,7 @@ fn a_deleted_half_is_created_again_only_when_told() {
     assert_eq!(world.shopify.customers[&new].first_name.as_deref(), Some("Bea"));
     speaks(&mut world, new, &profile);
 
-    // And the other way about.
+    // The same in the other direction.
     world.clean_slate();
     world.edit(|world| world.omneo.delete(&profile));
     assert!(world.rest());
@@ -152,12 +153,12 @@ fn a_customer_who_is_asked_about_alone_is_met_as_at_the_first_contact() {
     assert_eq!(world.omneo.profiles.len(), 1, "{:?}", world.reasons());
     let profile = world.omneo.profiles.keys().next().cloned();
     assert_eq!(world.shopify.customers[&customer].profile, profile);
-    // Asked once more, nothing is written.
+    // When asked once more, nothing is written.
     let writes = world.writes.len();
     world.send(0, asked(customer));
     assert!(world.rest());
     assert_eq!(world.writes.len(), writes, "{:?}", world.writes);
-    // Who is deleted is not brought back, and nobody is made on a side that is not written.
+    // A deleted customer is not brought back, and nobody is created on a side that is not written.
     world.edit(|world| world.shopify.delete(customer));
     assert!(world.rest());
     world.send(0, asked(customer));

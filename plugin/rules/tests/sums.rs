@@ -1,14 +1,14 @@
-//! Amounts: whatever an order is made of, its items sum to its total or it is refused.
+//! Amounts: whatever an order consists of, either its items sum to its total or it is refused.
 
 use crate::conversation::{Omneo, Run, published, rules, shopify};
 use tandem_sdk::{Decimal, Json, Outcome, Value, View, json};
 
 const READINGS: [&str; 3] = ["unit", "line", "each"];
 
-/// Price, quantity, discounts and taxes.
+/// A line: price, quantity, discounts and taxes.
 type Line<'a> = (&'a str, u32, &'a [&'a str], &'a [&'a str]);
 
-/// An order of a guest, paid.
+/// A guest's paid order.
 fn order(currency: &str, total: &str, lines: &[Line]) -> Value {
     let parts = |key: &str, amounts: &[&str]| -> Value { amounts.iter().map(|amount| json!({key: amount})).collect() };
     let line = |(n, (price, quantity, discounts, taxes)): (usize, &Line)| {
@@ -40,7 +40,7 @@ fn decimal(view: &View, at: &str) -> Decimal {
     view.decimal(at).expect("an amount")
 }
 
-/// The sale that a run sent, with what its items sum to in the reading.
+/// The items of a sale that was sent, and their sum in this meaning of a price.
 fn items(sale: &Value, reading: &str) -> (Vec<(String, String)>, Decimal) {
     let sale: Json = sale.to_string().parse().unwrap();
     let (mut shown, mut sum) = (vec![], Decimal::ZERO);
@@ -54,7 +54,7 @@ fn items(sale: &Value, reading: &str) -> (Vec<(String, String)>, Decimal) {
     (shown, sum)
 }
 
-/// The items of the sale, per unit, after all three readings were checked.
+/// The items of the sale, per unit. Checks the sum in all three meanings of a price.
 fn sold(order: &Value) -> Vec<(String, String)> {
     let [first, ..] = READINGS.map(|reading| {
         let run = send(order, reading);
@@ -167,7 +167,7 @@ fn a_discount_is_shown_with_its_reason() {
     assert_eq!(shown, ["20.00", "20.00", "18.00", r#"[{"amount":2.00,"reason_desc":"TEN"}]"#]);
 }
 
-/// SplitMix64: small, and the same for a seed on every machine.
+/// SplitMix64: a small generator, which gives the same numbers for a seed on every machine.
 struct Random(u64);
 
 impl Random {
@@ -184,7 +184,7 @@ impl Random {
     }
 }
 
-/// An order built from parts, with its total in minor units.
+/// An order built from random parts, with its total in minor units.
 fn build(random: &mut Random) -> (Value, i64, u32) {
     let (currency, scale) = [("AUD", 2), ("JPY", 0), ("KWD", 3)][random.below(3) as usize];
     let amount = |minor: i64| Decimal::new(minor, scale).to_string();
@@ -309,7 +309,7 @@ fn no_amount_makes_the_rules_stumble() {
     assert_eq!(send(&shared, "unit").end.outcome, Outcome::Refused);
 }
 
-/// In every body the shop's money is hidden behind a currency of its own, so that only the presentment money counts.
+/// In every body, the shop's currency is replaced by one of its own, so that only the presentment money counts.
 #[test]
 fn published_orders_sum_in_presentment_money_too() {
     let Some(files) = published(|topic| topic.starts_with("orders-")) else { return };
@@ -362,7 +362,7 @@ fn the_shopper_may_have_seen_another_money() {
             omneo.transactions.values().map(|sent| format!("{} {}", sent["total"], sent["currency"])).collect();
         (sent.join(", "), run.end.reason)
     };
-    // The money went back in what the shopper saw; in the shop's it is what the goods are worth.
+    // The money went back in the shopper's currency. In the shop's currency, the worth of the goods counts.
     for money in ["default", "shop"] {
         assert_eq!(sent(money, &body).0, r#"20.00 "AUD", -10.00 "AUD""#);
     }
@@ -373,19 +373,19 @@ fn the_shopper_may_have_seen_another_money() {
         let (_, why) = sent(money, &unbalanced);
         assert!(why.contains("goods of 951 less differences of 0 are not the 950 paid back"), "{why}");
     }
-    // An amount that is only in the shop's money is not taken for the other.
+    // An amount that is given only in the shop's money is not used for the other currency.
     body["line_items"][0].as_object_mut().unwrap().remove("price_set");
     let (none, why) = sent("presentment", &body);
     assert_eq!(
         (none.as_str(), why.as_str()),
         ("", "payload at `/line_items/0/price_set`: it has no presentment money; Shopify does not show the order")
     );
-    // With one currency there is but one money.
+    // An order with one currency has only one kind of money.
     let one = with(order("AUD", "20.00", &[("10.00", 2, &[], &[])]), json!({"presentment_currency": "AUD"}));
     assert_eq!(sent("presentment", &one).0, r#"20.00 "AUD""#);
 }
 
-/// Each published body is made a paid order, so that its amounts count whatever became of it.
+/// Each published body is turned into a paid order, so that its amounts count regardless of its status.
 #[test]
 fn published_orders_sum_as_often_as_they_can() {
     let Some(files) = published(|topic| topic.starts_with("orders-")) else { return };

@@ -1,5 +1,5 @@
-//! What an order is worth now, as conversations: sale and returns in Omneo are together what Shopify says that is left of
-//! the order, in every order in which its bodies come.
+//! What an order is worth now, as conversations. Sale and returns in Omneo together equal what is left of the order
+//! according to Shopify, for any sequence of its bodies.
 
 use crate::conversation::{Omneo, rules, run, shopify};
 use tandem_sdk::{Decimal, Event, Outcome, Value, json};
@@ -27,7 +27,7 @@ fn back(line: u64, quantity: u64, subtotal: &str) -> Value {
         "subtotal_set": {"shop_money": {"amount": subtotal}}})
 }
 
-/// A refund with these keys, its money given as status and amount.
+/// A refund with these keys. Its money is given as status and amount.
 fn refund(id: u64, money: &[(&str, &str)], keys: Value) -> Value {
     let transactions: Vec<_> =
         money.iter().map(|(status, amount)| json!({"kind": "refund", "status": status, "amount": amount})).collect();
@@ -49,14 +49,15 @@ fn event(order: &Value) -> Event {
     shopify("orders/updated", order)
 }
 
-/// The sum of the live transactions.
+/// The sum of the transactions that are not void.
 fn net(omneo: &Omneo) -> Decimal {
     let live = omneo.transactions.values().filter(|sent| sent["is_void"] != json!(true));
     live.map(|sent| sent["total"].to_string().parse::<Decimal>().unwrap()).sum()
 }
 
-/// Hears the bodies in their order, the last alone, and the last before the others, under `return` and `update`: nothing is
-/// refused, and what stands in Omneo is always the last body's worth. Gives the reasons of the first way.
+/// Handles the bodies in sequence, then the last body alone, then the bodies in reverse, each under `return` and
+/// `update`. Nothing may be refused, and the sum in Omneo must always equal the worth of the last body. Returns the
+/// reasons of the first sequence.
 fn always_leaves(bodies: &[Value], worth: &str) -> Vec<String> {
     let mut reasons = vec![];
     let last = bodies.len() - 1;
@@ -85,7 +86,8 @@ fn always_leaves(bodies: &[Value], worth: &str) -> Vec<String> {
     reasons
 }
 
-/// An order of A for 1893.00 whose A comes back for B, paid or paid back as `refund` says; `total` is the order's own.
+/// An order of A for 1893.00 in which A is exchanged for B. `refund` says how it was paid or paid back; `total` is the
+/// order's own total.
 fn exchange(b: &str, total: &str, current: &str, refund: Value) -> Vec<Value> {
     let first =
         json!({"total_price": "1893.00", "current_total_price": "1893.00", "line_items": [line(101, "1893.00", 1)]});
@@ -102,12 +104,12 @@ fn an_exchange_is_worth_what_was_kept_of_it() {
     let cheaper = exchange("365.00", "2258.00", "365.00", refund(61, &[("success", "1528.00")], goods()));
     let reasons = always_leaves(&cheaper, "365.00");
     assert_eq!(reasons[1], "sale of 2258.00 AUD sent without a profile (guest); return of 1893.00 AUD sent");
-    // Nothing to pay: the sale alone changes.
+    // Nothing has to be paid: only the sale changes.
     let even = exchange("1893.00", "3786.00", "1893.00", refund(61, &[], goods()));
     assert_eq!(always_leaves(&even, "1893.00")[1], "sale of 1893.00 AUD sent without a profile (guest)");
     let dearer = exchange("2000.00", "3893.00", "2000.00", refund(61, &[], goods()));
     always_leaves(&dearer, "2000.00");
-    // The total may still be the one of the first purchase.
+    // The total may still be that of the first purchase.
     let first_total = exchange("365.00", "1893.00", "365.00", refund(61, &[("success", "1528.00")], goods()));
     always_leaves(&first_total, "365.00");
 }
@@ -132,7 +134,7 @@ fn what_an_edit_took_off_is_lowered_once_whenever_it_is_paid_back() {
     let reasons = always_leaves(&[whole.clone(), taken_off.clone(), paid_back], "38.40");
     let settles = "refund 65 pays back what was taken off the sale before";
     assert_eq!(reasons[2], format!("nothing of the order that Omneo keeps has changed; {settles}"));
-    // Or with the refund that took it off, at once or late: then it is a return.
+    // The money may also come with the refund that took the line off, at once or later. Then that refund is a return.
     let at_once = body(3, "partially_refunded", "38.40", json!([removed(&[("success", "38.40")])]));
     let reasons = always_leaves(&[whole, taken_off, at_once], "38.40");
     assert_eq!(reasons[2], "sale of 76.80 AUD sent without a profile (guest); return of 38.40 AUD sent");
@@ -165,10 +167,10 @@ fn shipping_comes_back_with_its_tax_however_the_body_lists_it() {
     for current in [None, Some("0.00")] {
         always_leaves(&bodies(current, "5.00", None), "0.00");
         always_leaves(&bodies(current, "5.50", None), "0.00");
-        // Older bodies have it in both places, with the tax in one of them.
+        // Older bodies have the shipping in both places, with the tax in one of them.
         always_leaves(&bodies(current, "5.00", Some("-5.00")), "0.00");
     }
-    // The part of the tax, where a part of the shipping came back: 2.50 of 5.00, and so 0.25 of 0.50.
+    // The proportional tax, when part of the shipping came back: 2.50 of 5.00, and so 0.25 of 0.50.
     let mut part = bodies(Some("13.75"), "2.50", None);
     part[1]["refunds"][0]["refund_line_items"] = json!([]);
     part[1]["refunds"][0]["transactions"][0]["amount"] = json!("2.75");
@@ -235,7 +237,7 @@ fn what_is_given_on_top_or_kept_back_is_in_what_is_left() {
     always_leaves(&[whole.clone(), goodwill], "44.15");
     let kept_back = body(2, "0.00", json!([with("10.00", true, &[("success", "40.00")])]));
     always_leaves(&[whole.clone(), kept_back], "10.00");
-    // Everything came back and nothing is paid for it.
+    // Everything came back, and no money was paid for it.
     let nothing_paid = body(2, "0.00", json!([with("50.00", true, &[])]));
     let reasons = always_leaves(&[whole, nothing_paid], "50.00");
     assert!(reasons[1].ends_with("refund 7 changes nothing of what the order is worth"), "{}", reasons[1]);
@@ -273,7 +275,7 @@ fn a_refund_that_comes_alone_waits_for_its_order_where_only_the_order_can_tell()
     assert_eq!(run.outcome(), (Outcome::Skipped, &*said));
     omneo.hear(&rules, &event(&bodies[1]));
     assert_eq!(net(&omneo), "365.00".parse().unwrap());
-    // What a body has shown is decided, whatever it was.
+    // A refund that a body has shown is decided, whatever the decision was.
     let mut even = exchange(
         "1893.00",
         "3786.00",
@@ -287,7 +289,7 @@ fn a_refund_that_comes_alone_waits_for_its_order_where_only_the_order_can_tell()
     assert_eq!(run.outcome(), (Outcome::Skipped, "the order's own body has shown the refund"));
 }
 
-/// An order of 50.00 of which the body says nonsense.
+/// An order of 50.00 whose body contradicts itself.
 fn nonsense(current: &str) -> Value {
     let back = refund(7, &[("success", "11.00")], json!({"refund_line_items": [back(11, 1, "20.00")]}));
     let keys = json!({"total_price": "50.00", "current_total_price": current, "refunds": [back],
@@ -334,7 +336,7 @@ fn figures_that_contradict_each_other_are_refused_with_both() {
     let both =
         "Shopify contradicts itself: 39.00 was paid or is outstanding, and 36.50 is left of the order with its refunds";
     assert!(run.end.reason.ends_with(both), "{}", run.end.reason);
-    // Lines that do not sum are not sent at all.
+    // If the lines do not sum to the total, nothing is sent.
     let mut lines = nonsense("36.00");
     lines["line_items"][1]["price"] = json!("29.00");
     let run = self::run(&rules, &event(&lines), &[], |call| omneo.answer(call));

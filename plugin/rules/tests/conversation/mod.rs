@@ -1,4 +1,4 @@
-//! Runs the rules natively against an Omneo of three tables. Knows just enough of it to hold a conversation.
+//! Runs the rules natively against an Omneo of three tables. Knows only as much of Omneo as a conversation needs.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use tandem_rules::DefaultRules;
 use tandem_sdk::{Answer, Call, End, Event, Method, Next, Outcome, Reply, Request, Rules, Value, event, json, step};
 
-/// What became of an event.
+/// The result of an event.
 pub struct Run {
-    /// Each call in a line.
+    /// Each call in one line.
     pub calls: Vec<String>,
     pub bodies: Vec<Value>,
     pub end: End,
@@ -26,7 +26,7 @@ pub fn shopify(topic: &str, payload: &Value) -> Event {
     Event { topic: topic.into(), payload: payload.to_string(), ..event() }
 }
 
-/// A paid order of one line, by a customer with an e-mail.
+/// A paid order with one line, by a customer with an e-mail.
 pub fn order() -> Value {
     json!({
         "id": 4501, "admin_graphql_api_id": "gid://shopify/Order/4501", "name": "#1001", "order_number": 1001,
@@ -43,7 +43,7 @@ pub fn order() -> Value {
     })
 }
 
-/// The same but for these keys.
+/// The same order with these keys changed.
 pub fn but(changes: Value) -> Value {
     let mut order = order();
     for (key, value) in changes.as_object().unwrap() {
@@ -92,9 +92,9 @@ pub fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The bodies of topics that shops and documentation have published, where they are at hand, each with its place: a
-/// folder per topic, in the one that `TANDEM_REAL_PAYLOADS` names or in `shared` beside the repository. A test that goes
-/// without them says so.
+/// Real bodies of topics that shops and documentation have published, each with its path, if they are at hand: one
+/// folder for each topic, in the folder that `TANDEM_REAL_PAYLOADS` names or in `shared` beside the repository. A test
+/// that runs without them says so.
 pub fn published(is_wanted: impl Fn(&str) -> bool) -> Option<Vec<(PathBuf, Value)>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/shopify-payloads");
     let folder = std::env::var_os("TANDEM_REAL_PAYLOADS").map_or(beside, PathBuf::from);
@@ -124,26 +124,26 @@ impl Run {
     }
 }
 
-/// An Omneo that remembers, and the memory that the host keeps of one order.
+/// An Omneo with a state, and the memory that the host keeps of one order.
 #[derive(Default)]
 pub struct Omneo {
-    /// By e-mail: id and the identities it has.
+    /// By e-mail: the id of the profile and its identities.
     pub profiles: BTreeMap<String, (String, Vec<String>)>,
     pub transactions: BTreeMap<String, Value>,
     pub orders: Vec<Value>,
-    /// What was put into the queue, by external id.
+    /// Products that were put into the queue, by external id.
     pub products: BTreeMap<String, Value>,
     pub locations: Vec<Value>,
     pub memory: Vec<String>,
-    /// The profile that a customer's metafield names.
+    /// The profile that the customer's metafield names.
     pub link: Option<String>,
-    /// Customers whose e-mail is not Ada's, as Shopify has them; and those that Shopify has no more.
+    /// The e-mail in Shopify of each customer whose e-mail is not Ada's; below, the customers that Shopify no longer
+    /// has.
     pub emails: BTreeMap<u64, Option<&'static str>>,
     pub deleted: Vec<u64>,
-    /// What Shopify says of the order when it is asked for its own figures: net payment, outstanding, current total and
-    /// refund discrepancy.
+    /// Shopify's own figures of the order: net payment, outstanding, current total and refund discrepancy.
     pub figures: Option<[&'static str; 4]>,
-    /// Answers to give instead, once each, by what a call's line contains.
+    /// Answers that replace the usual ones, once each, by a part of the call's line.
     pub instead: Vec<(&'static str, u16, Value)>,
 }
 
@@ -195,7 +195,7 @@ impl Omneo {
                 });
                 return (200, json!({"data": {"order": order}}));
             }
-            // The only other thing that an order asks of Shopify.
+            // An order makes no other request to Shopify.
             assert_eq!(line, "GRAPHQL shopify Person");
             let id =
                 body_of(call)["id"].as_str().and_then(|id| id.rsplit('/').next()?.parse().ok()).unwrap_or_default();

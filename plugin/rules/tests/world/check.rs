@@ -1,4 +1,5 @@
-//! What must be true of a world at rest. Does not know how it came there, but for what people did.
+//! What must be true of a world at rest. Does not know how the world came to its state, except for the edits that
+//! people made.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +50,7 @@ fn check_history(
         return vec![];
     };
     let mut bad = vec![];
-    // Of two edits in one second, no clock tells which was last.
+    // For two edits in one second, no clock tells which was later.
     let is_last = |edits: &[Edit]| {
         edits.last().is_some_and(|(last, ..)| edits.iter().any(|(at, v, _)| last - at <= 1000 && same(field, now, v)))
     };
@@ -67,7 +68,7 @@ fn check_history(
         && a.1.as_deref() == Some("From Shopify")
         && b.1.as_deref() == Some("From Omneo")
     {
-        // Whoever edited second may not have seen the other's edit: then the owner decides.
+        // The person who edited second may not have seen the first edit: then the owner decides.
         let (late, owned) = (if a.0 > b.0 { a } else { b }, if owner == "shopify" { a } else { b });
         let wins = match late.2 {
             Some(true) => [owned, owned],
@@ -134,8 +135,8 @@ fn check_consent(world: &World, customer: u64, profile: &str) -> Vec<String> {
     bad
 }
 
-/// Every pair says the same, up to Omneo's manner of names; nothing that one side made is missing on the other, unless it was
-/// deleted there; and no address is there twice.
+/// Every pair has equal content, apart from Omneo's notation of names. Nothing that one side created is missing on the
+/// other, unless it was deleted there. No address exists twice.
 fn check_addresses(world: &World, customer: u64, profile: &str, memory: &Value) -> Vec<String> {
     let (customer, profile) = (&world.shopify.customers[&customer], &world.omneo.profiles[profile]);
     let mut bad = vec![];
@@ -169,7 +170,7 @@ fn check_everybody(world: &World) -> Vec<String> {
     if identities.iter().collect::<BTreeSet<_>>().len() < identities.len() {
         bad.push("one customer on two profiles".to_owned());
     }
-    // Refusals that a person is meant to see.
+    // Refusals that are meant for a person to see.
     let meant = [
         "the customer's e-mail belongs to profile",
         "has this e-mail, and belongs to profile",

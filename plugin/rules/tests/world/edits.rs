@@ -1,11 +1,11 @@
-//! What people do to the stores, and that it is written down. Knows nothing of what should come of it.
+//! Edits that people make in the stores, each of which is recorded. Knows nothing of what should follow from them.
 
 use tandem_sdk::json;
 
 use super::World;
 use super::scenario::{EMAILS, FIELDS, NAMES, PHONES, Who, history, other_half, plain, same, shown};
 
-/// Somebody sets a field.
+/// Sets a field, as a person would.
 pub fn set(world: &mut World, who: &Who, field: &'static str, value: Option<&str>) {
     let (Some(before), other) = (shown(world, who), other_half(world, who)) else {
         return;
@@ -19,7 +19,7 @@ pub fn set(world: &mut World, who: &Who, field: &'static str, value: Option<&str
     });
     let now = world.now;
     world.say(|| format!("EDIT {who:?} {field} = {value:?}: {done:?}"));
-    // What changes nothing leaves no trace, in no store and in no webhook.
+    // An edit that changes nothing leaves no trace, neither in a store nor in a webhook.
     let is_seen = shown(world, who).is_some_and(|after| after[field] != before[field]);
     history(|history| match done {
         Ok(()) => history.count += 1,

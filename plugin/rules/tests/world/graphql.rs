@@ -1,4 +1,4 @@
-//! How Shopify answers the operations that the rules send. Knows their names, not their texts.
+//! Shopify's answers to the operations that the rules send. Knows the operations by name, and not their documents.
 
 use tandem_sdk::{Time, Value, json};
 

@@ -1,4 +1,4 @@
-//! What the contract promises of a host: lanes by entity, memory, claims, restarts. Knows nothing of shops.
+//! What the contract promises of a host: lanes for entities, memory, claims, restarts. Knows nothing of shops.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use super::World;
 pub struct Host {
     entities: BTreeMap<u64, Entity>,
     names: BTreeMap<String, u64>,
-    /// Of what is gone: they do not count as one of their kind.
+    /// The names of things that are gone. They do not count as names of their kind.
     retired: BTreeSet<String>,
     runs: BTreeMap<u64, Run>,
     pub ended: Vec<Ended>,
@@ -22,7 +22,7 @@ pub struct Host {
 #[derive(Default)]
 struct Entity {
     names: BTreeSet<String>,
-    /// The newest first, each with a number that grows.
+    /// The memories, the newest first, each with an ascending number.
     memory: Vec<(u64, String)>,
     queue: VecDeque<Queued>,
     running: Option<u64>,
@@ -32,7 +32,7 @@ struct Entity {
 struct Queued {
     event: Event,
     arrival: u64,
-    /// Calls that must not be sent twice, with their answers.
+    /// Answered calls that must not be sent twice, with their answers.
     once: Vec<(Call, Answer)>,
 }
 
@@ -41,19 +41,19 @@ struct Run {
     entity: u64,
     memory: Vec<String>,
     replies: Vec<Vec<Reply>>,
-    /// The calls of each send.
+    /// The calls of each send so far.
     sent: Vec<Vec<Call>>,
-    /// Those of the send that is out.
+    /// The calls of the send that is under way.
     calls: Vec<Call>,
     open: Vec<Option<Reply>>,
     has_written: bool,
 }
 
-/// An event that is over, with all that the rules were given.
+/// An event that is over, with everything that the rules were given.
 pub struct Ended {
     pub event: Event,
     pub memory: Vec<String>,
-    /// The calls of each send, with the replies to them.
+    /// The calls of each send; below, the replies to them.
     pub sent: Vec<Vec<Call>>,
     pub replies: Vec<Vec<Reply>>,
     pub end: End,
@@ -68,7 +68,7 @@ impl Host {
         self.entities.values().filter_map(|entity| entity.memory.first()).map(|(_, memory)| memory.as_str())
     }
 
-    /// Forgets what is remembered of everybody.
+    /// Empties the memory of every entity.
     pub fn forget(&mut self) {
         self.entities.values_mut().for_each(|entity| entity.memory.clear());
     }
@@ -87,7 +87,7 @@ impl Host {
         self.count
     }
 
-    /// Whether these names would give an entity two of a kind.
+    /// Checks that these names would not give an entity two names of one kind.
     fn may_have<'a>(&self, entity: u64, names: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
         let kind = |name: &str| name.rsplit_once('/').map(|(kind, _)| kind.to_owned());
         let counts = |name: &&String| !self.retired.contains(*name);
@@ -98,7 +98,7 @@ impl Host {
         }
     }
 
-    /// Makes two entities one.
+    /// Joins two entities into one.
     fn join(&mut self, into: u64, from: u64) -> Result<(), String> {
         self.may_have(into, &self.entities[&from].names)?;
         self.unite(into, from);
@@ -127,7 +127,7 @@ impl Host {
         }
     }
 
-    /// Puts an event back to where it came from.
+    /// Puts a run's event back to the front of its queue.
     fn restart(&mut self, run: u64) {
         let run = self.runs.remove(&run).expect("it is there");
         let entity = self.entities.get_mut(&run.entity).expect("it is there");
@@ -136,7 +136,8 @@ impl Host {
         self.restarts += 1;
     }
 
-    /// Stops in the middle, as a host that is killed: whatever runs begins anew, behind what has arrived meanwhile.
+    /// Stops as a host that is killed does: every running event begins anew, after the events that have arrived
+    /// meanwhile.
     pub fn kill(&mut self) {
         for (_, run) in std::mem::take(&mut self.runs) {
             let entity = self.entities.get_mut(&run.entity).expect("it is there");
@@ -145,7 +146,7 @@ impl Host {
         }
     }
 
-    /// Claims names for a run. Gives false if the run has to start again.
+    /// Claims names for a run. Returns false if the run has to start again.
     fn claim(&mut self, run: u64, names: &Names) -> Result<bool, String> {
         self.retired.extend(names.retired.iter().cloned());
         self.retired.retain(|name| !names.learned.contains(name));
@@ -188,7 +189,7 @@ impl World {
         let host = &mut self.host;
         let entity = host.entity(&names[0]);
         for name in &names[1..] {
-            // What an event declares is one, whatever names it has.
+            // The names that one event declares are one entity, whichever entities had them before.
             let other = host.entity(name);
             if other != entity {
                 host.unite(entity, other);
@@ -200,7 +201,7 @@ impl World {
         self.begin();
     }
 
-    /// Starts the first event of every entity that has none running.
+    /// Starts the first event of every entity without a running event.
     fn begin(&mut self) {
         let host = &mut self.host;
         let mut started = vec![];
@@ -263,7 +264,7 @@ impl World {
     }
 
     fn reply(&mut self, id: u64, n: usize, is_again: bool) {
-        // A run that was restarted meanwhile sends nothing any more.
+        // A run that was restarted meanwhile sends nothing more.
         let Some(run) = self.host.runs.get(&id) else {
             self.unanswered -= usize::from(is_again);
             return;

@@ -1,4 +1,4 @@
-//! What must be true of every run, whatever it came to (RULES §4.2). Looks at calls, replies and memories alone.
+//! What must be true of every run, whatever its outcome (RULES §4.2). Looks only at calls, replies and memories.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use tandem_sdk::{Call, Effect, Method, Outcome, Reply, Request, Value};
 use super::World;
 use super::host::Ended;
 
-/// What Omneo's profiles are written by.
+/// The keys of Omneo's profiles that the rules write.
 const WRITTEN: [&str; 5] = ["first_name", "last_name", "email", "mobile_phone", "secondary_phone"];
 
-/// Everything found wrong with the runs that are over.
+/// All faults of the runs that are over.
 pub fn broken(world: &World) -> Vec<String> {
     let mut bad = vec![];
     for ended in &world.host.ended {
@@ -25,7 +25,7 @@ fn passes(ended: &Ended) -> impl Iterator<Item = (&Vec<Call>, Option<&Vec<Reply>
     ended.sent.iter().enumerate().map(|(n, calls)| (calls, ended.replies.get(n)))
 }
 
-/// I3: no write without a read of that side in the same event.
+/// I3: there is no write without a read of the same side in the same event.
 fn unread(ended: &Ended) -> Vec<String> {
     let (mut read, mut bad) = (vec![], vec![]);
     for (calls, _) in passes(ended) {
@@ -45,7 +45,7 @@ fn body(call: &Call) -> Option<(&str, Value)> {
     Some((id, serde_json::from_str(rest.body.as_deref()?).ok()?))
 }
 
-/// Every profile as the latest reply before each write of it shows it.
+/// For every write of a profile: the profile in the latest reply before it, and the body written.
 fn writes_of_profiles(ended: &Ended) -> Vec<(Value, Value)> {
     let (mut shown, mut writes) = (BTreeMap::new(), vec![]);
     for (calls, replies) in passes(ended) {
@@ -63,7 +63,7 @@ fn writes_of_profiles(ended: &Ended) -> Vec<(Value, Value)> {
     writes
 }
 
-/// I4: no write of a value that the target shows.
+/// I4: no value is written that the target already shows.
 fn needless(ended: &Ended) -> Vec<String> {
     let mut bad = vec![];
     for (shown, body) in writes_of_profiles(ended) {
@@ -73,7 +73,7 @@ fn needless(ended: &Ended) -> Vec<String> {
     bad
 }
 
-/// I5: nothing that Omneo cannot be without is written as null.
+/// I5: no value that Omneo requires is written as null.
 fn erased(ended: &Ended) -> Vec<String> {
     let mut bad = vec![];
     for (_, body) in writes_of_profiles(ended) {
@@ -83,7 +83,7 @@ fn erased(ended: &Ended) -> Vec<String> {
     bad
 }
 
-/// I6: a clock never goes back, as long as the two halves stay the same.
+/// I6: a clock never goes back while the two halves stay the same.
 fn turned_back(ended: &Ended) -> Vec<String> {
     let read = |text: &String| serde_json::from_str::<Value>(text).unwrap_or_default();
     let (Some(before), Some(after)) = (ended.memory.first().map(read), ended.end.memory.as_ref().map(read)) else {
@@ -94,13 +94,13 @@ fn turned_back(ended: &Ended) -> Vec<String> {
     ["merged", "wrote"].iter().filter(is_back).map(|key| format!("I6: the clock `{key}` went back")).collect()
 }
 
-/// No value of a field is remembered, whatever else is.
+/// No value of a field is stored in a memory.
 fn values_kept(ended: &Ended) -> Vec<String> {
     let kept = ended.end.memory.iter().filter(|memory| memory.contains('@'));
     kept.map(|memory| format!("an e-mail address is remembered: {memory}")).collect()
 }
 
-/// I10: heard again, nothing is done: every event is sent once more, and nothing may be written.
+/// I10: every event is sent once more, and nothing may be written.
 pub fn is_at_rest(world: &mut World) {
     let events = std::mem::take(&mut world.delivered);
     world.clean_slate();
@@ -113,7 +113,8 @@ pub fn is_at_rest(world: &mut World) {
     assert_eq!((world.writes.len(), done.len()), (0, 0), "{:?} {done:?}", world.writes);
 }
 
-/// Asserts what must be true of every run, that nobody waits for a person, and that hearing it all again does nothing.
+/// Asserts that every run is correct, that no event waits for a person, and that a repetition of all events changes
+/// nothing.
 pub fn hold(world: &mut World) {
     assert_eq!(broken(world), Vec::<String>::new());
     is_at_rest(world);

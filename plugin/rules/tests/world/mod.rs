@@ -1,6 +1,6 @@
-//! A small world to run the rules in: two stores with their own manners, webhooks late, doubled and out of order, answers
-//! that get lost, people who edit between any two calls, and a host with lanes and claims. Knows nothing of how the rules
-//! decide: it carries out the calls they ask for.
+//! A small world to run the rules in: two stores with their own peculiarities, webhooks that are late, doubled or out
+//! of order, answers that are lost, people who edit between any two calls, and a host with lanes and claims. It carries
+//! out the calls of the rules, and knows nothing of how they decide.
 
 mod check;
 mod edits;
@@ -23,18 +23,18 @@ pub use shopify::Shopify;
 /// A webhook that a store wants sent.
 pub type Hook = (&'static str, Value);
 
-/// How unkind the world is. All zero: every call is answered at once, every webhook comes once and in order.
+/// How difficult the world is. By default, every call is answered at once, and every webhook arrives once and in order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
     pub is_wild: bool,
-    /// Names are not claimed and never joined: every name is an entity of its own.
+    /// Whether names are neither claimed nor joined: each name is then an entity of its own.
     pub without_claims: bool,
-    /// Omneo does not send what the rules themselves have caused.
+    /// Whether Omneo sends no webhooks about changes that the rules have made.
     pub is_omneo_silent: bool,
 }
 
 pub struct World {
-    /// Milliseconds.
+    /// In milliseconds.
     pub now: i64,
     pub random: Random,
     pub manners: Manners,
@@ -42,7 +42,7 @@ pub struct World {
     pub shopify: Shopify,
     pub omneo: Omneo,
     pub host: Host,
-    /// Every call that was carried out, in a line.
+    /// Every call that was carried out, each in one line.
     pub calls: Vec<String>,
     pub writes: Vec<String>,
     /// Every event that was delivered.
@@ -50,13 +50,14 @@ pub struct World {
     pub is_traced: bool,
     /// Whether people edit addresses too.
     pub has_addresses: bool,
-    /// Calls that were carried out and are due again, because their answers got lost.
+    /// The number of calls that were carried out and will be sent again, because their answers were lost.
     pub unanswered: usize,
-    /// What to do just before a call whose line contains this text, once.
+    /// Actions to take just before a call whose line contains this text; each once.
     pub before: Vec<(&'static str, Action)>,
-    /// Calls whose line ends with this text are carried out, once, without an answer: after five seconds they come again, if they may.
+    /// Calls whose line ends with this text are carried out once without an answer. After five seconds they are sent
+    /// again, if they may be.
     pub lost: Vec<&'static str>,
-    /// Webhooks whose topic and payload contain these texts wait until they are let go.
+    /// Webhooks whose topic and payload contain these texts are withheld until they are let go.
     pub held_back: Vec<&'static str>,
     pub waiting: Vec<Event>,
     agenda: BTreeMap<(i64, u64), Action>,
@@ -121,7 +122,7 @@ impl World {
         self.agenda.insert((self.now + ms, self.count), Box::new(action));
     }
 
-    /// Runs until nothing is left to do. Gives false if that seems never to come.
+    /// Runs until nothing is left to do. Returns false if there seems to be no end.
     pub fn rest(&mut self) -> bool {
         for _ in 0..20_000 {
             self.collect(false);
@@ -138,7 +139,7 @@ impl World {
         self.now / 1000
     }
 
-    /// A person does something to a store.
+    /// Lets a person change a store.
     pub fn edit<T>(&mut self, edit: impl FnOnce(&mut World) -> T) -> T {
         self.collect(true);
         self.shopify.now = self.now / 1000;
@@ -148,7 +149,7 @@ impl World {
         result
     }
 
-    /// Sends what the stores want sent.
+    /// Sends the webhooks that the stores have ready.
     fn collect(&mut self, by_rules: bool) {
         let from_shopify: Vec<_> = self.shopify.hooks.drain(..).map(|hook| ("shopify", hook)).collect();
         let from_omneo: Vec<_> = self.omneo.hooks.drain(..).map(|hook| ("omneo", hook)).collect();
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    /// Delivers an event, for the first time or again.
+    /// Delivers an event, either for the first time or again.
     pub fn send(&mut self, delay: i64, event: Event) {
         self.after(delay, move |world| {
             let event = Event { received_at: Time(world.now).rfc3339(), ..event };
@@ -189,7 +190,7 @@ impl World {
         });
     }
 
-    /// Delivers what was held back, in this order.
+    /// Delivers the withheld events, in this order.
     pub fn let_go(&mut self, order: impl FnOnce(&mut Vec<Event>)) {
         let mut waiting = std::mem::take(&mut self.waiting);
         order(&mut waiting);
@@ -198,7 +199,8 @@ impl World {
         }
     }
 
-    /// Carries out a call, perhaps without saying so: then a repeatable one is due again, which gives `None`.
+    /// Carries out a call, and may lose the answer. The result is `None` if the answer is lost and the call will be
+    /// sent again.
     fn carry_out(&mut self, call: &Call, is_again: bool) -> Option<Reply> {
         let line = call.line();
         while let Some(at) = self.before.iter().position(|(text, _)| line.contains(text)) {
@@ -262,7 +264,7 @@ fn shown(call: &Call) -> &str {
 
 /// Ways to look at what has happened.
 impl World {
-    /// A quiet world in which a customer and a profile have met.
+    /// A world without faults in which a customer and a profile are linked.
     pub fn met(rules: Value, customer: &[(&str, Option<&str>)]) -> (Self, u64, String) {
         let mut world = Self::new(with_timezone(rules), 1, Manners::default());
         let id = world.edit(|world| world.shopify.create(customer).expect("nobody else is there"));
@@ -272,7 +274,7 @@ impl World {
         (world, id, profile)
     }
 
-    /// Waits a minute, so that clocks differ, and forgets what was counted.
+    /// Waits a minute, so that clocks differ, and clears what was recorded.
     pub fn clean_slate(&mut self) {
         self.now += 60_000;
         self.calls.clear();
@@ -280,7 +282,7 @@ impl World {
         self.host.ended.clear();
     }
 
-    /// Every reason given so far, with its outcome.
+    /// Every reason given so far, each with its outcome.
     pub fn reasons(&self) -> Vec<String> {
         self.host.ended.iter().map(|ended| format!("{:?}: {}", ended.end.outcome, ended.end.reason)).collect()
     }
@@ -293,7 +295,7 @@ impl World {
         self.calls.iter().filter(|call| call.contains(line)).count()
     }
 
-    /// The memory of whoever has this name.
+    /// The memory of the entity with this name.
     pub fn memory(&self, name: &str) -> Value {
         let memory = self.host.memory(name).unwrap_or_default();
         serde_json::from_str(&memory).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! An Omneo that has profiles. Knows its own manners and nothing of Shopify.
+//! An Omneo with profiles. Knows Omneo's own peculiarities, and nothing of Shopify.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use super::Hook;
 pub struct Omneo {
     pub profiles: BTreeMap<String, Profile>,
     pub hooks: Vec<Hook>,
-    /// Seconds.
+    /// In seconds.
     pub now: i64,
-    /// Whether no profiles are merged.
+    /// Whether Omneo refuses to merge profiles.
     pub refuses_merges: bool,
-    /// Keys of a profile that Omneo finds fault with when they have a value, each with its words.
+    /// Keys of a profile to which Omneo objects when they have a value, each with its words.
     pub faults: Vec<(&'static str, &'static str)>,
     count: u64,
 }
@@ -31,14 +31,14 @@ pub struct Profile {
     pub tags: BTreeSet<String>,
     /// Identifiers under the handle `shopify`.
     pub identities: Vec<String>,
-    /// `email_promo` and the like; what nobody has set is not there.
+    /// `email_promo` and the like; an attribute that nobody has set is absent.
     pub comms: BTreeMap<String, Value>,
     pub created: i64,
     pub at: i64,
     pub addresses: Vec<Value>,
 }
 
-/// What Omneo makes of a name: every word with a capital, without the accents it cannot hold, and never none.
+/// A name as Omneo stores it: each word capitalised, without accents that Omneo cannot hold, and never empty.
 pub fn omneo_name(name: &str) -> String {
     if name.trim().is_empty() {
         return "Unknown".into();
@@ -100,7 +100,7 @@ impl Profile {
 }
 
 impl Omneo {
-    /// Creates a profile, or says what is taken.
+    /// Creates a profile, or says which value is taken.
     pub fn create(&mut self, body: &Value) -> Result<String, &'static str> {
         self.count += 1;
         let id = format!("00000000-0000-4000-8000-{:012}", self.count);
@@ -145,7 +145,7 @@ impl Omneo {
         }
     }
 
-    /// Creates an address or changes one, with a city in the manner of names.
+    /// Creates or changes an address. The city is changed in the way that names are.
     pub fn address(&mut self, profile: &str, id: Option<Value>, body: &Value) -> Value {
         self.count += 1;
         let (new, now) = (json!(self.count), Time(self.now * 1000).plain());
@@ -195,14 +195,14 @@ impl Omneo {
         self.profiles.remove(id);
     }
 
-    /// Deletes a profile and says so.
+    /// Deletes a profile and sends the webhook.
     pub fn delete(&mut self, id: &str) {
         if let Some(profile) = self.profiles.remove(id) {
             self.hooks.push(("profile.deleted", profile.json()));
         }
     }
 
-    /// What hangs on the source goes to the destination, and the source is deleted.
+    /// Moves everything that belongs to the source to the destination, and deletes the source.
     pub fn merge(&mut self, source: &str, destination: &str) {
         let source = self.profiles.remove(source).expect("it is there");
         let winner = self.profiles.get_mut(destination).expect("it is there");

@@ -1,4 +1,5 @@
-//! One life: people are born, edited and left to come to rest, out of one seed. Knows what people do, not what is right.
+//! One life from one seed: people are created and edited until everything has come to rest. Knows what people do, and
+//! not what is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +16,19 @@ pub const PHONES: [Option<&str>; 4] = [Some("+61400000001"), Some("+61400000002"
 pub const EMAILS: [&str; 4] = ["a@example.org", "b@example.org", "c@example.org", "d@example.org"];
 pub const WHITELIST: [&str; 3] = ["vip", "mobile app", "wholesale"];
 
-/// A side and an id on it.
+/// A side, and an id on it.
 pub type Who = (&'static str, String);
 type Shown = BTreeMap<&'static str, Option<String>>;
 
-/// When, what, and whether the two halves differed just before, if that can be told: while a write is not over, it cannot.
+/// The time, the value, and whether the two halves differed just before. The last is not known while a write is under
+/// way.
 pub type Edit = (i64, Option<String>, Option<bool>);
 
-/// What people did, to be compared with what became of it.
+/// What people did, for comparison with the result.
 #[derive(Default)]
 pub struct History {
     pub edits: BTreeMap<(Who, &'static str), Vec<Edit>>,
-    /// Fields in which somebody once wanted what another one had.
+    /// Fields in which somebody once wanted a value that another person had.
     pub collided: BTreeSet<&'static str>,
     pub count: usize,
 }
@@ -35,7 +37,7 @@ pub struct Life {
     pub world: World,
     pub bad: Vec<String>,
     pub edits: usize,
-    /// Before anything was replayed.
+    /// The number of calls before the events were replayed.
     pub calls: usize,
 }
 
@@ -45,7 +47,7 @@ pub enum Plot {
     Busy,
     /// A minute between any two edits.
     Wide,
-    /// Two people edit one field at nearly the same moment.
+    /// Two people edit one field at almost the same moment.
     Duel,
 }
 
@@ -63,7 +65,7 @@ pub fn plain(field: &str, value: &str) -> Option<String> {
     (!is_nothing).then_some(value)
 }
 
-/// Equal as far as both stores can hold it.
+/// Whether two values are equal as far as both stores can hold them.
 pub fn same(field: &str, a: &Option<String>, b: &Option<String>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) if field.ends_with("name") => omneo_name(a) == omneo_name(b),
@@ -80,7 +82,7 @@ pub fn shown(world: &World, who: &Who) -> Option<Shown> {
         return Some(values(&|field| customer.get(field).clone()));
     }
     let profile = world.omneo.profiles.get(&who.1)?;
-    // Where the phone is, only the memory knows.
+    // Only the memory tells in which slot the phone is.
     let second = world.memory(&format!("omneo/profile/{}", who.1))["second_phone"] == json!(true);
     let second = profile.secondary_phone.clone().filter(|_| second);
     Some(values(&|field| match field {
@@ -111,7 +113,7 @@ fn born(world: &World, who: Who) {
     });
 }
 
-/// Lives one life.
+/// Runs one life.
 pub fn live(seed: u64, without_claims: bool, is_traced: bool) -> Life {
     let mut dice = Random(seed.wrapping_mul(77) + 5);
     let owner = dice.pick(&["shopify", "omneo"]);
@@ -191,7 +193,8 @@ fn birth(world: &mut World, dice: &mut Random, n: usize) {
     }
 }
 
-/// Everything is delivered once more: first what waited for somebody else may go through, then nothing is written.
+/// Delivers every event once more. In the first round, values that waited for somebody else may still be written; in
+/// the second, nothing may be.
 fn replay(world: &mut World) -> Vec<String> {
     let events = std::mem::take(&mut world.delivered);
     for round in 0..2 {

@@ -1,4 +1,4 @@
-//! A Shopify that has customers. Knows its own manners and nothing of Omneo.
+//! A Shopify with customers. Knows Shopify's own peculiarities, and nothing of Omneo.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::Hook;
 pub struct Shopify {
     pub customers: BTreeMap<u64, Customer>,
     pub hooks: Vec<Hook>,
-    /// Seconds.
+    /// In seconds.
     pub now: i64,
     /// Whether tags, consent and metafields count as an update of the customer.
     pub is_chatty: bool,
@@ -18,9 +18,9 @@ pub struct Shopify {
     pub has_old_bodies: bool,
     /// The level of each subscription that was written.
     pub opt_in_levels: Vec<String>,
-    /// Keys of a customer's input that Shopify finds fault with when they have a value, each with its words.
+    /// Keys of a customer's input to which Shopify objects when they have a value, each with its words.
     pub faults: Vec<(&'static str, &'static str)>,
-    /// What a merge that is asked about has come to, and whom it keeps.
+    /// The status of a merge that is asked about, and the customer that it keeps.
     pub merge_status: Option<(&'static str, u64)>,
     count: u64,
 }
@@ -32,7 +32,7 @@ pub struct Customer {
     pub last_name: Option<String>,
     pub email: Option<String>,
     pub phone: Option<String>,
-    /// By their lower case.
+    /// By their lower-case form.
     pub tags: BTreeMap<String, String>,
     pub email_consent: (&'static str, Option<i64>),
     pub sms_consent: (&'static str, Option<i64>),
@@ -40,7 +40,7 @@ pub struct Customer {
     pub profile: Option<String>,
     pub created: i64,
     pub at: i64,
-    /// Each with its id and its keys as GraphQL has them.
+    /// Each address with its id and its keys, named as in GraphQL.
     pub addresses: Vec<Value>,
     pub default_address: Option<u64>,
 }
@@ -132,7 +132,7 @@ impl Shopify {
         Ok(())
     }
 
-    /// Deletes a customer without a word.
+    /// Deletes a customer without sending a webhook.
     pub fn lose(&mut self, id: u64) {
         self.customers.remove(&id);
     }
@@ -142,7 +142,7 @@ impl Shopify {
         self.hooks.push(("customers/delete", json!({ "id": id, "phone": null, "addresses": [] })));
     }
 
-    /// One stays as it is; the other is deleted, which both topics tell, in this order.
+    /// Merges two customers: one stays as it is, and the other is deleted. Both topics report it, in this order.
     pub fn merge(&mut self, kept: u64, gone: u64) {
         self.delete(gone);
         let gid = |id: u64| format!("gid://shopify/Customer/{id}");
@@ -153,7 +153,7 @@ impl Shopify {
         self.hooks.push(("customers/merge", body));
     }
 
-    /// The customer with these values as Shopify stores them, or the field that somebody else has.
+    /// The customer with these values as Shopify stores them, or the field whose value somebody else has.
     fn changed(&self, mut customer: Customer, values: &[(&str, Option<&str>)]) -> Result<Customer, &'static str> {
         for (field, value) in values {
             let stored = value.map(|value| match *field {
@@ -171,7 +171,7 @@ impl Shopify {
         Ok(customer)
     }
 
-    /// Creates an address or changes one; `None` when it is not there.
+    /// Creates or changes an address; `None` when it does not exist.
     pub fn address(&mut self, customer: u64, id: Option<u64>, input: &Value) -> Option<Value> {
         self.count += 1;
         let new = 50_000 + self.count;
