@@ -1,7 +1,7 @@
-//! The host's configuration: reads `tandem.toml`, resolves secrets, finds contradictions. The one room that reads the
-//! environment.
+//! The host's configuration: reads `tandem.toml`, resolves secrets, finds contradictions. Only this module and its
+//! folder read the environment.
 //!
-//! Knows names and numbers; opens no socket and no journal.
+//! Knows names and numbers, and opens no socket and no journal.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ pub use shape::paths;
 
 const NAME_CHARS_MAX: usize = 64;
 
-/// What `serve` runs with.
+/// The configuration that `serve` runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
@@ -50,42 +50,45 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// `host:port` of each address that may be plain HTTP or private.
     pub allow: Vec<String>,
-    /// Of these, the ones that a merchant, or a tenant by its own token, may name as its Omneo.
+    /// The addresses among `allow` that a merchant, or a tenant with its own token, may name as its Omneo.
     pub allow_merchants: Vec<String>,
     pub delivery: Delivery,
-    /// Where webhooks reach this host from outside, without a `/` at its end; set-up tells both systems.
+    /// The address at which webhooks reach this host from outside, without a `/` at its end. Set-up gives it to both
+    /// systems.
     pub public_url: Option<String>,
     /// The apps that tenants may name.
     pub apps: Apps,
     pub tenants: Vec<Tenant>,
-    /// What secrets of tenants that are added over the admin API are sealed with.
+    /// The keys with which the secrets of tenants are sealed that are added over the admin API.
     pub keys: Keys,
-    /// Where the admin API listens, if anywhere.
+    /// The address of the admin API, if there is one.
     pub admin: Option<SocketAddr>,
-    /// Tenants whose rules may change, at this start, what people are linked by. From the command line only.
+    /// Tenants whose rules may, at this start, change settings that people are linked by. Given on the command line
+    /// only.
     pub relink: Vec<String>,
 }
 
 /// How calls are sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
-    /// From the first byte sent to the last one read.
+    /// From the first byte sent to the last byte read.
     pub timeout_ms: u64,
-    /// The delay before each further attempt; when they are used up, the call is given up.
+    /// The delay before each further attempt. After the last of them, the call is given up.
     pub retry_delays_ms: Vec<u64>,
-    /// How long an attempt of unknown fate may take effect, its connection aside. Not shorter than the timeout.
+    /// How long an attempt of unknown fate may still take effect, without what its connection adds. Not shorter than
+    /// the timeout.
     pub quiet_ms: u64,
 }
 
 impl Delivery {
-    /// How long the system goes on trying to deliver what was written to a connection that is closed. Shorter than the
-    /// timeout, and part of [`Delivery::settled_ms`], so that nothing arrives after that.
+    /// How long the operating system tries to deliver data that was written to a closed connection. Shorter than the
+    /// timeout, and included in [`Delivery::settled_ms`], so that nothing arrives after that time.
     pub const fn unacknowledged_ms(timeout_ms: u64) -> u64 {
         timeout_ms.div_ceil(4)
     }
 
-    /// How long after its beginning an attempt of unknown fate may take effect: longer than its timeout and whatever the
-    /// system delivers after it.
+    /// How long after its beginning an attempt of unknown fate may take effect: longer than its timeout and than the
+    /// time in which the operating system may still deliver its data.
     pub fn settled_ms(&self) -> u64 {
         self.quiet_ms.max(self.timeout_ms).saturating_add(Self::unacknowledged_ms(self.timeout_ms))
     }
@@ -94,7 +97,7 @@ impl Delivery {
 #[derive(Clone, Debug)]
 pub struct Tenant {
     pub name: String,
-    /// `acme.myshopify.com`, in the form that [`crate::model::shop`] gives.
+    /// `acme.myshopify.com`, in the form that [`crate::model::shop`] returns.
     pub shop: String,
     pub rules: RulesFrom,
     pub shopify: Peer,
@@ -105,47 +108,48 @@ pub struct Tenant {
 /// Where a tenant's rules come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RulesFrom {
-    /// A rules file, frozen into the default component at start.
+    /// A rules file, which is built into the default component at start.
     File(PathBuf),
-    /// A component built before.
+    /// A component that was built before.
     Component(PathBuf),
-    /// What was activated over the admin API.
+    /// The version that was activated over the admin API.
     Deployed,
 }
 
 /// One side of a tenant.
 #[derive(Clone)]
 pub struct Peer {
-    /// Without a `/` at its end. Calls of REST go below it; GraphQL goes to `/admin/api/{version}/graphql.json` below it.
+    /// Without a `/` at its end. REST calls go to paths below it, GraphQL calls to `/admin/api/{version}/graphql.json`
+    /// below it.
     pub url: String,
     pub credential: Credential,
     pub webhook_secrets: Vec<WebhookSecret>,
     pub per_minute: Option<u32>,
 }
 
-/// With what calls are sent.
+/// What calls are authenticated with.
 #[derive(Clone, PartialEq)]
 pub enum Credential {
-    /// A token that was copied by hand, or that is good for now.
+    /// A token that was copied by hand, or that is valid at the moment.
     Token(String),
-    /// Whatever this app is granted.
+    /// The token that this app is granted.
     App(Arc<App>),
 }
 
-/// With which webhooks may be signed.
+/// A secret that webhooks may be signed with.
 #[derive(Clone, PartialEq)]
 pub struct WebhookSecret {
     pub secret: String,
-    /// Until then; absent: for good.
+    /// The end of its validity; absent if it has none.
     pub ends_at: Option<Millis>,
 }
 
-/// All that is wrong with a configuration, each mistake in its line with the fix, ready to print. No text of the file that
-/// could be a secret is in it.
+/// Every mistake in a configuration, shown in its line with the fix, ready to print. Text of the file that could be a
+/// secret is left out.
 #[derive(Debug)]
 pub struct Problems(String);
 
-/// Reads a configuration file; paths in it are below its folder.
+/// Reads a configuration file. Paths in it are relative to its folder.
 pub fn load(path: &Path) -> anyhow::Result<Config> {
     let text = read(path, "`--config FILE` names another")?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -158,7 +162,7 @@ fn read(path: &Path, hint: &'static str) -> anyhow::Result<String> {
     Ok(text.map_err(|cause| Unusable::new("reading the configuration", path, cause, hint))?)
 }
 
-/// Where the journal of a configuration is, without its secrets having to be there.
+/// The journal's place according to a configuration, whose secrets need not be available.
 pub fn journal_path(path: &Path) -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     struct Only {
@@ -170,7 +174,8 @@ pub fn journal_path(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.parent().unwrap_or(Path::new("")).join(only.journal))
 }
 
-/// Where the rules of a tenant come from, without any secret having to be there. `None`: there is no such tenant.
+/// The file with a tenant's rules, according to a configuration whose secrets need not be available. `None` if there is
+/// no such tenant.
 pub fn rules_of(path: &Path, tenant: &str) -> anyhow::Result<Option<PathBuf>> {
     #[derive(Deserialize)]
     struct Only {
@@ -188,7 +193,7 @@ pub fn rules_of(path: &Path, tenant: &str) -> anyhow::Result<Option<PathBuf>> {
     Ok(rules.map(|rules| path.parent().unwrap_or(Path::new("")).join(rules)))
 }
 
-/// The files that secrets of a configuration are in, one for each `file:PATH`.
+/// The files that hold secrets of a configuration, one for each `file:PATH`.
 pub fn secret_files(path: &Path) -> Vec<PathBuf> {
     fn within(value: &toml::Value, folder: &Path, found: &mut Vec<PathBuf>) {
         match value {
@@ -204,7 +209,7 @@ pub fn secret_files(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reads a configuration; `variable` looks up an environment variable.
+/// Reads a configuration. `variable` looks up an environment variable.
 pub fn parse(
     name: &str,
     text: &str,
@@ -255,11 +260,11 @@ pub fn parse(
     }
 }
 
-/// The file, if every key in it is known and holds what it may hold.
+/// The parsed file, if every key is known and has a value of the right kind.
 fn typed<T: DeserializeOwned>(name: &str, text: &str, keys: &[shape::Key]) -> Result<T, Problems> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut mistakes = excerpt::of_toml(text, table.get_ref(), &errors);
-    // In a file that is no TOML something may only seem to be missing.
+    // In a file that is not TOML, a key may only seem to be missing.
     if mistakes.is_empty() {
         shape::wrong(keys, table.get_ref(), 0..0, "", &mut mistakes);
     }
@@ -272,7 +277,7 @@ fn typed<T: DeserializeOwned>(name: &str, text: &str, keys: &[shape::Key]) -> Re
     })
 }
 
-/// A part of the file that can be read although the rest of it is wrong, if it is TOML at all.
+/// A part of the file, which can be read even if the rest is wrong, as long as the file is TOML.
 fn part<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
     let not_toml = |error: toml::de::Error| {
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -286,7 +291,7 @@ fn part<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(not_toml)
 }
 
-/// Whether a tenant may be called so.
+/// Checks the name of a tenant.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
@@ -297,7 +302,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether calls may go to this address: TLS, or allowed by name.
+/// Checks that calls may go to this address: it must use TLS, or be allowed by name.
 pub fn check_url(url: &str, allow: &[String]) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not an address: {error}"))?;
     let host = parsed.host_str().unwrap_or_default();
@@ -310,8 +315,8 @@ pub fn check_url(url: &str, allow: &[String]) -> Result<(), String> {
     ))
 }
 
-/// Whether a merchant, or a tenant by its own token, may have calls go to this address: what an operator allows for one tenant is
-/// not for all.
+/// Checks that a merchant, or a tenant with its own token, may have calls sent to this address. An address that an
+/// operator allows for one tenant is not allowed for all.
 pub fn check_merchants_url(url: &str, allow: &[String], allow_merchants: &[String]) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not an address: {error}"))?;
     let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
@@ -327,8 +332,8 @@ pub fn check_merchants_url(url: &str, allow: &[String], allow_merchants: &[Strin
     ))
 }
 
-/// Whether calls for an app may go to this address, which is not its shop's own: only where the operator allows it by name,
-/// since the app's secret is sent there.
+/// Checks that calls for an app may go to this address, which is not that of its shop. Because the app's secret is sent
+/// there, the operator must allow the address by name.
 pub fn check_app_url(url: &str, allow: &[String]) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not an address: {error}"))?;
     let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
@@ -350,31 +355,32 @@ impl Tenant {
         }
     }
 
-    /// Whether it is known which Omneo tenant is its own.
+    /// Whether Omneo is connected.
     pub fn has_omneo(&self) -> bool {
         !self.omneo.url.is_empty()
     }
 
-    /// Whether its secrets could not be opened: it has none, and neither takes nor sends anything.
+    /// Whether the tenant has no secrets because they could not be opened. It then neither accepts webhooks nor sends
+    /// calls.
     pub fn is_closed(&self) -> bool {
         self.shopify.webhook_secrets.is_empty() && self.omneo.webhook_secrets.is_empty()
     }
 }
 
 impl Peer {
-    /// A side with a token, without webhooks and limits.
+    /// A side with a token, but without webhook secrets and limits.
     pub fn with_token(url: &str, token: &str) -> Self {
         let credential = Credential::Token(token.to_owned());
         Self { url: url.to_owned(), credential, webhook_secrets: vec![], per_minute: None }
     }
 
-    /// The side of a tenant that has an app.
+    /// The Shopify side of a tenant with an app.
     pub fn of_app(url: String, app: Arc<App>, per_minute: Option<u32>) -> Self {
         let webhook_secrets = app.secrets().map(WebhookSecret::from).collect();
         Self { url, credential: Credential::App(app), webhook_secrets, per_minute }
     }
 
-    /// The app, if there is one in place of a token.
+    /// The app, if the side has one instead of a token.
     pub fn app(&self) -> Option<&Arc<App>> {
         match &self.credential {
             Credential::App(app) => Some(app),
@@ -382,7 +388,7 @@ impl Peer {
         }
     }
 
-    /// Every secret with which a webhook may be signed at that time.
+    /// Every secret that a webhook may be signed with at that time.
     pub fn secrets_at(&self, now: Millis) -> impl Iterator<Item = &str> {
         let in_force = move |secret: &&WebhookSecret| secret.ends_at.is_none_or(|end| now < end);
         self.webhook_secrets.iter().filter(in_force).map(|secret| secret.secret.as_str())
@@ -402,7 +408,7 @@ impl fmt::Debug for Peer {
     }
 }
 
-/// Whether webhooks can be sent there: Shopify takes no other than https.
+/// Checks that webhooks can be sent to this address: Shopify accepts https only.
 pub fn check_public_url(url: &str) -> Result<(), String> {
     let is_https = Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.query().is_none());
     let why = "is no address that Shopify sends webhooks to\nhint: write where a proxy with TLS listens: `https://tandem.example.org`";
@@ -410,10 +416,10 @@ pub fn check_public_url(url: &str) -> Result<(), String> {
 }
 
 impl Problems {
-    /// Each in its line, with what could be a secret made unreadable.
+    /// Shows each mistake in its line, with every text masked that could be a secret.
     fn of(name: &str, text: &str, mistakes: Vec<Mistake>) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        // Where the file is no TOML, a line may hold a text without quotes.
+        // If the file is not TOML, a secret may stand in a line without quotes.
         let shown = mistakes.iter().map(|mistake| mistake.place.start).filter(|_| !errors.is_empty());
         let places = errors.iter().filter_map(|error| Some(error.span()?.start)).chain(shown);
         let broken: Vec<_> = places.map(|at| at.min(text.len())).collect();
@@ -440,8 +446,8 @@ shopify = { token = "env:TOKEN", webhook_secrets = ["a", "b"] }
 omneo = { url = "https://api.acme.getomneo.com/api/v3/", token = "t", webhook_secrets = ["c"] }
 "#;
 
-    /// Whatever is configured: its connection is closed after the timeout, and what the system still delivers arrives before
-    /// anybody thinks that nothing can.
+    /// For any configuration, the connection of an attempt is closed after the timeout, and data that the operating
+    /// system still delivers arrives before the attempt counts as settled.
     #[test]
     fn nothing_arrives_after_an_attempt_is_settled() {
         for timeout_ms in [1, 3, 1_000, 5_000, 20_000, u64::MAX] {

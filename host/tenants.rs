@@ -1,6 +1,7 @@
-//! The tenants that this host keeps in step now, by name and by shop. What the stages share changes here while they run.
+//! The tenants that this host serves now, by name and by shop. The stages share this list, which changes while they
+//! run.
 //!
-//! Knows what a tenant is; not where it is kept, and not who changes it.
+//! Knows what a tenant is, and neither where it is stored nor who changes it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,12 +18,12 @@ struct Known {
     by_shop: HashMap<String, Arc<Tenant>>,
 }
 
-/// Another tenant has the shop.
+/// The shop belongs to another tenant.
 #[derive(Debug, PartialEq)]
 pub struct Taken;
 
 impl Tenants {
-    /// Those of a configuration, which has made sure that no two have one name or one shop.
+    /// The tenants of a configuration, which has checked that names and shops are unique.
     pub fn new(tenants: &[Tenant]) -> Self {
         let all = Self::default();
         for tenant in tenants {
@@ -35,17 +36,17 @@ impl Tenants {
         self.known(|known| known.by_name.get(name).cloned())
     }
 
-    /// The tenant of a shop: `acme.myshopify.com`, in the form that [`crate::model::shop`] gives.
+    /// The tenant of a shop: `acme.myshopify.com`, in the form that [`crate::model::shop`] returns.
     pub fn of_shop(&self, shop: &str) -> Option<Arc<Tenant>> {
         self.known(|known| known.by_shop.get(shop).cloned())
     }
 
-    /// Their names, in order.
+    /// The names of all tenants, in order.
     pub fn names(&self) -> Vec<String> {
         self.known(|known| known.by_name.keys().cloned().collect())
     }
 
-    /// Adds a tenant, or puts it in the place of the one of its name.
+    /// Adds a tenant, or replaces the one with the same name.
     pub fn set(&self, tenant: Tenant) -> Result<(), Taken> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.by_shop.get(&tenant.shop).is_some_and(|other| other.name != tenant.name) {

@@ -1,6 +1,6 @@
-//! Secrets at rest: each is sealed with a key that the journal does not have, for the one place where it is kept.
+//! Secrets at rest. Each is sealed with a key that the journal does not hold, and for the one place where it is stored.
 //!
-//! Knows keys and texts; not where either comes from.
+//! Knows keys and texts, and not where they come from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 const KEY_BYTES: usize = 32;
-/// Long enough to be drawn by chance for each secret (XChaCha20-Poly1305).
+/// Long enough to be chosen at random for each secret (XChaCha20-Poly1305).
 const NONCE_BYTES: usize = 24;
-/// Hex digits of a key's SHA-256 that name it.
+/// The number of hex digits of a key's SHA-256 that serve as its name.
 const ID_DIGITS: usize = 12;
 
-/// The keys that are to be had, the newest first: it seals, and the others still open. Cheap to clone.
+/// The available keys, the newest first. The newest seals; all of them open. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Keys(Arc<[Key]>);
 
@@ -26,17 +26,17 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// A secret as it is kept.
+/// The stored form of a secret.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Sealed {
-    /// Which key opens it.
+    /// The name of the key that opens it.
     key: String,
     /// Nonce and ciphertext, in hex.
     sealed: String,
 }
 
 impl Keys {
-    /// Keys of 64 hex digits. An error does not repeat what it was given.
+    /// Reads keys of 64 hex digits. An error does not repeat the text.
     pub fn parse(texts: &[String]) -> Result<Self, String> {
         let key = |text: &String| {
             let mut bytes = [0; KEY_BYTES];
@@ -53,7 +53,7 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// Seals a secret for a place: put into another, it cannot be opened.
+    /// Seals a secret for a place. It cannot be opened for any other place.
     pub fn seal(&self, place: &str, secret: &str) -> anyhow::Result<Sealed> {
         let key = self.0.first().context("there is no key to seal secrets with")?;
         let mut nonce = [0; NONCE_BYTES];
@@ -78,14 +78,14 @@ impl Keys {
         String::from_utf8(secret).map_err(|_| damaged())
     }
 
-    /// Whether the newest key has sealed it.
+    /// Whether the secret is sealed with the newest key.
     pub fn is_newest(&self, secret: &Sealed) -> bool {
         self.0.first().is_some_and(|key| key.id == secret.key)
     }
 }
 
 impl PartialEq for Keys {
-    /// By what they are called, which is made of what they are.
+    /// Compares the names of the keys, which are derived from the keys.
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().map(|key| &key.id).eq(other.0.iter().map(|key| &key.id))
     }

@@ -1,4 +1,4 @@
-//! What is kept of a tenant: as text whose secrets are sealed, and opened as what the stages go by. Pure.
+//! What is stored of a tenant: as text with sealed secrets, and opened in the form that the stages use. Pure.
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,14 @@ use crate::config::{self, Apps, Credential, Peer, Quota, RulesFrom, Tenant, Webh
 use crate::model::{self, Millis};
 use crate::vault::{Keys, Sealed};
 
-/// Webhook secrets of one side, those that end soon included.
+/// Greatest number of webhook secrets of one side, including those that end soon.
 const WEBHOOK_SECRETS_MAX: usize = 8;
 const URL_CHARS_MAX: usize = 1024;
 
 /// Why nothing is sent for a tenant whose merchant has not connected Omneo yet.
 const NOT_CONNECTED: &str = "Omneo is not connected yet: `tandem connect`, or the app's page in the shop's admin";
 
-/// What is kept of a tenant.
+/// The stored form of a tenant.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Account {
     pub shop: String,
@@ -30,7 +30,7 @@ pub struct Account {
 pub struct Side {
     pub url: String,
     pub per_minute: Option<u32>,
-    /// Of Shopify: the app, by its name in the configuration, in place of a token and webhook secrets.
+    /// Only for Shopify: the name of an app in the configuration, which replaces a token and webhook secrets.
     #[serde(default)]
     pub app: Option<String>,
     pub token: Option<Secret>,
@@ -39,7 +39,7 @@ pub struct Side {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Secret {
-    /// What it is called where it cannot be shown.
+    /// The name by which the secret is shown, since the secret itself is not.
     pub id: String,
     #[serde(flatten)]
     pub(super) sealed: Sealed,
@@ -48,12 +48,13 @@ pub struct Secret {
 }
 
 impl Side {
-    /// Of Omneo: that nothing is known of it yet.
+    /// The Omneo side of a tenant that is not connected yet.
     pub(super) fn unconnected() -> Self {
         Self { url: String::new(), per_minute: None, app: None, token: None, webhook_secrets: vec![] }
     }
 
-    /// Adds a webhook secret; those before it end after a time, so that what was signed with them meanwhile still comes in.
+    /// Adds a webhook secret. The earlier ones end after a while, so that webhooks which were signed with them
+    /// meanwhile are still accepted.
     pub(super) fn add_webhook_secret(&mut self, added: Secret, overlap_ms: Millis) {
         let end = added.added_at.saturating_add(overlap_ms);
         for old in &mut self.webhook_secrets {
@@ -64,12 +65,12 @@ impl Side {
 }
 
 impl Account {
-    /// Whether it is known which Omneo tenant is its own.
+    /// Whether Omneo is connected.
     pub fn is_connected(&self) -> bool {
         self.omneo.token.is_some()
     }
 
-    /// Why nothing is sent for it, if so.
+    /// Why nothing is sent for the tenant; `None` if calls are sent.
     pub(super) fn why_closed(&self) -> Option<String> {
         (!self.is_connected()).then(|| NOT_CONNECTED.to_owned())
     }
@@ -82,7 +83,7 @@ impl Account {
         }
     }
 
-    /// A side whose token and webhook secrets are its own.
+    /// The side, if it has a token and webhook secrets of its own and not those of an app.
     pub(super) fn has_no_app(&mut self, target: &str) -> Result<&mut Side, Refused> {
         let side = self.side(target)?;
         match &side.app {
@@ -101,7 +102,7 @@ impl Account {
         let address = |shop: &str| format!("https://{shop}");
         if let Some(shop) = &wanted.shop {
             let shop = model::shop(shop);
-            // Or its people would be written into the shop of before.
+            // Otherwise, the tenant's people would be written into the previous shop.
             if self.shopify.url == address(&self.shop) {
                 self.shopify.url = address(&shop);
             }
@@ -155,7 +156,7 @@ impl Account {
             Err(error) => {
                 tracing::error!(tenant = name, blame = "host", "its secrets cannot be opened: {error:#}");
                 let peer = |side: &Side| {
-                    // It keeps its app, by which it is known where webhooks come in; and no secret.
+                    // The side keeps its app, by which incoming webhooks find the tenant, but none of the secrets.
                     let app = side.app.as_ref().and_then(|app| apps.get(app)).cloned();
                     let of_app = app.map(|app| Peer::of_app(side.url.clone(), app, side.per_minute));
                     let peer = of_app.unwrap_or_else(|| Peer::with_token(&side.url, ""));
@@ -190,12 +191,12 @@ impl Account {
     }
 
     pub(super) fn tenant(&self, name: &str, shopify: Peer, omneo: Peer) -> Tenant {
-        // An older host kept the shop as it was written.
+        // An older host stored the shop as it was typed.
         let (name, shop) = (name.to_owned(), model::shop(&self.shop));
         Tenant { name, shop, rules: RulesFrom::Deployed, shopify, omneo, limits: self.limits }
     }
 
-    /// Seals with the newest key what an older one has sealed. `false`: nothing was.
+    /// Seals secrets again that were sealed with an older key. `false` if there were none.
     pub(super) fn reseal(&mut self, name: &str, keys: &Keys) -> anyhow::Result<bool> {
         let mut any = false;
         for (target, side) in [("shopify", &mut self.shopify), ("omneo", &mut self.omneo)] {
@@ -224,7 +225,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What a secret is for: it opens for that alone.
+    /// The purpose for which a secret is sealed. It can be opened for this purpose only.
     pub(super) fn place(self, tenant: &str, target: &str) -> String {
         match self {
             Self::Token => format!("token of {target} of tenant `{tenant}`"),

@@ -1,5 +1,5 @@
-//! A tenant to be added to a running host, written as a table of the configuration is: secrets may be in the environment or in
-//! files. Knows the words; what is allowed is the host's affair.
+//! Reads a tenant that is to be added to a running host. It is written like a tenant of the configuration, so its
+//! secrets may be in the environment or in files. Knows the keys; what is allowed is for the host to decide.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::check::Check;
 use super::file::{PeerFile, TenantFile};
 use super::{Problems, shape};
 
-/// Reads such a file. What comes of it is as the admin API takes it, with every secret in it.
+/// Reads such a file. The result is in the form that the admin API takes, and contains every secret.
 pub fn added(path: &Path) -> anyhow::Result<Value> {
     let text = super::read(path, "name a file with the tenant's table: `shop`, `[shopify]`, `[omneo]`")?;
     let (name, folder) = (path.display().to_string(), path.parent().unwrap_or(Path::new("")));

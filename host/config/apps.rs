@@ -1,36 +1,37 @@
-//! Shopify apps: whose name tokens are asked for, and whose secret signs webhooks. Knows what is written of an app; not
-//! what is held of it for a tenant.
+//! Shopify apps: tokens are requested with their credentials, and webhooks are signed with their secrets. Knows what
+//! the configuration says of an app, and not what is stored of it for a tenant.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where the app proxy is, unless the configuration says otherwise: where Omneo's own app has it.
+/// The default path of the app proxy, which is that of Omneo's own app.
 pub const PROXY: &str = "/apps/cx";
-/// What the path of an app proxy may begin with, and the characters of the rest of it (Shopify's documentation of app proxies).
+/// How the path of an app proxy may begin, and the greatest length of the rest (Shopify's documentation of app
+/// proxies).
 const PROXY_PREFIXES: [&str; 4] = ["a", "apps", "community", "tools"];
 const PROXY_CHARS_MAX: usize = 30;
 
-/// The apps of a configuration, by the name that tenants say.
+/// The apps of a configuration, by the names that tenants use.
 pub type Apps = BTreeMap<String, Arc<App>>;
 
 /// A Shopify app, `[apps.NAME]`.
 #[derive(Clone, PartialEq)]
 pub struct App {
-    /// What the configuration calls it: a part of addresses.
+    /// Its name in the configuration, which is part of addresses.
     pub name: String,
     pub client_id: String,
     pub client_secret: String,
-    /// The client secret before, while it may still have signed something.
+    /// The previous client secret, for as long as something signed with it may arrive.
     pub previous_secret: Option<String>,
     pub kind: Kind,
-    /// Where every shop of the app is, in place of the shop's own address: a stand-in.
+    /// An address that replaces those of all the app's shops, for a stand-in.
     pub endpoint: Option<String>,
-    /// The path of a shop that its app proxy is at.
+    /// The path of the app proxy on the shop's domain.
     pub proxy: String,
 }
 
-/// How an app comes by its tokens, as Shopify's documentation on access tokens tells the three apart.
+/// How an app gets its tokens. Shopify's documentation on access tokens distinguishes these three ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// App and shop are in one organisation: the app's own id and secret are enough (client credentials).
@@ -53,7 +54,7 @@ impl Kind {
     }
 }
 
-/// The prefix and the rest of an app proxy's path, `/apps/cx`.
+/// The prefix of an app proxy's path, and the rest: `apps` and `cx` for `/apps/cx`.
 pub fn proxy_parts(path: &str) -> Option<(&str, &str)> {
     let (prefix, rest) = path.strip_prefix('/')?.split_once('/')?;
     let is_rest = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -62,7 +63,7 @@ pub fn proxy_parts(path: &str) -> Option<(&str, &str)> {
 }
 
 impl App {
-    /// Where the Admin API of a shop is, without a `/` at its end.
+    /// The address of a shop's Admin API, without a `/` at its end.
     pub fn address_of(&self, shop: &str) -> String {
         self.endpoint.clone().unwrap_or_else(|| format!("https://{shop}"))
     }

@@ -1,33 +1,33 @@
-//! What is different between a configuration that a host runs with and the one that its file holds now: what can be taken
-//! over at once, and what takes a restart. A function of values.
+//! Compares the configuration that a host runs with and the present content of its file: which differences can be
+//! applied at once, and which need a restart. A function of values.
 
 use std::collections::BTreeMap;
 
 use super::{Config, Peer, Tenant};
 
-/// What is different.
+/// The differences.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Tenants that were not there.
+    /// New tenants.
     pub added: Vec<String>,
-    /// Tenants with another shop, other addresses, secrets, rates or limits.
+    /// Tenants whose shop, addresses, secrets, rates or limits differ.
     pub changed: Vec<String>,
     pub removed: Vec<String>,
-    /// Whether secrets are sealed with other keys.
+    /// Whether the keys that secrets are sealed with differ.
     pub keys: bool,
-    /// Settings that take a restart, as the file calls them.
+    /// Settings that need a restart, by their names in the file.
     pub at_restart: Vec<&'static str>,
 }
 
-/// What changes from one configuration to the other.
+/// The differences between two configurations.
 pub fn changes(now: &Config, next: &Config) -> Changes {
     let by_name = |config: &'_ Config| -> BTreeMap<String, Tenant> {
         config.tenants.iter().map(|tenant| (tenant.name.clone(), tenant.clone())).collect()
     };
     let (old, new) = (by_name(now), by_name(next));
     let differs = |name: &&String| old.get(*name).is_some_and(|tenant| !is_same(tenant, &new[*name]));
-    // One by one, so that a setting that is added is thought of here.
-    // An app that changes changes every tenant that names it.
+    // Each field is named, so that the compiler asks for every new setting here. A change of an app changes every
+    // tenant that names the app.
     let Config {
         listen,
         journal,
@@ -61,7 +61,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
     }
 }
 
-/// Rules aside: whether they have changed is seen in their file.
+/// Whether two tenants are the same apart from their rules. A change of rules is detected in the rules file.
 fn is_same(one: &Tenant, other: &Tenant) -> bool {
     let Tenant { name: _, shop, rules: _, shopify, omneo, limits } = other;
     let same = |one: &Peer, other: &Peer| {

@@ -1,4 +1,4 @@
-//! Finds what contradicts in a configuration, each with its line and the fix.
+//! Finds contradictions in a configuration, and reports each with its line and the fix.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,17 +18,18 @@ use crate::excerpt::{Mistake, line_of};
 use crate::model;
 use crate::vault::Keys;
 
-/// Orders of 2.6 MB are known. A body that is refused is lost in the end, so this is all that the memory of rules allows.
+/// Orders of 2.6 MB are known to exist. A body that is refused is lost in the end, so the maximum is as much as the
+/// memory of rules allows.
 pub const BODY_BYTES_MAX: usize = 10 << 20;
-/// The shortest that says anything.
+/// The smallest value that is useful.
 const BODY_BYTES_MIN: usize = 1_024;
 const TIMEOUT_MS: u64 = 20_000;
-/// An answer may take ten minutes at most, and a call of unknown fate a day.
+/// An answer may take at most ten minutes, and a call of unknown fate at most a day.
 const TIMEOUT_MS_BOUNDS: std::ops::RangeInclusive<u64> = 10..=600_000;
 const QUIET_MS_MAX: u64 = 24 * 3_600_000;
 /// The longest wait between two attempts: a week.
 const RETRY_DELAY_MS_MAX: u64 = 7 * 24 * 3_600_000;
-/// A secret is a line, and what has no end is no secret.
+/// A secret is one line. The limit keeps an endless file from being read.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// Delays before each further attempt, in milliseconds: about two days in all.
 const RETRY_DELAYS_MS: [u64; 13] = [
@@ -38,7 +39,7 @@ const RETRY_DELAYS_MS: [u64; 13] = [
 
 pub struct Check<'a> {
     pub text: &'a str,
-    /// What paths are below.
+    /// The folder that paths are relative to.
     pub folder: &'a Path,
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     pub problems: Vec<Mistake>,
@@ -49,7 +50,7 @@ impl Check<'_> {
         line_of(self.text, of.span().start)
     }
 
-    /// What is wrong at a place; behind `hint:`, the fix.
+    /// Records a mistake at a place. In `text`, the fix follows `hint:`.
     pub fn problem(&mut self, place: Range<usize>, text: String) {
         let (message, fix) = text.split_once("\nhint: ").unwrap_or((&text, ""));
         self.problems.push(Mistake { place, message: message.to_owned(), fix: fix.to_owned() });
@@ -155,7 +156,7 @@ impl Check<'_> {
         Delivery { timeout_ms, retry_delays_ms, quiet_ms }
     }
 
-    /// Addresses that calls may go to, each with its port: one without would allow nothing.
+    /// Checks the addresses that calls may go to. Each needs a port: without one it would match nothing.
     pub fn allowed(&mut self, given: &[Spanned<String>]) -> Vec<String> {
         for one in given {
             let address = one.get_ref();
@@ -171,7 +172,7 @@ impl Check<'_> {
         given.iter().map(|one| one.get_ref().clone()).collect()
     }
 
-    /// Limits as they are given, with those beside them that are not.
+    /// The given limits, combined with defaults for those that are not given.
     pub fn limits<'a>(
         &mut self,
         mut limits: Quota,
@@ -189,7 +190,7 @@ impl Check<'_> {
         limits
     }
 
-    /// `keys`: whether there are some to seal grants with.
+    /// Checks the apps. `keys` says whether there are keys to seal grants with.
     pub fn apps(&mut self, files: &BTreeMap<String, AppFile>, keys: bool, allow: &[String]) -> Apps {
         let mut apps = Apps::new();
         for (name, file) in files {
@@ -246,7 +247,7 @@ impl Check<'_> {
         Some(App { name, client_id, client_secret, previous_secret, kind, endpoint, proxy })
     }
 
-    /// Two names for one app would hold two grants, of which each ends the other's.
+    /// Reports apps with the same client id: they would hold two grants, each of which ends the other.
     fn client_ids(&mut self, files: &BTreeMap<String, AppFile>) {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, file) in files {
@@ -261,7 +262,7 @@ impl Check<'_> {
         }
     }
 
-    /// `limits` are those of a tenant that names none.
+    /// Checks a tenant. `limits` apply where the tenant gives none.
     pub fn tenant(
         &mut self,
         name: &str,
@@ -306,7 +307,7 @@ impl Check<'_> {
         Some(Tenant { name: name.to_owned(), shop, rules: rules?, shopify: shopify?, omneo: omneo?, limits })
     }
 
-    /// The shop of a tenant that has an app in place of a token.
+    /// The Shopify side of a tenant that has an app instead of a token.
     fn app_peer(
         &mut self,
         tenant: &TenantFile,
@@ -336,7 +337,7 @@ impl Check<'_> {
             self.problem(at.span(), why);
         }
         let Some(app) = apps.get(name.get_ref()) else {
-            // One that is there and wrong has been told already.
+            // If the app exists and is wrong, its own mistake has been reported already.
             let named = name.get_ref();
             self.problem(
                 name.span(),
@@ -405,7 +406,8 @@ impl Check<'_> {
         Some(Peer { url, credential, webhook_secrets: secrets, per_minute: file.per_minute })
     }
 
-    /// A secret as it stands, from the environment (`env:NAME`) or from a file (`file:PATH`, without its last line end).
+    /// A secret, given literally, by the environment (`env:NAME`) or by a file (`file:PATH`, without its last line
+    /// break).
     pub fn secret<T>(&mut self, text: &str, at: &Spanned<T>) -> Option<String> {
         let (value, what, fix) = if let Some(name) = text.strip_prefix("env:") {
             let what = format!("the environment variable `{name}` is not set");
@@ -449,7 +451,8 @@ impl Check<'_> {
         value
     }
 
-    /// A shop is one tenant's: its webhooks go to one address for all.
+    /// Reports a shop that two tenants have. Webhooks of all tenants come to one address, so the shop must identify the
+    /// tenant.
     pub fn shops(&mut self, tenants: &BTreeMap<String, TenantFile>) {
         let mut seen: BTreeMap<String, (&str, &Spanned<String>)> = BTreeMap::new();
         for (name, tenant) in tenants {
@@ -464,7 +467,7 @@ impl Check<'_> {
     }
 }
 
-/// Reads a secret from a file: not from a device or a pipe, and not more than a secret has.
+/// Reads a secret from a file. Devices, pipes and files that are too long are refused.
 fn read_secret(path: &std::path::Path) -> std::io::Result<String> {
     let about = std::fs::metadata(path)?;
     if !about.is_file() || about.len() > SECRET_BYTES_MAX {

@@ -1,5 +1,5 @@
-//! What the environment says: how the log is written, which host and files commands are for, and where things are kept. Knows
-//! names of variables; not what becomes of their values.
+//! The settings that come from the environment: how the log is written, which host and files commands use, and where
+//! things are stored. Knows the names of variables, and not what their values are used for.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use tracing_subscriber::EnvFilter;
 pub struct Log {
     /// What is logged.
     pub filter: EnvFilter,
-    /// Each line an object of JSON, and not a text for people.
+    /// Whether each line is a JSON object instead of text for people.
     pub is_json: bool,
 }
 
-/// From `TANDEM_LOG` and `TANDEM_LOG_FORMAT`; by default what operators want to see, as text.
+/// Reads `TANDEM_LOG` and `TANDEM_LOG_FORMAT`. The default is what operators want to see, as text.
 pub fn log() -> anyhow::Result<Log> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     log_of(set("TANDEM_LOG"), set("TANDEM_LOG_FORMAT"))
@@ -22,7 +22,7 @@ pub fn log() -> anyhow::Result<Log> {
 
 fn log_of(filter: Option<String>, format: Option<String>) -> anyhow::Result<Log> {
     let filter = filter.unwrap_or_else(|| "info".into());
-    // A word that is no level is read as the name of a module, of which there is none.
+    // `EnvFilter` takes a word that is not a level for the name of a module, and would log nothing.
     let is_level =
         |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str());
     let stray = filter.split(',').map(str::trim).find(|part| !part.contains(['=', '[']) && !is_level(part));
@@ -46,25 +46,26 @@ pub fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The host that commands are for and the token to show it, if the environment names them: `TANDEM_HOST`, `TANDEM_TOKEN`.
+/// The host that commands talk to, and the token for it, if the environment names them: `TANDEM_HOST`, `TANDEM_TOKEN`.
 pub fn host_and_token() -> (Option<String>, Option<String>) {
     let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
 }
 
-/// Where commands keep what they have compiled, if there is a place: `tandem` in `XDG_CACHE_HOME`, or in `.cache` at home.
+/// The folder in which commands keep compiled code, if there is one: `tandem` in `XDG_CACHE_HOME`, or in `.cache` at
+/// home.
 pub fn cache_folder() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
     Some(cache.join("tandem"))
 }
 
-/// Whether `NO_COLOR` asks for none.
+/// Whether `NO_COLOR` asks for text without colours.
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// This very program, also when its file has been replaced since it was started.
+/// The file of this program, even if it was replaced since the start.
 pub fn this_program() -> anyhow::Result<PathBuf> {
     let own = Path::new("/proc/self/exe");
     if own.exists() {

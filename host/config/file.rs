@@ -1,4 +1,4 @@
-//! The configuration as it is written. Knows no meaning; [`super::shape`] finds keys that are not there.
+//! The configuration as it is written. Does not know what the values mean; [`super::shape`] finds unknown keys.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ impl Default for AdminFile {
 
 #[derive(Default, Deserialize)]
 pub struct SecretsFile {
-    /// The newest first.
+    /// The keys, the newest first.
     pub keys: Option<Spanned<Vec<String>>>,
 }
 
@@ -78,7 +78,7 @@ pub struct TenantFile {
     pub rules: Option<Spanned<PathBuf>>,
     pub component: Option<Spanned<PathBuf>>,
     pub shopify: Spanned<PeerFile>,
-    /// Absent only of a tenant that is added to a running host.
+    /// Absent only for a tenant that is added to a running host.
     pub omneo: Option<Spanned<PeerFile>>,
     #[serde(default)]
     pub limits: BTreeMap<String, Spanned<u64>>,
@@ -87,7 +87,7 @@ pub struct TenantFile {
 #[derive(Deserialize)]
 pub struct PeerFile {
     pub url: Option<Spanned<String>>,
-    /// Of Shopify, in place of a token and webhook secrets.
+    /// Only for Shopify: an app, which replaces a token and webhook secrets.
     pub app: Option<Spanned<String>>,
     pub token: Option<Spanned<String>>,
     pub webhook_secrets: Option<Spanned<Vec<String>>>,

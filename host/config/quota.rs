@@ -1,11 +1,11 @@
-//! What one tenant may take of the host: each limit with its default and its bounds, and why these are so.
+//! How much of the host one tenant may use: each limit with its default and its bounds, and the reason for them.
 //!
-//! Knows numbers; not who holds a tenant to them.
+//! Knows numbers, and not where the limits are enforced.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Days that an event is kept at least.
+/// Least number of days that an event is kept.
 pub const KEEP_DAYS_MIN: u64 = 7;
 
 /// The limits of one tenant, `[tenants.NAME.limits]` in the configuration.
@@ -34,12 +34,12 @@ pub struct Quota {
     pub versions_bytes_max: u64,
 }
 
-/// What a limit may be.
+/// The bounds of a limit.
 struct Bound {
     name: &'static str,
     least: u64,
     most: u64,
-    /// Why not less, and why not more.
+    /// Why the limit is not lower, and why it is not higher.
     why: [&'static str; 2],
 }
 
@@ -99,17 +99,17 @@ impl Default for Quota {
 }
 
 impl Quota {
-    /// The names of all limits, in the order in which they are told.
+    /// The names of all limits, in the order in which they are listed.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BOUNDS.iter().map(|bound| bound.name)
     }
 
-    /// Each limit with the least and the most that it may be.
+    /// Each limit with its least and its greatest value.
     pub fn bounds() -> impl Iterator<Item = (&'static str, u64, u64)> {
         BOUNDS.iter().map(|bound| (bound.name, bound.least, bound.most))
     }
 
-    /// Sets a limit by its name. `false`: there is none of that name.
+    /// Sets a limit by its name. `false` if there is no limit of that name.
     pub fn set(&mut self, name: &str, value: u64) -> bool {
         let place = match name {
             "events_per_second" => &mut self.events_per_second,
@@ -124,7 +124,7 @@ impl Quota {
         true
     }
 
-    /// What is wrong with each of them: its name, and what to say.
+    /// The limits that are out of bounds, each with the message for it.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Self {
             events_per_second,

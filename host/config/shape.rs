@@ -1,5 +1,5 @@
-//! The keys of the configuration and what each may hold: one table, from which every key that is unknown, missing or of
-//! another kind is found at once. Knows no meaning.
+//! The keys of the configuration and the kind of value that each may hold, as one table. It serves to find every key at
+//! once that is unknown, missing or of another kind. Does not know what a value means.
 
 use std::ops::Range;
 
@@ -16,9 +16,9 @@ pub enum Shape {
     Texts,
     Numbers,
     Table(&'static [Key]),
-    /// A table for each name that somebody gives.
+    /// A table with one entry for each name that the author chooses.
     Named(&'static [Key]),
-    /// A number for each name; which names there are is checked elsewhere.
+    /// A number for each name. The names are checked elsewhere.
     Limits,
 }
 
@@ -78,7 +78,7 @@ pub const TENANT: &[Key] = &[
     may("limits", Shape::Limits),
 ];
 
-/// The same of a tenant that is added to a running host: one in an app may be connected to Omneo later.
+/// The same for a tenant that is added to a running host. A tenant with an app may be connected to Omneo later.
 pub const ADDED: &[Key] = &[
     must("shop", Shape::Text),
     may("rules", Shape::Text),
@@ -88,7 +88,7 @@ pub const ADDED: &[Key] = &[
     may("limits", Shape::Limits),
 ];
 
-/// A token with its webhook secrets, or an app: which of them is checked elsewhere.
+/// Either a token with webhook secrets, or an app. Which of the two is checked elsewhere.
 const SHOPIFY: &[Key] = &[
     may("url", Shape::Text),
     may("app", Shape::Text),
@@ -131,7 +131,8 @@ impl Shape {
     }
 }
 
-/// Everything that is wrong with the keys of a table, which stands at a place and is called so: `tenants.acme`, or nothing.
+/// Reports everything that is wrong with the keys of a table. `path` is the table's own name, such as `tenants.acme.`,
+/// or empty.
 pub fn wrong(keys: &[Key], table: &DeTable, place: Range<usize>, path: &str, mistakes: &mut Vec<Mistake>) {
     for (name, value) in table.iter() {
         match keys.iter().find(|key| key.name == name.get_ref().as_ref()) {
@@ -200,7 +201,7 @@ fn unknown(keys: &[Key], name: &str, place: Range<usize>, path: &str) -> Mistake
     Mistake { place, message: format!("unknown key `{path}{name}`"), fix }
 }
 
-/// Every key with its path, `tenants.NAME.shopify.token`, for whoever documents them.
+/// Every key with its path, such as `tenants.NAME.shopify.token`, for checks of the documentation.
 pub fn paths() -> Vec<String> {
     fn walk(keys: &[Key], path: &str, found: &mut Vec<String>) {
         for key in keys {
@@ -217,7 +218,7 @@ pub fn paths() -> Vec<String> {
     found
 }
 
-/// Whether a text says where a secret is, and not what it is.
+/// Whether a text says where a secret is stored, instead of being the secret.
 fn is_place(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_')
@@ -226,8 +227,8 @@ fn is_place(text: &str) -> bool {
         || text.strip_prefix("file:").is_some_and(|path| path.starts_with(['/', '.']))
 }
 
-/// The text with everything that could be a secret made unreadable, as long as it was: texts, and in a line that is no TOML
-/// all behind its first `=` or quote.
+/// The text with everything masked that could be a secret, in its original length: all texts and, in a line that is not
+/// TOML, everything after the first `=` or quote.
 pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
     let mut bytes: Vec<u8> = text.as_bytes().to_vec();
     let mut hide = |range: Range<usize>, kept: &[u8]| {
@@ -257,7 +258,7 @@ pub fn masked(text: &str, table: &DeTable, broken: &[usize]) -> String {
         let start = text[..text.floor_char_boundary(*at)].rfind('\n').map_or(0, |n| n + 1);
         let line = text[start..].split('\n').next().unwrap_or_default();
         let from = line.find(['=', '"', '\'']).map_or(line.len(), |n| n + 1);
-        // What the TOML is made of may be what is wrong with it.
+        // The punctuation of TOML stays visible, because the mistake may be in it.
         hide(start + from..start + line.len(), b"\r\n\t []{},\"'");
     }
     String::from_utf8(bytes).unwrap_or_default()
