@@ -1,4 +1,4 @@
-//! Times as text and as numbers. `now` is the one place that asks what time it is.
+//! Times as text and as numbers. `now` is the only function that reads the time of day.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,8 @@ use time::macros::format_description;
 
 use crate::model::{Millis, Tick};
 
-/// A clock that only goes forward, from the moment it was started. The time of day may jump; no rate and no wait may.
+/// A clock that only goes forward, from the moment when it was started. The time of day may jump; rates and waits must
+/// not.
 #[derive(Clone, Copy, Debug)]
 pub struct Steady(Instant);
 
@@ -21,7 +22,7 @@ impl Steady {
         Tick(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The time of day at a tick, as the time of day is now: for people only.
+    /// The time of day at a tick, computed from the present time of day. For people only.
     pub fn time_of_day(self, at: Tick) -> Millis {
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let here = self.now();
@@ -57,7 +58,7 @@ pub fn parse(text: &str) -> Option<Millis> {
     i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// Reads a date of HTTP: `Wed, 21 Oct 2026 07:28:00 GMT`.
+/// Reads a date in the format of HTTP: `Wed, 21 Oct 2026 07:28:00 GMT`.
 pub fn parse_http(text: &str) -> Option<Millis> {
     let moment = OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?;
     i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()

@@ -1,4 +1,5 @@
-//! Mistakes in a file, each shown in its line as a compiler shows them, and what is wrong with the TOML of one. Knows no key.
+//! Shows the mistakes in a file, each in its line, as a compiler does; also finds mistakes in the syntax of TOML. Knows
+//! no keys.
 
 use std::ops::Range;
 
@@ -7,13 +8,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::paint::harmless;
 
-/// Mistakes shown of one file, and looked up in it; the rest is counted.
+/// The greatest number of mistakes that are shown of one file, and that are looked up in it. The others are only
+/// counted.
 const MISTAKES_MAX: usize = 100;
 const PROBLEMS_MAX: usize = 1_000;
-/// Characters shown of a message, a fix, and a line of the file.
+/// The greatest number of characters of a message, a fix, and a line of the file.
 const MESSAGE_CHARS_MAX: usize = 400;
 const LINE_CHARS_MAX: usize = 160;
-/// Of a longer line, how many stand before the place in question.
+/// In a longer line, how many characters are shown before the place of the mistake.
 const BEFORE_CHARS: usize = 40;
 
 /// What is wrong at a place of a file, and the fix.
@@ -24,7 +26,7 @@ pub struct Mistake {
     pub fix: String,
 }
 
-/// All mistakes of a file in its order, and how many more there are.
+/// All mistakes in the order of the file, and the number of those that are left out.
 pub fn show(kind: &str, file: &str, text: &str, mut mistakes: Vec<Mistake>, others: usize) -> String {
     mistakes.sort_by_key(|mistake| mistake.place.start);
     let more = mistakes.len().saturating_sub(MISTAKES_MAX) + others;
@@ -36,7 +38,7 @@ pub fn show(kind: &str, file: &str, text: &str, mut mistakes: Vec<Mistake>, othe
     shown.join("\n")
 }
 
-/// A mistake as a compiler would show it.
+/// Shows one mistake, as a compiler does.
 fn render(kind: &str, file: &str, text: &str, mistake: &Mistake) -> String {
     let Mistake { place, message, fix } = mistake;
     let start = text.floor_char_boundary(place.start.min(text.len()));
@@ -45,7 +47,7 @@ fn render(kind: &str, file: &str, text: &str, mistake: &Mistake) -> String {
     let line = text[line_start..].split('\n').next().unwrap_or_default().trim_end_matches('\r');
     let (number, column) = (line_of(text, start), text[line_start..start].chars().count());
     let width = text.get(start..place.end.min(line_start + line.len())).map_or(1, |part| part.chars().count());
-    // A window on a long line.
+    // Only a part of a long line is shown.
     let from = if line.chars().count() > LINE_CHARS_MAX { column.saturating_sub(BEFORE_CHARS) } else { 0 };
     let mut seen: String = line.chars().skip(from).take(LINE_CHARS_MAX).collect();
     let to = from + seen.chars().count();
@@ -53,7 +55,7 @@ fn render(kind: &str, file: &str, text: &str, mistake: &Mistake) -> String {
         seen.push('…');
     }
     let ahead = if from > 0 { "…" } else { "" };
-    // A tab is wider than the caret below it.
+    // A tab would be wider than the caret below it.
     let seen = harmless(&seen).replace('\t', " ");
     let indent = " ".repeat(column - from + ahead.chars().count());
     let carets = "^".repeat(width.clamp(1, to.saturating_sub(column).max(1)));
@@ -66,13 +68,13 @@ fn render(kind: &str, file: &str, text: &str, mistake: &Mistake) -> String {
     )
 }
 
-/// The line of a place, from 1.
+/// The number of the line at a place, from 1.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// What is wrong with the TOML. One mistake makes others behind it: the first of a line stands for them, and what is not
-/// closed for all that it seems to hold.
+/// The mistakes in the syntax of TOML. One mistake causes others after it: of several in one line only the first is
+/// reported, and an unclosed bracket stands for everything inside it.
 pub fn of_toml(text: &str, table: &DeTable, errors: &[toml::de::Error]) -> Vec<Mistake> {
     let mut mistakes: Vec<_> = errors.iter().take(PROBLEMS_MAX).map(|error| Mistake::of_toml(text, error)).collect();
     let mut open = vec![];
@@ -133,7 +135,7 @@ pub fn nearest<'a>(text: &str, among: impl Iterator<Item = &'a str>) -> Option<&
     scored.min().filter(|(distance, known)| *distance <= 2.max(known.len() / 3)).map(|(_, known)| known)
 }
 
-/// A text from elsewhere, in one line of bearable length.
+/// A text from outside, in one line and cut to a reasonable length.
 fn brief(text: &str) -> String {
     let text = harmless(text).split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(MESSAGE_CHARS_MAX) {

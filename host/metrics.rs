@@ -1,8 +1,9 @@
-//! What is counted, for Prometheus and for people. Knows names and labels; what is counted meets in the journal, which has
-//! this.
+//! What is counted, for Prometheus and for people. Knows names and labels. The counters are held by the journal, where
+//! everything that is counted comes together.
 //!
-//! Ten thousand tenants must not make a hundred thousand series: so many tenants as [`TENANTS_MAX`] have series of their own,
-//! and what is of the others is one more; a gauge that is 0 has none. Everything else is by target, cause or outcome alone.
+//! Ten thousand tenants must not produce a hundred thousand series. At most [`TENANTS_MAX`] tenants have series of
+//! their own, and one more series covers the others; a gauge that is 0 has no series. All other metrics are by target,
+//! cause or outcome only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,18 +24,18 @@ mod tenants;
 
 use tenants::register_tenants;
 
-/// Tenants with series of their own: of counters those that came first, so that none of them ever goes back; of gauges those
-/// that need attention most.
+/// Tenants with series of their own. For counters, these are the tenants that came first, so that no series ever
+/// decreases; for gauges, the tenants that need attention most.
 const TENANTS_MAX: usize = 1_000;
-/// What all others are called. No tenant has this name: it has a bracket.
+/// The label of all other tenants. No tenant can have this name, because it contains a bracket.
 const OTHERS: &str = "(others)";
-/// Upper ends of buckets: seconds of an ask, and units of fuel.
+/// Upper bounds of the buckets: seconds of an ask, and units of fuel.
 const SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
 const FUEL: [f64; 7] = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
-/// Why asks are ended that have fuel left.
+/// Why asks are ended although they have fuel left.
 const ENDS: [&str; 2] = ["late", "unwanted"];
-/// The labels of counters that are there from the start, so that a rate over them sees the first count too.
+/// Labels of counters that exist from the start, so that a rate sees their first count too.
 pub const REFUSALS: [&str; 9] = [
     "malformed",
     "bad signature",
@@ -48,10 +49,10 @@ pub const REFUSALS: [&str; 9] = [
 ];
 const SWAPS: [&str; 4] = ["configured", "activated", "rolled back", "failing"];
 const TARGETS: [&str; 2] = ["shopify", "omneo"];
-/// How a call ends without an answer. A status is a label once it has come.
+/// How a call ends without an answer. A status becomes a label when it first occurs.
 const UNANSWERED: [&str; 2] = ["unknown", "given up"];
 
-/// In which words counters are given.
+/// The text format of the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     OpenMetrics,
@@ -60,7 +61,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an `accept` header asks for. Classic only if it is asked for and OpenMetrics is not.
+    /// The format that an `accept` header asks for: Classic only if it is named and OpenMetrics is not.
     pub fn accepted(accept: &str) -> Self {
         let names = |kind: &str| accept.split(',').any(|one| one.trim().starts_with(kind));
         match names("text/plain") && !names("application/openmetrics-text") {
@@ -77,7 +78,7 @@ impl Format {
     }
 }
 
-/// Counters since the start. Cloned, they are the same.
+/// Counters since the start. A clone shares them.
 #[derive(Clone)]
 pub struct Metrics {
     tenants: Arc<Mutex<HashMap<String, Counts>>>,
@@ -98,31 +99,31 @@ pub struct Metrics {
     storefront_asked: Family<Outcome, Counter>,
 }
 
-/// Of one tenant, since the start.
+/// The counters of one tenant since the start.
 #[derive(Default)]
 struct Counts {
-    /// The first has 0.
+    /// The tenant's place in order of arrival, from 0.
     number: usize,
     accepted: BTreeMap<String, u64>,
     ended: BTreeMap<String, u64>,
 }
 
-/// What became of a tenant's events since the start.
+/// The numbers of a tenant's events since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
     pub accepted: u64,
     pub ended: u64,
 }
 
-/// What is read off the journal and the registry at the moment somebody asks.
+/// Values that are read from the journal and the registry when the metrics are requested.
 #[derive(Clone, Debug, Default)]
 pub struct Now {
     pub tenants: Vec<TenantNow>,
     pub journal_bytes: u64,
-    /// Compiled code in memory.
+    /// The versions that are loaded, and the size of their compiled code in memory.
     pub versions_loaded: usize,
     pub code_bytes: usize,
-    /// Tenants whose rules are being built that the configuration names, and those whose could not be.
+    /// Tenants of the configuration whose rules are being built, and those whose rules could not be built.
     pub rules_building: usize,
     pub rules_failed: usize,
 }
@@ -130,14 +131,14 @@ pub struct Now {
 #[derive(Clone, Debug, Default)]
 pub struct TenantNow {
     pub tenant: String,
-    /// Events that are not over, and the age of the oldest.
+    /// The number of events that are not over, and the age of the oldest.
     pub waiting: u64,
     pub oldest_ms: i64,
     pub dead_letters: u64,
     pub paused: Vec<String>,
-    /// Targets whose calls wait though nobody paused them, and why: `throttled`, `down`.
+    /// Targets whose calls wait although nobody has paused them, with the reason: `throttled` or `down`.
     pub held: Vec<(String, &'static str)>,
-    /// Directions that do not simply run, by their source, and whether they are held or dropped: `hold`, `drop`.
+    /// Directions that do not run normally, by source, with their mode: `hold` or `drop`.
     pub directions: Vec<(String, &'static str)>,
 }
 
@@ -238,12 +239,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A webhook that was answered with 200 and is new.
+    /// Counts a new webhook that was answered with 200.
     pub fn accepted(&self, tenant: &str, source: &str) {
         self.count(tenant, |counts| *counts.accepted.entry(source.to_owned()).or_default() += 1);
     }
 
-    /// A webhook that was not let in, and why.
+    /// Counts a webhook that was refused, by the reason.
     pub fn refused(&self, cause: &str) {
         self.refused.get_or_create(&Cause { cause: cause.into() }).inc();
     }
@@ -252,77 +253,78 @@ impl Metrics {
         self.count(tenant, |counts| *counts.ended.entry(outcome.to_owned()).or_default() += 1);
     }
 
-    /// One try at a call: a status, or `no answer`, …; without what follows a colon.
+    /// Counts an attempt at a call by its outcome: a status, `no answer` or the like, without what follows a colon.
     pub fn attempted(&self, target: &str, outcome: &str) {
         let outcome = outcome.split([':', ';']).next().unwrap_or_default();
         self.attempts.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }).inc();
     }
 
-    /// A target asked for less. That is no try.
+    /// Counts that a target has asked for fewer calls. This does not count as an attempt.
     pub fn throttled(&self, target: &str) {
         self.throttles.get_or_create(&Target { target: target.into() }).inc();
     }
 
-    /// A call is to be tried once more.
+    /// Counts that a call will be attempted again.
     pub fn retried(&self, target: &str) {
         self.retries.get_or_create(&Target { target: target.into() }).inc();
     }
 
-    /// A call is over: the status of its answer, `unknown` or `given up`.
+    /// Counts a call that is over by its outcome: the status of its answer, `unknown` or `given up`.
     pub fn called(&self, target: &str, outcome: &str) {
         self.calls.get_or_create(&Ended { target: target.into(), outcome: outcome.into() }).inc();
     }
 
-    /// A version was made current, and why.
+    /// Counts that a version became current, by the cause.
     pub fn swapped(&self, cause: &str) {
         self.swaps.get_or_create(&Cause { cause: cause.into() }).inc();
     }
 
-    /// Shopify was asked for a token of an app, and this is what came of it: `granted`, or why not.
+    /// Counts a request to Shopify for an app's token by its outcome: `granted`, or the reason why not.
     pub fn asked_for_token(&self, app: &str, outcome: &'static str) {
         self.token_requests.get_or_create(&Requested { app: app.into(), outcome }).inc();
     }
 
-    /// Somebody has asked for a shopper's token by a door, and got one of a `customer`, an `anonymous` one, or none, and why.
+    /// Counts a request for a shopper's token by the door it came through and its outcome: a token of a `customer`, an
+    /// `anonymous` one, or the reason why none was given.
     pub fn storefront(&self, door: &'static str, outcome: &'static str) {
         self.storefront.get_or_create(&AtDoor { door, outcome }).inc();
     }
 
-    /// The other systems were asked for a shopper's token, and this is what came of it: `token`, or why not.
+    /// Counts a request to the other systems for a shopper's token by its outcome: `token`, or the reason why not.
     pub fn storefront_asked(&self, outcome: &'static str) {
         self.storefront_asked.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// So many connections of a listener more, or fewer.
+    /// Adds to the number of a listener's connections, or subtracts from it.
     pub fn connected(&self, listener: &'static str, more: i64) {
         self.connections.get_or_create(&Listener { listener }).inc_by(more);
     }
 
-    /// Bytes of bodies that a listener has received and not answered.
+    /// Sets the number of body bytes that a listener has received and not yet answered.
     pub fn body_bytes(&self, listener: &'static str, bytes: usize) {
         self.body_bytes.get_or_create(&Listener { listener }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// A connection, or what came over it, that a listener cut off, and why.
+    /// Counts a connection or a request that a listener has cut off, by the reason.
     pub fn cut(&self, listener: &'static str, cause: &'static str) {
         self.cut.get_or_create(&Cut { listener, cause }).inc();
     }
 
-    /// An ask of the rules, and why it was ended that had fuel left, if it was.
+    /// Counts an ask of the rules and, if it was ended although it had fuel left, the reason.
     pub fn asked(&self, seconds: f64, fuel: u64, ended: Option<&str>) {
         self.ask_seconds.observe(seconds);
         self.ask_fuel.observe(fuel as f64);
         self.ask_ended(ended);
     }
 
-    /// An ask for a key, of which no more is counted.
+    /// Counts the end of an ask for a key, of which nothing else is counted.
     pub fn ask_ended(&self, ended: Option<&str>) {
         if let Some(cause) = ended {
             self.asks_ended.get_or_create(&Cause { cause: cause.into() }).inc();
         }
     }
 
-    /// Asks that were ended for their processor time.
+    /// The number of asks that were ended because of their processor time.
     pub fn asks_late(&self) -> u64 {
         self.asks_ended.get_or_create(&Cause { cause: "late".into() }).get()
     }
@@ -346,13 +348,13 @@ impl Metrics {
         }
     }
 
-    /// Everything, as text.
+    /// All metrics as text.
     pub fn text(&self, now: &Now, format: Format) -> String {
         let mut registry = Registry::with_prefix("tandem");
         let build = vec![("version", version::VERSION), ("commit", version::commit())];
         match format {
             Format::OpenMetrics => registry.register("build", "Which program this is", Info::new(build)),
-            // The older format has no such kind: a gauge that is 1 says the same.
+            // The older format has no such type. A gauge with the value 1 serves the purpose.
             Format::Classic => {
                 let family = Family::<Vec<(&str, &str)>, Gauge>::default();
                 family.get_or_create(&build).set(1);
@@ -506,7 +508,7 @@ mod tests {
         {
             assert_eq!(series(&format!("tandem_{name}")), TENANTS_MAX + 1, "{name}");
         }
-        // Nothing is lost in the sum.
+        // The sum over all series is complete.
         for line in [
             "tandem_webhooks_accepted_total{tenant=\"(others)\",source=\"shopify\"} 9000",
             "tandem_events_waiting{tenant=\"(others)\"} 18000",

@@ -1,55 +1,56 @@
-//! What an API answers when it does not do what was asked: a problem as `application/problem+json` (RFC 9457). Its `type` says
-//! which, and is what a client matches on; its `detail` is for people. Knows words and numbers; no HTTP library.
+//! The answer of an API that does not do what was asked: a problem as `application/problem+json` (RFC 9457). Its `type`
+//! says which problem it is, and is what clients match on; its `detail` is for people. Knows words and numbers, and no
+//! HTTP library.
 
 use serde::{Deserialize, Serialize};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
-/// What the `type` of each problem begins with.
+/// How the `type` of each problem begins.
 const TYPE_PREFIX: &str = "urn:tandem:problem:";
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Problem {
-    /// Which problem: a client matches on this.
+    /// The kind of the problem, which clients match on.
     #[serde(rename = "type")]
     pub kind: Kind,
     pub title: String,
     pub status: u16,
-    /// What is wrong, and what to do, for people.
+    /// For people: what is wrong, and what to do.
     pub detail: String,
 }
 
-/// Which problem.
+/// The kinds of problems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Something in the request is no value of its kind.
+    /// Some value in the request is not valid for its type.
     BadRequest,
     NoToken,
     UnknownToken,
     OperatorsOnly,
     NoTenant,
-    /// No verb has this address.
+    /// The API has no such address.
     NoAddress,
-    /// What the request names is not there.
+    /// The request names something that does not exist.
     NotFound,
     NoMethod,
-    /// The state of the tenant, version or event does not allow it now.
+    /// The present state of the tenant, version or event does not allow the request.
     Conflict,
     TooLong,
     MediaType,
-    /// The request can be read, and what it asks for cannot be.
+    /// The request can be read, but cannot be carried out as it is.
     Unfit,
     /// The host failed; its log says why.
     Host,
-    /// Webhooks cannot be stored now.
+    /// Webhooks cannot be stored at the moment.
     NotReady,
-    /// The tenant has used up what it may have in the journal.
+    /// The tenant has used up its space in the journal.
     NoRoom,
-    /// As many requests of the tenant's tokens are under way as may be.
+    /// The tenant's tokens have as many requests under way as are allowed.
     TooMany,
-    /// One that this program does not know: of another version.
+    /// A kind that this program does not know, because it comes from another version.
     #[default]
     Other,
 }
@@ -74,7 +75,7 @@ impl Kind {
         Self::TooMany,
     ];
 
-    /// Status, the last part of its type, and title.
+    /// The status, the last part of the type, and the title.
     fn words(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::BadRequest => (400, "bad-request", "The request cannot be read"),
@@ -105,12 +106,12 @@ impl Kind {
         self.words().2
     }
 
-    /// The `type` of its problems.
+    /// The `type` of problems of this kind.
     pub fn uri(self) -> String {
         format!("{TYPE_PREFIX}{}", self.words().1)
     }
 
-    /// The problem of a request that could not be read, by the status that a library gives it.
+    /// The kind for a request that could not be read, by the status that a library gave it.
     pub fn of_status(status: u16) -> Self {
         Self::ALL.into_iter().find(|kind| kind.status() == status).unwrap_or(Self::BadRequest)
     }

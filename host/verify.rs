@@ -1,5 +1,5 @@
-//! Checks what Shopify and Omneo sign: here the body of a webhook, in the files below the queries and the session tokens of
-//! Shopify. Pure: secrets and the time are arguments.
+//! Checks what Shopify and Omneo sign. This file checks the bodies of webhooks; the files below it check Shopify's
+//! queries and session tokens. Pure: secrets and the time are arguments.
 
 pub mod parameters;
 pub mod proxy;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BAS
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Why a webhook is not let in: the sender is told, by the status.
+/// Why a webhook is refused. The status of the answer tells the sender.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
     #[error("the signature is missing")]
@@ -21,7 +21,7 @@ pub enum Refused {
     BadSignature,
 }
 
-/// Why a text is no signature in hexadecimal digits, as Shopify writes it into a query.
+/// Why a text is not a signature in hexadecimal digits, as Shopify writes it into a query.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum HexRefused {
     #[error("the signature is missing")]
@@ -34,25 +34,25 @@ pub enum HexRefused {
     NotHex,
 }
 
-/// A signature as it came. Without one that could be right nobody has to read a body.
+/// A signature as it was received. A text that cannot be a signature is refused before any body is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signature([u8; 32]);
 
 impl Signature {
-    /// Shopify's: base64 of the HMAC-SHA256 of the body, keyed with the app's client secret.
+    /// Shopify's signature: base64 of the HMAC-SHA256 of the body, keyed with the app's client secret.
     pub fn of_shopify(header: Option<&str>) -> Result<Self, Refused> {
         let bytes = BASE64.decode(header.ok_or(Refused::Unsigned)?).map_err(|_| Refused::BadSignature)?;
         Self::new(bytes)
     }
 
-    /// Omneo's: lower-case hex of the HMAC-SHA256 of the body, keyed with the shared secret (Omneo's PHP client and starter
-    /// app agree).
+    /// Omneo's signature: lower-case hex of the HMAC-SHA256 of the body, keyed with the shared secret (Omneo's PHP
+    /// client and starter app agree).
     pub fn of_omneo(header: Option<&str>) -> Result<Self, Refused> {
         let bytes = hex::decode(header.ok_or(Refused::Unsigned)?).map_err(|_| Refused::BadSignature)?;
         Self::new(bytes)
     }
 
-    /// That of a query from Shopify: exactly 64 hexadecimal digits in lower case.
+    /// The signature of a query from Shopify: exactly 64 hexadecimal digits in lower case.
     pub fn of_query(text: Option<&str>) -> Result<Self, HexRefused> {
         let text = text.ok_or(HexRefused::Missing)?;
         let mut bytes = [0; 32];
@@ -63,7 +63,7 @@ impl Signature {
         if text.contains(|c: char| c.is_ascii_uppercase()) { Err(HexRefused::Capitals) } else { Ok(Self(bytes)) }
     }
 
-    /// That of a session token: base64 in the alphabet of addresses, without padding.
+    /// The signature of a session token: base64 in its URL-safe alphabet, without padding.
     pub fn of_token(text: &str) -> Result<Self, Refused> {
         Self::new(BASE64_OF_TOKENS.decode(text).map_err(|_| Refused::BadSignature)?)
     }
@@ -72,8 +72,9 @@ impl Signature {
         bytes.try_into().map(Self).map_err(|_| Refused::BadSignature)
     }
 
-    /// Whether it is of this body. Each secret given is valid, since for up to an hour after a rotation either may sign
-    /// (Shopify's documentation on verifying deliveries). An empty one is none: anybody could sign with it.
+    /// Checks that the signature is of this body. Each of the secrets is valid, since for up to an hour after a
+    /// rotation either may sign (Shopify's documentation on verifying deliveries). An empty secret is ignored: anybody
+    /// could sign with it.
     pub fn check<'a>(&self, secrets: impl Iterator<Item = &'a str>, body: &[u8]) -> Result<(), Refused> {
         let fits = secrets.filter(|secret| !secret.is_empty()).any(|secret| {
             Hmac::<Sha256>::new_from_slice(secret.as_bytes())
@@ -83,7 +84,7 @@ impl Signature {
     }
 }
 
-/// The number of a person at Shopify, in the one way of writing it: digits, not beginning with 0.
+/// A person's number at Shopify, in its only valid notation: digits, not beginning with 0.
 fn person(digits: &str) -> Option<u64> {
     let is_one = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     digits.parse().ok().filter(|_| is_one)
@@ -122,12 +123,12 @@ mod tests {
         for bad in ["", "zz", &HEX[2..], &HEX.replace('5', "6")] {
             assert_eq!(omneo(secrets(), BODY, Some(bad)), Err(Refused::BadSignature));
         }
-        // What cannot be one is known before there is a body.
+        // A text that cannot be a signature is refused before there is a body.
         for bad in ["", "zz", &HEX[2..], "bm8="] {
             assert_eq!(Signature::of_omneo(Some(bad)), Err(Refused::BadSignature));
             assert_eq!(Signature::of_shopify(Some(bad)), Err(Refused::BadSignature));
         }
-        // Hex where base64 is due, and the other way round.
+        // Hex where base64 is expected, and the reverse.
         assert_eq!(shopify(secrets(), BODY, Some(HEX)), Err(Refused::BadSignature));
         assert_eq!(omneo(std::iter::empty(), BODY, Some(HEX)), Err(Refused::BadSignature));
     }
@@ -153,7 +154,7 @@ mod tests {
             (Some(HEX.replacen('b', "B", 1)), HexRefused::Capitals),
             (Some(HEX.replace('5', "g")), HexRefused::NotHex),
             (Some(HEX.replace('5', "+")), HexRefused::NotHex),
-            // Two bytes of one letter: as long, and no digit.
+            // Two bytes that form one letter: the length is right, but the letter is no digit.
             (Some(HEX.replacen("5b", "é", 1)), HexRefused::NotHex),
         ];
         for (text, due) in cases {

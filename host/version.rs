@@ -1,10 +1,10 @@
-//! Which program this is: its version, and the commit that it was built from where the build knew it.
+//! The identity of this program: its version, and the commit that it was built from, if the build knew it.
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// `build.rs` looks it up for a release; whoever builds otherwise may give it in `TANDEM_COMMIT`.
+/// `build.rs` finds the commit for a release. Any other build can set it in `TANDEM_COMMIT`.
 const COMMIT: &str = env!("TANDEM_COMMIT");
 
-/// The commit, for people and for a label. A build that does not know it says so.
+/// The commit, for people and for a label; `unknown` if the build did not know it.
 pub const fn commit() -> &'static str {
     if COMMIT.is_empty() { "unknown" } else { COMMIT }
 }

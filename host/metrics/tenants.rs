@@ -1,4 +1,5 @@
-//! Gauges of tenants: what each of them has waiting, paused, held. Knows their series; not where the figures are read.
+//! Gauges of tenants: what waits, is paused or is held for each of them. Knows the series, and not where the numbers
+//! are read.
 
 use std::sync::atomic::AtomicU64;
 
@@ -34,7 +35,7 @@ struct Stopped {
     mode: &'static str,
 }
 
-/// Shows those that need attention most by name.
+/// Registers the gauges. The tenants that need attention most are shown by name.
 pub fn register_tenants(registry: &mut Registry, tenants: &[TenantNow]) {
     let waiting = Family::<Of, Gauge>::default();
     let oldest = Family::<Of, Gauge<f64, AtomicU64>>::default();

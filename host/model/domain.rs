@@ -60,7 +60,7 @@ pub fn shop_as_typed(text: &str) -> Option<Shop> {
 mod tests {
     use super::*;
 
-    /// No shop, whether Shopify or a person wrote it.
+    /// Texts that are not accepted as a shop, whether they come from Shopify or from a person.
     const HOSTILE: [&str; 38] = [
         "",
         "acme",

@@ -1,10 +1,11 @@
-//! Carries out the steps of a plan, one after the other: what is done shows at once, and what fails keeps nothing else back.
+//! Carries out the steps of a plan one after the other. Each result is shown at once, and a failure does not hold back
+//! the other steps.
 
 use super::ask::ask;
 use super::difference::{Act, State, Step};
 use super::{Setup, zone};
 
-/// Does what a step says; gives the step as it then stands.
+/// Carries out a step, and returns the step in its new state.
 pub async fn apply(setup: &Setup<'_>, step: Step) -> Step {
     let (peer, version) = match step.side {
         "shopify" => (&setup.tenant.shopify, setup.manifest.api_version("shopify")),

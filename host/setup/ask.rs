@@ -1,5 +1,5 @@
-//! One call of set-up: sent, tried again where that helps, and its answer read.
-//! Knows what each side's refusals mean; not what is asked.
+//! Makes one call of set-up: sends it, tries again where that helps, and reads the answer. Knows what each side's
+//! refusals mean, and not what the call is for.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::config::{Credential, Peer};
 use crate::model::{Answer, Call, Method, Reply, Request};
 use crate::retry::{self, Decision, Outcome};
 
-/// A person waits for this: long enough for a hiccup.
+/// Delays between attempts. A person is waiting, so they only bridge a short disturbance.
 const DELAYS_MS: [u64; 2] = [500, 1_500];
-/// Longest wait that a target may ask for before a person is told instead.
+/// If a target asks for a longer wait than this, the person is told instead.
 const WAIT_MS_MAX: u64 = 65_000;
-/// How often a target may ask for patience.
+/// How many times a target may ask for a wait.
 const THROTTLED_MAX: u32 = 10;
-/// Until Shopify's bucket holds enough for any call of set-up again.
+/// How long Shopify's bucket needs until it allows any call of set-up again.
 const THROTTLED_MS: u64 = 1_000;
 
 /// Why something could not be read or done, for people.
@@ -25,11 +25,11 @@ const THROTTLED_MS: u64 = 1_000;
 pub struct Trouble {
     pub why: String,
     pub hint: Option<String>,
-    /// Whether the target has answered, and only this is not allowed: it can be asked other things.
+    /// Whether the target has answered and only this call is not allowed, so that it can be asked other things.
     pub denied: bool,
 }
 
-/// The answer's `data` for GraphQL, its body for REST.
+/// Makes a call. Returns the answer's `data` for GraphQL, and its body for REST.
 pub async fn ask(client: &Client, peer: &Peer, call: &Call, api_version: &str) -> Result<Value, Trouble> {
     let (mut attempts, mut throttled) = (0, 0);
     loop {
@@ -114,7 +114,7 @@ fn new_token(call: &Call) -> &'static str {
     }
 }
 
-/// The scope that a request needs, by Omneo's way of naming them.
+/// The scope that a request needs, in Omneo's naming.
 fn scope(method: Method, path: &str) -> String {
     let verb = match method {
         Method::Get => "read",
@@ -125,7 +125,7 @@ fn scope(method: Method, path: &str) -> String {
     format!("{verb}-{}", path.split('/').nth(1).unwrap_or_default())
 }
 
-/// HTTP calls a success also what GraphQL refuses.
+/// Reads an answer of GraphQL, which has a successful HTTP status even for a refusal.
 fn graphql(body: &str) -> Result<Value, Trouble> {
     let Ok(mut body) = serde_json::from_str::<Value>(body) else {
         return trouble("shopify's answer is no JSON", "is `shopify.url` the shop's own address?");
@@ -134,7 +134,7 @@ fn graphql(body: &str) -> Result<Value, Trouble> {
     let refusals = data.as_object().into_iter().flatten().filter_map(|(_, field)| field["userErrors"].as_array());
     let errors: Vec<_> = body["errors"].as_array().into_iter().chain(refusals).flatten().collect();
     if let Some(error) = errors.iter().find(|error| error["extensions"]["code"] == "ACCESS_DENIED") {
-        // It names the scope as a rule; what it needs is no scope at all where a metafield is another app's.
+        // Shopify usually names the scope. If a metafield belongs to another app, no scope would help.
         let needs = error["extensions"]["requiredAccess"].as_str().unwrap_or_default().trim();
         let hint = if needs.contains("scope") { MORE_APP_SCOPES } else { "see to who owns it" };
         let needs = if needs.is_empty() { error["message"].as_str().unwrap_or_default().trim() } else { needs };
@@ -163,7 +163,7 @@ mod tests {
     fn what_is_not_allowed_is_told_from_what_went_wrong() {
         let rest = || Request::Rest { method: Method::Post, path: "/webhooks".into(), query: vec![], body: None };
         let graphql = || Request::Graphql { document: String::new(), variables: "{}".into() };
-        // As Shopify answered, but for the scope.
+        // Recorded from Shopify, except for the scope.
         let no_scope = r#"{"errors":[{"message":"Access denied for metafieldDefinitions field.","extensions":{
             "code":"ACCESS_DENIED","requiredAccess":"`read_customers` access scope."}}],"data":null}"#;
         let others = r#"{"errors":[{"message":"Access denied for metafieldDefinitionCreate field.","extensions":{

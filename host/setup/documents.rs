@@ -1,5 +1,4 @@
-//! The calls of set-up, in each side's own words.
-//! Decides nothing.
+//! The calls of set-up, in the notation of each side. Decides nothing.
 
 use serde_json::{Value, json};
 
@@ -39,7 +38,8 @@ pub fn subscriptions(after: Option<&str>) -> Call {
     graphql(SUBSCRIPTIONS, json!({ "first": PAGE, "after": after }), Effect::Read)
 }
 
-/// Not repeatable: Shopify refuses a second time, and the refusal would hide that the first one worked.
+/// Creates a metafield definition. Not repeatable: Shopify refuses a second time, and that refusal would hide the
+/// success of the first call.
 pub fn define(wanted: &Definition) -> Call {
     let mut definition = json!({
         "namespace": wanted.namespace, "key": wanted.key, "name": wanted.name, "type": wanted.kind,
@@ -51,14 +51,14 @@ pub fn define(wanted: &Definition) -> Call {
     graphql(DEFINE, json!({ "definition": definition }), Effect::Once)
 }
 
-/// Without `includeFields`: the rules read most of a body, and bodies cut down to what stayed the same are dropped as
-/// duplicates.
+/// Subscribes to a webhook, without `includeFields`: the rules read most of a body, and Shopify drops reduced bodies
+/// that have not changed as duplicates.
 pub fn subscribe(wanted: &Subscription) -> Call {
     let variables = json!({ "topic": wanted.topic_enum, "webhookSubscription": input(wanted) });
     graphql(SUBSCRIBE, variables, Effect::Once)
 }
 
-/// Takes back also what somebody has added to the subscription.
+/// Resets a subscription, including fields that somebody has added to it.
 pub fn resubscribe(id: &str, wanted: &Subscription) -> Call {
     let mut input = input(wanted);
     (input["includeFields"], input["metafieldNamespaces"], input["filter"]) = (json!([]), json!([]), json!(""));
@@ -71,12 +71,12 @@ fn input(wanted: &Subscription) -> Value {
     json!({ "uri": wanted.uri, "format": "JSON", "metafields": metafields })
 }
 
-/// Whether the token is good (Omneo's SDK, `resources/auth`).
+/// Asks whether the token is valid (Omneo's SDK, `resources/auth`).
 pub fn verify() -> Call {
     rest(Method::Get, "/auth/verify".into(), None, Effect::Read)
 }
 
-/// Settings of the tenant (Omneo's SDK).
+/// Reads settings of the Omneo tenant (Omneo's SDK).
 pub fn environment() -> Call {
     rest(Method::Get, "/settings/environment".into(), None, Effect::Read)
 }
@@ -105,13 +105,13 @@ pub fn change_webhook(id: &str, wanted: &Webhook) -> Call {
     rest(Method::Put, format!("/webhooks/{id}"), Some(body), Effect::Repeatable)
 }
 
-/// Whoever's it is.
+/// Switches a webhook off, regardless of its owner.
 pub fn switch_webhook_off(id: &str) -> Call {
     rest(Method::Put, format!("/webhooks/{id}"), Some(json!({ "is_active": false })), Effect::Repeatable)
 }
 
-/// What a webhook of ours must be like, besides its trigger and namespace. Its retries are on: what was lost while the
-/// host was away comes again.
+/// The values that our webhooks must have, besides trigger and namespace. Retries are on, so that webhooks which were
+/// lost while the host was away come again.
 pub fn webhook(wanted: &Webhook) -> Value {
     json!({
         "url": wanted.url, "is_active": true, "retry_hourly": true, "retry_daily": true,

@@ -1,4 +1,4 @@
-//! Whether a token opens an Omneo tenant, and what that tenant tells of itself. Changes nothing.
+//! Checks whether a token opens an Omneo tenant, and reads what that tenant tells about itself. Changes nothing.
 
 use serde_json::Value;
 
@@ -7,15 +7,15 @@ use super::documents;
 use crate::client::Client;
 use crate::config::Peer;
 
-/// The setting that has the secret of Omneo's webhooks. [INF]: Omneo's documentation does not say where it is to be read; its SDK
-/// names this setting, and its PHP plugin verifies requests with it.
+/// The setting that holds the secret of Omneo's webhooks. [INF]: Omneo's documentation does not say where to read the
+/// secret; its SDK names this setting, and its PHP plugin verifies requests with it.
 const SECRET_SETTING: &str = "app.request_key";
 
-/// The secret that the tenant signs its webhooks with, if the token may read it.
+/// The secret that the Omneo tenant signs its webhooks with, if the token may read it.
 pub async fn look_at_omneo(client: &Client, peer: &Peer) -> Result<Option<String>, Trouble> {
     let verified = ask(client, peer, &documents::verify(), "").await?;
-    // What Omneo says there is not documented, only that it is a 200. Any web page says that, too; so where it is no JSON, the list
-    // of webhooks has to be one, or be refused for its scope.
+    // Only the status 200 of this answer is documented, and any web page gives that too. So if the answer is not JSON,
+    // the list of webhooks must be readable, or be refused because of its scope.
     if verified.is_null() {
         let is_omneo = match ask(client, peer, &documents::webhooks(1), "").await {
             Ok(listed) => listed.get("data").is_some_and(Value::is_array),
@@ -26,12 +26,12 @@ pub async fn look_at_omneo(client: &Client, peer: &Peer) -> Result<Option<String
             return Err(Trouble { why: "what answers there is not Omneo".into(), hint: Some(hint), denied: false });
         }
     }
-    // A token without the scope for settings is good all the same.
+    // A token without the scope for settings is still valid.
     let settings = ask(client, peer, &documents::environment(), "").await.ok();
     Ok(settings.as_ref().and_then(secret))
 }
 
-/// A map of names and values, nested or not, or a list of both.
+/// Finds the secret in the settings: a map of names and values, which may be nested, or a list of pairs.
 fn secret(settings: &Value) -> Option<String> {
     let data = settings.get("data").unwrap_or(settings);
     let (group, name) = SECRET_SETTING.split_once('.')?;

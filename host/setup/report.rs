@@ -1,9 +1,9 @@
-//! Says for people how a step stands. Knows no side.
+//! Describes the state of a step for people. Knows neither side.
 
 use super::difference::{State, Step};
 use crate::paint::Paint;
 
-/// One line, and one more for a hint.
+/// One line, and a second one if there is a hint.
 pub fn line(step: &Step, is_dry: bool, paint: Paint) -> String {
     let (sign, word) = match (step.state, is_dry) {
         (State::There, _) => (paint.dim("="), "already there"),
@@ -11,7 +11,7 @@ pub fn line(step: &Step, is_dry: bool, paint: Paint) -> String {
         (State::Create, true) => (paint.green("+"), "would be created"),
         (State::Change, false) => (paint.yellow("~"), "changed"),
         (State::Change, true) => (paint.yellow("~"), "would be changed"),
-        // What it says is what is missing, or worth knowing.
+        // The text of the step already says what is missing or worth knowing.
         (State::Missing, _) => (paint.red("!"), ""),
         (State::Note, _) => (paint.dim("i"), ""),
         (State::Offer, _) => (paint.yellow("?"), ""),

@@ -1,5 +1,4 @@
-//! What is there on both sides now. Reads only.
-//! Knows nothing of what is wanted.
+//! Reads what exists on both sides now. Knows nothing of what is wanted.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -10,7 +9,7 @@ use crate::client::Client;
 use crate::config::Peer;
 use crate::credentials::LEAST_API_VERSION;
 
-/// Pages of a list before it is taken for endless.
+/// A list with more pages than this is taken to be endless.
 const PAGES_MAX: usize = 50;
 
 pub struct Shop {
@@ -37,7 +36,7 @@ pub struct Definition {
 #[serde(rename_all = "camelCase", default)]
 pub struct Subscription {
     pub id: String,
-    /// As the Admin API has it.
+    /// The topic as the Admin API names it.
     pub topic: String,
     pub uri: String,
     pub format: String,
@@ -55,9 +54,9 @@ pub struct Metafield {
 }
 
 pub struct Omneo {
-    /// What any token of this user may do; nothing where Omneo does not tell.
+    /// The scopes of all tokens of this user; `None` where Omneo does not tell.
     pub scopes: Option<Vec<String>>,
-    /// As Omneo gives them.
+    /// The webhooks as Omneo gives them.
     pub webhooks: Result<Vec<Value>, Trouble>,
 }
 
@@ -65,7 +64,7 @@ fn or_default<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
     Ok(Option::deserialize(text)?.unwrap_or_default())
 }
 
-/// A shop that does not answer the first question is not asked others.
+/// Reads a shop. If it does not answer the first question, no others are asked.
 pub async fn shopify(client: &Client, peer: &Peer, api_version: &str) -> Result<Shop, Trouble> {
     let data = ask(client, peer, &documents::shop_facts(), api_version).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -120,11 +119,11 @@ async fn nodes(
 
 pub async fn omneo(client: &Client, peer: &Peer) -> Result<Omneo, Trouble> {
     let webhooks = match webhooks(client, peer).await {
-        // A tenant that cannot be reached is not asked again.
+        // If Omneo cannot be reached, no others are asked.
         Err(trouble) if !trouble.denied => return Err(trouble),
         webhooks => webhooks,
     };
-    // Documentation has no word on who may ask this: no answer is no trouble.
+    // It is not documented which tokens may ask this, so a refusal is ignored.
     let tokens = ask(client, peer, &documents::tokens(), "").await.ok();
     let list = |tokens: &Value| tokens.as_array().or(tokens["data"].as_array()).cloned();
     let living = |token: &Value| !matches!(&token["revoked"], Value::Bool(true)) && token["revoked"] != 1;

@@ -1,19 +1,20 @@
-//! What the rules need on both sides, from their manifest. Pure.
-//! Knows nothing of what is there.
+//! Derives what the rules need on both sides from their manifest. Pure. Knows nothing of what exists.
 
 use serde_json::Value;
 
 use super::topics::{self, topic_enum};
 use crate::rules::Manifest;
 
-/// Where the rules keep a customer's profile, and what the stand-in's and Shopify's `customId` look it up by.
+/// The metafield in which the rules store a customer's profile, and by which `customId` finds the customer, at Shopify
+/// and at the stand-in.
 const LINK: (&str, &str) = ("omneo", "profile_id");
-/// Where webhooks of Shopify come to, below the host's address; those of an app further below.
+/// The path that receives Shopify's webhooks, below the host's address. Those of an app go to a path below it.
 pub const SHOPIFY_PATH: &str = "/webhooks/shopify";
-/// [INF] Twig over the event's context, in which the documentation has the profile's own keys at the root. The rules read
-/// the profile anyway; with identities in the body an event names its customer at once.
+/// [INF] A Twig template over the event's context, in which, according to the documentation, the profile's own keys are
+/// at the root. The rules read the profile in any case; with identities in the body, an event names its customer at
+/// once.
 const IDENTITIES: &str = r#"{"identities": {{ identities | json_encode | raw }}}"#;
-/// What set-up itself asks of an Omneo token.
+/// The scopes of an Omneo token that set-up itself needs.
 const WEBHOOK_SCOPES: [&str; 3] = ["read-webhooks", "create-webhooks", "update-webhooks"];
 
 pub struct Wanted {
@@ -26,7 +27,7 @@ pub struct OfShopify {
     pub scopes: Vec<String>,
     pub definitions: Vec<Definition>,
     pub subscriptions: Vec<Subscription>,
-    /// Where the app's own configuration has to have compliance topics sent.
+    /// The address that the app's own configuration must give for compliance topics.
     pub duties: Option<String>,
 }
 
@@ -40,19 +41,19 @@ pub struct Definition {
     pub namespace: String,
     pub key: String,
     pub name: String,
-    /// Shopify's type of its values.
+    /// Shopify's type of the values.
     pub kind: String,
     /// Whether storefronts may read it.
     pub public: bool,
 }
 
 pub struct Subscription {
-    /// As webhooks carry it.
+    /// The topic as webhooks carry it.
     pub topic: String,
-    /// As the Admin API has it.
+    /// The topic as the Admin API names it.
     pub topic_enum: String,
     pub uri: String,
-    /// Namespace and key of each metafield that the body carries besides.
+    /// Namespace and key of each metafield that the body carries in addition.
     pub metafields: Vec<(String, String)>,
 }
 
@@ -63,8 +64,8 @@ pub struct Webhook {
     pub extra_data_template: &'static str,
 }
 
-/// The link first, then every mapped metafield, as the manifest lists its fields. A theme may read those that only Omneo
-/// writes: they are there to be shown.
+/// The definitions: first the link, then every mapped metafield, in the order of the manifest. A theme may read the
+/// metafields that only Omneo writes, since they exist to be shown.
 fn definitions(manifest: &Manifest) -> Vec<Definition> {
     let link = Definition {
         namespace: LINK.0.into(),
@@ -88,7 +89,7 @@ fn definitions(manifest: &Manifest) -> Vec<Definition> {
     std::iter::once(link).chain(fields).collect()
 }
 
-/// What a tenant's rules need. Without an address no webhooks: there is nowhere to have them sent.
+/// What a tenant's rules need. Without an address, no webhooks are included, since there is nowhere to send them.
 pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>, app: Option<&(String, String)>) -> Wanted {
     let target = |name: &str| manifest.targets.iter().find(|target| target.name == name);
     let topics = |source: &str| {
@@ -125,8 +126,8 @@ pub fn wanted(tenant: &str, manifest: &Manifest, address: Option<&str>, app: Opt
         let webhook = |trigger| Webhook {
             trigger,
             url: format!("{}/webhooks/omneo/{tenant}", address.unwrap_or_default()),
-            // Apart from the official app's `shopify-{tenant}`, and one for each tenant of ours: two shops may share
-            // an Omneo.
+            // The namespace differs from the official app's `shopify-{tenant}`, and is unique for each of our tenants,
+            // because two shops may share an Omneo tenant.
             namespace: format!("tandem-{tenant}"),
             extra_data_template: IDENTITIES,
         };

@@ -1,4 +1,4 @@
-//! The shop's time zone in the rules. Knows the file it stands in; asks nobody.
+//! The shop's time zone in the rules. Knows the rules file, and makes no calls.
 
 use std::path::{Path, PathBuf};
 
@@ -9,19 +9,19 @@ use super::difference::{Act, State, Step};
 use crate::files;
 use crate::rules::Manifest;
 
-/// What the rules say of the time zone, and where it could be written.
+/// The time zone in the rules, and the file into which it could be written.
 #[derive(Clone, Debug)]
 pub struct Zone {
-    /// Absent for a component built before: what is in it stays.
+    /// Absent for a component that was built before, which cannot be changed.
     pub file: Option<PathBuf>,
     pub timezone: Option<String>,
 }
 
 impl Zone {
-    /// Of a rules file, and the text to build it from for now: without a time zone it cannot be built, and set-up is to find
-    /// out which.
+    /// The time zone of a rules file, and a text from which the rules can be built for now. Without a time zone they
+    /// cannot be built, and set-up is about to find out the right one.
     pub fn of_file(path: &Path, text: &str) -> anyhow::Result<(Self, String)> {
-        // What is wrong with a file is shown by those who build from it.
+        // Mistakes in the file are reported where it is built.
         let Ok(document) = text.parse::<DocumentMut>() else {
             return Ok((Self { file: Some(path.to_owned()), timezone: None }, text.to_owned()));
         };
@@ -30,7 +30,7 @@ impl Zone {
         Ok((Self { file: Some(path.to_owned()), timezone }, buildable))
     }
 
-    /// Of a component, by its manifest.
+    /// The time zone of a component, according to its manifest.
     pub fn of_component(manifest: &Manifest) -> Self {
         let setting = manifest.settings.iter().find(|setting| setting.at == "/timezone");
         let timezone = setting.and_then(|setting| serde_json::from_str(&setting.value).ok());
@@ -38,7 +38,7 @@ impl Zone {
     }
 }
 
-/// Compares it with the shop's.
+/// Compares the time zone with the shop's.
 pub fn steps(zone: &Zone, timezone: &str, currency: &str) -> Vec<Step> {
     let line = format!("timezone = \"{timezone}\"");
     let step = match (&zone.timezone, &zone.file) {
@@ -53,7 +53,7 @@ pub fn steps(zone: &Zone, timezone: &str, currency: &str) -> Vec<Step> {
     vec![step, Step::new("rules", State::Note, currency)]
 }
 
-/// Writes it into the rules file, which keeps its comments and its order.
+/// Writes the time zone into the rules file, keeping comments and order.
 pub fn write(zone: &Zone, timezone: &str) -> anyhow::Result<()> {
     let Some(path) = &zone.file else { return Ok(()) };
     let name = || format!("the rules `{}`", path.display());

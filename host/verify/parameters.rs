@@ -1,14 +1,15 @@
-//! Reads the parameters of a query, each as it came and decoded, within limits and none twice.
+//! Reads the parameters of a query, each as it was received and decoded, within limits and without duplicates.
 //!
-//! Knows neither what a parameter means nor how it is signed. A query that Shopify would not write is refused instead of
-//! interpreted, because two programs might interpret it in two ways.
+//! Knows neither what a parameter means nor how it is signed. A query that Shopify would not write is refused instead
+//! of interpreted, because two programs might interpret it in two ways.
 
-/// Longest query. Shopify's longest opens an embedded app and holds a session token of under 2,000 bytes.
+/// Greatest length of a query. Shopify's longest query opens an embedded app, and holds a session token of under 2,000
+/// bytes.
 pub const QUERY_BYTES_MAX: usize = 8_192;
-/// Shopify writes about ten.
+/// Greatest number of parameters. Shopify writes about ten.
 pub const PARAMETERS_MAX: usize = 32;
 
-/// Why a query is not read, in words that repeat nothing of it.
+/// Why a query cannot be read, in words that repeat nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ParametersRefused {
     #[error("the query is longer than {QUERY_BYTES_MAX} bytes")]
@@ -27,7 +28,7 @@ pub enum ParametersRefused {
 
 /// One parameter of a query.
 pub struct Parameter<'a> {
-    /// `name=value` as it came.
+    /// `name=value` as it was received.
     pub pair: &'a str,
     /// Decoded.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct Parameter<'a> {
     pub value: String,
 }
 
-/// The parameters in the order in which they came. An empty query has none.
+/// The parameters in the order in which they were received. An empty query has none.
 pub fn parameters(raw_query: &str) -> Result<Vec<Parameter<'_>>, ParametersRefused> {
     if raw_query.len() > QUERY_BYTES_MAX {
         return Err(ParametersRefused::TooLong);

@@ -17,7 +17,7 @@ use crate::model::{Shop, shop_of_shopify};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Visitor {
     pub shop: Shop,
-    /// The number of the customer who is logged in, if somebody is.
+    /// The number of the logged-in customer, if there is one.
     pub customer: Option<u64>,
     /// When Shopify passed the request on, in seconds since 1970.
     pub timestamp: i64,
@@ -32,7 +32,7 @@ pub enum ProxyRefused {
     Unexpected,
     #[error("the parameter `{0}` is missing")]
     Missing(&'static str),
-    /// The parameter `signature` itself.
+    /// A fault in the parameter `signature` itself.
     #[error(transparent)]
     Hex(#[from] HexRefused),
     #[error("the signature does not fit the query")]
@@ -118,7 +118,8 @@ mod tests {
         format!("{query}&signature={}", signature_of(KEY, query))
     }
 
-    /// The first two are of the tests of Shopify's library for Ruby. Its parser gives a parameter without `=` an empty value.
+    /// The first two queries are from the tests of Shopify's library for Ruby. Its parser gives a parameter without `=`
+    /// an empty value.
     #[test]
     fn known_queries_have_their_signatures() {
         let shopify = "shop=some-random-store.myshopify.com&path_prefix=%2Fapps%2Fmy-app&timestamp=1466106083";
@@ -204,7 +205,7 @@ mod tests {
         }
     }
 
-    /// Each of these splits the text that Shopify signed in another way, so that the signature fits.
+    /// Each of these splits the text that Shopify signed in a different way, so the signature fits.
     #[test]
     fn a_signature_is_not_for_another_split() {
         let signature = signature_of(KEY, &QUERY.replace("7064", ""));
@@ -223,7 +224,8 @@ mod tests {
                 "{split}: {refused:?}"
             );
         }
-        // A parameter of the visitor's own, whose value ends in digits: what the five parameters keep out.
+        // A parameter that the visitor has added, whose value ends in digits. The rule of the five parameters keeps it
+        // out.
         let own = "a=1logged_in_customer_id%3D7064&logged_in_customer_id=&path_prefix=%2Fapps%2Fcx";
         let moved = "a=1&logged_in_customer_id=7064logged_in_customer_id%3D&path_prefix=%2Fapps%2Fcx";
         let [own, moved] = [own, moved].map(|begin| format!("{begin}&{rest}"));
@@ -233,8 +235,8 @@ mod tests {
         }
     }
 
-    /// Whatever one byte of a signed query is changed, put in or left out: it is refused, or it is the same query with an
-    /// escape in the other case, since Shopify signs what is decoded.
+    /// If any one byte of a signed query is changed, added or left out, the query is refused, or it is the same query
+    /// with an escape in the other case, since Shopify signs the decoded text.
     #[test]
     fn no_byte_of_a_query_may_change() {
         let query = signed(QUERY);

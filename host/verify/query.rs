@@ -1,7 +1,8 @@
-//! Checks a query that Shopify signs with `hmac`: the one that opens an app, and the one that brings a code back.
+//! Checks a query that Shopify signs with `hmac`: the query that opens an app, and the one that returns a code.
 //!
-//! Knows neither the app nor whether the shop may install it. A query that passes was signed by Shopify a moment ago, for the
-//! app that the secrets belong to; whoever has seen it can send it again in that time, so it may begin OAuth and no more.
+//! Knows neither the app nor whether the shop may install it. A query that passes was signed by Shopify a moment ago,
+//! for the app that the secrets belong to. Anybody who has seen the query can send it again within that time, so it may
+//! begin OAuth and nothing more.
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use crate::model::{Shop, shop_of_shopify};
 pub struct Query {
     shop: Shop,
     timestamp: i64,
-    /// Decoded names and values, the signature left out.
+    /// Decoded names and values, without the signature.
     parameters: Vec<(String, String)>,
 }
 
@@ -24,7 +25,7 @@ pub struct Query {
 pub enum QueryRefused {
     #[error(transparent)]
     Parameters(#[from] ParametersRefused),
-    /// The parameter `hmac` itself.
+    /// A fault in the parameter `hmac` itself.
     #[error(transparent)]
     Hmac(#[from] super::HexRefused),
     #[error("the signature does not fit the query")]
@@ -37,9 +38,11 @@ pub enum QueryRefused {
     Shop,
 }
 
-/// The query, if Shopify signed it with one of the secrets (the app's new one, then its old one) and its timestamp is recent.
+/// The query, if Shopify signed it with one of the secrets (the app's new secret, then its old one) and its timestamp
+/// is recent.
 ///
-/// `raw_query` is the text after the `?`, as it came: Shopify signs the parameters still encoded, sorted and without `hmac`.
+/// `raw_query` is the text after the `?` as it was received: Shopify signs the encoded parameters, sorted and without
+/// `hmac`.
 pub fn checked<'a>(raw_query: &str, secrets: impl Iterator<Item = &'a str>, now_s: i64) -> Result<Query, QueryRefused> {
     let parameters = parameters(raw_query)?;
     let (hmac, signed): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|parameter| parameter.name == "hmac");
@@ -60,12 +63,12 @@ impl Query {
         &self.shop
     }
 
-    /// When Shopify made it, in seconds since 1970.
+    /// When Shopify made the query, in seconds since 1970.
     pub fn timestamp(&self) -> i64 {
         self.timestamp
     }
 
-    /// The code that is exchanged for a token, once.
+    /// The code, which can be exchanged for a token once.
     pub fn code(&self) -> Option<&str> {
         self.filled("code")
     }
@@ -80,7 +83,7 @@ impl Query {
         self.filled("host")
     }
 
-    /// The decoded value of a parameter, which may be empty. Names are told apart by case.
+    /// The decoded value of a parameter, which may be empty. Names are case-sensitive.
     pub fn get(&self, name: &str) -> Option<&str> {
         value(&self.parameters, name)
     }
@@ -90,7 +93,7 @@ impl Query {
     }
 }
 
-/// Values stay out: a code or a session token among them opens doors.
+/// Shows no values, because a code or a session token among them gives access.
 impl fmt::Debug for Query {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let names: Vec<&str> = self.parameters.iter().map(|(name, _)| name.as_str()).collect();
@@ -124,7 +127,7 @@ mod tests {
         hex::encode(mac.finalize().into_bytes())
     }
 
-    /// The query with its `hmac`. Its parameters are to be given in order.
+    /// The query with its `hmac`. Its parameters must be in order.
     fn signed(query: &str) -> String {
         format!("{query}&hmac={}", hmac_of(KEY, query))
     }
@@ -217,13 +220,13 @@ mod tests {
         for (query, due) in cases {
             assert_eq!(check(&signed(query)), Err(due), "{query}");
         }
-        // A wrong signature is said before anything about what it signs.
+        // A wrong signature is reported before any fault in what it signs.
         assert_eq!(check(&signed("shop=evil&timestamp=x").replace("evil", "vile")), Err(QueryRefused::Signature));
         let empty = check(&signed("code=&shop=a.myshopify.com&state=&timestamp=1337178173")).unwrap();
         assert_eq!((empty.code(), empty.state(), empty.get("code")), (None, None, Some("")));
     }
 
-    /// Whatever one byte of a signed query is changed, put in or left out: it is refused.
+    /// If any one byte of a signed query is changed, added or left out, the query is refused.
     #[test]
     fn no_byte_of_a_query_may_change() {
         let query = signed("custom=hello%20world&host=YWRtaW4%3D&shop=a.myshopify.com&timestamp=1337178173");

@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::{BASE64_OF_TOKENS, Signature, person};
 use crate::model::{Shop, shop_of_shopify};
 
-/// Longest token. Shopify's have about 600 bytes.
+/// Greatest length of a token. Shopify's have about 600 bytes.
 pub const TOKEN_BYTES_MAX: usize = 4_096;
-/// How far Shopify's clock and the host's may be apart, as in Shopify's own libraries.
+/// The greatest difference between Shopify's clock and the host's, as in Shopify's own libraries.
 pub const CLOCKS_APART_S_MAX: i64 = 10;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub struct AdminSession {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExtensionSession {
     pub shop: Shop,
-    /// The number of the customer who is logged in. Also `None` where the app may not read customers.
+    /// The number of the logged-in customer, if there is one. Also `None` where the app may not read customers.
     pub customer: Option<u64>,
     /// The token's own id.
     pub jti: Option<String>,
@@ -105,7 +105,7 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// The claims as they come. Each is checked by itself, so that an error can name it.
+/// The claims as they were received. Each is checked by itself, so that an error can name it.
 #[derive(Deserialize)]
 struct Claims {
     iss: Option<Value>,
@@ -118,7 +118,7 @@ struct Claims {
     sid: Option<Value>,
 }
 
-/// Takes a token of the shop's staff, and refuses an extension's.
+/// Accepts a token of the shop's staff, and refuses one of an extension.
 pub fn admin<'a>(
     token: &str,
     client_id: &str,
@@ -131,7 +131,7 @@ pub fn admin<'a>(
     }
 }
 
-/// Takes a token of an extension, and refuses the admin's.
+/// Accepts a token of an extension, and refuses one of the admin.
 pub fn extension<'a>(
     token: &str,
     client_id: &str,
@@ -144,8 +144,8 @@ pub fn extension<'a>(
     }
 }
 
-/// Whose token it is, if Shopify signed it with one of the secrets (the app's new one, then its old one), for this app, and it
-/// is valid now. Whoever guards an address calls [`admin`] or [`extension`] instead.
+/// The session of a token, if Shopify signed it for this app with one of the secrets (the app's new secret, then its
+/// old one) and it is valid now. Code that protects an address calls [`admin`] or [`extension`] instead.
 pub fn checked<'a>(
     token: &str,
     client_id: &str,
@@ -160,7 +160,7 @@ pub fn checked<'a>(
     if now_s < begins_s.saturating_sub(CLOCKS_APART_S_MAX) {
         return Err(SessionRefused::NotYet);
     }
-    // Shopify gives a text. The list that a JWT may have here is refused, whatever is in it.
+    // Shopify gives a text here. A list, which a JWT may have, is always refused.
     if text("aud", claims.aud)?.ok_or(SessionRefused::Missing("aud"))? != client_id {
         return Err(SessionRefused::OtherApp);
     }
@@ -192,7 +192,7 @@ pub fn checked<'a>(
     Ok(Session::Extension(ExtensionSession { shop, customer, jti, expires_s }))
 }
 
-/// The claims, once the signature over them is known to be right.
+/// The claims, after the signature over them has been checked.
 fn signed<'a>(token: &str, secrets: impl Iterator<Item = &'a str>) -> Result<Claims, SessionRefused> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(SessionRefused::TooLong);
@@ -220,7 +220,7 @@ fn signed<'a>(token: &str, secrets: impl Iterator<Item = &'a str>) -> Result<Cla
     serde_json::from_slice(&json).map_err(|_| SessionRefused::Claims)
 }
 
-/// A claim that is `null` counts as missing.
+/// The text of a claim. A claim that is `null` counts as missing.
 fn text(name: &'static str, claim: Option<Value>) -> Result<Option<String>, SessionRefused> {
     match claim {
         None => Ok(None),
@@ -259,7 +259,7 @@ mod tests {
         yIiwiZXhwIjoxNTkxNzY1MDU4LCJuYmYiOjE1OTE3NjQ5OTgsImlhdCI6MTU5MTc2NDk5OCwianRpIjoiZjg5MTIxMjktMWFmNi0\
         0Y2FkLTljYTMtNzZiMGY3NjIxMDg3Iiwic2lkIjoiYWFlYTE4MmYyNzMyZDQ0YzIzMDU3YzBmZWE1ODQwMjFhNDQ4NWIyYmQyNWQ\
         zZWI3ZmQzNDkzMTNhZDI0YzY4NSJ9.8HhzXyurpS8bODfnFN3Yx_4KNnlhuVi5OoCnSfwImlk";
-    /// The same shop's, as a checkout extension has it: `dest` without a scheme.
+    /// A token of the same shop as a checkout extension has it, with a `dest` without a scheme.
     const CUSTOMER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGVzaG9wLm15c2hvcGlmeS5jb20vY2hlY2t\
         vdXRzIiwiZGVzdCI6ImV4YW1wbGVzaG9wLm15c2hvcGlmeS5jb20iLCJhdWQiOiJjbGllbnQtaWQtMTIzIiwic3ViIjoiZ2lkOi8\
         vc2hvcGlmeS9DdXN0b21lci8xMjM0NTY3ODkiLCJleHAiOjE1OTE3NjUwNTgsIm5iZiI6MTU5MTc2NDc1OCwiaWF0IjoxNTkxNzY\
@@ -284,7 +284,7 @@ mod tests {
         format!("{text}.{}", BASE64_OF_TOKENS.encode(mac.into_bytes()))
     }
 
-    /// A signed token with the claims of another, some of them different or, where `null`, left out.
+    /// A signed token with the claims of another token, some of them replaced or, where `null`, left out.
     fn with(token: &str, changes: Value) -> String {
         let mut claims = claims_of(token);
         for (name, value) in changes.as_object().unwrap() {
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!((customer.shop.domain(), customer.customer), ("exampleshop.myshopify.com", Some(123_456_789)));
         assert_eq!(at_admin(CUSTOMER), Err(SessionRefused::ExtensionAtAdmin));
         assert_eq!(at_extension(ADMIN), Err(SessionRefused::AdminAtExtension));
-        // Nothing is said of what nobody signed.
+        // If the signature is wrong, the claims are not judged.
         let (admin, customer) = (ADMIN.replace('8', "9"), format!("{CUSTOMER}x"));
         assert_eq!(at_extension(&admin), Err(SessionRefused::Signature));
         assert_eq!(at_admin(&customer), Err(SessionRefused::Signature));
@@ -327,7 +327,7 @@ mod tests {
             (json!({ "dest": format!("https://{shop}") }), Some(123_456_789)),
             (json!({ "iss": format!("https://{shop}") }), Some(123_456_789)),
             (json!({ "iss": format!("{shop}/checkouts") }), Some(123_456_789)),
-            // Of no consequence: a token is not valid before `nbf`.
+            // `iat` is ignored: a token is not valid before `nbf`.
             (json!({ "iat": NOW_S + 3_600 }), Some(123_456_789)),
             (json!({ "iat": "soon" }), Some(123_456_789)),
         ];
@@ -367,7 +367,7 @@ mod tests {
             (json!({ "iss": "https://exampleshop.myshopify.com@evil.com/admin" }), SessionRefused::OtherHost),
             (json!({ "iss": "" }), SessionRefused::OtherHost),
             (json!({ "iss": 1 }), SessionRefused::NotAText("iss")),
-            // A person of the staff is no customer, and without `iss` there is no staff.
+            // A member of staff is not a customer, and without `iss` a token is not one of staff.
             (json!({ "iss": "https://exampleshop.myshopify.com/checkouts" }), SessionRefused::NotCustomer),
             (json!({ "iss": null }), SessionRefused::NotCustomer),
             (json!({ "jti": 1 }), SessionRefused::NotAText("jti")),
@@ -480,7 +480,7 @@ mod tests {
         for (header, due) in cases {
             assert_eq!(at_admin(&signed_as(header, &claims)), Err(due), "{header}");
         }
-        // Unsigned, as a reader that believes the header takes it.
+        // An unsigned token, as a reader that trusts the header would accept it.
         let unsigned =
             format!("{}.{}.", BASE64_OF_TOKENS.encode(r#"{"alg":"none"}"#), ADMIN.split('.').nth(1).unwrap());
         assert_eq!(at_admin(&unsigned), Err(SessionRefused::Algorithm));
@@ -490,7 +490,7 @@ mod tests {
     fn what_is_no_token_is_refused() {
         let part = |n: usize| ADMIN.split('.').nth(n).unwrap();
         let (header, claims, signature) = (part(0), part(1), part(2));
-        // The last letter holds two bits that belong to nothing.
+        // The last letter encodes two unused bits.
         assert!(signature.ends_with('k'));
         let cases = [
             (String::new(), SessionRefused::Parts),
@@ -525,7 +525,7 @@ mod tests {
         }
     }
 
-    /// Whatever one letter of a token is changed, put in or left out: it is refused.
+    /// If any one letter of a token is changed, added or left out, the token is refused.
     #[test]
     fn no_letter_of_a_token_may_change() {
         for seed in 0..20_000 {

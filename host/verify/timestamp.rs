@@ -2,10 +2,11 @@
 //!
 //! Knows neither the rest of the query nor a clock: the time is an argument.
 
-/// How far a query's timestamp may be from now, either way, in seconds: as far as in Shopify's own library for JavaScript.
+/// How many seconds a query's timestamp may differ from now, in either direction: as many as in Shopify's own library
+/// for JavaScript.
 pub const AGE_S_MAX: u64 = 90;
 
-/// Why a timestamp is not taken for the present.
+/// Why a timestamp is not accepted as recent.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TimestampRefused {
     #[error("the timestamp is missing")]
@@ -26,7 +27,7 @@ pub enum TimestampRefused {
     Future,
 }
 
-/// The seconds since 1970 that a timestamp gives, if that is within [`AGE_S_MAX`] of now.
+/// The seconds since 1970 that a timestamp gives, if they are within [`AGE_S_MAX`] of now.
 pub fn recent(timestamp: Option<&str>, now_s: i64) -> Result<i64, TimestampRefused> {
     let text = timestamp.ok_or(TimestampRefused::Missing)?;
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -92,7 +93,7 @@ mod tests {
             ("2012-05-16T14:22:53Z", TimestampRefused::NotANumber),
             ("9223372036854775808", TimestampRefused::TooLarge),
             ("13371781730000000000000000000", TimestampRefused::TooLarge),
-            // Milliseconds, and the ends of the range.
+            // Milliseconds, and the limits of the range.
             ("1337178173000", TimestampRefused::Future),
             ("9223372036854775807", TimestampRefused::Future),
             ("0", TimestampRefused::Past),
