@@ -402,7 +402,7 @@ impl From<&str> for WebhookSecret {
 }
 
 impl fmt::Debug for Peer {
-    /// Without the secrets.
+    /// Leaves the secrets out.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Peer").field("url", &self.url).finish_non_exhaustive()
     }

@@ -92,7 +92,7 @@ impl PartialEq for Keys {
 }
 
 impl fmt::Debug for Keys {
-    /// Without the keys.
+    /// Shows the names of the keys, and not the keys.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
     }

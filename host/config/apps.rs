@@ -75,7 +75,7 @@ impl App {
 }
 
 impl fmt::Debug for App {
-    /// Without the secrets.
+    /// Leaves the secrets out.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("App").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
     }

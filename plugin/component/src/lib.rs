@@ -1,3 +1,4 @@
-//! The default rules, exported. Nothing else lives here: a crate with both does not link.
+//! Exports the default rules as a component. The rules are a crate of their own, because a crate that holds the rules and
+//! exports them does not link.
 
 tandem_sdk::export!(tandem_rules::DefaultRules, import nothing);

@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(lacking(&delete("/orders/1"), 200, ""), None);
         assert_eq!(lacking(&put("/orders/1", Value::Null), 204, ""), None);
         assert!(lacking(&get("/orders").needs("/data"), 204, "").is_some());
-        // Any other status is an answer as it is.
+        // An answer with any other status is not checked.
         assert_eq!(lacking(&get("/orders").needs("/data"), 404, "<html>"), None);
     }
 }

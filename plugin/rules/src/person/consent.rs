@@ -73,7 +73,7 @@ impl Case {
         Self { medium, marketing: marketing.clone(), channel: channel.clone() }
     }
 
-    /// For people.
+    /// The decision in words, for people.
     fn words(&self, subscribed: bool, why: Why) -> String {
         let what = if self.medium == Medium::Email { "e-mail" } else { "SMS" };
         let state = if subscribed { "subscribed" } else { "unsubscribed" };

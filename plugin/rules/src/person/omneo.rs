@@ -177,7 +177,7 @@ fn birth_date(body: &View) -> Result<Option<Option<String>>, Wrong> {
     }))
 }
 
-/// Custom attributes come as a list, or as a map of maps.
+/// The value of a custom attribute. Omneo gives custom attributes either as a list or as a map of maps.
 fn attribute(field: Field, body: &View, namespace: &str, handle: &str) -> Option<Option<String>> {
     let attributes = body.get("/custom_attributes")?;
     let attributes = attributes.value();

@@ -7,7 +7,7 @@ use super::table::{KNOWN, Known, MayBe};
 use super::{FIELDS, zones};
 use crate::mapping;
 
-/// Draft 7: editors of TOML know no later one.
+/// Draft 7 is the latest that editors of TOML support.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// The schema of the whole file.
