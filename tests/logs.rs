@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tandem::admin;
+use tandem::config::{App, AppKind, PROXY};
 use tandem::model::Request;
-use tandem_standin::{Fault, Rule};
+use tandem::vault::Keys;
+use tandem_standin::{Fault, Rule, sign_proxy};
 use town::{Town, order};
 
 #[derive(Clone, Default)]
@@ -59,6 +61,17 @@ async fn a_day_is_logged_without_anything_of_anybodys() {
     let town = Town::new().await.configured(|config| {
         config.admin = Some(([127, 0, 0, 1], 0).into());
         config.delivery.retry_delays_ms = vec![1, 1];
+        config.keys = Keys::parse(&["ab".repeat(32)]).unwrap();
+        let app = App {
+            name: "main".into(),
+            client_id: "client-id-123".into(),
+            client_secret: "shpss_hush".into(),
+            previous_secret: None,
+            kind: AppKind::Own,
+            endpoint: None,
+            proxy: PROXY.into(),
+        };
+        config.apps = [("main".to_owned(), app.into())].into();
     });
     let town = town.await;
     let (shopify, omneo) = (&town.playground.shopify, &town.playground.omneo);
@@ -100,11 +113,29 @@ async fn a_day_is_logged_without_anything_of_anybodys() {
     client.post(intake).header("x-shopify-shop-domain", &token).body("{}").send().await.unwrap();
     let intake = format!("http://{}/webhooks/shopify", server.address);
     client.post(intake).header("x-shopify-shop-domain", &token).body("{}").send().await.unwrap();
+    // A shopper's browser, with what opens something and with what opens nothing.
+    let at = (tandem::clock::now() / 1_000).to_string();
+    let shop = "augusta.myshopify.com";
+    let pairs = [("shop", shop), ("logged_in_customer_id", "7064055"), ("path_prefix", PROXY), ("timestamp", &at)];
+    let signature = sign_proxy("shpss_hush", &pairs);
+    let signed = format!("shop={shop}&logged_in_customer_id=7064055&path_prefix=%2Fapps%2Fcx&timestamp={at}");
+    for target in [
+        format!("main?{signed}&signature={signature}"),
+        format!("main?{signed}&signature={signature}&email=augusta@byron.example"),
+        format!("main?{token}"),
+        format!("{token}?{signed}"),
+        format!("main/{token}"),
+    ] {
+        client.get(format!("http://{}/storefront/{target}", server.address)).send().await.unwrap();
+    }
+    let extension = format!("http://{}/storefront/main/extension", server.address);
+    client.post(extension).bearer_auth(&token).send().await.unwrap();
     // A stranger knocks.
     let intake = format!("http://{}/webhooks/omneo/no%0Abody", server.address);
     client.post(intake).body("augusta@byron.example").send().await.unwrap();
 
     let mut somebodys: BTreeSet<String> = ["augusta", "tandem_0badc0de", "no\nbody"].map(str::to_owned).into();
+    somebodys.insert(signature);
     somebodys.insert(token);
     let config = &town.playground.config.tenants[0];
     for side in [&config.shopify, &config.omneo] {
