@@ -31,17 +31,17 @@ pub use text::text;
 
 /// Threads that ask, each in an instance of the pool.
 const THREADS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
-/// How far they step back behind live events.
+/// How far the priority of these threads is below that of live events.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// What to replay through what.
+/// Which events to replay, and through which version.
 pub struct Replay<'a> {
     pub tenant: &'a str,
     pub range: Range,
-    /// On an engine of its own, so that it takes no instance from events that are live.
+    /// The candidate is on an engine of its own, so that it takes no instance from live events.
     pub candidate: &'a Plugin,
-    /// Whether examples show what was sent. It is personal data, and a report outlives a redaction of the journal.
+    /// Whether examples show what was sent. That is personal data, and a report outlives a redaction of the journal.
     pub with_values: bool,
 }
 
@@ -51,7 +51,7 @@ impl Replay<'_> {
         self.run_unless(&AtomicBool::new(false), reader, progress)
     }
 
-    /// The same, unless somebody gives it up in the middle: then it is an error, and soon.
+    /// The same, but if `given_up` is set meanwhile, ends soon and with an error.
     pub fn run_unless(
         &self,
         given_up: &AtomicBool,
@@ -69,7 +69,7 @@ impl Replay<'_> {
         self.compare_each(&AtomicBool::new(false), next, |_| ())
     }
 
-    /// Compares what `next` gives after an event, until that is nothing.
+    /// Compares the events that `next` gives after an event, until it gives none.
     fn compare_each(
         &self,
         given_up: &AtomicBool,
@@ -85,7 +85,7 @@ impl Replay<'_> {
         let mut done = 0;
         while let Some(last) = batch.last() {
             let last = last.event.id;
-            // The next ones are read while these are asked about.
+            // The next events are read while the rules are asked about these.
             let (differences, following) = thread::scope(|scope| {
                 let asking = scope.spawn(|| compare_all(&batch, self.candidate, given_up));
                 let following = next(Some(last));
@@ -106,7 +106,8 @@ impl Replay<'_> {
     }
 }
 
-/// In the order of the events; not all of them if it is given up. `Err`: a thread panicked.
+/// Compares events on several threads, and gives the differences in the order of the events. Some are missing if the
+/// replay is given up. `Err`: a thread panicked.
 fn compare_all(events: &[Recorded], candidate: &Plugin, given_up: &AtomicBool) -> thread::Result<Vec<Difference>> {
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
@@ -131,9 +132,10 @@ fn compare_all(events: &[Recorded], candidate: &Plugin, given_up: &AtomicBool) -
     Ok(found.into_iter().map(|(_, difference)| difference).collect())
 }
 
-/// Puts this thread behind those of live events. Elsewhere it would be the whole process that steps back.
+/// Lowers the priority of this thread below that of live events. On other systems it would be the priority of the whole
+/// process.
 pub fn step_back() {
     #[cfg(target_os = "linux")]
-    // Whoever may not do so is as fast as the others.
+    // If that is not permitted, the thread keeps its priority.
     let _ = rustix::process::nice(NICE);
 }

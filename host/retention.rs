@@ -1,5 +1,5 @@
-//! Retention: takes out of the journal, a few at a time and in the background, what is over and older than its tenant keeps
-//! it.
+//! Retention: removes events from the journal that are over and older than their tenant keeps them, a few at a time and
+//! in the background.
 //!
 //! Knows how long each tenant keeps events; not what hangs on one.
 
@@ -19,13 +19,13 @@ mod pace;
 
 use pace::Seen;
 
-/// From one look through the journal to the next.
+/// The pause between two rounds through the journal.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// Events that one write takes out, so that no webhook waits long behind it.
+/// Events that one write removes, so that no webhook waits long behind it.
 const EVENTS_PER_WRITE: usize = 20;
 /// Events of one read.
 const EVENTS_PER_READ: usize = 1_000;
-/// Of the writer's time, this takes one part in so many.
+/// Retention takes one part in this many of the writer's time.
 const SHARE: u32 = 5;
 const DAY_MS: Millis = 24 * 3_600 * 1_000;
 
@@ -51,8 +51,8 @@ pub async fn run(journal: Journal, tenants: Tenants, mut stopping: watch::Receiv
     }
 }
 
-/// Takes out what is old enough by a clock that is believed only as far as the journal and the time that the host has run
-/// bear it out, and no more than a share of the journal; gives how many events that were.
+/// Removes the events that are old enough, but no more than a share of the journal; gives how many. The clock is
+/// believed only as far as the journal and the time that the host has run bear it out.
 pub async fn look(journal: &Journal, tenants: &Tenants, clock: Millis, ran: Duration) -> anyhow::Result<u64> {
     let reading = journal.clone();
     let look = move || reading.read(|reader| Ok((reader.pace()?, reader.newest()?, reader.events_count()?)));
@@ -67,7 +67,7 @@ pub async fn look(journal: &Journal, tenants: &Tenants, clock: Millis, ran: Dura
             clock::rfc3339(now)
         );
     }
-    // First: what is cut off has used up its share.
+    // The share is used up first, so that a round that is cut off does not get it again.
     let most = pace::most(pace);
     journal.keep_pace(pace::less(pace, most)).await?;
     let removed = sweep(journal, tenants, now, most).await?;
@@ -75,8 +75,7 @@ pub async fn look(journal: &Journal, tenants: &Tenants, clock: Millis, ran: Dura
     Ok(removed)
 }
 
-/// Takes out what is old enough now, but not more than so many events; gives how many that were. May be cut off between any
-/// two writes.
+/// Removes the events that are old enough now, `most` at most; gives how many. May be cut off between any two writes.
 pub async fn sweep(journal: &Journal, tenants: &Tenants, now: Millis, most: u64) -> anyhow::Result<u64> {
     let (reading, mut after, mut count) = (journal.clone(), EventId(0), 0);
     let removed = spawn_blocking(move || reading.read(|reader| reader.removed_tenants())).await??;
@@ -85,14 +84,15 @@ pub async fn sweep(journal: &Journal, tenants: &Tenants, now: Millis, most: u64)
         let rows = spawn_blocking(move || reading.read(|reader| reader.received(after, EVENTS_PER_READ))).await??;
         let Some(last) = rows.last() else { return Ok(count) };
         after = last.event;
-        // Whatever comes after it is younger still.
+        // Every event after it is younger still.
         let is_last = last.received_at >= ago(now, KEEP_DAYS_MIN);
         let mut old = vec![];
         for row in rows {
             let keep_days = match tenants.get(&row.tenant) {
                 Some(tenant) => tenant.limits.keep_days,
                 None if removed.contains(&row.tenant) => Quota::default().keep_days,
-                // It may be back tomorrow: of who only does not stand in the configuration nobody has said how long.
+                // A tenant that is only missing in the configuration may be back tomorrow, and nobody has said how long
+                // its events are kept.
                 None => continue,
             };
             let before = ago(now, keep_days);

@@ -1,7 +1,9 @@
-//! Shadows: a version beside the live one, on the same events, sending nothing. A proof that follows the journal.
+//! Shadows: a version that runs beside the live one on the same events, and sends nothing. A proof that follows the
+//! journal.
 //!
-//! Knows the journal, the registry and how one event is compared; no lane waits for it. One thread for all shadows, behind
-//! those of live events, on an engine of its own. What it has found is in the journal, and so is how far it is.
+//! Knows the journal, the registry and how one event is compared; no lane waits for a shadow. All shadows share one
+//! thread, of lower priority than those of live events, and an engine of their own. The journal keeps how far each
+//! shadow is, and what it has found.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,11 +28,11 @@ use crate::tenants::Tenants;
 
 /// Shadows at one time. Each has its version's code in memory.
 const SHADOWS_MAX: usize = 32;
-/// Activations of a tenant that are looked at, the latest ones.
+/// How many of the latest activations of a tenant are looked at.
 const ACTIVATIONS_MAX: usize = 100;
-/// How long it looks away when it has seen everything.
+/// The pause after every shadow has seen everything.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long an event may take before the shadow goes past it, and counts it as one that is not over.
+/// How long an event may take before the shadow goes past it and counts it as not over.
 const UNFINISHED_MAX_MS: Millis = 10 * 60 * 1_000;
 
 /// A handle; cheap to clone.
@@ -76,7 +78,8 @@ impl Shadows {
         Ok((shadows, thread.context("starting the thread of shadows")?))
     }
 
-    /// Has a version of a tenant follow the events that come from now on, so many at most, in place of one that is over.
+    /// Makes a version of a tenant follow the events that come from now on, `events_max` at most, in place of a shadow
+    /// that is over.
     pub async fn begin(&self, tenant: &str, digest: &str, events_max: Option<u64>) -> Result<(), Refused> {
         let (active, running, manifest) = self
             .journal
@@ -99,17 +102,18 @@ impl Shadows {
     }
 }
 
-/// What the thread has.
+/// What the thread works with.
 struct Follower {
     shadows: Shadows,
     tenants: Tenants,
     stopping: watch::Receiver<bool>,
     runtime: Handle,
-    /// While there are shadows.
+    /// There while shadows run.
     engine: Option<Engine>,
-    /// By digest, of shadows that run.
+    /// The versions of the shadows that run, by digest.
     candidates: HashMap<String, Plugin>,
-    /// Up to where there is nothing of the shadow of a tenant, which nobody needs to look at again.
+    /// For each tenant, when its shadow began, and the event up to which there is nothing for that shadow to see: the
+    /// next look begins behind it.
     passed: HashMap<String, (Millis, EventId)>,
 }
 
@@ -131,7 +135,7 @@ impl Follower {
         }
     }
 
-    /// Without a pause until somebody begins a shadow.
+    /// Waits for the pause, or until a shadow begins or the host stops. Without a pause, waits only for these two.
     fn wait(&mut self, pause: Option<Duration>) {
         let (stopping, begun) = (&mut self.stopping, &self.shadows.begun);
         let paused = async {
@@ -150,11 +154,12 @@ impl Follower {
     }
 
     fn is_stopping(&self) -> bool {
-        // Whoever could say so is gone.
+        // An error means that the sender is gone, and the host with it.
         *self.stopping.borrow() || self.stopping.has_changed().is_err()
     }
 
-    /// Brings every shadow forward by what one read gives. How many there are, and whether there is more for one of them.
+    /// Brings every shadow forward by what one read gives. Gives how many shadows there are, and whether there is more
+    /// for one of them.
     fn round(&mut self) -> anyhow::Result<(usize, bool)> {
         let shadows = self.shadows.journal.read(|reader| reader.shadows())?;
         self.candidates.retain(|digest, _| shadows.iter().any(|shadow| shadow.digest == *digest));
@@ -175,7 +180,7 @@ impl Follower {
         Ok((count, more))
     }
 
-    /// Why a shadow is over without having seen more, if it is.
+    /// Why a shadow is over without having seen more; `None` if it is not.
     fn why_over(&self, shadow: &Shadow) -> anyhow::Result<Option<&'static str>> {
         if self.tenants.get(&shadow.tenant).is_none() {
             return Ok(Some("the tenant was removed"));
@@ -186,7 +191,7 @@ impl Follower {
         if !versions.iter().any(|row| row.digest == shadow.digest) {
             return Ok(Some("the version was removed"));
         }
-        // It may have been rolled back meanwhile.
+        // The version may have been activated and rolled back again meanwhile.
         let is_since = |row: &ActivationRow| row.digest == shadow.digest && row.at >= shadow.since;
         Ok(activations.iter().any(is_since).then_some("the version was activated"))
     }
@@ -246,7 +251,7 @@ impl Follower {
             Some(engine) => engine.clone(),
             None => self.engine.insert(engine::engine()?).clone(),
         };
-        // It may have to be compiled, which takes a runtime.
+        // The version may have to be compiled, which takes a runtime.
         let _runtime = self.runtime.enter();
         let candidate = self.shadows.registry.load_on(&engine, digest)?;
         self.candidates.insert(digest.to_owned(), candidate.clone());

@@ -1,5 +1,5 @@
-//! Whose data something is: by the ids and the e-mail address that Shopify names a person with. Pure; knows the shapes of
-//! payloads, not where they are kept.
+//! Whose data an event is, by the ids and the e-mail address that Shopify names a person with. Pure: knows the shapes
+//! of payloads; not where they are kept.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ impl Subject {
         self.names.iter().any(|name| is_person(name))
     }
 
-    /// What an event has to do with them.
+    /// What an event has to do with this person.
     pub fn relation(&self, texts: &Texts) -> Relation {
         let (names, after) = match &texts.entity {
             Some(entity) => (&entity.names[..], &entity.after[..]),
@@ -98,7 +98,7 @@ impl Subject {
         })
     }
 
-    /// Whether a payload names them, or one of the orders, where Shopify and Omneo name a person or an order.
+    /// Whether a payload names the person, or one of the orders, where Shopify and Omneo name a person or an order.
     fn is_named_in(&self, topic: &str, payload: &Value) -> bool {
         let own = match topic.split(['/', '.', '_']).next() {
             Some("customers" | "customer") => CUSTOMER,
@@ -162,14 +162,14 @@ fn id(value: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A text with the characters that JSON in JSON and addresses hide: `\\u0040`, `%40`.
+/// A text in which the characters that JSON in JSON and addresses hide are plain: `\\u0040`, `%40`.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['\\', '%']) {
         plain.push_str(&rest[..at]);
         let here = &rest[at..];
-        // However many times it was put into a text, as many backslashes stand before it.
+        // The more often JSON was put into JSON, the more backslashes stand before the character.
         let slashes = here.len() - here.trim_start_matches('\\').len();
         let (digits, skip) = match (slashes, here.as_bytes().get(slashes)) {
             (0, _) => (here.get(1..3), 3),

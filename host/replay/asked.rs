@@ -1,5 +1,5 @@
-//! What a version would ask for if a recorded event began again: with what is remembered now, and the replies of then. Keeps
-//! nothing, and compares nothing.
+//! Finds what a version would ask for if a recorded event began again: with what is remembered now, and the replies of
+//! then. Keeps nothing, and compares nothing.
 
 use super::replies::Replies;
 use crate::check::Key;
@@ -19,15 +19,15 @@ pub struct AskedAgain {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AskedCall {
     pub call: Call,
-    /// It may not be sent twice, and was answered in the last run: its reply of then is taken instead.
+    /// The call may not be sent twice, and was answered in the last run: that reply is taken instead.
     pub is_answered: bool,
 }
 
-/// How far it is known what would be asked for.
+/// How far it is known what the version would ask for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ends {
     Over(Outcome, String),
-    /// What comes after these calls hangs on replies that nobody has.
+    /// What comes after these calls depends on replies that nobody has.
     Open,
     Failed(String),
 }

@@ -14,7 +14,7 @@ use crate::conversation::{Conversation, Rules};
 use crate::journal::{Recorded, Run};
 use crate::model::{Blame, End, Entity, Failure, Names, Next, Outcome};
 
-/// What became of a recorded event, if a candidate had been in force.
+/// Compares what became of a recorded event with what a candidate would have made of it.
 pub fn compare(recorded: &Recorded, rules: &Rules) -> Difference {
     let webhook = &recorded.event.webhook;
     let mut difference = Difference {
@@ -37,11 +37,11 @@ pub fn compare(recorded: &Recorded, rules: &Rules) -> Difference {
         Talk { recorded, run, rules, replies: Replies::new(&run.passes), changes: vec![], names: Names::default() };
     let ended = talk.hold();
     let is_key = |change: &Change| change.call.is_none() && change.at.starts_with("/key");
-    // Who was not listened to was in no lane, and leaves none.
+    // An event whose topic was not listened to was in no lane, and leaves none.
     difference.key_differs = was_heard(recorded) && talk.changes.iter().any(is_key);
     (difference.calls_asked, difference.calls_recorded) = (talk.replies.taken(), talk.replies.all());
     difference.changes = talk.changes;
-    // Those of the event itself after those of its calls.
+    // Changes of the event itself come after those of its calls.
     let order = |change: &Change| (change.call.is_none(), change.call.clone(), change.at.clone());
     difference.changes.sort_by_cached_key(order);
     match ended {
@@ -50,7 +50,7 @@ pub fn compare(recorded: &Recorded, rules: &Rules) -> Difference {
             difference.note = in_short(&reason);
             difference.reason = reason;
         }
-        // There was nothing to compare with.
+        // The topic was not listened to, so there is nothing to compare with.
         _ if !was_heard(recorded) => {
             let note = difference.topic.clone();
             return Difference { class: Class::NewlyHeard, note, changes: vec![], ..difference };
@@ -62,7 +62,7 @@ pub fn compare(recorded: &Recorded, rules: &Rules) -> Difference {
     difference
 }
 
-/// Why an event is not compared, if it is not: by its topic, where nothing else is to be said.
+/// Why an event is not compared, if it is not. Without a note, its topic says enough.
 fn aside(recorded: &Recorded, is_heard: bool) -> Option<(Class, Option<String>)> {
     if compliance::duty(&recorded.event.webhook).is_some() {
         return Some((Class::Host, None));
@@ -78,7 +78,7 @@ fn aside(recorded: &Recorded, is_heard: bool) -> Option<(Class, Option<String>)>
     }
     let is_by_rules = match &recorded.run {
         Some(run) => run.is_ended || is_failed_by_rules(recorded),
-        // What no version skipped was dropped by an operator.
+        // An event that was skipped by no version was dropped by an operator.
         None if *outcome == Outcome::Skipped => recorded.entity.is_none() && recorded.version.is_some(),
         None => recorded.entity.is_none() && (*outcome != Outcome::Failed || is_failed_by_rules(recorded)),
     };
@@ -96,7 +96,7 @@ fn aside(recorded: &Recorded, is_heard: bool) -> Option<(Class, Option<String>)>
     }
 }
 
-/// Whether its rules listened to the topic: if not, it was skipped before anybody was asked.
+/// Whether its rules listened to the topic. If they did not, the event was skipped before they were asked.
 fn was_heard(recorded: &Recorded) -> bool {
     let skipped = recorded.ending.as_ref().is_some_and(|(outcome, ..)| *outcome == Outcome::Skipped);
     recorded.run.is_some() || recorded.entity.is_some() || !skipped
@@ -106,7 +106,7 @@ fn is_failed_by_rules(recorded: &Recorded) -> bool {
     matches!(recorded.ending, Some((Outcome::Failed, Some(Blame::Plugin), _)))
 }
 
-/// What stands in a reason before anything that rules or bodies say: that comes after a colon or semicolon, or in
+/// The part of a reason before anything that rules or bodies say, which comes after a colon or semicolon, or in
 /// backticks.
 fn in_short(reason: &str) -> String {
     let own = reason.split(": ").next().unwrap_or_default().split(';').next().unwrap_or_default();
@@ -126,7 +126,7 @@ struct Talk<'a> {
     rules: &'a Rules<'a>,
     replies: Replies<'a>,
     changes: Vec<Change>,
-    /// All that the candidate has said of names.
+    /// All names that the candidate has given.
     names: Names,
 }
 
@@ -163,7 +163,8 @@ impl Talk<'_> {
         }
     }
 
-    /// Whether the host refused these names at this ask: it would again, by what it knew then of other entities.
+    /// Whether the host refused these names at this ask. It would refuse them again, by what it knew then of other
+    /// entities.
     fn was_refused(&self, ask: usize, names: &Names) -> bool {
         let then = self.run.names.get(ask).map(|names| sorted(&names.learned)).unwrap_or_default();
         is_failed_by_rules(self.recorded)
@@ -289,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Through rules that ask for these passes and end so. They insist on getting the reply that belongs to each call.
+    /// Compares a record with rules that ask for these passes and end in this way.
     fn through(recorded: &Recorded, passes: &[Vec<Call>], end: &End) -> Difference {
         through_key(recorded, passes, end, entity())
     }
@@ -326,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Two calls to one place, both with another value: each stands for the one it is most like.
+    /// Two calls to one place, both with another value: each is compared with the recorded call that it is most like.
     #[test]
     fn a_call_stands_for_the_one_that_differs_least() {
         let body = |id: u32, price: &str| put("7", json!({"id": id, "price": price, "unit": "AUD"}));
@@ -400,7 +401,7 @@ mod tests {
         let mut recorded = recorded(vec![]);
         (recorded.entity, recorded.run) = (None, None);
         recorded.ending = Some((Outcome::Skipped, None, "not mapped".into()));
-        // No version skipped it: an operator had it dropped.
+        // No version skipped it, so an operator had it dropped.
         assert_eq!(through(&recorded, &[], &fine()).class, Class::Unfinished);
         recorded.version = Some("0123".into());
         let difference = through(&recorded, &[vec![put("1", json!({}))]], &fine());
@@ -447,7 +448,7 @@ mod tests {
         recorded.run.as_mut().unwrap().is_ended = false;
         assert_eq!(failing("it broke")(&recorded), Class::Identical);
         assert_eq!(failing("elsewhere")(&recorded), Class::Different);
-        // Names that the host refused, by what it knew of others.
+        // Names that the host refused, by what it knew of other entities.
         let names = Names { learned: vec!["omneo/profile/1".into()], retired: vec![] };
         recorded.run.as_mut().unwrap().names = vec![names.clone()];
         let end = End { names, ..fine() };

@@ -1,4 +1,4 @@
-//! What is different between a record and what a candidate does instead, by JSON pointers. Knows calls and JSON; asks
+//! What differs between a record and what a candidate does instead, by JSON pointers. Knows calls and JSON; asks
 //! nobody.
 
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,31 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{Call, EventId, Request};
 
-/// Places of two values that are told apart; what else differs is not looked for.
+/// Differences between two values that are listed. Further ones are not looked for.
 const CHANGES_MAX: usize = 100;
 
 /// How an event fares with a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// A trap, too long, too much, or something that rules may not say, where the record has none of it.
+    /// It traps, takes too long or too much, or says something that rules may not say, and the record does none of
+    /// that.
     Failed,
     /// It asks for something that has no recorded reply.
     Diverged,
     Different,
     NoLongerHeard,
-    /// It was skipped because nobody listened, and the candidate listens.
+    /// The event was skipped because nobody listened, and the candidate listens.
     NewlyHeard,
     Identical,
-    /// Neither listens.
+    /// Neither the recorded version nor the candidate listens.
     Unheard,
-    /// Its rules did not bring it to an end.
+    /// The rules did not bring it to an end.
     Unfinished,
     Redacted,
-    /// The host itself answers its topic.
+    /// The host itself handles its topic.
     Host,
-    /// Not everything that its run was given is there any more, or it was run by an older host, which did not keep it.
+    /// Not everything that its run was given is there any more, or an older host ran it, which did not keep that.
     Incomplete,
 }
 
@@ -46,27 +47,27 @@ pub struct Difference {
     pub reason: String,
     /// Whether the candidate puts the event into another lane: versions that do are not swapped while lanes are in use.
     pub key_differs: bool,
-    /// In order.
+    /// In order, those of calls first.
     pub changes: Vec<Change>,
-    /// The recorded calls that the candidate asked for too, of all.
+    /// How many of the recorded calls the candidate asked for, too, and how many there are.
     pub calls_asked: usize,
     pub calls_recorded: usize,
 }
 
-/// One place that is not what it was.
+/// One place that differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The call it is in, without ids. `None`: it is of the event, in its key or ending.
+    /// The call that it is in, without ids. `None`: it is in the key or the ending of the event.
     pub call: Option<String>,
     /// JSON pointer. In a call below `/query`, `/body`, `/document`, `/variables`, `/effect` or `/pass`, or empty for all
     /// of it; of an event below `/key`, `/outcome`, `/reason`, `/memory` or `/names`.
     pub at: String,
-    /// `None`: there was none, or there is none.
+    /// The values then and now. `None`: there was none, or there is none.
     pub then: Option<Value>,
     pub now: Option<Value>,
 }
 
-/// A change without what is particular to its event: what changes of many events have in common.
+/// A change without what is particular to its event, so that changes of many events can be the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shape {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,7 +182,7 @@ pub fn content(call: &Call) -> Value {
     Value::Object(content)
 }
 
-/// A text as the JSON that it is, or as a text.
+/// The JSON that a text is, or else the text itself.
 pub fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -12,7 +12,7 @@ use crate::model::{Call, Reply};
 /// The recorded calls of a run, each of which answers one call at most.
 pub struct Replies<'a> {
     known: Vec<Known<'a>>,
-    /// The last pass that a call was answered from: what comes later is preferred to what came before.
+    /// The last pass that a call was answered from. Later replies are preferred to earlier ones.
     from: usize,
 }
 
@@ -48,8 +48,8 @@ impl<'a> Replies<'a> {
         self.known.len()
     }
 
-    /// The replies to the calls of a pass, in their order. Adds how the calls differ from those that they stand for. `None`
-    /// if a call has no reply; then that is added, too.
+    /// The replies to the calls of a pass, in their order. Adds to `found` how the calls differ from the recorded ones
+    /// that they stand for. `None` if a call has no reply; then that call is added, too.
     pub fn answer(&mut self, pass: usize, calls: &[Call], found: &mut Vec<Change>) -> Option<Vec<Reply>> {
         let mut answers: Vec<Option<usize>> = vec![None; calls.len()];
         for (call, answer) in calls.iter().zip(&mut answers) {
@@ -68,7 +68,7 @@ impl<'a> Replies<'a> {
         answers.into_iter().map(|answer| self.known[answer?].reply.cloned()).collect()
     }
 
-    /// Adds what was asked for in another order of passes, and what was not asked for at all.
+    /// Adds the recorded calls that were asked for in another pass, and those that were not asked for at all.
     pub fn finish(&self, found: &mut Vec<Change>) {
         let used: BTreeSet<usize> =
             self.known.iter().filter(|known| known.taken.is_some()).map(|known| known.pass).collect();
@@ -77,7 +77,7 @@ impl<'a> Replies<'a> {
             match known.taken {
                 None => found.push(Change { call, at, then: Some(known.content().clone()), now: None }),
                 Some(now) => {
-                    // A pass that is gone does not move those after it.
+                    // A pass that is missing does not move those after it.
                     let then = used.range(..known.pass).count();
                     if then != now {
                         let (then, now) = (Some(json!(then + 1)), Some(json!(now + 1)));
@@ -97,7 +97,7 @@ impl<'a> Replies<'a> {
         (pass < self.from, pass)
     }
 
-    /// Takes, of what goes to the same place, the pairs that differ least: in whatever order calls stand.
+    /// Pairs the calls that go to the same place so that they differ least, in whatever order they stand.
     fn take_similar(&mut self, pass: usize, calls: &[Call], answers: &mut [Option<usize>], found: &mut Vec<Change>) {
         loop {
             let mut pairs = vec![];

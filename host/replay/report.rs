@@ -1,4 +1,4 @@
-//! The report of a replay: counts, and the differences that many events have in common with some of these events.
+//! The report of a replay: counts, and the differences that many events share, with some of these events as examples.
 //!
 //! Knows what a report says, as data and as JSON; asks nobody. Values are left out unless they are wanted.
 
@@ -14,14 +14,14 @@ use crate::journal::Recorded;
 use crate::model::EventId;
 use crate::rules::Manifest;
 
-/// Of the JSON. What is only added does not change it.
+/// The format of the JSON. What is only added does not change this number.
 const FORMAT: u32 = 1;
-/// Groups of differences; events of further ones are only counted.
+/// Groups of differences that are listed. Events of further groups are only counted.
 const GROUPS_MAX: usize = 200;
-/// Events of a group that are told, and topics of it.
+/// How many events and topics of a group are listed.
 const EXAMPLES_MAX: usize = 5;
 const TOPICS_MAX: usize = 20;
-/// Changes of an event that are told, and characters of a value.
+/// How many changes of an event are listed, and characters of a value.
 const CHANGES_MAX: usize = 30;
 const VALUE_CHARS_MAX: usize = 200;
 /// Characters of what is wrong with a case.
@@ -32,9 +32,9 @@ const WRONG_CHARS_MAX: usize = 2_000;
 pub enum Require {
     /// Everything that was compared is identical, and the topics are the same.
     Identical,
-    /// Nothing fails that its rules did not fail on before.
+    /// No event fails that did not fail before.
     NoFailures,
-    /// Whatever it says.
+    /// Whatever the report says.
     None,
 }
 
@@ -55,9 +55,9 @@ pub struct Report {
     pub counts: BTreeMap<Class, u64>,
     /// Events that the candidate puts into another lane. If there are any, it is activated with empty lanes only.
     pub key_differs: u64,
-    /// Of every class but `identical`; those that matter most first.
+    /// Groups of every class but `identical`, those that matter most first.
     pub groups: Vec<Group>,
-    /// Events that are not identical and in none of these groups.
+    /// Events that are not identical and are in none of these groups.
     pub ungrouped: u64,
     /// How the tenant's cases fare with the candidate, if they were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct Cases {
     pub failed: Vec<FailedCase>,
 }
 
-/// A case that does not go as it says.
+/// A case whose result is not what it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedCase {
     pub name: String,
@@ -96,7 +96,7 @@ pub struct Group {
     pub changes: Vec<Shape>,
     pub events: u64,
     pub topics: BTreeSet<String>,
-    /// The first of them.
+    /// The first events of the group.
     pub examples: Vec<Example>,
 }
 
@@ -110,11 +110,11 @@ pub struct Example {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     pub changes: Vec<Told>,
-    /// Those that are left out.
+    /// How many changes are left out.
     pub more_changes: usize,
 }
 
-/// A change of one event. Then and now are texts that may be cut, and are there if values are wanted.
+/// A change of one event. `then` and `now` are texts that may be cut, and are only there if values are wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Told {
     #[serde(flatten)]
@@ -126,7 +126,7 @@ pub struct Told {
 }
 
 impl Report {
-    /// Of a candidate that has seen nothing yet.
+    /// The report on a candidate that has seen no event yet.
     pub fn empty(tenant: &str, digest: &str, manifest: &Manifest) -> Self {
         Self {
             format: FORMAT,
@@ -179,7 +179,7 @@ impl Report {
 }
 
 impl Cases {
-    /// `wrong`: what is, if anything.
+    /// Counts a case. `wrong` is what is wrong with it, if anything.
     pub fn add(&mut self, name: &str, wrong: Option<String>) {
         match wrong {
             None => self.passed += 1,
@@ -201,7 +201,7 @@ pub struct Tally {
 type Same = (Class, String, bool, Vec<Shape>);
 
 impl Tally {
-    /// Goes on with a report that has been told before.
+    /// Goes on with a report that was made before.
     pub fn go_on(mut report: Report, with_values: bool) -> Self {
         let groups = std::mem::take(&mut report.groups).into_iter();
         let same = |group: &Group| (group.class, group.note.clone(), group.key_differs, group.changes.clone());
@@ -209,12 +209,12 @@ impl Tally {
         Self { report, with_values, groups }
     }
 
-    /// Events that were added, before and now.
+    /// How many events were added, before and now.
     pub fn events(&self) -> u64 {
         self.report.events
     }
 
-    /// In the order of the events, so that a report is the same however fast whoever was.
+    /// Adds an event. Events are added in their order, so that a report does not depend on which thread was faster.
     pub fn add(&mut self, recorded: &Recorded, difference: Difference) {
         let report = &mut self.report;
         report.events += 1;
@@ -289,7 +289,7 @@ impl Told {
             told.map(|value| cut(&value.to_string(), VALUE_CHARS_MAX))
         };
         Self {
-            // Here with its numbers.
+            // An example keeps the numbers in its pointer.
             shape: Shape { at: change.at.clone(), ..change.shape() },
             then: text(&change.then),
             now: text(&change.now),
@@ -304,7 +304,7 @@ fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// In the order in which people read it.
+/// Writes the counts in the order in which people read them.
 fn by_class<S: Serializer>(counts: &BTreeMap<Class, u64>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Class::ALL.iter().map(|class| (class, counts.get(class).copied().unwrap_or_default())))
 }

@@ -1,4 +1,4 @@
-//! A replay's report for people. Knows how to show; compares nothing.
+//! Shows a replay's report to people. Compares nothing.
 
 use std::fmt::Write as _;
 
@@ -137,7 +137,7 @@ fn show_cases(text: &mut String, cases: &Cases, paint: Paint) {
     }
 }
 
-/// Whether its topic is all there is to say of it.
+/// Whether the topic of a group is all there is to say of it.
 fn is_brief(group: &Group) -> bool {
     group.changes.is_empty() && group.topics.contains(&group.note)
 }

@@ -1,5 +1,5 @@
-//! How far retention believes the clock, and how many events it may take out: a clock that is wrong for an hour must not
-//! empty a journal. A function of values.
+//! How far retention believes the clock, and how many events it may remove: a clock that is wrong for an hour must not
+//! empty a journal. Pure.
 
 use std::time::Duration;
 
@@ -7,29 +7,30 @@ use crate::journal::Pace;
 use crate::model::Millis;
 
 const DAY_MS: Millis = 24 * 3_600 * 1_000;
-/// A host may have stood still for so long, and the clock is believed at once.
+/// A host may have stood still for this long, so a clock that is ahead by no more is believed at once.
 const STANDSTILL_MS: Millis = DAY_MS;
-/// What the clock is ahead beyond that is believed little by little: so many milliseconds in one that the host has run.
+/// What a clock is ahead beyond that is believed little by little: this many milliseconds for one that the host has
+/// run.
 const CATCH_UP: Millis = 4;
-/// Of all events, one in so many may leave in a day that the host has run.
+/// One in this many of all events may leave in a day that the host has run.
 const SHARE: u64 = 4;
-/// Thousandths of an event: a journal of a few lets one go in a few days.
+/// Thousandths of an event: with these, a journal of few events lets one go in a few days.
 const WHOLE: u64 = 1_000;
 
-/// What there is to go by.
+/// What the pace is worked out from.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// What the clock says.
     pub clock: Millis,
-    /// How long the host has run since the last look, by a clock that nobody sets.
+    /// How long the host has run since the last round, by a clock that nobody sets.
     pub ran: Duration,
-    /// When the newest event was received; none, if there is none.
+    /// When the newest event was received; `None` if there is no event.
     pub newest: Option<Millis>,
     /// Events in the journal.
     pub events: u64,
 }
 
-/// The pace after this look. The first one of a journal begins at its newest event.
+/// The pace after this round. The first one of a journal begins at its newest event.
 pub fn later(before: Option<Pace>, seen: Seen) -> Pace {
     let Seen { clock, ran, newest, events } = seen;
     let before = before.unwrap_or(Pace { at: newest.unwrap_or(clock), allowed: 0 });
@@ -39,7 +40,7 @@ pub fn later(before: Option<Pace>, seen: Seen) -> Pace {
     Pace { at: clock.min(before.at.saturating_add(ran_ms * CATCH_UP)), allowed: allowed.min(a_day) }
 }
 
-/// The time that events are old by.
+/// The time by which events are old.
 pub fn now(pace: Pace, clock: Millis) -> Millis {
     clock.min(pace.at.saturating_add(STANDSTILL_MS))
 }
@@ -49,7 +50,7 @@ pub fn most(pace: Pace) -> u64 {
     pace.allowed / WHOLE
 }
 
-/// What is left when so many have left.
+/// The pace after this many events have left.
 pub fn less(pace: Pace, events: u64) -> Pace {
     Pace { allowed: pace.allowed.saturating_sub(events.saturating_mul(WHOLE)), ..pace }
 }
