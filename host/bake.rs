@@ -27,9 +27,9 @@ pub use sections::{Origin, origin};
 
 use document::Document;
 
-/// Bytes of a rules file.
+/// Longest rules file, in bytes.
 pub const RULES_BYTES_MAX: usize = 1 << 20;
-/// How long a schema is compared with what `configure` does.
+/// How long a schema may take to be compared with what `configure` does.
 const SCHEMA_CHECK_MAX: Duration = Duration::from_secs(20);
 /// The default rules, as the core module that the build made.
 const DEFAULT_MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/component.wasm"));
@@ -38,9 +38,9 @@ const DEFAULT_MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/componen
 #[derive(Debug)]
 pub struct Baked {
     pub component: Vec<u8>,
-    /// What it says it is; `None` for a composition, which nobody has asked yet.
+    /// Its manifest; `None` for a composition, which has not been asked yet.
     pub manifest: Option<Manifest>,
-    /// What the rules are in doubt about, ready to print like mistakes; usually empty.
+    /// Doubts of the rules, ready to print like mistakes; usually empty.
     pub warnings: String,
 }
 
@@ -58,26 +58,27 @@ pub fn default_base() -> anyhow::Result<Vec<u8>> {
     encode(DEFAULT_MODULE).context("encoding the default rules")
 }
 
-/// Whether two components were built of one base, by rules files that say the same at these pointers.
+/// Whether two components were built from one base, with rules files that say the same at these pointers.
 pub fn say_the_same<'a>(one: &[u8], other: &[u8], mut at: impl Iterator<Item = &'a str>) -> bool {
     let (Some(one), Some(other)) = (origin(one), origin(other)) else { return false };
     let (said, says) = (Document::read("", &one.rules).json(), Document::read("", &other.rules).json());
     one.base_digest == other.base_digest && at.all(|at| said.pointer(at) == says.pointer(at))
 }
 
-/// A component from a component or from a core module that carries the plugin world.
+/// Makes a component of a core module that carries the plugin world. A component stays as it is.
 pub fn encode(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let kind = match bytes {
         _ if wasmparser::Parser::is_component(bytes) => "component",
         _ if wasmparser::Parser::is_core_wasm(bytes) => "core module",
         _ => bail!("this is not WebAssembly\nhint: `tandem build` makes a component of a rules file"),
     };
-    // Before anything is done with it: what encodes and freezes trusts what it reads, and panics on what was cut off.
+    // Validated before anything else: the code that encodes and freezes trusts what it reads, and panics on a file that
+    // was cut off.
     if let Err(error) = wasmparser::validate(bytes) {
         bail!("the {kind} is not valid: {error}\nhint: it may have been cut off; build it again");
     }
     let component = if kind == "component" { bytes.to_vec() } else { encode_module(bytes)? };
-    // Here, since whoever builds, tests, deploys or serves a component comes by.
+    // Checked here, since every component passes here before it is built, tested, deployed or served.
     rules::check_fit(&component)?;
     Ok(component)
 }
@@ -114,14 +115,15 @@ pub fn read_rules(path: &Path) -> anyhow::Result<String> {
     })
 }
 
-/// Freezes a rules file into a base component. The result starts with these rules parsed and checked, and is the same
-/// bytes whenever base and rules file are. A base that was itself built so stands for the one that it was built of.
+/// Freezes a rules file into a base component. The result starts with these rules parsed and checked, and its bytes
+/// depend on the base and the rules file only. If the base was itself built in this way, the base that it was built
+/// from is taken.
 pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Result<Baked, Refused> {
     let base = sections::base(base).map_err(Refused::Other)?;
     let document = Document::read(file, rules);
     match freeze(engine, &base, &document.json().to_string()).await {
         Ok(Err(problems)) => Err(Refused::Rules(document.refused(&problems))),
-        // Broken TOML hands over less than there is, and the component may find nothing wrong with that.
+        // If the TOML is broken, the component was given less than the file says, and may find nothing wrong with that.
         _ if !document.is_sound() => Err(Refused::Rules(document.refused(&[]))),
         Ok(Ok(Frozen { component, manifest, warnings })) => Ok(Baked {
             component: sections::seal(component, &base, rules).map_err(Refused::Other)?,
@@ -132,20 +134,20 @@ pub async fn bake(engine: &Engine, base: &[u8], file: &str, rules: &str) -> Resu
     }
 }
 
-/// What a component was built of: the base of a built one, or else itself.
+/// The base that a component was built from; the component itself if it was not built.
 pub fn unfrozen(component: &[u8]) -> anyhow::Result<Cow<'_, [u8]>> {
     sections::base(component)
 }
 
-/// A component that is not configured, ready to be asked: one that wraps other rules has the default ones behind it.
+/// Loads a component that is not configured, so that it can be asked. A wrapper gets the default rules behind it.
 pub fn whole(base: &[u8]) -> anyhow::Result<Plugin> {
     let base = sections::base(base)?;
     let composed = compose::wrapper(&base).map(|wrapper| compose::around(wrapper, &default_base()?)).transpose()?;
     Plugin::load(&engine::checking_engine()?, composed.as_deref().unwrap_or(&base))
 }
 
-/// What a plugin's author should know of its schema, beginning at a rules file that its `configure` takes: each line a
-/// place where the two disagree. The default rules are held to theirs by tests, and so is what wraps them.
+/// What a plugin's author should know of its schema: a line for each place where it disagrees with `configure`,
+/// beginning at a rules file that `configure` takes. The default rules and their wrappers are held to that by tests.
 pub fn schema_doubts(base: &[u8], rules: &str) -> anyhow::Result<Vec<String>> {
     let (base, default) = (sections::base(base)?, default_base()?);
     if compose::wrapper(&base).is_some() || *base == *default {
@@ -160,14 +162,14 @@ pub fn schema_doubts(base: &[u8], rules: &str) -> anyhow::Result<Vec<String>> {
         })
     };
     let (rules, (tell, told)) = (Document::read("", rules).json(), std::sync::mpsc::channel());
-    // What a schema refers to itself can take any time. The command ends, and with it this thread.
+    // A schema that refers to itself may take any time. When the command ends, this thread ends with it.
     std::thread::spawn(move || tell.send(agreement::doubts(&schema, &rules, configure)));
     let late = || format!("its schema is not checked: that takes more than {} s", SCHEMA_CHECK_MAX.as_secs());
     Ok(told.recv_timeout(SCHEMA_CHECK_MAX).unwrap_or_else(|_| vec![late()]))
 }
 
-/// What [`bake`] makes of a rules file, without freezing it: the base is compiled already, and is configured in each ask. The
-/// plugin's digest is that of its base.
+/// The plugin that [`bake`] would make of a rules file, without freezing it: the base is compiled already, and is
+/// configured in each ask. The plugin's digest is that of its base.
 pub fn configured(base: &Plugin, file: &str, rules: &str) -> Result<(Plugin, String), Refused> {
     let document = Document::read(file, rules);
     match base.configured(&document.json().to_string()) {
@@ -186,7 +188,7 @@ struct Frozen {
 
 /// The frozen component with warnings, or every mistake in the rules.
 async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Result<Frozen, Vec<Problem>>> {
-    // What wraps other rules has the default ones put behind it, frozen: a composition could not be.
+    // A wrapper gets the default rules behind it, which are frozen before: a composition could not be frozen.
     if let Some(wrapper) = compose::wrapper(base) {
         return match Box::pin(freeze(engine, &default_base()?, rules)).await? {
             Ok(inner) => {
@@ -213,7 +215,7 @@ async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Res
         Ok(warnings) => warnings,
         Err(problems) => return Ok(Err(problems)),
     };
-    // The snapshot reads the whole memory, which is no answer of the component's and takes nothing of its fuel.
+    // The snapshot reads the whole memory. That is no answer of the component's, and takes nothing of its fuel.
     store.set_hostcall_fuel(usize::MAX);
     store.set_fuel(u64::MAX).map_err(anyhow::Error::from)?;
     let snapshot = wizer
@@ -221,7 +223,7 @@ async fn freeze(engine: &Engine, base: &[u8], rules: &str) -> anyhow::Result<Res
         .await
         .map_err(anyhow::Error::from)
         .context("freezing the configured component")?;
-    // Asked after the snapshot, the instance that was frozen is what the frozen component will be: compiling that, too,
+    // After the snapshot, this instance answers as the frozen component will. To compile the frozen component, too,
     // would take as long again.
     store.set_hostcall_fuel(limits.output_bytes_max);
     store.set_fuel(limits.fuel_max).map_err(anyhow::Error::from)?;
@@ -280,7 +282,7 @@ mod tests {
             ),
             ("'a || nope(b)'", " --> acme.toml:3:20\n"),
             ("\"a ||\"", " --> acme.toml:3:19\n"),
-            // The file writes this text otherwise than it is: the key stands for it.
+            // The file writes this text with escapes, so its key is shown instead.
             ("\"a || nope(\\\"b\\\")\"", " --> acme.toml:3:1\n"),
         ] {
             let refused = bake_default(&field(expression)).await.unwrap_err().to_string();

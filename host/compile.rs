@@ -1,4 +1,4 @@
-//! Compiles what somebody sent: in a process of its own that is held to limits, or in this one.
+//! Compiles what was sent: in a process of its own that is held to limits, or in this one.
 //!
 //! Knows what is made of a component or a rules file; not whose version it becomes, nor where it is kept.
 
@@ -20,7 +20,7 @@ mod child;
 
 pub use child::{Limits, answer, confine};
 
-/// What is compiled at one time; more wait. Each may take all cores and [`Limits`] of memory.
+/// How many are compiled at a time; more wait. Each may take all cores, and as much memory as [`Limits`] says.
 const AT_ONCE_MAX: usize = 2;
 
 /// What is to be compiled.
@@ -28,7 +28,7 @@ const AT_ONCE_MAX: usize = 2;
 pub enum Source {
     /// A component, or a core module that carries the plugin world.
     Component(Vec<u8>),
-    /// A rules file by its name and text, and the component that it is frozen into; without it, the default rules.
+    /// A rules file, by its name and text, and the component to freeze it into; without one, the default rules.
     Rules { file: String, text: String, base: Option<Vec<u8>> },
 }
 
@@ -37,7 +37,7 @@ pub struct Made {
     pub component: Vec<u8>,
     pub manifest: Manifest,
     pub compiled: Compiled,
-    /// What the rules file is in doubt about, ready to print; usually empty.
+    /// Doubts about the rules file, ready to print; usually empty.
     pub warnings: String,
 }
 
@@ -61,12 +61,12 @@ enum Way {
 }
 
 impl Compiler {
-    /// In this process: for what the operator of the host has written, and for tests.
+    /// Compiles in this process: for what the operator of the host has written, and for tests.
     pub fn here() -> Self {
         Self::by(Way::Here)
     }
 
-    /// By this `tandem`, in a process of its own.
+    /// Compiles in a process of its own, with this `tandem`.
     pub fn child(program: PathBuf, limits: Limits) -> Self {
         Self::by(Way::Child { program, limits })
     }
@@ -80,16 +80,16 @@ impl Compiler {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Errors are for whoever sent it; [`Mistakes`] are among them.
+    /// Compiles something. Errors are for the sender; [`Mistakes`] are among them.
     pub async fn compile(&self, source: Source) -> anyhow::Result<Made> {
         let compiler = self.clone();
         spawn_blocking(move || compiler.compile_now(source)).await.context("compiling")?
     }
 
-    /// The same. Blocks; within a runtime.
+    /// The same, but blocks. Must be called within a runtime.
     pub fn compile_now(&self, source: Source) -> anyhow::Result<Made> {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        // Held by the work itself, which goes on when nobody waits for it any more.
+        // The work itself holds its turn, since it goes on when nobody waits for it any more.
         let _turn = Handle::current().block_on(self.turns.acquire()).context("waiting to compile")?;
         match &self.way {
             Way::Here => Handle::current().block_on(here(source)),

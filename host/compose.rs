@@ -1,18 +1,19 @@
-//! Puts a component around the rules that it wraps, so that two become one. Knows nothing of settings and of languages.
+//! Puts a component around the rules that it wraps, so that the two become one. Knows nothing of settings or of
+//! languages.
 
 use anyhow::{Context, anyhow};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId};
 use wasmparser::{Parser, Payload};
 
-/// What a wrapper imports: the interface that it exports itself.
+/// The interface that a wrapper imports, which it exports itself, too.
 pub const WRAPPED: &str = "tandem:rules/rules@0.1.";
 
-/// The component that wants other rules behind it: this one, or the one in this composition.
+/// The component that wraps other rules: this one, or the one in this composition; `None` if there is none.
 pub fn wrapper(component: &[u8]) -> Option<&[u8]> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
-        // Whoever compiles it says what is wrong with it.
+        // What is wrong with a component is told when it is compiled.
         match payload.ok()? {
             Payload::ComponentImportSection(imports)
                 if depth == 0
@@ -36,7 +37,7 @@ pub fn wrapper(component: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// The wrapper with these rules behind it, one component that imports at most what the two import besides.
+/// Puts a wrapper around these rules. The result is one component, which imports at most what the two import besides.
 pub fn around(wrapper: &[u8], inner: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let inner = package(&mut graph, "inner", inner)?;
@@ -46,7 +47,7 @@ pub fn around(wrapper: &[u8], inner: &[u8]) -> anyhow::Result<Vec<u8>> {
             "the component cannot be put around the default rules: {error}\nhint: build it for the world `wrapper` of wit/v0.1"
         )
     })?;
-    // The caller compiles it, which validates it, too.
+    // The caller compiles the result, which also validates it.
     graph
         .encode(EncodeOptions { validate: false, ..EncodeOptions::default() })
         .context("composing the component with the default rules")

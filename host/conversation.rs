@@ -1,7 +1,8 @@
-//! A conversation with rules about an event: what it is about, and pass by pass what they ask, until they end it.
+//! A conversation with rules about an event: first the key, then pass by pass the calls that the rules ask for, until
+//! they end the event.
 //!
-//! Every answer of the rules goes through the checks of a run, so that a case, a replay, a repair and a bench are told what
-//! the host would be told. Knows neither where replies come from nor what comes of the end.
+//! Every answer of the rules goes through the checks of a run, so that a case, a replay, a repair and a bench are told
+//! what the host would be told. Knows neither where replies come from nor what is done with the end.
 
 use crate::check::{self, Key};
 use crate::engine::{Limits, Usage};
@@ -16,7 +17,7 @@ pub struct Rules<'a> {
 }
 
 pub type AskKey<'a> = dyn Fn(&Event) -> Asked<Result<Entity, String>> + 'a;
-/// Of an event, what was remembered, and the replies so far.
+/// Asks about an event, with what was remembered and the replies so far.
 pub type AskStep<'a> = dyn Fn(&Event, &[String], &[Vec<Reply>]) -> Asked<Next> + 'a;
 
 impl<'a> From<&'a Plugin> for Rules<'a> {
@@ -29,7 +30,7 @@ impl<'a> From<&'a Plugin> for Rules<'a> {
     }
 }
 
-/// What an ask used, of what it may, and what it logged.
+/// What an ask used, what it was allowed, and what it logged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     pub usage: Usage,
@@ -47,12 +48,12 @@ pub struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// One that has not begun: the key is to be asked for first.
+    /// A conversation that has not begun. The key is to be asked for first.
     pub fn new(rules: &'a Rules<'a>, event: &'a Event, memory: &'a [String]) -> Self {
         Self { rules, event, memory, names: Names::default(), replies: vec![], asks: vec![] }
     }
 
-    /// What the event is about, or how it is over at once.
+    /// What the event is about, or how it ends at once.
     pub fn key(&mut self) -> Key {
         let key = check::key(&self.event.webhook, self.rules.manifest, || {
             let Asked { result, usage, limits, log } = (self.rules.key)(self.event);
@@ -65,7 +66,7 @@ impl<'a> Conversation<'a> {
         key
     }
 
-    /// What the rules say to all the replies so far, and the names among it that are new.
+    /// Asks the rules with all the replies so far. Gives their answer, and the names in it that are new.
     pub fn go_on(&mut self) -> Result<(Next, Names), Failure> {
         let Asked { result, usage, limits, log } = (self.rules.step)(self.event, self.memory, &self.replies);
         self.asks.push(Ask { usage, limits, log });
@@ -74,22 +75,22 @@ impl<'a> Conversation<'a> {
         Ok((next, new))
     }
 
-    /// The replies to the calls of the last pass, in their order.
+    /// Adds the replies to the calls of the last pass, in the order of the calls.
     pub fn answer(&mut self, replies: Vec<Reply>) {
         self.replies.push(replies);
     }
 
-    /// How many passes of calls were answered.
+    /// How many passes of calls have been answered.
     pub fn pass(&self) -> usize {
         self.replies.len()
     }
 
-    /// All that is known of names.
+    /// All names that are known so far.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Every ask, that for the key first; and all replies.
+    /// Every ask, the one for the key first; and all replies.
     pub fn into_asks(self) -> (Vec<Ask>, Vec<Vec<Reply>>) {
         (self.asks, self.replies)
     }

@@ -15,45 +15,47 @@ mod watch;
 
 pub use watch::{Ended, StillWanted, Wanted, Watch};
 
-/// Fuel of an ask, about one unit an instruction: for any payload, and for each byte that goes in. Default rules were
-/// measured at about 65 units a byte.
+/// Fuel of an ask, about one unit an instruction: a base for any payload, and more for each byte that goes in. Default
+/// rules were measured at about 65 units a byte.
 const FUEL_BASE: u64 = 50_000_000;
 const FUEL_PER_BYTE: u64 = 1_000;
-/// Processor time of an ask, twenty times what its fuel takes: for what fuel does not see, above all texts that a component
-/// copies between its own parts.
+/// Processor time of an ask, twenty times what its fuel takes. It bounds what fuel does not count, above all texts that
+/// a component copies between its own parts.
 const TIME_BASE: Duration = Duration::from_millis(500);
 const TIME_PER_BYTE: Duration = Duration::from_micros(2);
-/// Fuel after which an ask's time is looked at, a twentieth of a millisecond.
+/// Fuel between two checks of an ask's time: a twentieth of a millisecond.
 const SLICE_FUEL: u64 = 100_000;
-/// The same where parts of a component copy texts to each other, which is hardly any fuel for as much as memory holds: for
-/// the least memory an ask has, and never less than the other.
+/// The same for a component of several parts. These may copy as much text to each other as memory holds, for hardly any
+/// fuel. So the first number is for the least memory of an ask; with more memory there is less fuel between checks, but
+/// never less than the second number.
 const SLICE_FUEL_OF_PARTS: u64 = 10_000;
 const SLICE_FUEL_OF_PARTS_MIN: u64 = 500;
 /// Fuel of a line of log, and of each of its bytes, whether they are kept or not.
 const LOG_FUEL: u64 = 300;
 const LOG_FUEL_PER_BYTE: u64 = 1;
-/// Fuel of what goes into the host to grow something: 112 ns were measured, and 144 where it is refused.
+/// Fuel of an operator that goes into the host to grow something: 112 ns were measured, and 144 when that is refused.
 const GROW_FUEL: u8 = 200;
-/// Memory of an ask, in bytes: for any payload, and for each byte that goes in. About 5 were measured.
+/// Memory of an ask, in bytes: a base for any payload, and more for each byte that goes in. About 5 for each byte were
+/// measured.
 const MEMORY_BASE: usize = 16 << 20;
 const MEMORY_PER_BYTE: usize = 24;
-/// What no ask exceeds, and what a slot of the pool holds.
+/// The most memory of any ask, and the size of a slot in the pool.
 pub const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// Bytes that a component may hand over in one ask.
+/// Bytes that a component may hand over in one ask: a base, and more for each byte that goes in.
 const OUTPUT_BASE: usize = 1 << 20;
 const OUTPUT_PER_BYTE: usize = 4;
 /// Bytes of log kept of an ask, line ends included.
 pub const LOG_BYTES_MAX: usize = 16 << 10;
-/// Bytes kept of its last line, which may be what a panic said after the log was full.
+/// Bytes kept of the last line of a log, which may be what a panic said after the log was full.
 const LAST_LINE_BYTES_MAX: usize = 1 << 10;
 /// Instances at one time. A semaphore before the pool makes the next one wait.
 pub const INSTANCES_MAX: u32 = 64;
 /// Core instances and tables of a component: those of a plugin and the rules it wraps, and what their composition adds.
 pub const PARTS_MAX: u32 = 16;
-/// A plugin's and that of the rules it wraps.
+/// Memories of a component: the plugin's, and that of the rules it wraps.
 pub const MEMORIES_MAX: u32 = 2;
 pub const TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Compiled code kept for the next time that cases are run; what was used least recently goes first.
+/// Size of the cache of compiled code for runs of cases. What was used least recently goes first.
 const CACHE_BYTES_MAX: u64 = 512 << 20;
 /// Bytes that stay mapped in a freed slot: the working set of an ask, so that the next one finds its pages there.
 const KEEP_RESIDENT: usize = 4 << 20;
@@ -62,15 +64,15 @@ const KEEP_RESIDENT: usize = 4 << 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     pub fuel_max: u64,
-    /// Of processor time.
+    /// Processor time.
     pub time_max: Duration,
     pub memory_bytes_max: usize,
     pub output_bytes_max: usize,
 }
 
 impl Limits {
-    /// For an ask whose event, memory and replies are this long. Limits that grow with the input make no body poison
-    /// merely for being large.
+    /// The limits of an ask whose event, memory and replies are this long. They grow with the input, so that no body is
+    /// poison merely because it is large.
     pub fn for_input(bytes: usize) -> Self {
         Self {
             fuel_max: FUEL_BASE.saturating_add(FUEL_PER_BYTE.saturating_mul(bytes as u64)),
@@ -80,7 +82,7 @@ impl Limits {
         }
     }
 
-    /// The longest input whose memory limit is not yet cut off.
+    /// The longest input whose memory limit is not cut off at [`MEMORY_BYTES_MAX`].
     pub fn input_bytes_max() -> usize {
         (MEMORY_BYTES_MAX - MEMORY_BASE) / MEMORY_PER_BYTE
     }
@@ -90,13 +92,13 @@ impl Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     pub fuel: u64,
-    /// More than allowed if that was asked for and refused.
+    /// More than allowed if more was asked for and refused.
     pub memory_bytes: usize,
-    /// The texts of its answer. One more than allowed if it was cut off for its length.
+    /// Bytes of the texts in its answer: one more than allowed if the answer was cut off for its length.
     pub output_bytes: usize,
     /// Everything that was logged, kept or not.
     pub log_bytes: usize,
-    /// Ended for what fuel does not see, if it was.
+    /// Why the ask was ended with fuel left, if it was.
     pub ended: Option<Ended>,
 }
 
@@ -105,10 +107,10 @@ pub struct Usage {
 pub struct State {
     memory_bytes: usize,
     memory_bytes_max: usize,
-    /// All the memory there would have been, if some was refused: the trap that follows is its consequence.
+    /// How much memory there would have been if some had not been refused: a trap that follows is a consequence.
     pub refused_bytes: usize,
     pub log: Vec<String>,
-    /// Everything that was logged, line ends included; more than the most when something was left out.
+    /// Bytes of everything that was logged, line ends included; more than the limit if something was left out.
     log_bytes: usize,
     /// The last line that was logged, kept or not.
     pub last_line: String,
@@ -117,25 +119,26 @@ pub struct State {
     watch: Watch,
 }
 
-/// An engine with every feature off that rules do not need: fewer things to go wrong in a sandbox.
+/// An engine in which every feature that rules do not need is off, so that less can go wrong in a sandbox.
 ///
-/// Fuel decides what is too long: nothing a component can import blocks, and the same input burns the same fuel on every
-/// machine. NaNs are canonical for the same reason. What an operator makes the host do is in its [`costs`].
+/// Fuel decides what takes too long: nothing that a component can import blocks, and the same input burns the same fuel
+/// on every machine. NaNs are canonical for the same reason. What an operator makes the host do is part of its
+/// [`costs`].
 pub fn engine() -> anyhow::Result<Engine> {
     let mut config = common();
     config.allocation_strategy(pool());
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
-/// The same engine compiling in haste: for a look at a component that nobody will wait for. What a component says, and the
-/// fuel it burns, does not depend on it.
+/// The same engine, compiling quickly and without optimising: to check a component that will not serve. Neither what a
+/// component says nor the fuel that it burns depends on that.
 pub fn checking_engine() -> anyhow::Result<Engine> {
     let mut config = hasty();
     config.allocation_strategy(pool());
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
-/// The same, which finds in a folder what it has compiled before, whoever had it do so.
+/// The same as [`checking_engine`], and finds in a folder what was compiled before.
 pub fn testing_engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
     let mut config = hasty();
     config.allocation_strategy(pool());
@@ -147,16 +150,16 @@ pub fn testing_engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
-/// The same engine with a pool for one: for compiling, where one instance is made, once. Its code runs on [`engine`], and
-/// what would not fit there does not fit here.
+/// The same as [`engine`], with a pool for one instance: for compiling, where one instance is made once. Its code runs
+/// on [`engine`], and what would not fit there does not fit here.
 pub fn compiling_engine() -> anyhow::Result<Engine> {
     let mut config = common();
     config.allocation_strategy(pool_for(1));
     Engine::new(&config).map_err(anyhow::Error::from)
 }
 
-/// In haste and without the pool: for building components, where what is instantiated is larger than what runs, and runs
-/// once.
+/// An engine that compiles quickly and has no pool: for building components, where the instance is larger than one that
+/// serves, and runs once.
 pub fn building_engine() -> anyhow::Result<Engine> {
     Engine::new(&hasty()).map_err(anyhow::Error::from)
 }
@@ -202,14 +205,15 @@ fn common() -> Config {
         .wasm_features(WasmFeatures::MEMORY64 | WasmFeatures::RELAXED_SIMD, false)
         .wasm_features(WasmFeatures::STACK_SWITCHING | WasmFeatures::CM_ASYNC, false)
         .wasm_component_model(true)
-        // Where in the wasm a trap was tells a tenant nothing, and takes up a third of the compiled code.
+        // The address map says where in the wasm a trap was. That tells a tenant nothing, and takes up a third of the
+        // compiled code.
         .generate_address_map(false)
         .max_wasm_stack(512 << 10);
     config
 }
 
-/// What operators cost that do more than an instruction: those that go into the host, even for nothing, and by how much
-/// they do there. All others cost one.
+/// The costs of operators that do more than one instruction: they go into the host, which costs something even if
+/// nothing is done there, and more with every unit of work. All other operators cost one.
 fn costs() -> OperatorCost {
     let variable = VariableOperatorCost {
         memory_grow_per_page: 64,
@@ -250,7 +254,7 @@ pub fn watched(
     Ok((store, watch))
 }
 
-/// Fuel after which an ask is looked at.
+/// Fuel between two checks of an ask.
 fn slice(limits: Limits, has_parts: bool) -> u64 {
     if !has_parts {
         return SLICE_FUEL;
@@ -259,7 +263,7 @@ fn slice(limits: Limits, has_parts: bool) -> u64 {
     (SLICE_FUEL_OF_PARTS / times).max(SLICE_FUEL_OF_PARTS_MIN)
 }
 
-/// Takes fuel for a line of the log, which the host has to look at whether it is kept or not.
+/// Takes fuel for a line of the log, which the host has to read whether it is kept or not.
 pub fn pay_for_line(store: &mut StoreContextMut<State>, bytes: usize) -> wasmtime::Result<()> {
     let fuel = LOG_FUEL.saturating_add(LOG_FUEL_PER_BYTE.saturating_mul(bytes as u64));
     let left = store.get_fuel()?;
@@ -269,7 +273,7 @@ pub fn pay_for_line(store: &mut StoreContextMut<State>, bytes: usize) -> wasmtim
     if left < fuel {
         return Err(Trap::OutOfFuel.into());
     }
-    // Taking fuel begins another slice, so that the end of one may never come.
+    // To take fuel is to begin another slice, so a component that logs all the time may never reach the end of one.
     state.watch.look().map_err(wasmtime::Error::from)
 }
 
@@ -308,7 +312,7 @@ impl State {
         (self.log_bytes, self.log_fuel) = (0, 0);
     }
 
-    /// Keeps a line of the log, up to [`LOG_BYTES_MAX`] in all. Where it is cut, it says so.
+    /// Keeps a line of the log, up to [`LOG_BYTES_MAX`] in all. A line that is cut says so.
     pub fn log(&mut self, line: &str) {
         self.last_line.clear();
         self.last_line.push_str(&line[..line.floor_char_boundary(LAST_LINE_BYTES_MAX)]);

@@ -1,6 +1,6 @@
-//! The registry: every tenant's versions, which of them is active, and their code, loaded when somebody asks for it.
+//! The registry: every tenant's versions, which of them is active, and their code, which is loaded when it is needed.
 //!
-//! Knows the journal, where it is all kept, and how rules are loaded; neither lanes nor who asks for a swap.
+//! Knows the journal, which keeps all that, and how rules are loaded; neither lanes nor who asks for a swap.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use loaded::Loaded;
 
 /// Memory that the code of versions may take up, the active ones of busy tenants included.
 const LOADED_BYTES_MAX: usize = 512 << 20;
-/// First digits of a digest that name a version.
+/// How many of the first digits of a digest name a version.
 const PREFIX_DIGITS_MIN: usize = 6;
 
 /// A handle on the registry; cheap to clone.
@@ -42,7 +42,7 @@ struct Inner {
     journal: Journal,
     engine: Engine,
     compiler: Compiler,
-    /// What compiled code has to be compiled for.
+    /// The host that compiled code has to be compiled for.
     host: String,
     folder: PathBuf,
     loaded: Loaded,
@@ -52,14 +52,14 @@ struct Inner {
     default_base: OnceLock<String>,
 }
 
-/// A component that is kept.
+/// A component that is kept as a version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployed {
     pub digest: String,
     pub manifest: Manifest,
-    /// What its rules file is in doubt about, and what of it cannot be activated as it is; ready to print, usually empty.
+    /// Doubts about its rules file, and what of it cannot be activated as it is: ready to print, usually empty.
     pub warnings: String,
-    /// Whether the tenant did not have it yet.
+    /// Whether the version is new to the tenant.
     pub is_new: bool,
 }
 
@@ -67,13 +67,14 @@ pub struct Deployed {
 #[derive(Clone, Debug, Default)]
 pub struct Activate<'a> {
     pub tenant: &'a str,
-    /// Or its first digits.
+    /// The digest of the version, or its first digits.
     pub version: &'a str,
-    /// The digest that must be current when this one is made so; without it, the one that is when this is called.
+    /// The digest that must be current when the version is made current. Without it, that is the one that is current
+    /// when this is called.
     pub expected: Option<&'a str>,
-    /// Rolls back by itself when so many of the latest 64 events failed by the version's fault.
+    /// The host rolls back by itself when this many of the latest 64 events have failed by the version's fault.
     pub failures_max: Option<u32>,
-    /// It may change what people are linked by; then everybody linked is given the new link too.
+    /// The version may change what people are linked by; then everybody linked is given the new link, too.
     pub relink: bool,
 }
 
@@ -112,12 +113,12 @@ fn moved(active: &Option<String>) -> String {
 }
 
 impl Registry {
-    /// Of versions in this journal; their compiled code is kept in a folder beside it.
+    /// Opens the registry of the versions in this journal. Their compiled code is kept in a folder beside the journal.
     pub fn open(journal: Journal, engine: Engine, compiler: Compiler, path: &Path) -> Self {
         Self::within(journal, engine, compiler, path, LOADED_BYTES_MAX)
     }
 
-    /// The same, with as much memory for code.
+    /// The same, with this much memory for code.
     pub fn within(journal: Journal, engine: Engine, compiler: Compiler, path: &Path, loaded_bytes_max: usize) -> Self {
         let mut folder = path.as_os_str().to_owned();
         folder.push("-compiled");
@@ -129,7 +130,7 @@ impl Registry {
         Self(Arc::new(Inner { journal, engine, compiler, host, folder, loaded, unsettled, built, codes, default_base }))
     }
 
-    /// Makes rules current that are in memory already, and stay there. They are lost with the host.
+    /// Makes rules current that are in memory already and stay there. They end with the host.
     pub async fn install(&self, tenant: &str, plugin: Plugin, relink: bool) -> anyhow::Result<()> {
         self.0.loaded.pin(plugin.clone());
         let activation = Activation { relink, ..activation(tenant, &plugin, Cause::Configured) };
@@ -143,7 +144,7 @@ impl Registry {
         self.deploy_within(tenant, bytes, sha256, None).await
     }
 
-    /// The same for a tenant that may have so much.
+    /// The same for a tenant with these limits.
     pub async fn deploy_within(
         &self,
         tenant: &str,
@@ -160,15 +161,15 @@ impl Registry {
         }
         let one = self.0.built.one([came.clone(), String::new()]);
         let _one = one.lock().await;
-        // Checked when it came the first time, for whomever.
+        // If the component is kept already, it was checked when it first came, for whatever tenant.
         if let Some(deployed) = self.deploy_again(tenant, &came, String::new(), limits).await? {
             return Ok(deployed);
         }
         self.make(tenant, Source::Component(bytes.to_vec()), limits).await
     }
 
-    /// Freezes a rules file into the default rules, and keeps that as a version of a tenant. Two who have the same file have
-    /// it built once.
+    /// Freezes a rules file into the default rules, and keeps the result as a version of a tenant. A file that two
+    /// tenants have is built once.
     pub async fn deploy_rules(
         &self,
         tenant: &str,
@@ -192,7 +193,7 @@ impl Registry {
         Ok(deployed)
     }
 
-    /// Keeps a component that is kept already as a version of a tenant, too; `None` if it is not kept any more.
+    /// Makes a component that is kept already a version of this tenant, too; `None` if it is not kept any more.
     async fn deploy_again(
         &self,
         tenant: &str,
@@ -209,7 +210,7 @@ impl Registry {
     }
 
     async fn make(&self, tenant: &str, source: Source, limits: Option<Quota>) -> anyhow::Result<Deployed> {
-        // Before anything is compiled. Whether its bytes fit is seen when there are any.
+        // Checked before anything is compiled. Whether the component's bytes fit is checked when there are any.
         if let Some(limits) = limits
             && let Some(no_room) = self.0.journal.read(|reader| reader.no_room_for_version(tenant, 0, &limits))?
         {
@@ -237,7 +238,7 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Gets ready to make a version current: it is found and loaded, so that nobody waits for that afterwards.
+    /// Gets ready to make a version current: finds it and loads it, so that nobody waits for that afterwards.
     pub async fn prepare(&self, how: Activate<'_>) -> Result<Prepared, Refused> {
         let Activate { tenant, version, expected, failures_max, relink } = how;
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
@@ -247,7 +248,7 @@ impl Registry {
         Ok(Prepared { activation: Activation { expected, failures_max, relink, ..asked }, plugin })
     }
 
-    /// Gets ready to go back to the version before the active one. Takes no upload and no build.
+    /// Gets ready to go back to the version before the active one, which takes no upload and no build.
     pub async fn prepare_roll_back(&self, tenant: &str, expected: Option<&str>) -> Result<Prepared, Refused> {
         let active = self.0.journal.read(|reader| reader.active(tenant))?;
         let Some(Active { digest, back, .. }) = active else { return Err(Refused::None(tenant.to_owned())) };
@@ -257,7 +258,8 @@ impl Registry {
         Ok(Prepared { activation: Activation { expected, ..activation(tenant, &plugin, Cause::RolledBack) }, plugin })
     }
 
-    /// Makes a version current: new runs take it, those under way end on theirs. Of two at the same time, one is refused.
+    /// Makes a version current: new runs take it, and runs under way end on theirs. Of two activations at the same
+    /// time, one is refused.
     pub async fn make_current(&self, prepared: Prepared) -> Result<Activated, Refused> {
         let Prepared { activation, plugin } = prepared;
         let (journal, tenant) = (&self.0.journal, activation.tenant.clone());
@@ -268,14 +270,15 @@ impl Registry {
         self.swapped(&tenant, &plugin, activated)
     }
 
-    /// Goes back from a version that fails: what failed by its fault, and what runs on it, is to begin again.
+    /// Rolls back a version that fails. Events that failed by its fault, and events that run on it, begin again.
     pub async fn roll_back_failing(&self, tenant: &str, version: &str) -> Result<Activated, Refused> {
         let mut prepared = self.prepare_roll_back(tenant, Some(version)).await?;
         prepared.activation.cause = Cause::Failing;
         self.make_current(prepared).await
     }
 
-    /// What a version changes that people of the tenant are linked by, if it does, for whoever thinks of activating it.
+    /// What a version would change of the settings that people of the tenant are linked by, for those who think of
+    /// activating it; `None` if it changes none.
     pub fn changed_links(&self, tenant: &str, manifest: &Manifest) -> anyhow::Result<Option<String>> {
         let (changed, linked) = self.0.journal.read(|reader| reader.fixed_changes(tenant, &fixed(manifest)))?;
         Ok((linked > 0)
@@ -315,8 +318,8 @@ impl Registry {
         self.0.loaded.count()
     }
 
-    /// The version that new runs of a tenant take; `None` until one is activated, and while the one is built that the
-    /// configuration names. Blocks.
+    /// The version that new runs of a tenant take; `None` until one is activated, and while the one that the
+    /// configuration names is being built. Blocks.
     pub fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         if self.0.unsettled.is_building(tenant) {
             return Ok(None);
@@ -325,7 +328,7 @@ impl Registry {
         active.map(|active| self.load(&active.digest)).transpose()
     }
 
-    /// A version to be asked.
+    /// A version, loaded and ready to be asked.
     pub async fn plugin(&self, digest: &str) -> anyhow::Result<Plugin> {
         if let Some(plugin) = self.0.loaded.get(digest) {
             return Ok(plugin);
@@ -334,7 +337,7 @@ impl Registry {
         spawn_blocking(move || registry.load(&digest)).await.context("loading a version")?
     }
 
-    /// Whoever comes first loads it; others wait for that. Blocks.
+    /// Loads a version. The first caller loads it; others wait for that. Blocks.
     fn load(&self, digest: &str) -> anyhow::Result<Plugin> {
         self.0.loaded.get_or(digest, || {
             let is_active = self.0.journal.read(|reader| reader.is_active(digest))?;
@@ -360,7 +363,7 @@ impl Registry {
         }
     }
 
-    /// Keeps the code of the version that is active now, and lets go of the one before with its last run.
+    /// Keeps the code of the version that is active now, and lets the code of the one before go with its last run.
     fn swapped(
         &self,
         tenant: &str,

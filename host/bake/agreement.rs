@@ -1,27 +1,28 @@
-//! Whether the schema that rules give of their settings takes what their `configure` takes. Knows no rules.
+//! Checks whether the schema that rules give of their settings takes what their `configure` takes. Knows nothing of the
+//! rules themselves.
 
 use serde_json::{Map, Value, json};
 
 use crate::rules::Problem;
 
-/// Rules files that are tried, at most: each takes an ask. And choices of one setting.
+/// How many rules files are tried at most, since each takes an ask; and how many choices of one setting.
 const TRIALS_MAX: usize = 300;
 const CHOICES_MAX: usize = 5;
 
-/// Another value at one place of the rules file.
+/// A value to try at one place of the rules file.
 struct Trial {
     at: String,
     value: Value,
 }
 
-/// Says where a schema and `configure` disagree, beginning at a rules file that `configure` takes: the file itself, each
-/// choice and default that the schema names, and one wrong type for each setting.
+/// Says where a schema and `configure` disagree. Begins at a rules file that `configure` takes, and tries the file
+/// itself, each choice and default that the schema names, and one wrong type for each setting.
 pub fn doubts(
     schema: &Value,
     rules: &Value,
     mut configure: impl FnMut(&Value) -> anyhow::Result<Vec<Problem>>,
 ) -> Vec<String> {
-    // The engine whose time is bounded by what it reads: a pattern may be anything.
+    // A pattern may be anything, so the engine is the one whose time is bounded by what it reads.
     let patterns = jsonschema::PatternOptions::regex();
     let validator = match jsonschema::draft7::options().with_pattern_options(patterns).build(schema) {
         Ok(validator) => validator,
@@ -45,7 +46,7 @@ pub fn doubts(
                 continue;
             }
         };
-        // What either finds elsewhere is not about this value.
+        // What either finds wrong elsewhere is not about this value.
         let is_here =
             |place: &str| place.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let is_refused = said.iter().any(|problem| is_here(&problem.at));
@@ -59,7 +60,7 @@ pub fn doubts(
     found
 }
 
-/// What is tried at each place below this one that is no table.
+/// Collects what to try at each place below this one that is no table.
 fn collect(schema: &Value, at: &str, trials: &mut Vec<Trial>) {
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
         let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));

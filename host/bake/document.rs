@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::excerpt::{self, Mistake, line_of, of_toml};
 use crate::rules::Problem;
 
-/// Mistakes that are looked up in a file; the rest is counted.
+/// Mistakes that are looked up in a file. The rest are counted.
 const PROBLEMS_MAX: usize = 1_000;
 
 /// A rules file that has been read as far as it can be.
@@ -19,7 +19,7 @@ pub struct Document<'a> {
     file: &'a str,
     text: &'a str,
     table: Spanned<DeValue<'a>>,
-    /// What the TOML itself does wrong, and what it can say and JSON cannot.
+    /// Mistakes of the TOML itself, and what TOML can say and JSON cannot.
     mistakes: Vec<Mistake>,
     /// Whether the table is a guess, because the TOML is broken somewhere.
     guessed: bool,
@@ -27,9 +27,9 @@ pub struct Document<'a> {
 
 /// What a pointer leads to, as far as it leads.
 struct Found<'a> {
-    /// Of the key, or of the element of a list; for the root the beginning of the file.
+    /// The place of the key, or of the element of a list; for the root, the beginning of the file.
     place: Range<usize>,
-    /// Of the value.
+    /// The place of the value.
     span: Range<usize>,
     value: &'a DeValue<'a>,
     whole: bool,
@@ -65,8 +65,8 @@ impl<'a> Document<'a> {
         let lines: Vec<_> = self.mistakes.iter().map(|mistake| line_of(self.text, mistake.place.start)).collect();
         let known = |problem: &&Problem| {
             let found = self.find(&problem.at);
-            // Where the TOML is broken, something may seem to be missing that stands there, and what stands in a broken
-            // line was not read right.
+            // If the TOML is broken, something may seem to be missing that is there, and a broken line was not read
+            // right.
             let is_sure = !self.guessed || found.whole && !found.value.is_table();
             is_sure && !lines.contains(&line_of(self.text, found.place.start))
         };
@@ -75,7 +75,7 @@ impl<'a> Document<'a> {
         excerpt::show("error", self.file, self.text, mistakes, problems.len().saturating_sub(PROBLEMS_MAX))
     }
 
-    /// What the component was in doubt about.
+    /// The doubts of the component.
     pub fn warnings(&self, problems: &[Problem]) -> String {
         let warnings = problems.iter().take(PROBLEMS_MAX).map(|problem| self.mistake(problem)).collect();
         excerpt::show("warning", self.file, self.text, warnings, problems.len().saturating_sub(PROBLEMS_MAX))
@@ -99,7 +99,7 @@ impl<'a> Document<'a> {
                     let value = part.parse().ok().and_then(|n: usize| list.get(n));
                     value.map(|value| (value.span(), value.span(), value.get_ref()))
                 }
-                // What stands behind the place of a text is the number of one of its characters.
+                // After the pointer to a text, a number stands for one of its characters.
                 DeValue::String(_) => {
                     let place = part.parse().ok().and_then(|n| self.character(&found.span, n));
                     Some((place.unwrap_or(found.place.clone()), found.span.clone(), found.value))
@@ -112,8 +112,8 @@ impl<'a> Document<'a> {
         found
     }
 
-    /// The place of a character of a text, from 0; of its end, if it has no so many. Nothing where the file writes the text
-    /// otherwise than it is.
+    /// The place of a character of a text, counted from 0, or of its end if the text is shorter. `None` if the file
+    /// writes the text with escapes or in several lines.
     fn character(&self, span: &Range<usize>, n: usize) -> Option<Range<usize>> {
         let written = self.text.get(span.clone())?;
         let mark = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|mark| written.starts_with(mark))?;
@@ -127,7 +127,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// What TOML can say and JSON cannot.
+/// Adds what TOML can say and JSON cannot.
 fn unsayable(text: &str, place: Range<usize>, value: &Spanned<DeValue>, mistakes: &mut Vec<Mistake>) {
     let wrong = |why: &str| Mistake {
         place: place.clone(),

@@ -64,7 +64,7 @@ fn show(leaves: &[Leaf]) -> String {
             tables.push(table);
         }
     }
-    // A table stands behind the one it is in.
+    // A table comes after the one that it is in.
     tables.sort();
     let mut text = String::new();
     for table in tables {
@@ -86,7 +86,7 @@ fn show(leaves: &[Leaf]) -> String {
     text
 }
 
-/// A value in TOML; nothing for null, which TOML does not have.
+/// A value in TOML; `None` for null, which TOML does not have.
 fn toml(value: &Value) -> Option<toml_edit::Value> {
     Some(match value {
         Value::Null => return None,

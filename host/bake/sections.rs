@@ -1,5 +1,5 @@
-//! What a built component carries of its making, in custom sections at its end: the rules file, the digest of the base,
-//! and the base itself, as what has to be changed in the component to have it back. Knows bytes; compiles nothing.
+//! What a built component says of its making, in custom sections at its end: the rules file, the digest of the base,
+//! and the base itself, as the changes that turn the component back into it. Knows bytes; compiles nothing.
 
 use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
@@ -14,9 +14,9 @@ use crate::rules::digest;
 const RULES_FILE: &str = "tandem:rules-file";
 const BASE_DIGEST: &str = "tandem:base-digest";
 const BASE: &str = "tandem:base";
-/// Bytes of a base, taken out of a component: a JavaScript plugin has about 12 million.
+/// Longest base that is taken out of a component, in bytes: a JavaScript plugin has about 12 million.
 const BASE_BYTES_MAX: usize = 64 << 20;
-/// What zstd takes at most and at least for the distance of a match, as a power of two.
+/// The least and the most that zstd takes for the distance of a match, as a power of two.
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=27;
 const HEADER_BYTES: usize = 8;
 
@@ -40,14 +40,14 @@ pub fn seal(mut component: Vec<u8>, base: &[u8], rules: &str) -> anyhow::Result<
     Ok(component)
 }
 
-/// What is in the sections; nothing for a component without them.
+/// What is in the sections; `None` for a component without them.
 pub fn origin(component: &[u8]) -> Option<Origin> {
     let sealed = Sealed::read(component)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some(Origin { rules: text(sealed.rules), base_digest: text(sealed.base_digest) })
 }
 
-/// What a component was built of: a built one gives its base back, byte for byte, and any other is its own.
+/// The base that a component was built from, byte for byte; the component itself if it was not built.
 pub fn base(component: &[u8]) -> anyhow::Result<Cow<'_, [u8]>> {
     let Some(sealed) = Sealed::read(component) else { return Ok(component.into()) };
     let base = changed(sealed.component, sealed.base).context("unpacking the base that the component was built of")?;
@@ -66,7 +66,7 @@ struct Sealed<'a> {
 }
 
 impl<'a> Sealed<'a> {
-    /// Nothing unless the last three sections are ours.
+    /// `None` unless the last three sections are these.
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = BinaryReader::new(bytes.get(HEADER_BYTES..)?, 0);
         let mut last = [(0, "", &[][..]); 3];
@@ -74,7 +74,7 @@ impl<'a> Sealed<'a> {
             let start = HEADER_BYTES + reader.original_position();
             let (id, size) = (reader.read_u8().ok()?, reader.read_var_u32().ok()?);
             let mut section = BinaryReader::new(reader.read_bytes(size as usize).ok()?, 0);
-            // Zero is a custom section's.
+            // A custom section has the id 0.
             let name = if id == 0 { section.read_string().ok()? } else { "" };
             last.rotate_left(1);
             let rest = section.bytes_remaining();
@@ -85,7 +85,7 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// What is in `new` and not in `old`: next to nothing, where most of it is.
+/// The changes from `old` to `new`: next to nothing, if most of `new` is in `old`.
 fn changes(old: &[u8], new: &[u8]) -> std::io::Result<Vec<u8>> {
     let distance = (old.len() + new.len()).next_power_of_two().trailing_zeros();
     let mut encoder = Encoder::with_ref_prefix(vec![], zstd::DEFAULT_COMPRESSION_LEVEL, old)?;

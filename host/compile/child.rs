@@ -1,7 +1,7 @@
 //! The process that compiles: how it is started, held to its limits, asked, and what its death means.
 //!
-//! Knows pipes, limits and signals. It keeps a compiler that runs away from the events of others; it is no sandbox, since
-//! what it makes is run as it is.
+//! Knows pipes, limits and signals. The process keeps a runaway compiler away from the events of others. It is no
+//! sandbox, since what it makes is run as it is.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -16,22 +16,22 @@ use serde::{Deserialize, Serialize};
 use super::{Made, Mistakes, Source, here};
 use crate::rules::{self, Compiled, Manifest, Shared};
 
-/// Memory that it may write to: twice what a plugin in JavaScript takes, which brings its engine along; default rules take
-/// less than a tenth.
+/// Memory that the process may write to: twice what a plugin in JavaScript takes, which brings its engine along.
+/// Default rules take less than a tenth.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
-/// Seconds of all cores together; default rules take two, a plugin in JavaScript twenty.
+/// Processor time in seconds, of all cores together. Default rules take two, a plugin in JavaScript twenty.
 const CPU_S_MAX: u64 = 120;
-/// What it may take in all, however busy the machine is.
+/// How long the process may take by the clock, however busy the machine is.
 const WALL_MAX: Duration = Duration::from_secs(300);
-/// Functions are compiled so many at a time, however many cores there are: each takes memory of its own.
+/// How many functions are compiled at a time, however many cores there are, since each takes memory of its own.
 const THREADS_MAX: &str = "4";
-/// Pipes, and what wasmtime opens to share pages.
+/// Open files: pipes, and what wasmtime opens to share pages.
 const FILES_MAX: u64 = 64;
-/// How far it steps back behind the events of others.
+/// How far the priority of the process is below that of others.
 const NICE: i32 = 10;
-/// What is read of it: a component, and code of several times its size.
+/// Longest answer that is read: a component, and code of several times its size.
 const ANSWER_BYTES_MAX: u64 = 192 << 20;
-/// Of what it says on standard error.
+/// Longest text that is read from standard error.
 const LAST_WORDS_BYTES_MAX: u64 = 16 << 10;
 
 /// What the process may use up.
@@ -48,7 +48,8 @@ impl Default for Limits {
     }
 }
 
-/// The first line of what goes in; a component comes after it: what is to be compiled, or the base of the rules, if any.
+/// The first line of the input. After it comes a component: the one to compile, or the base of the rules, if there is
+/// one.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Order {
@@ -56,7 +57,8 @@ enum Order {
     Rules { file: String, text: String },
 }
 
-/// The first line of what comes out; after `made`, the component, its code, and the code it shares with others, if it does.
+/// The first line of the output. After `made` come the component, its code, and the code that it shares with others, if
+/// any.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
@@ -65,7 +67,8 @@ enum Answer {
     Refused(String),
 }
 
-/// Has a child compile. Blocks until it has answered or is gone: at its end nothing of it is left.
+/// Makes a child process compile. Blocks until the child has answered or is gone. At the end nothing of the child is
+/// left.
 pub fn ask(program: &Path, limits: &Limits, source: Source) -> anyhow::Result<Made> {
     let (order, bytes) = match source {
         Source::Component(bytes) => (Order::Component, bytes),
@@ -78,7 +81,7 @@ pub fn ask(program: &Path, limits: &Limits, source: Source) -> anyhow::Result<Ma
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else { bail!("the process that compiles has no pipes") };
     thread::scope(|scope| {
         scope.spawn(move || {
-            // What it does not read it will not answer.
+            // If the child does not read all of it, it will not answer, either.
             let _ = stdin.write_all(&order).and_then(|()| stdin.write_all(&bytes));
         });
         let last_words = scope.spawn(move || {
@@ -87,10 +90,10 @@ pub fn ask(program: &Path, limits: &Limits, source: Source) -> anyhow::Result<Ma
             words
         });
         let (send, answered) = mpsc::channel();
-        // Nobody waits for what comes too late.
+        // Sending fails if the answer comes too late.
         scope.spawn(move || drop(send.send(read(stdout))));
         let answer = answered.recv_timeout(limits.wall);
-        // After its last byte it is ending, and if not, nobody wants it any more.
+        // After its last byte the child is ending; if it has not answered, nobody wants it any more.
         end(&mut child);
         let status = child.wait().context("waiting for the process that compiles")?;
         let words = last_words.join().unwrap_or_default();
@@ -111,12 +114,12 @@ pub fn confine(memory_bytes: u64, cpu_s: u64) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let limit =
         |resource, current, maximum| setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) });
-    // Whoever asked is gone: nobody will read the answer.
+    // If the parent is gone, nobody will read the answer.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    // Not the address space: of that wasmtime reserves gigabytes for each memory, and touches little.
+    // Not the address space, of which wasmtime reserves gigabytes for each memory and touches little.
     limit(Resource::Data, memory_bytes, memory_bytes)?;
-    // The signal that says so comes at the first, and is no choice at the second.
+    // The first limit sends a signal that says so; the second one kills.
     limit(Resource::Cpu, cpu_s, cpu_s + 1)?;
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Nofile, FILES_MAX, FILES_MAX)?;
@@ -161,7 +164,7 @@ fn start(program: &Path, limits: &Limits) -> std::io::Result<Child> {
     let mut command = Command::new(program);
     let (memory, cpu) = (limits.memory_bytes.to_string(), limits.cpu_s.to_string());
     command.args(["compile", "--memory-bytes", &memory, "--cpu-s", &cpu]);
-    // Credentials may stand in the environment.
+    // The environment may hold credentials.
     command.env_clear().env("RAYON_NUM_THREADS", THREADS_MAX);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
@@ -170,7 +173,7 @@ fn start(program: &Path, limits: &Limits) -> std::io::Result<Child> {
 }
 
 fn end(child: &mut Child) {
-    // It has been waited for by nobody yet, so the number is still its own.
+    // Nobody has waited for the child yet, so the number is still its own.
     #[cfg(unix)]
     if let Some(id) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
@@ -178,7 +181,8 @@ fn end(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// `None`: it ended before it had answered. The digest of the code is worked out here, of these very bytes.
+/// Reads an answer. `None`: the child ended before it had answered. The digest of the code is worked out here, of these
+/// very bytes.
 fn read(output: impl Read) -> anyhow::Result<Option<anyhow::Result<Made>>> {
     let mut output = BufReader::new(output.take(ANSWER_BYTES_MAX + 1));
     let mut line = vec![];
@@ -210,7 +214,7 @@ fn read(output: impl Read) -> anyhow::Result<Option<anyhow::Result<Made>>> {
     })
 }
 
-/// What a death without an answer means for whoever sent the component.
+/// What to tell the sender of a component when the child has died without an answer.
 fn died(status: ExitStatus, words: &str, limits: &Limits) -> anyhow::Error {
     if is_short(words) {
         return memory(limits);
@@ -241,7 +245,7 @@ fn too_much(what: String) -> anyhow::Error {
     )
 }
 
-/// Whether these are the words of a process that asked for memory and got none; it has no other way to say it.
+/// Whether these are the words of a process that asked for memory and got none. It has no other way to say so.
 fn is_short(words: &str) -> bool {
     ["memory allocation of ", "Cannot allocate memory", "Resource temporarily unavailable"]
         .iter()

@@ -1,4 +1,4 @@
-//! The end of an ask that fuel does not see: the processor time it may take, and whether anybody still wants its answer.
+//! Ends an ask for what fuel does not count: it takes too much processor time, or nobody wants its answer any more.
 //!
 //! Knows clocks and a flag; neither what is asked nor who asks.
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-/// The first part of an ask's time, in which its thread's is not asked for.
+/// The processor time of a thread is not asked for before one part in this many of an ask's time has gone by.
 const UNMEASURED_PART: u32 = 16;
 
-/// Held by whoever wants an answer. When it is dropped, the ask ends within one slice of fuel.
+/// Held as long as an answer is wanted. When it is dropped, the ask ends within one slice of fuel.
 #[derive(Debug)]
 pub struct Wanted(Arc<AtomicBool>);
 
@@ -21,7 +21,7 @@ pub struct Wanted(Arc<AtomicBool>);
 #[derive(Clone, Debug, Default)]
 pub struct StillWanted(Option<Arc<AtomicBool>>);
 
-/// Why an ask was ended that had fuel left.
+/// Why an ask that had fuel left was ended.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum Ended {
     #[error("the ask took too much processor time")]
@@ -35,14 +35,14 @@ pub enum Ended {
 pub struct Watch {
     wanted: StillWanted,
     time_max: Duration,
-    /// When it was looked at first, by the clock.
+    /// When the ask was first checked, by the clock.
     since: Option<Instant>,
-    /// What this thread had used when that was a while ago.
+    /// The processor time of this thread at the first check that asked for it.
     used: Option<Duration>,
 }
 
 impl Ended {
-    /// As it is counted.
+    /// The name under which this is counted.
     pub fn name(self) -> &'static str {
         match self {
             Self::Late => "late",
@@ -70,7 +70,7 @@ impl Drop for Wanted {
 }
 
 impl StillWanted {
-    /// Without anybody to say otherwise, it is.
+    /// Whether the answer is still wanted. Without a [`Wanted`] it always is.
     pub fn is_so(&self) -> bool {
         self.0.as_ref().is_none_or(|wanted| wanted.load(Ordering::Relaxed))
     }
@@ -82,7 +82,7 @@ impl Watch {
     }
 
     /// Whether the ask may go on. Processor time decides, so that an ask on a busy machine is not ended for the work of
-    /// others. Most asks end before it is asked for, which costs ten times what the clock does.
+    /// others. Most asks end before the processor time is asked for, which costs ten times what the clock does.
     pub fn look(&mut self) -> Result<(), Ended> {
         if !self.wanted.is_so() {
             return Err(Ended::Unwanted);
@@ -96,7 +96,7 @@ impl Watch {
         if is_late { Err(Ended::Late) } else { Ok(()) }
     }
 
-    /// Carries out what yields after each slice of fuel, as long as it may go on.
+    /// Carries out work that yields after each slice of fuel, as long as it may go on.
     pub fn carry_out<T, E: From<Ended>>(mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let mut work = pin!(work);
         let mut context = Context::from_waker(Waker::noop());
@@ -109,7 +109,7 @@ impl Watch {
     }
 }
 
-/// What this thread has used of a processor; where nobody knows, what has gone by.
+/// The processor time of this thread; where the system does not tell, the time that has gone by.
 #[cfg(unix)]
 fn thread_time(_: Duration) -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

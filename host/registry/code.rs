@@ -1,4 +1,5 @@
-//! Compiled code: found in the folder if the journal vouches for it, made again if not, and what versions share once.
+//! Compiled code: taken from the folder if the journal vouches for it, and compiled again if not. Code that versions
+//! share is loaded once.
 //!
 //! Knows what is kept where; not whose version it is.
 
@@ -13,13 +14,13 @@ use crate::compile::{Made, Source};
 use crate::engine::Engine;
 use crate::rules::{self, Code, Compiled, Plugin};
 
-/// Code that versions share, by the digest of its module: there as long as any of them is.
+/// Code that versions share, by the digest of its module. It stays in memory as long as one of these versions does.
 #[derive(Default)]
 pub struct Codes(Mutex<HashMap<String, Weak<Code>>>);
 
 impl Registry {
-    /// A version on an engine of the caller's, for as long as the caller has it: it takes no instance from events that
-    /// are live. From the code that was compiled when it was deployed, if that is still there. Blocks.
+    /// Loads a version on an engine. On an engine of the caller's own, it takes no instance from live events. The code
+    /// is the one that was compiled when the version was deployed, if that is still there. Blocks.
     pub fn load_on(&self, engine: &Engine, digest: &str) -> anyhow::Result<Plugin> {
         let (journal, inner) = (&self.0.journal, &self.0);
         let noted = journal.read(|reader| reader.compiled(digest))?;
@@ -42,14 +43,15 @@ impl Registry {
         self.load_made(engine, digest, &made)
     }
 
-    /// A version with a rules file frozen into it, on an engine of the caller's. Nothing of it is kept. Blocks.
+    /// Freezes a rules file into a version, and loads the result on an engine of the caller's. Nothing of it is kept.
+    /// Blocks.
     pub fn freeze(&self, engine: &Engine, digest: &str, file: &str, text: &str) -> anyhow::Result<Plugin> {
         let base = self.0.journal.read(|reader| reader.component(digest))?;
         let made = self.0.compiler.compile_now(Source::Rules { file: file.into(), text: text.into(), base })?;
         self.load_made(engine, &rules::digest(&made.component), &made)
     }
 
-    /// What was just compiled.
+    /// Loads what was just compiled.
     fn load_made(&self, engine: &Engine, digest: &str, made: &Made) -> anyhow::Result<Plugin> {
         let compiled = &made.compiled;
         let shared = compiled.shared.as_ref().and_then(|shared| {
@@ -60,7 +62,8 @@ impl Registry {
         plugin.with_context(|| format!("the code of version `{digest}` was compiled for another host than this"))
     }
 
-    /// Code that versions share, loaded once on the engine of live events, as long as any of them is.
+    /// Code that versions share. On the engine of live events it is loaded once, and stays as long as one of these
+    /// versions does.
     fn code(&self, engine: &Engine, digest: &str) -> Option<Arc<Code>> {
         let inner = &self.0;
         let is_live = Engine::same(engine, &inner.engine);
@@ -78,12 +81,12 @@ impl Registry {
         Some(code)
     }
 
-    /// Keeps compiled code for the next time; without that it is merely slower. Blocks.
+    /// Keeps compiled code for the next time. If that fails, the next load is merely slower. Blocks.
     pub(super) fn keep_code(&self, digest: &str, made: &Made) {
         let (inner, Compiled { code, sha256, shared }) = (&self.0, &made.compiled);
         let keep = |digest: &str, code: &[u8], sha256: &str| {
             folder::write(&inner.folder, digest, code)?;
-            // An entry without this note, or with another's, is not trusted.
+            // A file without this note, or with another one's, is not trusted.
             Handle::current().block_on(inner.journal.note_compiled(digest, &inner.host, sha256))
         };
         let kept = keep(digest, code, sha256).and_then(|()| match shared {

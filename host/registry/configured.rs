@@ -1,7 +1,7 @@
-//! The versions that the configuration names: built and activated when the configuration has changed, or the rules' base has
-//! under it. Otherwise what is active stays so, whoever made it so.
+//! The versions that the configuration names: built and activated when the configuration has changed, or when the base
+//! of the rules has changed under it. Otherwise the active version stays, whoever activated it.
 //!
-//! Nobody waits for it but the events of its tenant, and what two tenants say alike is built once.
+//! Only the tenant's events wait for that. A rules file that several tenants have is built once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +17,26 @@ use crate::config::{RulesFrom, Tenant};
 use crate::journal::{Activation, Cause, Configured};
 use crate::rules;
 
-/// Tenants whose rules are built at one time; of these, as many are compiled as the compiler takes.
+/// Tenants whose rules are built at a time. How many of these are compiled at a time is up to the compiler.
 const AT_ONCE_MAX: usize = 4;
-/// Rules files that are remembered to have been built.
+/// How many rules files are remembered as built.
 const BUILT_MAX: usize = 4_096;
 
-/// Tenants whose rules the configuration names, and what is not done about them yet.
+/// Tenants that are not yet on the version that the configuration names, and why.
 #[derive(Default)]
 pub struct Unsettled(Mutex<BTreeMap<String, Unbuilt>>);
 
-/// Why a tenant is not on what its configuration names.
+/// Why a tenant is not on the version that its configuration names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unbuilt {
-    /// It is being built, or waits for that: its events wait.
+    /// The version is being built, or waits for that. The tenant's events wait.
     Building,
-    /// It could not be built, and why. Its events go on with the version that was active before, if there is one.
+    /// The version could not be built, for this reason. The tenant's events go on with the version that was active
+    /// before, if there is one.
     Failed(String),
 }
 
-/// What a tenant's configuration says, read.
+/// What a tenant's configuration names, as it was read.
 struct Named {
     file: String,
     bytes: Vec<u8>,
@@ -63,32 +64,32 @@ impl Unsettled {
 }
 
 impl Registry {
-    /// Has the events of these tenants wait until [`Registry::configure`] has seen to them.
+    /// Makes the events of these tenants wait until [`Registry::configure`] is done with them.
     pub fn expect<'a>(&self, tenants: impl Iterator<Item = &'a Tenant>) {
         for tenant in tenants.filter(|tenant| !matches!(tenant.rules, RulesFrom::Deployed)) {
             self.0.unsettled.set(&tenant.name, Some(Unbuilt::Building));
         }
     }
 
-    /// The configuration does not name a tenant any more.
+    /// Forgets a tenant that the configuration does not name any more.
     pub fn forget(&self, tenant: &str) {
         self.0.unsettled.set(tenant, None);
     }
 
-    /// Tenants that are not on what their configuration names, and why.
+    /// Tenants that are not on the version that their configuration names, and why.
     pub fn unbuilt(&self) -> BTreeMap<String, Unbuilt> {
         self.0.unsettled.tenants().clone()
     }
 
-    /// How many of them are being built, and how many could not be.
+    /// For how many tenants a version is being built, and for how many it could not be.
     pub fn unbuilt_count(&self) -> (usize, usize) {
         let tenants = self.0.unsettled.tenants();
         let building = tenants.values().filter(|unbuilt| **unbuilt == Unbuilt::Building).count();
         (building, tenants.len() - building)
     }
 
-    /// Sees to what the configuration names for these tenants, and tells of each when its events may go on. Those for whom
-    /// nothing is to be built are first. Gives what went wrong.
+    /// Carries out what the configuration names for these tenants, and tells of each when its events may go on. Tenants
+    /// for whom nothing has to be built come first. Gives what went wrong.
     pub async fn configure_all(
         &self,
         tenants: Vec<Tenant>,
@@ -97,7 +98,7 @@ impl Registry {
     ) -> Vec<anyhow::Error> {
         let mut rest = vec![];
         for tenant in tenants {
-            // What goes wrong is told when it is tried again.
+            // An error is told when this is tried again, below.
             if self.settle(&tenant).await.unwrap_or(false) {
                 settled(&tenant.name);
             } else {
@@ -107,7 +108,7 @@ impl Registry {
         let at_once = Arc::new(Semaphore::new(AT_ONCE_MAX));
         let mut building = JoinSet::new();
         for tenant in rest {
-            // Never closed.
+            // This fails only if the semaphore is closed, which it never is.
             let Ok(turn) = at_once.clone().acquire_owned().await else { break };
             let (registry, settled, relink) = (self.clone(), settled.clone(), relink.contains(&tenant.name));
             building.spawn(async move {
@@ -135,7 +136,7 @@ impl Registry {
         wrong
     }
 
-    /// Whether a tenant is on what its configuration names already.
+    /// Whether a tenant is on the version that its configuration names already.
     async fn settle(&self, tenant: &Tenant) -> anyhow::Result<bool> {
         let is_settled = match self.named(tenant).await? {
             Some(named) => self.is_settled(&tenant.name, &named)?,
@@ -147,8 +148,8 @@ impl Registry {
         Ok(is_settled)
     }
 
-    /// Makes current what the configuration names for a tenant, if that is new. Whatever comes of it, the tenant's events
-    /// may go on then. Errors name the tenant.
+    /// Makes the version that the configuration names for a tenant current, if it is new. Whatever comes of that, the
+    /// tenant's events may go on then. Errors name the tenant.
     pub async fn configure(&self, tenant: &Tenant, relink: bool) -> anyhow::Result<()> {
         let configured = self.make_configured(tenant, relink).await;
         let unbuilt = configured.as_ref().err().map(|error| Unbuilt::Failed(format!("{error:#}")));
@@ -169,7 +170,7 @@ impl Registry {
             self.deploy_rules(name, &named.file, &String::from_utf8_lossy(&named.bytes), None).await
         };
         let deployed = match deployed {
-            // They say themselves where they stand.
+            // Mistakes say themselves where they are.
             Err(error) if error.is::<Mistakes>() => return Err(error),
             deployed => deployed.with_context(of)?,
         };
@@ -179,7 +180,7 @@ impl Registry {
         let plugin = self.plugin(&deployed.digest).await.with_context(of)?;
         let activation = Activation {
             relink,
-            // Somebody may have activated another one while this was built.
+            // Another version may have been activated while this one was built.
             expected: active,
             configured: Some(Configured { source: named.source, base: named.base, digest: deployed.digest }),
             ..super::activation(name, &plugin, Cause::Configured)
@@ -188,7 +189,7 @@ impl Registry {
         Ok(())
     }
 
-    /// What the configuration names for a tenant; `None` for what is deployed over the API.
+    /// Reads what the configuration names for a tenant; `None` if its rules are deployed over the API.
     async fn named(&self, tenant: &Tenant) -> anyhow::Result<Option<Named>> {
         let (path, is_component) = match &tenant.rules {
             RulesFrom::Component(path) => (path.clone(), true),
@@ -204,7 +205,7 @@ impl Registry {
         spawn_blocking(read).await.context("reading rules")?.map(Some)
     }
 
-    /// Whether that is what was made current of it last, and nothing is to be done.
+    /// Whether this is what was last made current for the configuration, so that nothing is to be done.
     fn is_settled(&self, tenant: &str, named: &Named) -> anyhow::Result<bool> {
         let (before, active) =
             self.0.journal.read(|reader| Ok((reader.configured(tenant)?, reader.active(tenant)?)))?;
@@ -231,28 +232,28 @@ impl Registry {
     }
 }
 
-/// Rules files that were built, and those that are: by the digest of file and base.
+/// Rules files that were built or are being built, by the digests of file and base.
 #[derive(Default)]
 pub struct Built(Mutex<BTreeMap<[String; 2], One>>);
 
-/// Held by whoever builds it; what came of it, for the next one.
+/// Locked while a rules file is being built; holds the result for the next one.
 type One = Arc<tokio::sync::Mutex<Option<Once>>>;
 
-/// What came of building a rules file, for the next one who has the same.
+/// The result of building a rules file, for the next tenant that has the same.
 #[derive(Clone)]
 pub struct Once {
     pub digest: String,
-    /// The file's name stands in them, which may be another tenant's.
+    /// Warnings name the file, which may be another tenant's.
     pub warnings: String,
     pub file: String,
 }
 
 impl Built {
-    /// Whoever holds this builds it; others wait, and find what came of it.
+    /// The lock for a rules file. The first to hold it builds the file; others wait, and find the result.
     pub fn one(&self, key: [String; 2]) -> One {
         let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if built.len() >= BUILT_MAX {
-            // What is being built stays; of the rest somebody may have to build one again.
+            // Files that are being built stay. Of the others, one may have to be built again.
             built.retain(|_, one| Arc::strong_count(one) > 1);
         }
         built.entry(key).or_default().clone()

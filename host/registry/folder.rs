@@ -1,4 +1,4 @@
-//! The folder with compiled code, a file for each version: written whole or not at all. Believes nothing it reads.
+//! The folder with compiled code, a file for each version: written whole or not at all. Trusts nothing that it reads.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::files;
 
-/// What is there under this digest, if anything can be read.
+/// The file of this digest, if it can be read.
 pub fn read(folder: &Path, digest: &str) -> Option<Vec<u8>> {
     std::fs::read(folder.join(name(digest))).ok()
 }
@@ -22,7 +22,7 @@ pub fn write(folder: &Path, digest: &str, code: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What cannot be removed is merely in the way: nothing believes it.
+/// Removes the file of this digest. A file that cannot be removed does no harm, since nobody trusts it.
 pub fn remove(folder: &Path, digest: &str) {
     let _ = std::fs::remove_file(folder.join(name(digest)));
 }

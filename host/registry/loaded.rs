@@ -1,4 +1,5 @@
-//! The versions in memory: each once, whoever uses it; those used least recently go first when they take up too much.
+//! The versions in memory, each loaded once for all who use it. When they take up too much, those used least recently
+//! go first.
 //!
 //! Knows sizes and times of use; not where a version comes from.
 
@@ -15,19 +16,19 @@ pub struct Loaded {
 #[derive(Default)]
 struct Slots {
     by_digest: HashMap<String, Slot>,
-    /// Counts uses: the time, as far as this is concerned.
+    /// Counts uses, which serves as the time here.
     uses: u64,
 }
 
 #[derive(Default)]
 struct Slot {
-    /// There as long as anybody has it.
+    /// The version, as long as anybody has it.
     plugin: Option<WeakPlugin>,
-    /// Has it for those who will ask next.
+    /// Keeps the version for those who will ask next.
     kept: Option<Plugin>,
     is_pinned: bool,
     used: u64,
-    /// Held by whoever loads it.
+    /// Locked while the version is being loaded.
     loading: Arc<Mutex<()>>,
 }
 
@@ -45,7 +46,8 @@ impl Loaded {
         slot.plugin.as_ref()?.upgrade()
     }
 
-    /// What is there, or what `load` gives, and whether to keep it. At a time, one does that for a version.
+    /// The version in memory, or else the one that `load` gives; `load` also says whether to keep it. Only one caller at
+    /// a time loads a version.
     pub fn get_or(
         &self,
         digest: &str,
@@ -69,7 +71,7 @@ impl Loaded {
         self.put(plugin, true, false);
     }
 
-    /// Keeps a version for ever: it cannot be loaded again.
+    /// Keeps a version for ever, since it cannot be loaded again.
     pub fn pin(&self, plugin: Plugin) {
         self.put(&plugin, true, true);
     }
@@ -104,7 +106,7 @@ impl Loaded {
             slot.kept = Some(plugin.clone());
             slots.shrink(self.bytes_max, plugin.digest());
         }
-        // Nobody has these any more, or waits for them.
+        // Removes the versions that nobody has or waits for any more.
         slots.by_digest.retain(|_, slot| {
             Arc::strong_count(&slot.loading) > 1 || slot.plugin.as_ref().is_some_and(|weak| weak.upgrade().is_some())
         });
@@ -116,7 +118,7 @@ impl Loaded {
 }
 
 impl Slots {
-    /// What several share counts once.
+    /// Code that several versions share counts once.
     fn bytes(&self) -> usize {
         let mut shared = HashMap::new();
         let mut bytes = 0;
@@ -129,7 +131,7 @@ impl Slots {
         bytes + shared.values().sum::<usize>()
     }
 
-    /// Lets go of those used least recently, until the rest fits. The newest stays.
+    /// Lets go of the versions used least recently, until the rest fits. The newest stays.
     fn shrink(&mut self, bytes_max: usize, newest: &str) {
         while self.bytes() > bytes_max {
             let others = self.by_digest.iter_mut().filter(|(digest, slot)| *digest != newest && !slot.is_pinned);
