@@ -182,7 +182,8 @@ mod tests {
         }
     }
 
-    /// Whatever is claimed, and however often: a call that waits as long as it is told is let through after few waits.
+    /// A call that waits as long as it is told is let through after few waits, whatever a target claims and however
+    /// often.
     #[test]
     fn no_claim_stops_a_target() {
         let odd = [0.0, -0.0, 1.0, -1.0, 1e9, -1e9, 1e300, -1e300, 1e-300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];

@@ -240,7 +240,8 @@ fn costs() -> OperatorCost {
     }
 }
 
-/// A store for an ask: what runs in it yields after each slice of fuel, so that [`Watch::carry_out`] can look at its time.
+/// A store for an ask: what runs in it yields after each slice of fuel, so that [`Watch::carry_out`] can check its
+/// time.
 pub fn watched(
     engine: &Engine,
     limits: Limits,

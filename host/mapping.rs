@@ -37,7 +37,7 @@ const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 /// Asks of all tenants at a time, for a key or for what to do next. Each takes an instance of the pool and a core.
 const ASKS_MAX: usize = engine::INSTANCES_MAX as usize / 2;
 
-/// What the schedulers are told and asked, and where farewells go.
+/// The channels of mapping: facts and requests come in, farewells go out.
 pub struct Feeds {
     pub facts: UnboundedReceiver<Fact>,
     pub requests: Requests,

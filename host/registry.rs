@@ -138,8 +138,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Checks a component and keeps it as a version of a tenant: whole or not at all. Nothing runs on it yet. `sha256` is
-    /// the digest that its sender has worked out, if there is one.
+    /// Checks a component and keeps it as a version of a tenant: whole or not at all. Nothing runs on it yet. `sha256`
+    /// is the digest that its sender has worked out, if there is one.
     pub async fn deploy(&self, tenant: &str, bytes: &[u8], sha256: Option<&str>) -> anyhow::Result<Deployed> {
         self.deploy_within(tenant, bytes, sha256, None).await
     }
@@ -277,8 +277,7 @@ impl Registry {
         self.make_current(prepared).await
     }
 
-    /// What a version would change of the settings that people of the tenant are linked by, for those who think of
-    /// activating it; `None` if it changes none.
+    /// Says which settings a version would change although people of the tenant are linked by them; `None` if none.
     pub fn changed_links(&self, tenant: &str, manifest: &Manifest) -> anyhow::Result<Option<String>> {
         let (changed, linked) = self.0.journal.read(|reader| reader.fixed_changes(tenant, &fixed(manifest)))?;
         Ok((linked > 0)

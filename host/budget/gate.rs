@@ -472,8 +472,8 @@ mod tests {
         assert_eq!(gate.held(Tick(1_200), 1.0).map(|held| held.until), Some(Tick(2_200)));
     }
 
-    /// Whatever targets answer and claim and whenever: a call that asks again when it is told to is let through within the
-    /// longest hold, at most one call tries at a time, and nothing is in flight in the end.
+    /// Whatever targets answer and claim, a call that asks again when it is told to is let through within the longest
+    /// hold. At most one call tries at a time, and nothing is in flight in the end.
     #[test]
     fn every_wait_ends() {
         for seed in 0..1_000 {

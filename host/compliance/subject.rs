@@ -24,7 +24,7 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     Nothing,
-    /// It is about somebody else, and their e-mail address stands in it.
+    /// The event is about somebody else, and holds this person's e-mail address.
     Mentions,
     Theirs,
 }

@@ -17,7 +17,7 @@ pub struct Token {
     pub revoked_at: Option<Millis>,
 }
 
-/// Something that somebody did.
+/// An entry of the audit trail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deed {
     /// The name of the token.

@@ -39,7 +39,7 @@ const INTAKE_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Queues<T> {
     waiting: HashMap<Who, VecDeque<T>>,
-    /// Those with a waiting write, the next one first.
+    /// Everybody with a waiting write, the next one first.
     next: VecDeque<Who>,
     /// How many writes each has had in this commit.
     had: HashMap<Who, usize>,

@@ -15,9 +15,9 @@ const BYTES_PER_READ_MAX: usize = 32 << 20;
 /// Which events of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
-    /// This many events, the newest.
+    /// The newest events, this many.
     Last(u64),
-    /// Those received at this time or later.
+    /// The events received at this time or later.
     Since(Millis),
 }
 

@@ -20,7 +20,7 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Redacted {
     pub events: u64,
-    /// Those of them that are not over, and are redacted at their end.
+    /// How many of them are not over, and are redacted at their end.
     pub waiting: u64,
     pub calls: u64,
 }

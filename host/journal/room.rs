@@ -22,7 +22,7 @@ const DIGITS: usize = 12;
 #[error("{0}")]
 pub struct NoRoom(pub String);
 
-/// What came of removing a version.
+/// The result of removing a version.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Removed {
     /// It is gone; `true` if no tenant has it any more.

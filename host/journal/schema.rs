@@ -54,7 +54,7 @@ const STEPS: [&str; 7] = [
 ];
 /// Since this schema, deleted data is overwritten.
 const SECURE_SINCE: usize = 1;
-/// What SQLite's header says the file is: `Tndm`.
+/// The application id in SQLite's header: `Tndm`.
 const APPLICATION_ID: i64 = 0x546e_646d;
 
 /// Makes the tables, or adds to them what they lack.

@@ -15,7 +15,7 @@ pub struct Shadow {
     pub since: Millis,
     /// The last event that it has passed.
     pub cursor: EventId,
-    /// It ends after this many events.
+    /// The shadow ends after this many events.
     pub events_max: Option<u64>,
     /// When and why it ended, if it did.
     pub ended: Option<(Millis, String)>,

@@ -1,5 +1,5 @@
-//! How a name stands now: what the journal knows of whoever has it, without a word of what is remembered. Knows names; not what they
-//! stand for.
+//! How a name stands now: what the journal knows of the entity that has it, without the text of its memory. Knows
+//! names; not what they stand for.
 
 use rusqlite::OptionalExtension;
 
@@ -8,17 +8,18 @@ use super::Reader;
 /// How a name stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// All names of its entity that are not of what is gone, the name itself among them. Empty, if the name is.
+    /// The names of its entity that are not retired, the name itself among them. Empty if the name is unknown or
+    /// retired.
     pub names: Vec<String>,
-    /// The newest revision of what is remembered of the entity; 0 where nothing is. It is another one after every event that has
-    /// changed anything of it.
+    /// The newest revision of the entity's memory; 0 if there is none. It changes with every event that changes the
+    /// memory.
     pub revision: i64,
-    /// The tenant's shop has said since that it is another one.
+    /// The tenant's shop has given another number since.
     pub is_other_shop: bool,
 }
 
 impl Reader {
-    /// How a name stands; of none, how the tenant's shop does.
+    /// How a name stands. Without a name, tells only of the tenant's shop.
     pub fn standing(&self, tenant: &str, name: Option<&str>) -> anyhow::Result<Standing> {
         let mut statement = self.connection.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
         let is_other_shop = statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default();

@@ -89,7 +89,7 @@ pub struct VersionRow {
     /// As JSON.
     pub manifest: String,
     pub deployed_at: Millis,
-    /// What somebody said of it when it was deployed.
+    /// The note that somebody gave it.
     pub note: Option<String>,
 }
 

@@ -339,8 +339,8 @@ fn run(
             Ok(()) => Ok(()),
             Err(Failed { why, how }) => {
                 tracing::error!(blame = "host", "the journal could not commit: {why}");
-                // After a failed fsync nobody knows what is on disk, and what was promised is lost with the transaction.
-                // Only a restart, which reads what there is, puts that right.
+                // After a failed fsync nobody knows what is on disk, and what was promised is lost with the
+                // transaction. Only a restart, which reads what there is, puts that right.
                 match how {
                     How::Taken => taken(broken, why.clone()),
                     How::Disk => break_off(broken, &why),

@@ -46,8 +46,8 @@ impl Loaded {
         slot.plugin.as_ref()?.upgrade()
     }
 
-    /// The version in memory, or else the one that `load` gives; `load` also says whether to keep it. Only one caller at
-    /// a time loads a version.
+    /// The version in memory, or else the one that `load` gives; `load` also says whether to keep it. Only one caller
+    /// at a time loads a version.
     pub fn get_or(
         &self,
         digest: &str,

@@ -59,8 +59,8 @@ pub struct Difference {
 pub struct Change {
     /// The call that it is in, without ids. `None`: it is in the key or the ending of the event.
     pub call: Option<String>,
-    /// JSON pointer. In a call below `/query`, `/body`, `/document`, `/variables`, `/effect` or `/pass`, or empty for all
-    /// of it; of an event below `/key`, `/outcome`, `/reason`, `/memory` or `/names`.
+    /// JSON pointer. In a call, it is below `/query`, `/body`, `/document`, `/variables`, `/effect` or `/pass`, or
+    /// empty for the whole call; in an event, below `/key`, `/outcome`, `/reason`, `/memory` or `/names`.
     pub at: String,
     /// The values then and now. `None`: there was none, or there is none.
     pub then: Option<Value>,

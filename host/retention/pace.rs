@@ -9,7 +9,7 @@ use crate::model::Millis;
 const DAY_MS: Millis = 24 * 3_600 * 1_000;
 /// A host may have stood still for this long, so a clock that is ahead by no more is believed at once.
 const STANDSTILL_MS: Millis = DAY_MS;
-/// What a clock is ahead beyond that is believed little by little: this many milliseconds for one that the host has
+/// A clock that is ahead by more is believed little by little: this many milliseconds for each one that the host has
 /// run.
 const CATCH_UP: Millis = 4;
 /// One in this many of all events may leave in a day that the host has run.
