@@ -228,7 +228,7 @@ impl Registry {
         Ok(Deployed { digest, manifest, warnings, is_new })
     }
 
-    /// Removes a version that nothing needs, and its code with the last tenant that has it.
+    /// Removes a version that nothing needs. Its code goes when no tenant has the version any more.
     pub async fn remove(&self, tenant: &str, digest: &str) -> anyhow::Result<Removed> {
         let removed = self.0.journal.remove_version(tenant, digest).await?;
         if removed == Removed::Gone(true) {

@@ -12,7 +12,7 @@ use crate::model::{Blame, Call, Entity, Event, EventId, Millis, Names, Outcome, 
 const EVENTS_PER_READ_MAX: usize = 512;
 const BYTES_PER_READ_MAX: usize = 32 << 20;
 
-/// Which events of a tenant.
+/// Selects events of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
     /// The newest events, this many.

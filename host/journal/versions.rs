@@ -43,7 +43,8 @@ pub struct Activation {
 /// What a configuration said of a tenant's rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Configured {
-    /// SHA-256 of the file, and of what it was frozen into.
+    /// SHA-256 of the file that the configuration names, and of the default rules that a rules file was frozen into,
+    /// which is empty for a component.
     pub source: String,
     pub base: String,
     pub digest: String,

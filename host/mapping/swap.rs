@@ -81,7 +81,7 @@ impl Control {
         }
     }
 
-    /// Has an event begin again, on the version that is active now.
+    /// Makes an event begin again, on the version that is active now.
     pub fn restart(&self, tenant: &str, event: EventId) -> anyhow::Result<()> {
         self.ask(tenant, Request::Restart(event))
     }

@@ -50,7 +50,7 @@ pub struct Report {
     pub took_ms: u64,
     /// Events by the digest of the version that ended them.
     pub recorded_by: BTreeMap<String, u64>,
-    /// Events of each class, all eleven of them.
+    /// How many events are of each class; every class is listed.
     #[serde(serialize_with = "by_class")]
     pub counts: BTreeMap<Class, u64>,
     /// Events that the candidate puts into another lane. If there are any, it is activated with empty lanes only.

@@ -105,7 +105,7 @@ mod tests {
             pace = later(Some(less(pace, most(pace))), seen(0, HOUR));
         }
         assert_eq!(left, 60);
-        // What was not used is not kept for later: no more than a day's share at once.
+        // A share that is not used is not saved up: no more than a day's share leaves at once.
         for _ in 0..24 * 30 {
             pace = later(Some(pace), seen(0, HOUR));
         }

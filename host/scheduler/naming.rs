@@ -7,7 +7,7 @@ use super::{Naming, Scheduler, State};
 use crate::model::EventId;
 
 impl Scheduler {
-    /// Has every event that has not begun asked for its key again.
+    /// Takes the key from every event that has not begun, so that it is asked for again.
     pub(super) fn unkey(&mut self) {
         for opened in self.lanes.all() {
             if !self.running.contains_key(&opened.event) {

@@ -319,7 +319,7 @@ pub enum Effect {
         event: EventId,
         why: &'static str,
     },
-    /// So many events wait for others that no more are read.
+    /// Too many events wait for others, so no more are read.
     Full {
         events: usize,
     },
