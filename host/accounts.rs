@@ -292,13 +292,24 @@ impl Accounts {
     pub async fn change(&self, name: &str, wanted: Wanted, by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
-        self.keep(name, account, &wanted, by, "changed its shop, addresses, rates or limits".into()).await
+        let before = account.shop.clone();
+        let account =
+            self.keep(name, account, &wanted, by, "changed its shop, addresses, rates or limits".into()).await?;
+        if account.shop != before
+            && let Some(tenant) = self.0.tenants.get(name)
+        {
+            self.0.credentials.settle(&tenant).await?;
+        }
+        Ok(account)
     }
 
     /// Has a tenant go on under the domain that its shop has now. What its app was granted is to be granted anew.
-    pub async fn move_shop(&self, name: &str, shop: &str, client_id: &str) -> Result<(), Refused> {
+    pub async fn move_shop(&self, name: &str, from: &str, shop: &str, client_id: &str) -> Result<(), Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
+        if account.shop != from {
+            return Err(Refused::Unfit(format!("its shop was changed to `{}` meanwhile", account.shop)));
+        }
         let wanted = Wanted { shop: Some(shop.to_owned()), ..Wanted::default() };
         let by = format!("merchant of {shop}");
         let deed = deed(&by, name, format!("its shop is {shop} now, and was {}", account.shop));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::credentials::Access;
 use crate::journal::{CallRow, EventRow, Journal, Reader, Redacted, RunRow};
-use crate::model::{End, Entity, Event, EventId, Outcome, Reply, Webhook};
+use crate::model::{self, End, Entity, Event, EventId, Outcome, Reply, Webhook};
 use crate::rules::Manifest;
 
 mod subject;
@@ -210,12 +210,10 @@ async fn show_customer(journal: &Journal, event: &Event, subject: Subject) -> an
 fn scopes(payload: &str, manifest: &Manifest) -> String {
     let body: Value = serde_json::from_str(payload).unwrap_or_default();
     let Some(current) = body["current"].as_array() else { return "the body does not list the app's scopes".into() };
-    let has = |scope: &str| current.iter().any(|current| current == scope);
-    // Who may write may read, and Shopify lists only the one.
-    let lacks =
-        |scope: &&String| !has(scope) && !scope.strip_prefix("read_").is_some_and(|s| has(&format!("write_{s}")));
+    let granted: Vec<_> = current.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
     let shopify = manifest.targets.iter().filter(|target| target.name == "shopify");
-    let missing: Vec<_> = shopify.flat_map(|target| &target.scopes).filter(lacks).cloned().collect();
+    let needed = shopify.flat_map(|target| &target.scopes);
+    let missing: Vec<_> = needed.filter(|scope| !model::is_scope_granted(scope, &granted)).cloned().collect();
     if missing.is_empty() {
         return "the app has every scope that the rules need".into();
     }

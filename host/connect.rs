@@ -138,6 +138,17 @@ impl Connect {
         }
     }
 
+    /// The same for each tenant that was left so by a host that stopped in between.
+    pub async fn prepare_all(&self) {
+        let Parts { tenants, credentials, .. } = &self.0.parts;
+        for name in tenants.names() {
+            let Some(tenant) = tenants.get(&name).filter(|tenant| !tenant.has_omneo()) else { continue };
+            if credentials.is_granted(&tenant).await && matches!(self.manifest(&name).await, Ok(None)) {
+                self.prepare(&tenant).await;
+            }
+        }
+    }
+
     async fn make_in_time(&self, tenant: &str, leave_official: bool) -> Vec<Step> {
         let late = || vec![Step::new("rules", State::Missing, "it takes too long").hint(AGAIN)];
         timeout(MAKE_MAX, self.make(tenant, leave_official)).await.unwrap_or_else(|_| late())

@@ -125,7 +125,8 @@ impl Credentials {
     }
 
     /// The token that a call to a side of a tenant is sent with now. Where one lives that is to be renewed, that is done behind;
-    /// where none lives, this waits for Shopify: twice ten seconds at most, and as long again for who asks already.
+    /// where none lives, this waits for Shopify: twice ten seconds at most for the token, as long as a call may take for the shop's
+    /// number, and as long again for who asks already.
     pub async fn token(&self, tenant: &Tenant, target: &str) -> Result<Token, NoToken> {
         match tenant.peer(target).map(|peer| &peer.credential) {
             Some(Credential::App(app)) => self.granted(tenant, app).await,
@@ -182,8 +183,8 @@ impl Credentials {
 
     /// Whether the code of a member of staff is good who signs in. What it is exchanged for is that person's and is let go of:
     /// nothing of the grant that is held changes. Where somebody has had the shop asked in place of the person, what comes is the
-    /// shop's new grant, which ends the one before; so it is kept.
-    pub async fn sign_in(&self, tenant: &Tenant, app: &Arc<App>, code: String) -> Result<(), Refused> {
+    /// shop's new grant, which ends the one before; so it is kept, and `true` says so.
+    pub async fn sign_in(&self, tenant: &Tenant, app: &Arc<App>, code: String) -> Result<bool, Refused> {
         let cell = self.cell(tenant, app).await?;
         let turn = cell.turn.clone().lock_owned().await;
         let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
@@ -194,11 +195,11 @@ impl Credentials {
                 (format!("{}/admin/oauth/access_token", tenant.shopify.url), Ask::Code(code), clock::now());
             let answer = own.0.client.post_form(&url, &ask.form(&app)).await.map_err(|not| later(not.why))?;
             if grant::is_signed_in(&app, &answer)? {
-                return Ok(());
+                return Ok(false);
             }
             let grant = grant::read(&app, &answer, asked_at)?;
             own.hold(&cell, &tenant, &app, &ask, grant).await?;
-            own.number(&cell, &tenant, &app).await.map(drop)
+            own.number(&cell, &tenant, &app).await.map(|_| true)
         });
         asked.await.unwrap_or_else(|_| Err(later("asking for a token ended in a panic".into())))
     }
@@ -262,19 +263,19 @@ impl Credentials {
             let turn = cell.turn.clone().lock_owned().await;
             let _ = self.renew(cell.clone(), turn, tenant, app).await;
         }
+        let _turn = cell.turn.lock().await;
         let old = {
             let state = cell.state();
-            state.held.clone().filter(|_| !state.is_newest)
+            state.held.clone().filter(|_| !state.is_newest && state.unkept.is_none())
         };
-        if let Some(held) = old {
-            let _turn = cell.turn.lock().await;
-            if let Err(why) = self.keep(&cell, tenant, app, held).await {
-                tracing::error!(
-                    tenant = tenant.name,
-                    blame = "host",
-                    "its grant is not sealed with the newest key: {why:#}"
-                );
-            }
+        if let Some(held) = old
+            && let Err(why) = self.keep(&cell, tenant, app, held).await
+        {
+            tracing::error!(
+                tenant = tenant.name,
+                blame = "host",
+                "its grant is not sealed with the newest key: {why:#}"
+            );
         }
     }
 
@@ -493,15 +494,26 @@ impl Credentials {
         self.cells().get(&(tenant.to_owned(), app.client_id.clone())).cloned()
     }
 
+    /// Goes by the shop that a tenant has now: what another shop has granted is let go of, and so is its address for webhooks, where
+    /// that shop's still come.
+    pub async fn settle(&self, tenant: &Tenant) -> anyhow::Result<()> {
+        let Some(app) = tenant.shopify.app() else { return Ok(()) };
+        let shop = &tenant.shop;
+        self.0.journal.settle_grant(&tenant.name, &app.client_id, shop, webhook_key()?).await?;
+        self.cells().retain(|(of, _), cell| *of != tenant.name || cell.shop == *shop);
+        Ok(())
+    }
+
     async fn cell(&self, tenant: &Tenant, app: &App) -> Result<Arc<Cell>, Refused> {
         if let Some(known) = self.known(&tenant.name, app).filter(|cell| cell.shop == tenant.shop) {
             return Ok(known);
         }
-        let mut key = [0; KEY_BYTES];
-        getrandom::fill(&mut key).map_err(|error| later(format!("drawing a key: {error}")))?;
-        let (name, shop) = (&tenant.name, &tenant.shop);
-        let row = self.0.journal.grant_row(name, &app.client_id, shop, hex::encode(key)).await;
+        let key = webhook_key().map_err(|error| later(format!("{error:#}")))?;
+        let row = self.0.journal.grant_row(&tenant.name, &app.client_id, &tenant.shop, key).await;
         let row = row.map_err(|error| later(format!("{error:#}")))?;
+        if row.shop != tenant.shop {
+            return Err(later(format!("the tenant's shop is {} by now", row.shop)));
+        }
         let state = self.opened(&row);
         let cell = Arc::new(Cell::new(row.shop, row.webhook_key, state));
         let mut cells = self.cells();
@@ -531,6 +543,12 @@ impl Credentials {
     fn keys(&self) -> Keys {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn webhook_key() -> anyhow::Result<String> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("drawing a key: {error}"))?;
+    Ok(hex::encode(key))
 }
 
 fn later(why: String) -> Refused {

@@ -246,8 +246,9 @@ impl Delivery {
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
-            if let (true, false, Ok(old)) = (is_unauthorized, renewed, &token)
+            if let (true, Ok(old)) = (is_unauthorized, &token)
                 && self.credentials.refused_by_shop(&tenant, name, old)
+                && !renewed
             {
                 // The grant may have been taken back, or have ended before it said: the next one shows which.
                 self.journal.attempted(due, attempt, format!("{said}; again with a new token"), true).await?;

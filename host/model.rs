@@ -341,6 +341,12 @@ pub fn is_name(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
+/// Whether a scope of Shopify's is among those that were granted: Shopify lists `write_orders` alone where it grants reading, too.
+pub fn is_scope_granted(scope: &str, granted: &[String]) -> bool {
+    let write = scope.replacen("read_", "write_", 1);
+    granted.iter().any(|given| given == scope || *given == write)
+}
+
 /// Says which two different names of one kind the lists hold, if they do: two of one kind must be declared by an event,
 /// never concluded.
 pub fn two_of_a_kind(own: &[String], theirs: &[String]) -> Option<String> {

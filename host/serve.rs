@@ -207,6 +207,9 @@ impl Server {
         let versions = Versions::new(registry.clone(), shadows, journal.clone(), lanes.clone(), tenants.clone());
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let credentials = Credentials::new(journal.clone(), client.clone(), config.keys.clone(), config.apps.clone());
+        for tenant in &config.tenants {
+            credentials.settle(tenant).await?;
+        }
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
             client.clone(),
@@ -242,6 +245,13 @@ impl Server {
             public_url: public_url.clone(),
             allow: config.allow.clone(),
             allow_merchants: config.allow_merchants.clone(),
+        });
+        let (preparing, mut stopped_before) = (connect.clone(), stopping.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = stopped_before.wait_for(|stopping| *stopping) => {}
+                () = preparing.prepare_all() => {}
+            }
         });
         let pages = install::router(install::Parts {
             journal: journal.clone(),

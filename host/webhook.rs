@@ -14,6 +14,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use http_body_util::LengthLimitError;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use tracing::{Instrument as _, Span, field};
 
 use crate::budget::Bucket;
@@ -242,13 +243,12 @@ async fn duty_of_app(
     request: Request,
 ) -> Result<Response, Refused> {
     let Signed { app, headers, topic, payload, received_at } = intake.signed(&app, request).await?;
-    let Some(key) = key_of_shop(&topic) else {
+    let Some(keys) = keys_of_shop(&topic) else {
         let said = format!("`{topic}` goes to its tenant's own address, which `tandem tenant setup` subscribes with");
         return Err(Refused(StatusCode::NOT_FOUND, said));
     };
-    let shop = shop_in(&payload, key).ok_or_else(|| no_shop(key))?;
-    let tenant = intake.tenants.of_shop(&shop).filter(|tenant| is_in(tenant, &app));
-    match tenant {
+    let shop = shop_in(&payload, keys).ok_or_else(|| no_shop(keys))?;
+    match intake.tenant_of(&app, shop).await? {
         Some(tenant) => {
             not_closed(&tenant)?;
             intake.append(from_shopify(&tenant, &headers, topic, payload, received_at), tenant.limits).await
@@ -273,10 +273,11 @@ async fn of_app(
     if value(&headers, "x-shopify-shop-domain").is_some_and(|shop| model::shop(shop) != tenant.shop) {
         return Err(unknown("address", "/webhooks/shopify/{app}/{key}"));
     }
-    if let Some(key) = key_of_shop(&topic)
-        && shop_in(&payload, key).is_none_or(|shop| shop != tenant.shop)
-    {
-        return Err(no_shop(key));
+    if let Some(keys) = keys_of_shop(&topic) {
+        let shop = shop_in(&payload, keys).ok_or_else(|| no_shop(keys))?;
+        if intake.tenant_of(&app, shop).await?.is_none_or(|of| of.name != tenant.name) {
+            return Err(no_shop(keys));
+        }
     }
     intake.append(from_shopify(&tenant, &headers, topic, payload, received_at), tenant.limits).await
 }
@@ -303,6 +304,29 @@ struct Signed {
 }
 
 impl Intake {
+    /// The tenant in an app whose shop the body of a duty names. A domain may be another shop's by now, and a shop have another
+    /// domain: where the number of a shop is known, the number counts.
+    async fn tenant_of(&self, app: &App, shop: Named) -> Result<Option<Arc<Tenant>>, Refused> {
+        let Named { domain, number } = shop;
+        let named = self.tenants.of_shop(&domain).filter(|tenant| is_in(tenant, app));
+        let Some(number) = number else { return Ok(named) };
+        let (journal, client_id, of) = (self.journal.clone(), app.client_id.clone(), named.clone());
+        let read = spawn_blocking(move || {
+            journal.read(|reader| {
+                let is_other =
+                    |tenant: &Arc<Tenant>| reader.is_shop_of_another_number(&tenant.name, &tenant.shop, number);
+                Ok((reader.tenants_numbered(&client_id, number)?, of.as_ref().map(is_other).transpose()?))
+            })
+        });
+        let read = read.await.map_err(anyhow::Error::from).flatten();
+        let (numbered, is_other) = read.map_err(|error| not_stored(&error))?;
+        if is_other == Some(false) {
+            return Ok(named);
+        }
+        let is_now = |(name, domain): (String, String)| self.tenants.get(&name).filter(|tenant| tenant.shop == domain);
+        Ok(numbered.into_iter().find_map(is_now).filter(|tenant| is_in(tenant, app)))
+    }
+
     async fn signed(&self, app: &str, request: Request) -> Result<Signed, Refused> {
         let (Parts { headers, .. }, body) = request.into_parts();
         let app = self.credentials.app(app).ok_or_else(|| unknown("app", app))?;
@@ -318,21 +342,30 @@ impl Intake {
     }
 }
 
-/// Which field of a duty's body names the shop; `None`: the topic is no duty that ends or shows what is held.
-fn key_of_shop(topic: &str) -> Option<&'static str> {
+/// The fields of a duty's body that name the shop, by its domain and by its number.
+type Keys = (&'static str, &'static str);
+
+/// `None`: the topic is no duty that ends or shows what is held.
+fn keys_of_shop(topic: &str) -> Option<Keys> {
     match compliance::duty_of("shopify", topic)? {
-        Duty::RedactCustomer | Duty::ShowCustomer | Duty::RedactShop => Some("shop_domain"),
-        Duty::Uninstalled => Some("myshopify_domain"),
+        Duty::RedactCustomer | Duty::ShowCustomer | Duty::RedactShop => Some(("shop_domain", "shop_id")),
+        Duty::Uninstalled => Some(("myshopify_domain", "id")),
         Duty::Scopes => None,
     }
 }
 
-fn shop_in(payload: &str, key: &str) -> Option<String> {
-    let body: Value = serde_json::from_str(payload).ok()?;
-    Some(model::shop(body[key].as_str()?))
+/// A shop as the body of a duty names it.
+struct Named {
+    domain: String,
+    number: Option<u64>,
 }
 
-fn no_shop(key: &str) -> Refused {
+fn shop_in(payload: &str, (domain, number): Keys) -> Option<Named> {
+    let body: Value = serde_json::from_str(payload).ok()?;
+    Some(Named { domain: model::shop(body[domain].as_str()?), number: body[number].as_u64() })
+}
+
+fn no_shop((key, _): Keys) -> Refused {
     Refused(StatusCode::BAD_REQUEST, format!("the body does not name the tenant's shop as `{key}`"))
 }
 

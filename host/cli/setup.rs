@@ -88,5 +88,6 @@ async fn with_tokens(config: &Config, client: &Client, tenant: &Tenant) -> anyho
     }
     let (journal, _, _) = Journal::open(&config.journal)?;
     let credentials = Credentials::new(journal, client.clone(), config.keys.clone(), config.apps.clone());
+    credentials.settle(tenant).await?;
     Ok(credentials.with_tokens(tenant).await?)
 }

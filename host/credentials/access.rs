@@ -117,27 +117,28 @@ impl Credentials {
         }
     }
 
-    /// Learns which shop has granted what is held, before any call has the token of it. Another shop than before has both targets of
-    /// the tenant paused, so that the token may be given out: nothing is sent with it until an operator has looked.
+    /// Learns which shop has granted what is held, before any call has the token of it. Where it is another shop than before, no call
+    /// gets one: both targets of the tenant are paused, and an operator's resume says that the other shop is the right one.
     pub(super) async fn number(&self, cell: &Cell, tenant: &Tenant, app: &App) -> Result<Token, Refused> {
-        let held = cell.state().held.clone().ok_or_else(|| Refused::Never { app: app.name.clone() })?;
-        let (number, why) = match self.said(&tenant.shopify, &held.grant.access_token).await {
-            Said::LetIn(number) => (number, "it does not say its number".to_owned()),
+        let (held, revision) = {
+            let state = cell.state();
+            (state.held.clone().ok_or_else(|| Refused::Never { app: app.name.clone() })?, state.revision)
+        };
+        let not_known = |why: &str| later(format!("which shop has granted the access is not known: {why}"));
+        let number = match self.said(&tenant.shopify, &held.grant.access_token).await {
+            Said::LetIn(number) => number.ok_or_else(|| not_known("it does not say its number"))?,
+            // The next one, by the refresh token, shows whether it is over.
+            Said::NotAccepted if cell.state().refused_by_shop(revision) => {
+                return Err(not_known("it does not accept the token"));
+            }
             Said::NotAccepted | Said::Gone => return Err(Refused::Ended { app: app.name.clone() }),
-            Said::Frozen(status) => (None, format!("it answers {status}")),
-            Said::Unclear(why) => (None, why),
+            Said::Frozen(status) => return Err(not_known(&format!("it answers {status}"))),
+            Said::Unclear(why) => return Err(not_known(&why)),
         };
         let (journal, name, shop) = (&self.0.journal, &tenant.name, &tenant.shop);
         let not_kept = |error: anyhow::Error| later(format!("{error:#}"));
-        if let Some(number) = number {
-            let other = journal.number_shop(name, shop, number).await.map_err(not_kept)?;
-            if other.is_some() {
-                tracing::error!(tenant = name, blame = "peer", "another shop answers as {shop}: paused");
-            }
-        } else if journal.read(|reader| reader.is_shop_numbered(name, shop)).map_err(not_kept)? {
-            // A shop whose number was never known has nothing to be compared with.
-            let said = "the shop has granted it anew, and whether it is the same shop is not known";
-            return Err(later(format!("{said}: {why}")));
+        if journal.number_shop(name, shop, number).await.map_err(not_kept)?.is_some() {
+            return Err(Refused::OtherShop { tenant: name.clone(), shop: shop.clone() });
         }
         let numbered = Held { is_numbered: true, ..(*held).clone() };
         let revision = self.keep(cell, tenant, app, Arc::new(numbered)).await.map_err(not_kept)?;

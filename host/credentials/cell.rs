@@ -89,7 +89,8 @@ impl State {
 
     /// Whether it has to be found out first which shop has granted what is held.
     pub fn is_to_be_numbered(&self, now: Millis) -> bool {
-        self.held.as_ref().is_some_and(|held| !held.is_numbered && held.grant.is_alive(now))
+        let is_accepted = self.not_accepted != Some(self.revision);
+        is_accepted && self.held.as_ref().is_some_and(|held| !held.is_numbered && held.grant.is_alive(now))
     }
 
     /// The shop has answered 401 to a token of this revision. Whether another one is worth a try.
@@ -148,6 +149,8 @@ impl State {
                 self.failures = self.failures.saturating_add(1);
                 own.max(asked)
             }
+            // An operator's word ends it.
+            Refused::OtherShop { .. } => Duration::ZERO,
             _ => REFUSED_FOR,
         };
         let is_news = self.refused.as_ref().is_none_or(|before| before.why != why);

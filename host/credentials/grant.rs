@@ -90,6 +90,10 @@ pub enum Refused {
         "what the shop granted cannot be opened: {why}\nhint: put the key back into `[secrets] keys`, or have somebody open the app in the shop's admin: that grants it anew"
     )]
     NotOpened { why: String },
+    #[error(
+        "another shop answers as {shop} now, so nothing is sent to it\nhint: `tandem resume {tenant} shopify` and `tandem resume {tenant} omneo` if it is the right one; otherwise remove the tenant"
+    )]
+    OtherShop { tenant: String, shop: String },
     #[error("Shopify refuses the app `{app}`: {said}\nhint: see to the app in the Dev Dashboard")]
     Other { app: String, said: String },
 }
@@ -273,6 +277,7 @@ impl Refused {
             Self::Endless => "no end",
             Self::Odd(_) => "odd answer",
             Self::NotOpened { .. } => "not opened",
+            Self::OtherShop { .. } => "another shop",
             Self::Other { .. } => "refused",
         }
     }

@@ -27,13 +27,9 @@ struct Kept {
     ends_at: Millis,
     refresh_token: Option<Sealed>,
     refresh_ends_at: Option<Millis>,
-    /// An older host has compared the number before it went on.
-    #[serde(default = "yes")]
+    /// Of an older host's grant the number is asked once more.
+    #[serde(default)]
     is_numbered: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Held {
@@ -88,7 +84,7 @@ mod tests {
         let keys = Keys::parse(&["a".repeat(64)]).unwrap();
         let refresh = Some(Refresh { token: "shprt_1".into(), ends_at: 9 });
         let grant = Grant { access_token: "shpat_1".into(), ends_at: 7, refresh, scopes: vec!["a".into()], since: 3 };
-        let held = Held { how: "refresh token".into(), grant: grant.clone(), is_numbered: false };
+        let held = Held { how: "refresh token".into(), grant: grant.clone(), is_numbered: true };
         let text = held.sealed(&keys, "acme", "id", "a.myshopify.com").unwrap();
         assert!(!text.contains("shpat_1") && !text.contains("shprt_1"));
         let row = |tenant: &str, client_id: &str, body: String| GrantRow {
@@ -103,9 +99,9 @@ mod tests {
         let opened = |row: &GrantRow, keys: &Keys| Held::opened(keys, row).map(Option::unwrap);
         let (same, is_newest) =
             opened(&row("acme", "id", text.clone()), &keys).unwrap_or_else(|refused| panic!("{refused}"));
-        assert!(same.grant == grant && same.how == held.how && !same.is_numbered && is_newest);
-        let older = text.replace(",\"is_numbered\":false", "");
-        assert!(older != text && opened(&row("acme", "id", older), &keys).is_ok_and(|(held, _)| held.is_numbered));
+        assert!(same.grant == grant && same.how == held.how && same.is_numbered && is_newest);
+        let older = text.replace(",\"is_numbered\":true", "");
+        assert!(older != text && opened(&row("acme", "id", older), &keys).is_ok_and(|(held, _)| !held.is_numbered));
         let moved = GrantRow { shop: "b.myshopify.com".into(), ..row("acme", "id", text.clone()) };
         for (row, keys) in [
             (row("zeta", "id", text.clone()), &keys),

@@ -98,7 +98,7 @@ pub async fn unknown_yet(install: &Install, app: &Arc<App>, shop: &Shop) -> Page
     let page = unknown(install, app, shop.domain()).await;
     let url = app.address_of(shop.domain());
     match way(install, app, shop.domain(), &url, Question::Approve).await {
-        Ok((address, cookie)) => page.and(MOVED).going_on(address, cookie),
+        Ok(way) => page.going_on(Some(MOVED), way),
         Err(failed) => failed,
     }
 }
@@ -307,8 +307,8 @@ async fn admitted(install: &Install, sent: &Sent) -> Result<Page, Page> {
         return Ok(Page::good(title, OPEN_AGAIN));
     }
     let text = "Shopify asks you next whether the app may have what it needs.";
-    let (address, cookie) = way(install, app, &tenant.shop, &tenant.shopify.url, Question::Approve).await?;
-    Ok(Page::good(title, text).going_on(address, cookie))
+    let way = way(install, app, &tenant.shop, &tenant.shopify.url, Question::Approve).await?;
+    Ok(Page::good(title, text).going_on(None, way))
 }
 
 fn too_long() -> Page {

@@ -8,24 +8,26 @@ use sha2::{Digest as _, Sha256};
 use crate::model::Millis;
 use crate::verify::session::CLOCKS_APART_S_MAX;
 
-/// Session tokens that are remembered.
-const SEEN_MAX: usize = 10_000;
+/// Session tokens of a shop that are remembered.
+const SEEN_MAX: usize = 1_000;
 /// How long an app that was asked for more scopes is not asked again: one whose configuration lacks them gets no others.
 const ASKED_ANEW_MS: Millis = 600_000;
 
-/// Session tokens by their hash, and when each ends: an address that somebody else has read opens nothing.
+/// Session tokens by their shop and hash, and when each ends: an address that somebody else has read opens nothing.
 #[derive(Default)]
-pub struct Seen(Mutex<HashMap<String, i64>>);
+pub struct Seen(Mutex<HashMap<String, HashMap<String, i64>>>);
 
 impl Seen {
-    /// Whether a token opens a page for the first time.
-    pub fn is_new(&self, token: &str, ends_s: i64, now_s: i64) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= SEEN_MAX {
+    /// Whether a token opens a page for the first time. Of a shop that has opened too many pages within a minute, none does.
+    pub fn is_new(&self, shop: &str, token: &str, ends_s: i64, now_s: i64) -> bool {
+        let mut shops = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shops.retain(|_, seen| {
             seen.retain(|_, ends_s| *ends_s >= now_s);
-        }
+            !seen.is_empty()
+        });
+        let seen = shops.entry(shop.to_owned()).or_default();
         if seen.len() >= SEEN_MAX {
-            tracing::warn!("{SEEN_MAX} session tokens have opened pages within a minute: more are not taken");
+            tracing::warn!("{shop} has opened {SEEN_MAX} pages within a minute: it opens no more for a moment");
             return false;
         }
         seen.insert(hash(token), ends_s.saturating_add(CLOCKS_APART_S_MAX)).is_none()
@@ -60,13 +62,16 @@ mod tests {
     #[test]
     fn a_session_token_opens_once_and_there_are_so_many() {
         let seen = Seen::default();
-        assert!(seen.is_new("a", 60, 0) && !seen.is_new("a", 60, 0) && seen.is_new("b", 60, 0));
+        let is_new = |token: &str, now_s| seen.is_new("acme", token, 60, now_s);
+        assert!(is_new("a", 0) && !is_new("a", 0) && is_new("b", 0));
         for n in 2..SEEN_MAX {
-            assert!(seen.is_new(&n.to_string(), 60, 0), "{n}");
+            assert!(is_new(&n.to_string(), 0), "{n}");
         }
-        assert!(!seen.is_new("one more", 60, 0) && !seen.is_new("one more", 60, 60 + CLOCKS_APART_S_MAX));
-        // Those that have ended make room.
-        assert!(seen.is_new("one more", 180, 61 + CLOCKS_APART_S_MAX) && !seen.is_new("one more", 180, 120));
+        assert!(!is_new("one more", 0) && !is_new("one more", 60 + CLOCKS_APART_S_MAX));
+        // Another shop has its own, and those that have ended make room.
+        assert!(seen.is_new("zeta", "a", 60, 0));
+        let later = 61 + CLOCKS_APART_S_MAX;
+        assert!(seen.is_new("acme", "one more", 180, later) && !seen.is_new("acme", "one more", 180, later));
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn embedded(install: &Install, app: &Arc<App>, raw: &str) -> Result<Respon
     };
     let session = session::admin(token, &app.client_id, app.secrets(), clock::now() / 1_000);
     let session = session.map_err(|refused| again(unsigned(&refused)))?;
-    if !install.0.seen.is_new(token, session.expires_s, clock::now() / 1_000) {
+    if !install.0.seen.is_new(session.shop.domain(), token, session.expires_s, clock::now() / 1_000) {
         let title = "This page was opened already";
         return Err(again(Page::wrong(StatusCode::UNAUTHORIZED, title, OPEN_AGAIN)));
     }
@@ -100,7 +100,9 @@ pub async fn callback(
     match question {
         Question::SignIn => {
             let signed_in = install.0.credentials.sign_in(&tenant, &app, code).await;
-            signed_in.map_err(|refused| not_granted(&refused))?;
+            if signed_in.map_err(|refused| not_granted(&refused))? {
+                install.granted(&tenant).await?;
+            }
         }
         _ => {
             install.grant(&tenant, &app, Ask::Code(code)).await?;

@@ -17,6 +17,7 @@ label { display: block; margin: 1.25rem 0 0.25rem; font-weight: 600; }
 label small, .steps small { display: block; font-weight: 400; font-size: 0.875rem; }
 input { box-sizing: border-box; width: 100%; padding: 0.5rem; font: inherit; }
 button, .button { margin: 1.5rem 0; padding: 0.5rem 1.25rem; font: inherit; font-weight: 600; }
+.button { display: inline-block; margin: 0.5rem 0; border: 1px solid; border-radius: 0.125rem; text-decoration: none; }
 .problem { border-left: 0.25rem solid; padding-left: 0.75rem; }
 .steps { padding: 0; list-style: none; }
 .steps li { margin: 0.5rem 0; }
@@ -76,11 +77,17 @@ struct Content {
     lines: Vec<Line>,
     /// Where to go on, with a cookie that has to be there by then. After a form this is a link: what a form leads to has to be of this
     /// host alone, by the page's own policy.
-    goes_on: Option<(String, Option<String>)>,
+    goes_on: Option<Way>,
     /// The shop in whose admin it may stand in a frame.
     framed_by: Option<String>,
     /// Whether App Bridge is to try once more, with a new session token.
     tries_again: bool,
+}
+
+struct Way {
+    why: Option<&'static str>,
+    address: String,
+    cookie: Option<String>,
 }
 
 impl Page {
@@ -120,9 +127,9 @@ impl Page {
         self
     }
 
-    /// With a link to this address, and a cookie for when the browser comes back from there.
-    pub fn going_on(mut self, address: String, cookie: Option<String>) -> Self {
-        self.0.goes_on = Some((address, cookie));
+    /// With a link to Shopify, and a cookie for when the browser comes back from there.
+    pub fn going_on(mut self, why: Option<&'static str>, (address, cookie): (String, Option<String>)) -> Self {
+        self.0.goes_on = Some(Way { why, address, cookie });
         self
     }
 
@@ -164,7 +171,8 @@ impl Content {
                         @for text in &self.text { p { (text) } }
                         @if !self.lines.is_empty() { (lines(&self.lines)) }
                         @for form in &self.forms { (form.markup()) }
-                        @if let Some((address, _)) = &self.goes_on {
+                        @if let Some(Way { why, address, .. }) = &self.goes_on {
+                            @if let Some(why) = why { p { (why) } }
                             p { a.button href=(address) autofocus[self.forms.is_empty()] { "Go on to Shopify" } }
                         }
                     }
@@ -283,7 +291,7 @@ impl IntoResponse for Page {
         if content.tries_again {
             page.headers_mut().insert(RETRY_SESSION, HeaderValue::from_static("1"));
         }
-        let cookie = content.goes_on.and_then(|(_, cookie)| cookie);
+        let cookie = content.goes_on.and_then(|way| way.cookie);
         if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
             page.headers_mut().insert(header::SET_COOKIE, cookie);
         }

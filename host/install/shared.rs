@@ -14,9 +14,8 @@ use crate::config::{App, AppKind, Tenant};
 use crate::connect::Connect;
 use crate::credentials::{Access, Ask, Credentials, Refused};
 use crate::journal::{AskedMerchant, Invitation, Journal, Reader};
-use crate::model::{Millis, Shop};
+use crate::model::{self, Millis, Shop};
 use crate::rules::Manifest;
-use crate::setup;
 use crate::tenants::Tenants;
 
 /// How long a merchant may take to approve, or to fill in a form.
@@ -215,7 +214,7 @@ impl Install {
     }
 
     /// What follows when a shop has granted its access anew: its calls go on, and what is missing is made.
-    async fn granted(&self, tenant: &Tenant) -> Result<(), Page> {
+    pub async fn granted(&self, tenant: &Tenant) -> Result<(), Page> {
         let Parts { credentials, connect, .. } = &*self.0;
         let (access, _) = credentials.access(tenant).await;
         self.goes_on(tenant, &access).await?;
@@ -232,26 +231,40 @@ impl Install {
     pub async fn moved(&self, app: &Arc<App>, shop: &Shop, ask: Ask) -> Result<Option<Arc<Tenant>>, Page> {
         let (own, app, shop) = (self.clone(), app.clone(), shop.clone());
         let moving = tokio::spawn(async move {
-            let Parts { credentials, accounts, .. } = &*own.0;
-            let stranger = credentials.stranger(&app, &shop, ask).await.map_err(|refused| not_granted(&refused))?;
-            let Some(stranger) = stranger else { return Ok(None) };
-            let _alone = own.0.admitting.lock().await;
-            let (client_id, number) = (app.client_id.clone(), stranger.number);
-            let known = own.read(move |reader| reader.tenant_numbered(&client_id, number)).await?;
-            let Some(name) = known else { return Ok(None) };
-            if let Err(refused) = accounts.move_shop(&name, shop.domain(), &app.client_id).await {
-                tracing::error!(tenant = name, "its shop is {} now, and it stays as it is: {refused}", shop.domain());
-                let title = format!("{} was known here by another address", shop.domain());
-                let cure = "Whoever runs this Tandem has to write the new address into its configuration.";
-                return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
-            }
-            let Some(tenant) = own.0.tenants.of_shop(shop.domain()) else { return Ok(None) };
-            credentials.take_in(&tenant, &app, stranger).await.map_err(|refused| not_granted(&refused))?;
+            let stranger = own.0.credentials.stranger(&app, &shop, ask).await;
+            let Some(stranger) = stranger.map_err(|refused| not_granted(&refused))? else { return Ok(None) };
+            let Some(name) = own.move_here(&app, &shop, stranger.number).await? else { return Ok(None) };
+            let Some(tenant) = own.0.tenants.get(&name) else { return Ok(None) };
+            let taken_in = own.0.credentials.take_in(&tenant, &app, stranger).await;
+            taken_in.map_err(|refused| not_granted(&refused))?;
             tracing::info!(tenant = name, app = app.name, "its shop has moved to {}", shop.domain());
             own.granted(&tenant).await?;
             Ok(Some(tenant))
         });
         moving.await.unwrap_or_else(|error| Err(failed(error.into())))
+    }
+
+    /// Moves the tenant of this app whose shop has this number, if there is one under another domain; gives its name.
+    async fn move_here(&self, app: &App, shop: &Shop, number: u64) -> Result<Option<String>, Page> {
+        let _alone = self.0.admitting.lock().await;
+        let client_id = app.client_id.clone();
+        let known = self.read(move |reader| reader.tenants_numbered(&client_id, number)).await?;
+        let is_so = |(name, of): &(String, String)| self.0.tenants.get(name).is_some_and(|tenant| tenant.shop == *of);
+        let Some((name, of)) = known.into_iter().find(is_so) else { return Ok(None) };
+        // Somebody else has had it moved while this one asked.
+        if of == shop.domain() {
+            return Ok(None);
+        }
+        match self.0.accounts.move_shop(&name, &of, shop.domain(), &app.client_id).await {
+            Ok(()) => Ok(Some(name)),
+            Err(accounts::Refused::Configured(_)) => {
+                tracing::error!(tenant = name, "its shop is {} now: write that into the configuration", shop.domain());
+                let title = format!("{} was known here by another address", shop.domain());
+                let cure = "Whoever runs this Tandem has to write the new address into its configuration.";
+                Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)))
+            }
+            Err(refused) => Err(in_admin(failed(refused.into()))),
+        }
     }
 
     /// Whether the merchant has nothing to do: what was granted is good, and the shop lets the app in. Then calls go on that waited
@@ -265,11 +278,16 @@ impl Install {
         if app.kind != AppKind::Own && self.lacks_scopes(tenant).await? {
             return Ok(false);
         }
-        match credentials.access(tenant).await.0 {
-            Access::Refused => Ok(false),
-            access @ Access::LetIn(_) => self.goes_on(tenant, &access).await.map(|()| true),
-            _ => Ok(true),
+        let (access, _) = credentials.access(tenant).await;
+        if matches!(access, Access::Refused | Access::NotAccepted) && app.kind != AppKind::Own {
+            return Ok(false);
         }
+        self.goes_on(tenant, &access).await?;
+        // What was not done when the access was granted.
+        if !tenant.has_omneo() {
+            self.0.connect.prepare(tenant).await;
+        }
+        Ok(true)
     }
 
     /// Whether the rules need what was not granted, and Shopify was not asked for it lately: the app's own configuration may have it
@@ -279,7 +297,7 @@ impl Install {
         let manifest = self.0.connect.manifest(&tenant.name).await.map_err(failed)?;
         let of_shopify = |manifest: Manifest| manifest.targets.into_iter().find(|target| target.name == "shopify");
         let wanted = manifest.and_then(of_shopify).map(|target| target.scopes).unwrap_or_default();
-        let lacks = wanted.iter().any(|scope| !setup::is_granted(scope, &granted));
+        let lacks = wanted.iter().any(|scope| !model::is_scope_granted(scope, &granted));
         Ok(lacks && self.0.anew.is_time(&tenant.name, clock::now()))
     }
 
@@ -291,9 +309,7 @@ impl Install {
             Access::LetIn(Some(number)) => {
                 if journal.number_shop(&name, &shop, *number).await.map_err(failed)?.is_some() {
                     tracing::error!(tenant = name, "another shop answers as {shop}: paused");
-                    let title = format!("{shop} is another shop than before");
-                    let cure = "Nothing is sent until whoever runs this Tandem has looked at it. Tell them that the shop is a new one.";
-                    return Err(in_admin(Page::wrong(StatusCode::CONFLICT, title, cure)));
+                    return Err(other_shop(&shop));
                 }
             }
             _ => {
@@ -338,12 +354,21 @@ pub fn again(page: Page) -> Page {
     in_admin(page).tried_again()
 }
 
+fn other_shop(shop: &str) -> Page {
+    let title = format!("{shop} is another shop than before");
+    let cure = "Nothing is sent until whoever runs this Tandem has looked at it. Tell them that the shop is a new one.";
+    in_admin(Page::wrong(StatusCode::CONFLICT, title, cure))
+}
+
 pub fn not_granted(refused: &Refused) -> Page {
     const TITLE: &str = "Shopify has not granted the access";
     if refused.is_passing() {
         // The log has the reason, which may be the host's own.
         let cure = "Shopify does not answer as it should just now. Try again in a minute.";
         return in_admin(Page::wrong(StatusCode::SERVICE_UNAVAILABLE, TITLE, cure).and(OPEN_AGAIN));
+    }
+    if let Refused::OtherShop { shop, .. } = refused {
+        return other_shop(shop);
     }
     let said = refused.to_string();
     let (why, cure) = said.split_once("\nhint: ").unwrap_or((&said, "open the app again"));

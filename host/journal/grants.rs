@@ -26,8 +26,8 @@ pub struct GrantRow {
 }
 
 impl Journal {
-    /// The row of a tenant and an app for this shop, made with this key for webhooks if there is none. That of another shop is
-    /// another one: its grant goes, and its address, where that shop's webhooks still come. When this returns it is on disk.
+    /// The row of a tenant and an app, made for this shop with this key for webhooks if there is none. It may be another shop's. When
+    /// this returns it is on disk.
     pub async fn grant_row(
         &self,
         tenant: &str,
@@ -35,22 +35,42 @@ impl Journal {
         shop: &str,
         webhook_key: String,
     ) -> anyhow::Result<GrantRow> {
-        if let Some(row) = self.read(|reader| reader.grant(tenant, client_id))?.filter(|row| row.shop == shop) {
+        if let Some(row) = self.read(|reader| reader.grant(tenant, client_id))? {
             return Ok(row);
         }
         let [tenant, client_id, shop] = [tenant, client_id, shop].map(str::to_owned);
         let make = move |tx: &Transaction| {
             tx.execute(
                 "INSERT INTO grants (tenant, client_id, shop, webhook_key, revision) VALUES (?, ?, ?, ?, 0)
-                 ON CONFLICT (tenant, client_id) DO UPDATE SET
-                   shop = excluded.shop, webhook_key = excluded.webhook_key, revision = revision + 1, body = NULL,
-                   is_dropped = FALSE
-                 WHERE shop <> excluded.shop",
+                 ON CONFLICT DO NOTHING",
                 params![tenant, client_id, shop, webhook_key],
             )?;
             tx.query_row(ONE, [&tenant, &client_id], row)
         };
         self.writer.write(make, |_| ()).await
+    }
+
+    /// Has the row of a tenant and an app be this shop's. That of another shop is another one: its grant goes, and its address, where
+    /// that shop's webhooks still come.
+    pub async fn settle_grant(
+        &self,
+        tenant: &str,
+        client_id: &str,
+        shop: &str,
+        webhook_key: String,
+    ) -> anyhow::Result<()> {
+        if self.read(|reader| reader.grant(tenant, client_id))?.is_none_or(|row| row.shop == shop) {
+            return Ok(());
+        }
+        let [tenant, client_id, shop] = [tenant, client_id, shop].map(str::to_owned);
+        let settle = move |tx: &Transaction| {
+            tx.execute(
+                "UPDATE grants SET shop = ?1, webhook_key = ?2, revision = revision + 1, body = NULL, is_dropped = FALSE
+                 WHERE tenant = ?3 AND client_id = ?4 AND shop <> ?1",
+                params![shop, webhook_key, tenant, client_id],
+            )
+        };
+        self.writer.write(settle, |_| ()).await.map(drop)
     }
 
     /// Keeps what was granted in the place of revision `old`, or that nothing is held any more because the shop refuses it; gives its revision. `None`: by
@@ -87,7 +107,9 @@ impl Journal {
         let paused = ["shopify", "omneo"].map(|target| Paused {
             tenant: tenant.clone(),
             target: target.into(),
-            reason: Some(format!("another shop answers as {shop} now: resume both targets if that is right")),
+            reason: Some(format!(
+                "another shop answers as {shop} now, or another tenant has this shop: resume both targets if that is right"
+            )),
         });
         let told = paused.clone();
         let hold = move |tx: &Transaction| {
@@ -101,6 +123,17 @@ impl Journal {
                         paused::keep(tx, one)?;
                     }
                     Ok(Some((known, other != Some(number))))
+                }
+                // Both would be in step with one shop: which of them is right is for an operator to say.
+                None if other_tenant(tx, &tenant, number)? => {
+                    for one in &paused {
+                        paused::keep(tx, one)?;
+                    }
+                    tx.execute(
+                        "INSERT INTO shops (tenant, shop, number, other) VALUES (?, ?, 0, ?)",
+                        params![tenant, shop, number],
+                    )?;
+                    Ok(Some((0, true)))
                 }
                 _ => {
                     tx.execute(
@@ -123,11 +156,18 @@ impl Journal {
 }
 
 impl Reader {
-    /// And another one that it has said since.
+    /// The number of a tenant's shop, and another one that the shop has said since.
     fn number_of_shop(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<(i64, Option<i64>)>> {
         let mut statement =
             self.connection.prepare_cached("SELECT number, other FROM shops WHERE tenant = ? AND shop = ?")?;
         Ok(statement.query_row([tenant, shop], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// Whether a tenant's shop is known to have another number than this.
+    pub fn is_shop_of_another_number(&self, tenant: &str, shop: &str, number: u64) -> anyhow::Result<bool> {
+        let known = self.number_of_shop(tenant, shop)?;
+        let number = i64::try_from(number).ok();
+        Ok(known.is_some_and(|(own, _)| number != Some(own)))
     }
 
     /// Whether it is known which shop a tenant's is.
@@ -135,14 +175,15 @@ impl Reader {
         Ok(self.number_of_shop(tenant, shop)?.is_some())
     }
 
-    /// The tenant in an app whose shop has this number.
-    pub fn tenant_numbered(&self, client_id: &str, number: u64) -> anyhow::Result<Option<String>> {
-        let number = i64::try_from(number).context("the number of the shop")?;
+    /// The tenants in an app that had a shop of this number, and the domain it had.
+    pub fn tenants_numbered(&self, client_id: &str, number: u64) -> anyhow::Result<Vec<(String, String)>> {
+        let Ok(number) = i64::try_from(number) else { return Ok(vec![]) };
         let mut statement = self.connection.prepare_cached(
-            "SELECT shops.tenant FROM shops JOIN grants ON grants.tenant = shops.tenant AND grants.shop = shops.shop
+            "SELECT shops.tenant, shops.shop FROM shops JOIN grants ON grants.tenant = shops.tenant AND grants.shop = shops.shop
              WHERE client_id = ? AND number = ?",
         )?;
-        Ok(statement.query_row(params![client_id, number], |row| row.get(0)).optional()?)
+        let rows = statement.query_map(params![client_id, number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub fn grant(&self, tenant: &str, client_id: &str) -> anyhow::Result<Option<GrantRow>> {
@@ -155,6 +196,16 @@ impl Reader {
             self.connection.prepare_cached("SELECT tenant FROM grants WHERE client_id = ? AND webhook_key = ?")?;
         Ok(statement.query_row([client_id, key], |row| row.get(0)).optional()?)
     }
+}
+
+/// Whether the shop of another tenant in the same app has this number.
+fn other_tenant(tx: &Transaction, tenant: &str, number: i64) -> rusqlite::Result<bool> {
+    tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM shops JOIN grants USING (tenant, shop) WHERE number = ?1 AND tenant <> ?2
+         AND client_id IN (SELECT client_id FROM grants WHERE tenant = ?2))",
+        params![number, tenant],
+        |row| row.get(0),
+    )
 }
 
 const ONE: &str = "SELECT tenant, client_id, shop, webhook_key, revision, body, is_dropped FROM grants WHERE tenant = ? AND client_id = ?";

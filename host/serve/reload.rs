@@ -83,10 +83,12 @@ impl Server {
             }
         };
         if is_new {
+            self.credentials.settle(tenant).await?;
             // What waits of it goes on.
             return self.journal.take_up(&tenant.name, set).await;
         }
         set();
+        self.credentials.settle(tenant).await?;
         for target in ["shopify", "omneo"] {
             self.delivery.credentials_changed(&tenant.name, target);
         }

@@ -7,7 +7,7 @@ use super::ask::{MORE_APP_SCOPES, MORE_SCOPES, Trouble};
 use super::there::{self, Omneo, Shop};
 use super::wanted::{OfOmneo, OfShopify, SHOPIFY_PATH, Subscription, Webhook};
 use super::{documents, topics};
-use crate::model::Call;
+use crate::model::{self, Call};
 
 /// How a thing that is wanted stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +71,13 @@ impl Step {
     }
 }
 
-/// Whether a scope of Shopify's is among those that were granted: who may write may read.
-pub fn is_granted(scope: &str, granted: &[String]) -> bool {
-    let write = scope.replacen("read_", "write_", 1);
-    granted.iter().any(|given| given == scope || *given == write)
-}
-
 pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     let shop = match shop {
         Ok(shop) => shop,
         Err(trouble) => return vec![Step::trouble("shopify", "", trouble)],
     };
     let mut steps = vec![];
-    for scope in wanted.scopes.iter().filter(|scope| !is_granted(scope, &shop.facts.scopes)) {
+    for scope in wanted.scopes.iter().filter(|scope| !model::is_scope_granted(scope, &shop.facts.scopes)) {
         let what = format!("the app lacks the scope `{scope}`");
         steps.push(Step::new("shopify", State::Missing, what).hint(MORE_APP_SCOPES));
     }
@@ -170,6 +164,14 @@ fn official(there: &[Value], leave: bool) -> Vec<Step> {
     let is_official = |row: &&Value| row["namespace"].as_str().is_some_and(|name| name.starts_with(OFFICIAL));
     let active: Vec<_> =
         there.iter().filter(is_official).filter(|row| !same(&row["is_active"], &Value::Bool(false))).collect();
+    // Several shops may have that app on one Omneo tenant: which of them is meant cannot be told.
+    let shops: std::collections::BTreeSet<_> = active.iter().filter_map(|row| row["namespace"].as_str()).collect();
+    if shops.len() > 1 {
+        let shops: Vec<_> = shops.into_iter().collect();
+        let what = format!("Omneo's own app for Shopify is in step for several shops: {}", shops.join(", "));
+        let hint = "switch the webhooks of this shop's off in CX Manager, Settings, Webhooks: with both, each change is sent twice";
+        return vec![Step::new("omneo", State::Note, what).hint(hint)];
+    }
     if !leave {
         let offer = || {
             let what =

@@ -130,7 +130,15 @@ async fn a_grant_is_used_once_its_shop_is_known() {
         assert!(began.elapsed() < PATIENCE, "{}", paused(&fresh).await);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert_eq!(fresh.shopify.customers().len(), 1);
+    // Not one call has gone to the other shop, however the host came to know of it.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(asked().iter().all(|body| body.contains("shop { id }")), "{:?}", asked());
+    // Its merchant is shown nothing of the tenant's.
+    let mut browser = Browser::default();
+    let (status, location, page) = browser.get(&fresh, &fresh.opened()).await;
+    assert_eq!(status, 302, "{page}");
+    let (status, _, page) = browser.get(&fresh, &approved(&fresh.shopify, &location)).await;
+    assert!(status == 409 && page.contains("is another shop than before") && !page.contains("<form"), "{page}");
     for target in ["shopify", "omneo"] {
         let path = format!("/v1/tenants/acme/targets/{target}/resume");
         let (status, said) = fresh.ask(Method::POST, &path, Some(json!({}))).await;
@@ -229,6 +237,56 @@ async fn a_redacted_shop_forgets_its_omneo_tenant() {
     assert!(page.contains("is in step with Omneo"), "{page}");
     fresh.shopify.create_customer(json!({ "first_name": "Grace", "email": "grace@hopper.dev" })).unwrap();
     until("the profile", || fresh.desk.host.omneo.profiles().len() == 2, || fresh.events()).await;
+    fresh.stop().await;
+}
+
+/// The body of a duty names its shop by a number, too: neither a domain that somebody else has by now nor a new one misleads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duty_is_the_shops_of_its_number() {
+    let fresh = Fresh::of(AppKind::Standalone).await;
+    let mut browser = Browser::default();
+    connected(&fresh, AppKind::Standalone, &mut browser).await;
+    fresh.is_in_step().await;
+    fresh.shopify.uninstall(ID);
+    let body = |number: u64, domain: &str| json!({ "shop_id": number, "shop_domain": domain }).to_string();
+    let post = async |body: String| {
+        let url = format!("http://{}/webhooks/shopify/main", fresh.desk.host.server.address);
+        let request = reqwest::Client::new().post(url).header("x-shopify-topic", "shop/redact");
+        let answer = request.header("x-shopify-hmac-sha256", sign(SECRET, &body)).body(body).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    for (number, domain) in
+        [(4_711, "acme.myshopify.com"), (4_711, "zeta.myshopify.com"), (u64::MAX, "acme.myshopify.com")]
+    {
+        assert_eq!(post(body(number, domain)).await, "nothing is held of that shop\n", "{number} {domain}");
+    }
+    assert!(fresh.tenant("acme").await["omneo"]["url"] != json!(""));
+    // The shop itself, under a domain that nobody here knows yet.
+    let said = post(body(1, "acme-moda.myshopify.com")).await;
+    assert!(said.starts_with("accepted as event "), "{said}");
+    let forgotten = || {
+        fresh
+            .events()
+            .iter()
+            .any(|row| row.outcome.as_deref() == Some("done") && row.event.webhook.topic == "shop/redact")
+    };
+    until("the redaction", forgotten, || fresh.events()).await;
+    fresh.stop().await;
+}
+
+/// An invitation for the new domain of a shop that is here makes no second tenant that is in step with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_shop_is_not_two_tenants() {
+    let fresh = Fresh::of(AppKind::Standalone).await;
+    let mut browser = Browser::default();
+    connected(&fresh, AppKind::Standalone, &mut browser).await;
+    fresh.shopify.rename("acme-moda.myshopify.com");
+    fresh.invite(json!({ "app": "main", "shop": "acme-moda.myshopify.com", "tenant": "moda" })).await;
+    let (_, location, _) = browser.get(&fresh, &fresh.opened()).await;
+    let (status, _, page) = browser.get(&fresh, &approved(&fresh.shopify, &location)).await;
+    assert!(status == 409 && page.contains("is another shop than before"), "{page}");
+    let (_, targets) = fresh.ask(Method::GET, "/v1/tenants/moda/targets", None).await;
+    assert!(targets.to_string().contains("another tenant has this shop"), "{targets}");
     fresh.stop().await;
 }
 

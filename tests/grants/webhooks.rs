@@ -171,6 +171,9 @@ async fn a_hostile_tenant_of_the_same_app_reaches_nobody_else() {
     // A tenant that moves to another shop gets another address: the shop before goes on sending to the old one.
     let mut moved = zeta.clone();
     moved.shop = "moved.myshopify.com".into();
+    // Who asks for that shop while the tenant has another gets nothing, and changes nothing.
+    assert!(credentials.webhook_key(&moved, &app(AppKind::Own)).await.is_err());
+    credentials.settle(&moved).await.unwrap();
     assert_ne!(credentials.webhook_key(&moved, &app(AppKind::Own)).await.unwrap(), foreign);
     let headers = [("x-shopify-topic", "customers/update"), ("x-shopify-hmac-sha256", &*sign(SECRET, &body))];
     assert_eq!(street.post(&format!("/webhooks/shopify/main/{foreign}"), &headers, &body).await.0, 404);
