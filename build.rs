@@ -29,8 +29,38 @@ fn main() {
     assert!(status.success(), "building the default component for {TARGET} failed; its errors are above");
     let module = target_dir.join(TARGET).join("guest").join("tandem_component.wasm");
     std::fs::copy(&module, out.join("component.wasm")).expect("the module was just built");
+    write_sources(&root, &out);
     println!("cargo::rustc-env=TANDEM_GUEST_TARGET_DIR={}", target_dir.display());
     println!("cargo::rustc-env=TANDEM_COMMIT={}", commit(&root));
+}
+
+/// Lists what `tandem new` writes beside a plugin, so that it can be built without this repository.
+fn write_sources(root: &Path, out: &Path) {
+    let mut files = vec![];
+    for file in ["Cargo.toml", "plugin/sdk/Cargo.toml", "plugin/rules/Cargo.toml"] {
+        files.push(root.join(file));
+    }
+    for folder in ["plugin/sdk/src", "plugin/rules/src", "wit/v0.1"] {
+        collect(&root.join(folder), &mut files);
+    }
+    files.sort();
+    let line = |file: &PathBuf| {
+        let name = file.strip_prefix(root).expect("it is below the root").display().to_string();
+        format!("    ({name:?}, include_str!({:?})),\n", file.display().to_string())
+    };
+    let list = format!("&[\n{}]\n", files.iter().map(line).collect::<String>());
+    std::fs::write(out.join("sources.rs"), list).expect("OUT_DIR can be written to");
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
 }
 
 /// The commit of a release build: what `TANDEM_COMMIT` says, or git. Others would be built anew for each commit, so they do

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tandem::config::{Apps, Config, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Alerts, Apps, Config, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Appended, Journal, Range, Reader};
 use tandem::model::Webhook;
 use tandem::playground::{self, Playground};
@@ -290,6 +290,7 @@ fn two_tenants(journal: &std::path::Path) -> Config {
         tenants: vec![tenant("light"), tenant("flood")],
         keys: Keys::default(),
         admin: None,
+        alerts: Alerts::default(),
         relink: vec![],
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tandem::config::{Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Alerts, Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{Activation, Appended, Cause, Journal};
 use tandem::model::Webhook;
 use tandem::rules::Plugin;
@@ -168,6 +168,7 @@ fn config(folder: &Path, tenants: usize) -> Config {
         tenants: (0..tenants).map(tenant).collect(),
         keys: Keys::default(),
         admin: None,
+        alerts: Alerts::default(),
         relink: vec![],
     }
 }

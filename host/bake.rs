@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -161,11 +162,21 @@ pub fn schema_doubts(base: &[u8], rules: &str) -> anyhow::Result<Vec<String>> {
             Err(mistakes) => mistakes,
         })
     };
-    let (rules, (tell, told)) = (Document::read("", rules).json(), std::sync::mpsc::channel());
-    // A schema that refers to itself may take any time. When the command ends, this thread ends with it.
-    std::thread::spawn(move || tell.send(agreement::doubts(&schema, &rules, configure)));
-    let late = || format!("its schema is not checked: that takes more than {} s", SCHEMA_CHECK_MAX.as_secs());
-    Ok(told.recv_timeout(SCHEMA_CHECK_MAX).unwrap_or_else(|_| vec![late()]))
+    let rules = Document::read("", rules).json();
+    Ok(within(SCHEMA_CHECK_MAX, move || agreement::doubts(&schema, &rules, configure)))
+}
+
+/// What a comparison finds, if it comes to an end in time. What a schema refers to itself can take any time: the command ends,
+/// and with it this thread.
+fn within(max: Duration, compare: impl FnOnce() -> Vec<String> + Send + 'static) -> Vec<String> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(compare()));
+    told.recv_timeout(max).unwrap_or_else(|without| {
+        vec![match without {
+            RecvTimeoutError::Timeout => format!("its schema is not checked: that takes more than {max:?}"),
+            RecvTimeoutError::Disconnected => "its schema is not checked: the comparison panicked on it".to_owned(),
+        }]
+    })
 }
 
 /// The plugin that [`bake`] would make of a rules file, without freezing it: the base is compiled already, and is
@@ -288,6 +299,21 @@ mod tests {
             let refused = bake_default(&field(expression)).await.unwrap_err().to_string();
             assert!(refused.contains(shown), "{expression}\n{refused}");
         }
+    }
+
+    #[test]
+    fn a_comparison_that_does_not_end_and_one_that_panics_are_told_apart() {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let endless = move || {
+            let _ = stopped.recv();
+            vec![]
+        };
+        let said = within(Duration::from_millis(20), endless);
+        assert_eq!(said, ["its schema is not checked: that takes more than 20ms"]);
+        drop(stop);
+        let said = within(SCHEMA_CHECK_MAX, || panic!("as meant"));
+        assert_eq!(said, ["its schema is not checked: the comparison panicked on it"]);
+        assert_eq!(within(SCHEMA_CHECK_MAX, || vec!["found".to_owned()]), ["found"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::version;
 mod access;
 mod app;
 mod audit;
+mod backup;
 mod build;
 mod cases;
 mod compile;
@@ -35,6 +36,7 @@ mod invitations;
 mod new;
 mod on_host;
 mod operations;
+mod pages;
 mod record;
 mod replay;
 mod replay_live;
@@ -52,6 +54,8 @@ mod tenants;
 mod test;
 mod token;
 mod top;
+mod trigger;
+mod try_out;
 mod versions;
 mod watch;
 
@@ -98,6 +102,15 @@ enum Command {
     ///
     /// Shows the calls, how the event ends, and fuel, memory, output and log beside the limits of production.
     Test(test::Arguments),
+    /// Let events happen, and see the conversation and both sides.
+    ///
+    /// Stand-ins of both systems answer, so no reply has to be written: `tandem try customers/update --edit note=VIP --rules
+    /// acme.toml` shows what one field does. Exit code 1 if an event is refused, invalid or failed, or not listened to.
+    Try(try_out::Arguments),
+    /// Send a host a signed webhook, as Shopify or Omneo would.
+    ///
+    /// To the host of the configuration, with its secrets. `tandem demo --keep` prints what names that host.
+    Trigger(trigger::Arguments),
     /// Turn a recorded event into a case with invented values.
     ///
     /// The same name, address, e-mail, phone number or id becomes the same invented value everywhere in the case.
@@ -113,6 +126,14 @@ enum Command {
     ///
     /// The event is a `customers/data_request`. The journal is read at this moment.
     DataRequest(data_request::Arguments),
+    /// Copy the journal into a file, while a host runs on it.
+    ///
+    /// The copy is of one moment, and is looked through before it is in its place.
+    Backup(backup::Backup),
+    /// Make a journal of what `tandem backup` has written.
+    ///
+    /// Where a journal is, nothing is written: stop the host, and move that one away first.
+    Restore(backup::Restore),
     /// Send a paused target calls again.
     ///
     /// At once on a host; in a journal, from the next start of `tandem serve`.
@@ -128,6 +149,12 @@ enum Command {
     ///
     /// Also shows how each became active, and what a roll back returns to.
     Versions(versions::Versions),
+    /// Print what a shell completes of these commands.
+    ///
+    /// Those of bash belong into `/usr/share/bash-completion/completions/tandem`.
+    Completions(pages::Completions),
+    /// Write a manual page for each command.
+    Man(pages::Man),
     /// Compile what is on standard input, for a host, within limits.
     #[command(hide = true)]
     Compile(compile::Arguments),
@@ -221,14 +248,20 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Build(arguments) => runtime()?.block_on(build::run(arguments)),
         Command::New(arguments) => new::run(arguments),
         Command::Test(arguments) => runtime()?.block_on(test::run(arguments)),
+        Command::Try(arguments) => runtime()?.block_on(try_out::run(arguments)),
+        Command::Trigger(arguments) => runtime()?.block_on(trigger::run(arguments)),
         Command::Record(arguments) => runtime()?.block_on(record::run(arguments)),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, &access),
+        Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
         Command::DataRequest(arguments) => data_request::run(arguments),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments, &access)),
         Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),
         Command::Versions(arguments) => runtime()?.block_on(versions::run(arguments, &access)),
+        Command::Completions(arguments) => pages::completions(arguments),
+        Command::Man(arguments) => pages::man(arguments),
         Command::Compile(arguments) => compile::run(arguments),
         Command::Events(arguments) => runtime()?.block_on(events::run(arguments, &access)),
         Command::OnHost(verb) => runtime()?.block_on(on_host::run(verb, &access)),

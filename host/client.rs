@@ -119,6 +119,17 @@ impl Client {
         Ok(Posted { status, retry_after_ms, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
+    /// Posts JSON with headers of its own, and gives the status of the answer, whose body is not read.
+    pub async fn post_json(&self, url: &str, headers: &[(&str, &str)], body: &str) -> Result<u16, String> {
+        let url = Url::parse(url).map_err(|error| format!("it is not an address: {error}"))?;
+        let mut request = self.client_for(&url)?.post(url).header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let sent = request.body(body.to_owned()).send().await;
+        sent.map(|response| response.status().as_u16()).map_err(|error| explain(&error))
+    }
+
     /// Sends a call with a token and tells how that ended.
     pub async fn send(&self, peer: &Peer, token: &str, call: &Call, api_version: &str) -> Outcome {
         let (method, url, body) = match address(peer, call, api_version) {

@@ -21,6 +21,7 @@ use crate::paint::unquoted;
 use crate::vault::Keys;
 
 mod added;
+mod alerts;
 mod apps;
 mod changes;
 mod check;
@@ -30,10 +31,11 @@ mod quota;
 mod shape;
 
 pub use added::added;
+pub use alerts::{Alerts, Post};
 pub use apps::{App, Apps, Kind as AppKind, PROXY, proxy_parts};
 pub use changes::{Changes, changes};
 pub use check::BODY_BYTES_MAX;
-pub use environment::{Log, cache_folder, host_and_token, log, no_color, path, this_program};
+pub use environment::{Log, cache_folder, host_and_token, log, no_color, notify_socket, path, this_program};
 
 use check::Check;
 use file::{File, default_journal};
@@ -63,6 +65,7 @@ pub struct Config {
     pub keys: Keys,
     /// The address of the admin API, if there is one.
     pub admin: Option<SocketAddr>,
+    pub alerts: Alerts,
     /// Tenants whose rules may, at this start, change settings that people are linked by. Given on the command line
     /// only.
     pub relink: Vec<String>,
@@ -224,6 +227,7 @@ pub fn parse(
     let admin = check.listen(&file.admin.listen);
     let public_url = check.public_url(file.public_url.as_ref());
     let keys = check.keys(file.secrets.keys.as_ref());
+    let alerts = check.alerts(&file.alerts);
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
@@ -253,6 +257,7 @@ pub fn parse(
             tenants,
             keys,
             admin,
+            alerts,
             relink: vec![],
         })
     } else {

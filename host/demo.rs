@@ -2,6 +2,7 @@
 //!
 //! Knows the story only; the host in it is the real one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,11 +20,12 @@ use crate::serve::stop_signal;
 
 mod agree;
 mod install;
+mod open;
 
 const RULES: &str = "timezone = \"Australia/Melbourne\"\n\n[tags]\nwhitelist = [\"vip\"]\n";
 
 /// Plays the day; fails if an event became a dead letter or the two sides differ in the end.
-pub async fn run(keep: bool) -> anyhow::Result<()> {
+pub async fn run(keep: bool, rules: Option<&Path>) -> anyhow::Result<()> {
     let paint = Paint::for_stdout(config::no_color());
     let folder = tempfile::tempdir().context("making a temporary folder for the journal")?;
     let journal = folder.path().join("demo.db");
@@ -36,7 +38,7 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
         playground.omneo.url()
     )?;
     install::installed(&playground, paint).await?;
-    install::configured(&playground, RULES, paint).await?;
+    install::configured(&playground, rules, RULES, paint).await?;
     let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
     day.play().await?;
     let differences = agree::differences(&day.playground);
@@ -44,7 +46,7 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
     out!("{}", agree::side_by_side(&day.playground, paint))?;
     let verdict = day.verdict(&differences);
     if keep {
-        outln!("\nstill running: `tandem events --journal {}` shows the events; Ctrl-C ends it", journal.display())?;
+        out!("{}", open::exports(&day.playground, folder.path()).await?)?;
         stop_signal().await?;
     }
     day.playground.stop().await?;

@@ -30,13 +30,24 @@ pub fn private() -> OpenOptions {
     options
 }
 
-/// Makes a folder, with those above it that are missing. A new one is its owner's alone.
-pub fn private_folder(path: &Path) -> std::io::Result<()> {
+/// Makes a folder, with those above it that are missing.
+pub fn folder(path: &Path) -> Result<(), Unusable> {
+    made(std::fs::DirBuilder::new(), path)
+}
+
+/// The same; a new one is its owner's alone.
+pub fn private_folder(path: &Path) -> Result<(), Unusable> {
+    #[allow(unused_mut, reason = "only Unix has modes")]
     let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    made(builder, path)
+}
+
+fn made(mut builder: std::fs::DirBuilder, path: &Path) -> Result<(), Unusable> {
+    let hint = "name one in a folder that can be written to";
+    let made = builder.recursive(true).create(path);
+    made.map_err(|cause| Unusable::new("making the folder", path, cause, hint))
 }
 
 /// The mode of what is there, if others than its owner may do anything with it.
@@ -60,6 +71,12 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
         };
         Unusable { doing: format!("reading {what}"), path: path.display().to_string(), cause, hint }
     })
+}
+
+/// Has the folder of a new file on disk, so that the file is there after a power cut, too.
+pub fn settle_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Writes a file whole or not at all, through one beside it. A file that is there keeps its permissions, and a link stays

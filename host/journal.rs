@@ -20,6 +20,7 @@ use crate::model::{
 use crate::scheduler::{Input, Keyed, Opened, Place, System};
 
 mod accounts;
+mod backup;
 mod cases;
 mod dead;
 mod directions;
@@ -51,6 +52,7 @@ mod usage;
 mod versions;
 mod writer;
 
+pub use backup::{Copied, back_up, restore};
 pub use cases::Files;
 pub use dead::{DeadLetters, Which};
 pub use directions::{Direction, Directions, Mode};

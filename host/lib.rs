@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod alerts;
 pub mod answer;
 pub mod bake;
 pub mod budget;
@@ -42,14 +43,17 @@ pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod rules;
+pub mod samples;
 pub mod sandbox;
 pub mod scheduler;
 pub mod serve;
 pub mod setup;
 pub mod shadow;
 pub mod shares;
+pub mod simulate;
 pub mod storefront;
 pub mod tenants;
+pub mod topics;
 pub mod turns;
 pub mod vault;
 pub mod verify;

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use tandem_standin::{AppOptions, Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{Alerts, App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;
@@ -30,12 +30,14 @@ pub struct Playground {
     pub config: Config,
     /// Rules that were given, in place of those that the journal has.
     plugin: Option<Plugin>,
+    /// What grants are sealed with, as a configuration has it; empty where there is no app.
+    pub key: String,
 }
 
 /// The app of a playground whose shop has to be installed first: its name at the host, its client id and its secret.
 pub const APP: &str = "main";
 pub const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
-const CLIENT_SECRET: &str = "shpss_playground";
+pub const CLIENT_SECRET: &str = "shpss_playground";
 
 /// The default rules, frozen with a rules file and loaded.
 pub async fn plugin(rules: &str) -> anyhow::Result<Plugin> {
@@ -43,6 +45,26 @@ pub async fn plugin(rules: &str) -> anyhow::Result<Plugin> {
         Ok(baked) => Plugin::load(&engine::engine()?, &baked.component),
         Err(refused) => bail!("{refused}"),
     }
+}
+
+/// Rules of somebody's own: a rules file, frozen into a base or the default rules, or a component.
+pub async fn plugin_of(rules: &Path, base: Option<&Path>) -> anyhow::Result<Plugin> {
+    let is_wasm = rules.extension().is_some_and(|extension| extension == "wasm");
+    let component = match (is_wasm, base) {
+        (true, Some(_)) => {
+            bail!("`--base` goes with a rules file, and `{}` is a plugin\nhint: leave it out", rules.display())
+        }
+        (true, None) => bake::read_component(rules)?,
+        (false, base) => {
+            let text = bake::read_rules(rules)?;
+            let base = base.map_or_else(bake::default_base, bake::read_component)?;
+            match bake::bake(&engine::building_engine()?, &base, &rules.display().to_string(), &text).await {
+                Ok(baked) => baked.component,
+                Err(refused) => bail!("{refused}"),
+            }
+        }
+    };
+    Plugin::load(&engine::engine()?, &component)
 }
 
 impl Playground {
@@ -99,15 +121,16 @@ impl Playground {
         };
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key: {error}"))?;
+        let key = hex::encode(key);
         let config = Config {
             listen,
             public_url: Some(format!("http://{listen}")),
-            keys: Keys::parse(&[hex::encode(key)]).map_err(anyhow::Error::msg)?,
+            keys: Keys::parse(std::slice::from_ref(&key)).map_err(anyhow::Error::msg)?,
             apps: [(APP.to_owned(), app.into())].into(),
             allow_merchants: vec![omneo.address().to_string()],
             ..config(journal, &shopify, &omneo)
         };
-        Self::started(None, config, shopify, omneo).await
+        Ok(Self { key, ..Self::started(None, config, shopify, omneo).await? })
     }
 
     /// Starts the host with this configuration between stand-ins that run already.
@@ -122,14 +145,14 @@ impl Playground {
         };
         shopify.set_webhook_url(format!("http://{}/webhooks/shopify", server.address));
         omneo.set_webhook_url(format!("http://{}/webhooks/omneo/{TENANT}", server.address));
-        Ok(Self { shopify, omneo, server, config, plugin })
+        Ok(Self { shopify, omneo, server, config, plugin, key: String::new() })
     }
 
     /// Stops the host and starts it again on the same journal, with a plugin or the one it had.
     pub async fn restart(self, plugin: Option<Plugin>) -> anyhow::Result<Self> {
-        let Self { shopify, omneo, server, config, plugin: old } = self;
+        let Self { shopify, omneo, server, config, plugin: old, key } = self;
         server.stop().await?;
-        Self::started(plugin.or(old), config, shopify, omneo).await
+        Ok(Self { key, ..Self::started(plugin.or(old), config, shopify, omneo).await? })
     }
 
     /// Waits until no webhook is on its way and every event is over.
@@ -171,8 +194,9 @@ fn config(journal: &Path, shopify: &Shopify, omneo: &Omneo) -> Config {
     Config {
         public_url: None,
         apps: Apps::new(),
-        admin: None,
+        admin: Some(([127, 0, 0, 1], 0).into()),
         keys: Keys::default(),
+        alerts: Alerts::default(),
         relink: vec![],
         listen: ([127, 0, 0, 1], 0).into(),
         journal: journal.to_owned(),

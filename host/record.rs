@@ -104,7 +104,7 @@ impl Recorded {
             bail!("there is a case `{}` already\nhint: `--name NAME` gives this one another", folder.display());
         }
         // Its owner's alone, though what is personal is invented: somebody may find what was missed.
-        files::private_folder(&folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
+        files::private_folder(&folder)?;
         for (file, text) in &self.files {
             files::write_private(&folder.join(file), text.as_bytes())?;
         }

@@ -18,6 +18,7 @@ use crate::model::Effect;
 use crate::registry::Registry;
 use crate::replay::{self, AskedAgain, Ends, Replay, Report};
 use crate::rules::Plugin;
+use crate::topics;
 
 /// Events whose calls are told.
 const TOLD_MAX: usize = 100;
@@ -105,8 +106,9 @@ impl Repair {
         by: &str,
     ) -> Result<Chosen, Refused> {
         let confirm = confirm.ok_or(Refused::Unconfirmed)?;
+        let topic = wanted.topic.clone();
         let chosen = self.journal.begin_again(tenant, wanted, is_own, confirm.clone(), by).await?;
-        let chosen = some(chosen)?;
+        let chosen = some(chosen, topic.as_deref())?;
         if chosen.confirm == confirm { Ok(chosen) } else { Err(Refused::Moved) }
     }
 
@@ -121,7 +123,8 @@ impl Repair {
         let (registry, journal, tenant) = (self.registry.clone(), self.journal.clone(), tenant.to_owned());
         let done = spawn_blocking(move || {
             let _turn = turn;
-            let chosen = some(journal.read(|reader| reader.choose(&tenant, &wanted, is_own))?)?;
+            let chosen = journal.read(|reader| reader.choose(&tenant, &wanted, is_own))?;
+            let chosen = some(chosen, wanted.topic.as_deref())?;
             let candidate = registry.load_on(&engine::engine()?, &chosen.version)?;
             let done = work(&journal, &tenant, &chosen, &candidate)?;
             Ok((chosen, done))
@@ -134,8 +137,8 @@ fn is_own(source: &str, topic: &str) -> bool {
     compliance::duty_of(source, topic).is_some()
 }
 
-/// What is chosen, if that is anything.
-fn some(chosen: Result<Chosen, Unchosen>) -> Result<Chosen, Refused> {
+/// What is chosen, if that is anything; of this topic, if one was named.
+fn some(chosen: Result<Chosen, Unchosen>, topic: Option<&str>) -> Result<Chosen, Refused> {
     let chosen = chosen.map_err(|unchosen| match unchosen {
         Unchosen::TooMany => Refused::TooMany,
         Unchosen::NoVersion => Refused::NoVersion,
@@ -152,7 +155,11 @@ fn some(chosen: Result<Chosen, Unchosen>) -> Result<Chosen, Refused> {
     let counts = left_out.iter().filter(|(count, _)| *count > 0);
     let said: Vec<_> =
         counts.map(|(count, what)| format!("{count} {} {what}", if *count == 1 { "is" } else { "are" })).collect();
-    Err(Refused::Nothing(if said.is_empty() { "no event is meant".into() } else { said.join(", ") }))
+    Err(Refused::Nothing(match topic {
+        _ if !said.is_empty() => said.join(", "),
+        Some(topic) => format!("no event of the topic `{topic}` is meant{}", topics::hint(topic, std::iter::empty())),
+        None => "no event is meant".into(),
+    }))
 }
 
 fn preview(reader: &Reader, tenant: &str, chosen: &Chosen, candidate: &Plugin) -> anyhow::Result<Preview> {

@@ -13,14 +13,16 @@ mod transcript;
 
 use crate::check::Key;
 use crate::conversation::Conversation;
-use crate::model::{Call, End, Failure, Next, Outcome};
+use crate::model::{Call, End, Failure, Next, Outcome, Webhook};
+use crate::rules::Manifest;
+use crate::topics;
 
 pub use crate::conversation::{Ask, Rules};
 pub use bench::{Bench, Source};
-pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, RULES, TRANSCRIPT, find, memory_file};
+pub use case::{Case, MEMORY_AFTER, MOMENT, Moment, PAYLOAD, RULES, TRANSCRIPT, find, memory_file, name_of};
 pub use layout::text as laid_out;
-pub use report::{Report, diff, json, summary};
-pub use request::{Schema, refusal};
+pub use report::{Counts, Ran, Report, diff, json, summary};
+pub use request::{Schema, refusal, unknown};
 pub use trace::trace;
 pub use transcript::{Exchange, Given, Pass, Transcript, one_line};
 
@@ -49,6 +51,8 @@ impl Case {
         Report {
             missing: missing.map(|exchange| exchange.line.clone()).collect(),
             refused: run.sent.iter().filter_map(|call| refusal(call, schema)).collect(),
+            unknown: run.sent.iter().filter_map(unknown).collect(),
+            unheard: unheard(&self.event.webhook, rules.manifest),
             sent: run.sent,
             outcome,
             expected: self.transcript.as_ref().map(Transcript::render),
@@ -62,6 +66,14 @@ impl Case {
             transcript: run.transcript,
         }
     }
+}
+
+/// Why rules are not asked about a webhook, with the topic that was probably meant.
+fn unheard(webhook: &Webhook, manifest: &Manifest) -> Option<String> {
+    let heard = manifest.listens.iter().map(|(_, topic)| topic.as_str());
+    let (topic, source) = (&webhook.topic, &webhook.source);
+    let hint = topics::hint(topic, heard);
+    (!manifest.hears(webhook)).then(|| format!("the rules do not listen to `{topic}` of {source}{hint}"))
 }
 
 /// How an event ended, and what it leaves behind if not what was there before.
@@ -123,7 +135,7 @@ mod tests {
     use super::*;
     use crate::engine::{Limits, Usage};
     use crate::model::{Effect, Entity, Method, Names, Request};
-    use crate::rules::{Asked, Manifest, Target};
+    use crate::rules::{Asked, Target};
 
     fn asked<T>(answer: T) -> Asked<T> {
         Asked { result: Ok(answer), usage: Usage::default(), limits: Limits::for_input(0), log: vec![] }

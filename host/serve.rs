@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::accounts::{self, Accounts, Kept};
 use crate::admin::{self, Admin};
+use crate::alerts;
 use crate::client::Client;
 use crate::compile::Compiler;
 use crate::config::Config;
@@ -39,7 +40,10 @@ use crate::storefront;
 use crate::tenants::{Taken, Tenants};
 use crate::webhook::Intake;
 
+mod notify;
 mod reload;
+
+pub use notify::Notify;
 
 /// How long a request may take to arrive that is under way when the host stops.
 const LAST_REQUEST_MAX: Duration = Duration::from_secs(2);
@@ -64,7 +68,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
-    stages: [JoinHandle<()>; 5],
+    stages: [JoinHandle<()>; 6],
     shadow: Thread<()>,
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
@@ -312,7 +316,19 @@ impl Server {
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
-            tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping)),
+            tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
+            tokio::spawn(alerts::run(
+                alerts::Look {
+                    journal: journal.clone(),
+                    delivery: delivery.clone(),
+                    credentials: credentials.clone(),
+                    registry: registry.clone(),
+                    tenants: tenants.clone(),
+                },
+                config.alerts.clone(),
+                client,
+                stopping,
+            )),
             tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
             tokio::spawn(delivery.clone().keep_grants()),
             tokio::spawn(delivery.clone().take_up_granted()),

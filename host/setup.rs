@@ -22,7 +22,7 @@ mod zone;
 
 pub use apply::apply;
 pub use ask::Trouble;
-pub use difference::{Act, OFFICIAL_ALONE, State, Step};
+pub use difference::{Act, Kind, OFFICIAL_ALONE, State, Step};
 pub use omneo::look_at_omneo;
 pub use report::line;
 pub use there::timezone;

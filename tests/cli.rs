@@ -11,6 +11,8 @@ use tandem::scheduler::{Closer, Try};
 use tempfile::TempDir;
 
 mod build;
+mod packaging;
+mod playground;
 
 const GOOD_RULES: &str = "timezone = \"UTC\"\n";
 
@@ -33,6 +35,10 @@ impl Folder {
     fn with(self, name: &str, text: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.path().join(name), text).unwrap();
         self
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path().join(name), text).unwrap();
     }
 
     fn path(&self) -> &Path {
@@ -324,6 +330,32 @@ fn missing_files_are_named() {
     assert_eq!(folder.served(), missing("reading the rules `no.toml`"));
 }
 
+/// A command that cannot write what it is told to is wrong, whatever it writes: nobody can make a file in `/proc`.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_ends_with_exit_code_2() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES);
+    let rules = folder.path().join("acme.toml").display().to_string();
+    for arguments in [
+        format!("build {rules} -o acme.wasm"),
+        "schema -o rules.schema.json".to_owned(),
+        "new vip --lang js".to_owned(),
+        "serve --config /proc/no.toml".to_owned(),
+        "token create ops --journal /proc/tandem.db".to_owned(),
+        "events --journal /proc/tandem.db".to_owned(),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        let said = command.args(arguments.split_whitespace()).current_dir("/proc").output().unwrap();
+        let stderr = String::from_utf8(said.stderr).unwrap();
+        assert!(said.status.code() == Some(2) && said.stdout.is_empty(), "{arguments}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains("\nhint: "), "{arguments}: {stderr}");
+    }
+    let config = format!("journal = \"/proc/tandem.db\"\n{}", config_with("rules = \"acme.toml\""));
+    let folder = folder.with("tandem.toml", config);
+    let said = folder.served();
+    assert!(said.status == 2 && said.stderr.contains("making the journal `/proc/tandem.db`"), "{said:?}");
+}
+
 /// A journal with two events: one that waits, and one that failed.
 async fn journal(folder: &Folder) {
     let (journal, feeds, thread) = Journal::open(&folder.path().join("tandem.db")).unwrap();
@@ -366,14 +398,16 @@ fn a_journal_that_is_not_there_is_named() {
     rusqlite::Connection::open(folder.path().join("other.db")).unwrap().execute_batch("CREATE TABLE a (b)").unwrap();
     assert_eq!(
         folder.tandem("events --journal no.db"),
-        fails(
-            "error: there is no journal `no.db`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n"
+        wrong_arguments(
+            "error: reading the journal `no.db`: No such file or directory (os error 2)\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n"
         )
     );
     for other in ["acme.toml", "other.db"] {
         assert_eq!(
             folder.tandem(&format!("events --journal {other}")),
-            fails(&format!("error: `{other}` is not a journal\nhint: `--journal FILE` names another\n"))
+            wrong_arguments(&format!(
+                "error: reading the journal `{other}`: this is no journal\nhint: `--journal FILE` names another\n"
+            ))
         );
     }
     assert!(!folder.path().join("no.db").exists());

@@ -388,7 +388,7 @@ async fn a_paused_target_is_resumed_by_a_command() {
             command.current_dir(&folder).args(["resume", "acme", target, "--journal", "paused.db"]).output().unwrap();
         String::from_utf8([said.stdout, said.stderr].concat()).unwrap()
     };
-    let missing = "error: there is no journal `paused.db`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n";
+    let missing = "error: reading the journal `paused.db`: No such file or directory (os error 2)\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n";
     assert_eq!(resume("shopify"), missing);
     let (journal, feeds, thread) = Journal::open(&path).unwrap();
     journal.pause("acme", "shopify", "the app was uninstalled").await.unwrap();

@@ -195,7 +195,7 @@ async fn what_does_not_run_as_it_did_is_said() {
         ("record 999 -o cases", "error: there is no event 999 in the journal\nhint: `tandem events` lists them\n"),
         (
             "record 1 -o cases --journal no.db",
-            "error: there is no journal `no.db`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n",
+            "error: reading the journal `no.db`: No such file or directory (os error 2)\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another\n",
         ),
         (
             "record 1 -o cases --journal town.db",

@@ -149,7 +149,7 @@ async fn what_cannot_be_replayed_is_named_and_left_out() {
             422,
             "there is nothing to replay: 1 is redacted, 1 is not in the journal",
         ),
-        (json!({"topic": "nothing"}), 422, "there is nothing to replay: no event is meant"),
+        (json!({"topic": "nothing"}), 422, "there is nothing to replay: no event of the topic `nothing` is meant"),
         (json!({"since": "yesterday"}), 400, "`yesterday` is not a time; write it as `2026-01-02T03:04:05Z`"),
         (json!({"dry_run": true}), 400, "`dry_run` and `confirm` go with `\"send\": true`: comparing sends nothing"),
         (

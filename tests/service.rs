@@ -8,6 +8,7 @@ mod town;
 
 mod accounts;
 mod admin;
+mod alerts;
 #[cfg(unix)]
 mod building;
 mod compile;

@@ -392,6 +392,13 @@ fn rates_and_waits_go_by_no_time_of_day() {
     }
 }
 
+/// What a command writes, and cannot, is the command's mistake (exit code 2): one room makes that error.
+#[test]
+fn files_and_folders_are_written_in_one_room() {
+    let writes = ["fs::write(", "create_dir", "DirBuilder", "File::create", "OpenOptions"];
+    assert_eq!(named_outside(&["files"], &writes), Vec::<String>::new());
+}
+
 #[test]
 fn nothing_is_shared_behind_anyones_back() {
     for file in host() {

@@ -40,6 +40,10 @@ pub struct Step {
     /// asked for) or `note`.
     pub state: String,
     pub what: String,
+    /// `scope`, `metafield definition` or `webhook`; absent for anything else.
+    pub kind: Option<String>,
+    /// Which one of its kind.
+    pub name: Option<String>,
     pub hint: Option<String>,
 }
 
@@ -155,7 +159,7 @@ pub(super) async fn lacks(admin: &Admin, tenant: &str) -> Vec<Step> {
     steps.into_iter().filter(lacks).map(shown).collect()
 }
 
-fn shown(setup::Step { side, state, what, hint, .. }: setup::Step) -> Step {
+fn shown(setup::Step { side, state, what, one, hint, .. }: setup::Step) -> Step {
     let state = match state {
         setup::State::There => "there",
         setup::State::Create => "create",
@@ -164,5 +168,11 @@ fn shown(setup::Step { side, state, what, hint, .. }: setup::Step) -> Step {
         setup::State::Note => "note",
         setup::State::Offer => "offer",
     };
-    Step { side: side.to_owned(), state: state.to_owned(), what, hint }
+    let kind = |kind| match kind {
+        setup::Kind::Scope => "scope",
+        setup::Kind::Definition => "metafield definition",
+        setup::Kind::Webhook => "webhook",
+    };
+    let (kind, name) = one.map(|(of, name)| (kind(of).to_owned(), name)).unzip();
+    Step { side: side.to_owned(), state: state.to_owned(), what, kind, name, hint }
 }

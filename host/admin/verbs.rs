@@ -1,5 +1,6 @@
 //! The verbs of the admin API, each with what it takes, what it answers and who may use it. Knows no SQL.
 
+use std::iter::empty;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -17,6 +18,7 @@ use crate::journal::{self, Deed, Filter, Which};
 use crate::metrics::{Counted, Format, Now, TenantNow};
 use crate::model::{EventId, Millis};
 use crate::registry::Unbuilt;
+use crate::topics;
 
 /// How long a try to write counts, and how long it may take.
 const TRIED_FOR: Duration = Duration::from_secs(1);
@@ -281,7 +283,7 @@ pub(super) async fn tenants(State(admin): State<Admin>, who: Who) -> Answer<Vec<
 
 /// Events of a tenant, the newest last.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/events", params(("tenant" = String, Path), Events),
-    responses((status = 200, body = Vec<Event>), (status = 404)))]
+    responses((status = 200, body = Vec<Event>), (status = 400), (status = 404)))]
 pub(super) async fn events(
     State(admin): State<Admin>,
     Of { tenant, .. }: Of,
@@ -299,7 +301,17 @@ pub(super) async fn events(
         about,
         limit: limit.unwrap_or(LISTED).min(LISTED_MAX),
     };
+    let wanted = filter.topic.clone();
     let rows = admin.read(move |reader| reader.events(&filter)).await?;
+    // There are no events of a topic that nobody has: whoever asks for them has mistyped it.
+    if let (true, Some(topic)) = (rows.is_empty(), &wanted)
+        && let Some(meant) = topics::meant(topic, empty())
+    {
+        return Err(Problem::new(
+            Kind::BadRequest,
+            format!("there is no topic `{topic}`\nhint: did you mean `{meant}`?"),
+        ));
+    }
     Ok(Json(rows.iter().map(Event::from).collect()))
 }
 
@@ -500,7 +512,11 @@ async fn settled(admin: &Admin, tenant: &str, which: Which, events: Vec<EventId>
     }
     let Some(event) = which.event else {
         let detail = format!(
-            "tenant `{tenant}` has no dead letter of this topic and cause\nhint: take them as the list of dead letters has them"
+            "tenant `{tenant}` has no dead letter of this topic and cause\nhint: {}",
+            match which.topic.as_deref().and_then(|topic| topics::meant(topic, empty())) {
+                Some(meant) => format!("did you mean the topic `{meant}`?"),
+                None => "take them as the list of dead letters has them".to_owned(),
+            }
         );
         return Err(Problem::new(Kind::NotFound, detail));
     };

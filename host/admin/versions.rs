@@ -24,6 +24,8 @@ const PROOF_EVENTS: u64 = 10_000;
 pub(super) const TRIAL_EVENTS: u32 = u64::BITS;
 /// Activations of one answer.
 const ACTIVATIONS_MAX: usize = 20;
+/// What a rules file is called whose sender does not say.
+const RULES_FILE: &str = "rules.toml";
 /// What a rules file is sent as; anything else is a component.
 const TOML: &str = "application/toml";
 
@@ -56,6 +58,9 @@ pub(super) struct One {
 pub(super) struct Said {
     /// What to say of the version: a line of 1 to 500 characters, shown wherever versions are listed.
     note: Option<String>,
+    /// What its sender calls a rules file, for what is said of mistakes in it: a line of 1 to 500 characters; `rules.toml` if
+    /// absent.
+    file: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -189,16 +194,17 @@ pub(super) async fn activations(State(admin): State<Admin>, Of { tenant, .. }: O
 pub(super) async fn deploy(
     State(admin): State<Admin>,
     Of { who, tenant }: Of,
-    Query(Said { note }): Query<Said>,
+    Query(Said { note, file }): Query<Said>,
     headers: HeaderMap,
     Upload(body): Upload,
 ) -> Answer<Version> {
     let note = note.as_deref().map(|note| line("note", note)).transpose()?;
+    let file = file.as_deref().map_or(Ok(RULES_FILE), |file| line("file", file))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let versions = &admin.0.versions;
     let deployed = if text(header::CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with(TOML)) {
         let rules = std::str::from_utf8(&body).map_err(|error| unfit(format!("the rules are not UTF-8: {error}")))?;
-        versions.deploy_rules(&tenant, "rules.toml", rules).await
+        versions.deploy_rules(&tenant, file, rules).await
     } else {
         versions.deploy(&tenant, &body, text("x-sha256")).await
     };

@@ -22,6 +22,10 @@ pub fn doubts(
     rules: &Value,
     mut configure: impl FnMut(&Value) -> anyhow::Result<Vec<Problem>>,
 ) -> Vec<String> {
+    let elsewhere = elsewhere(schema, "");
+    if !elsewhere.is_empty() {
+        return elsewhere;
+    }
     // A pattern may be anything, so the engine is the one whose time is bounded by what it reads.
     let patterns = jsonschema::PatternOptions::regex();
     let validator = match jsonschema::draft7::options().with_pattern_options(patterns).build(schema) {
@@ -58,6 +62,24 @@ pub fn doubts(
         }
     }
     found
+}
+
+/// Each `$ref` to another document: nobody fetches that, neither here nor where an editor has the schema as a file.
+fn elsewhere(schema: &Value, at: &str) -> Vec<String> {
+    let inner = |(key, inner): (String, &Value)| elsewhere(inner, &format!("{at}/{key}"));
+    match schema {
+        Value::Object(keys) => {
+            let named = keys.get("$ref").and_then(Value::as_str).filter(|named| !named.starts_with('#'));
+            let own = named.map(|named| {
+                format!("its `$ref` at `{at}` names another document, `{named}`: put that under `definitions`, and write `#/definitions/…`")
+            });
+            own.into_iter().chain(keys.iter().map(|(key, value)| (key.clone(), value)).flat_map(inner)).collect()
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(n, value)| (n.to_string(), value)).flat_map(inner).collect()
+        }
+        _ => vec![],
+    }
 }
 
 /// Collects what to try at each place below this one that is no table.
@@ -146,6 +168,17 @@ mod tests {
                     "`true` for `/broken`: `configure` failed: the rules panicked",
                     "`{\"no\":\"such\"}` for `/broken`: `configure` failed: the rules panicked",
                 ],
+            ),
+            (
+                json!({"properties": {"a": {"$ref": "https://example.org/a.json#/b"}, "b": {"allOf": [{"$ref": "b.json"}]}}}),
+                vec![
+                    "its `$ref` at `/properties/a` names another document, `https://example.org/a.json#/b`: put that under `definitions`, and write `#/definitions/…`",
+                    "its `$ref` at `/properties/b/allOf/0` names another document, `b.json`: put that under `definitions`, and write `#/definitions/…`",
+                ],
+            ),
+            (
+                json!({"properties": {"colour": {"$ref": "#/definitions/colour"}}, "definitions": {"colour": {"enum": ["red", "blue"]}}}),
+                vec![],
             ),
             (
                 json!({"type": 3}),

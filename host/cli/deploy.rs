@@ -21,6 +21,8 @@ use crate::replay::{self, Report, Require};
 use crate::rules::short;
 use crate::{bake, config};
 
+/// Things of one kind that are named where a version lacks many.
+const NAMES_SHOWN: usize = 4;
 /// How often a host is asked how far a proof is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
@@ -144,7 +146,8 @@ pub async fn deploy(host: &Remote, arguments: Deploy) -> anyhow::Result<()> {
         let bytes = bake::read_component(&file)?;
         Body::File { kind: "application/wasm", sha256: Some(hex::encode(Sha256::digest(&bytes))), bytes }
     };
-    let said: Vec<_> = note.into_iter().map(|note| ("note", note)).collect();
+    let mut said: Vec<_> = note.into_iter().map(|note| ("note", note)).collect();
+    said.extend(is_rules.then(|| ("file", file.display().to_string())));
     let building = slow(format!("the host builds {}", file.display()));
     let answer = host.ask(DEPLOY, &[&tenant], &said, body).await?;
     drop(building);
@@ -282,17 +285,49 @@ fn swapped(tenant: &str, answer: &Answer, json: bool) -> anyhow::Result<()> {
         if again > 0 {
             outln!("{again} events begin again on it")?;
         }
-        if !lacks.is_empty() {
-            noteln!("it lacks on both sides, until `tandem tenant setup {tenant}` makes it:");
-        }
-        for Step { side, what, hint, .. } in &lacks {
-            noteln!("  {:<8} {}", harmless(side), harmless(what));
-            if let Some(hint) = hint {
-                noteln!("  hint: {}", harmless(hint));
-            }
-        }
+        note!("{}", lacking(tenant, &lacks));
         Ok(())
     })
+}
+
+/// What a version lacks on both sides: a line for all of one kind, the hint of each once, and where to see the whole.
+fn lacking(tenant: &str, lacks: &[Step]) -> String {
+    let mut groups: Vec<(&Step, Vec<&str>)> = vec![];
+    for step in lacks {
+        let is_same = |(other, _): &&mut (&Step, Vec<&str>)| {
+            step.kind.is_some() && (&step.side, &step.state, &step.kind) == (&other.side, &other.state, &other.kind)
+        };
+        let name = step.name.as_deref().unwrap_or_default();
+        match groups.iter_mut().find(is_same) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((step, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    let mut told: Vec<&str> = vec![];
+    for (n, (step, names)) in groups.iter().enumerate() {
+        if n == 0 {
+            text += &format!("it lacks on both sides, until `tandem tenant setup {tenant}` makes it:\n");
+        }
+        let what = match &step.kind {
+            Some(kind) if names.len() > 1 => {
+                let more = names.len().saturating_sub(NAMES_SHOWN);
+                let shown = names[..names.len() - more].join(", ");
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("{} {kind}s: {shown}{more}", names.len())
+            }
+            _ => step.what.clone(),
+        };
+        text += &format!("  {:<8} {}\n", harmless(&step.side), harmless(&what));
+        if let Some(hint) = step.hint.as_deref().filter(|hint| !told.contains(hint)) {
+            text += &format!("  hint: {}\n", harmless(hint));
+            told.push(hint);
+        }
+    }
+    if groups.iter().any(|(_, names)| names.len() > NAMES_SHOWN) {
+        text += &format!("hint: `tandem tenant setup {tenant} --dry-run` names each\n");
+    }
+    text
 }
 
 /// The host's answer as it is, or what people read.
@@ -309,5 +344,39 @@ fn whole(digest: Option<String>) -> anyhow::Result<Value> {
             )
         }
         digest => Ok(json!(digest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(side: &str, state: &str, of: Option<(&str, &str)>, hint: Option<&str>) -> Step {
+        let (kind, name) = of.map(|(kind, name)| (kind.to_owned(), name.to_owned())).unzip();
+        let what = format!("{} {}", kind.as_deref().unwrap_or("the time zone"), name.as_deref().unwrap_or_default());
+        Step { side: side.into(), state: state.into(), what, kind, name, hint: hint.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_a_version_lacks_is_told_in_a_few_lines() {
+        assert_eq!(lacking("acme", &[]), "");
+        let topics: Vec<_> = (0..40).map(|n| format!("topic/{n}")).collect();
+        let mut lacks: Vec<_> =
+            topics.iter().map(|topic| step("shopify", "create", Some(("webhook", topic)), None)).collect();
+        lacks.push(step("shopify", "missing", Some(("scope", "read_orders")), Some("add it to the app")));
+        lacks.push(step("shopify", "missing", Some(("scope", "read_products")), Some("add it to the app")));
+        lacks.push(step("omneo", "create", Some(("webhook", "profile.created")), None));
+        lacks.push(step("rules", "missing", None, Some("add it to the app")));
+        assert_eq!(
+            lacking("acme", &lacks),
+            "it lacks on both sides, until `tandem tenant setup acme` makes it:
+  shopify  40 webhooks: topic/0, topic/1, topic/2, topic/3 and 36 more
+  shopify  2 scopes: read_orders, read_products
+  hint: add it to the app
+  omneo    webhook profile.created
+  rules    the time zone 
+hint: `tandem tenant setup acme --dry-run` names each
+"
+        );
     }
 }

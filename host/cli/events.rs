@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
-use super::Place;
 use super::access::{self, Access};
 use super::operations::{ANY_EVENT, EVENT, EVENTS};
 use super::replay::since;
+use super::{Place, wrong_command};
 use crate::events::{self, Event, EventInFull};
 use crate::journal::{Filter, Reader};
 use crate::model::{EventId, Millis};
@@ -16,7 +16,7 @@ use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 use crate::serve::stop_signal;
-use crate::{clock, config};
+use crate::{clock, config, topics};
 
 /// How often new events are looked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -85,6 +85,11 @@ pub async fn run(arguments: Arguments, access: &Access) -> anyhow::Result<()> {
     let filter = Filter { tenant, outcome, topic, after: None, before, since, until, about, limit };
     let paint = Paint::for_stdout(config::no_color());
     let found = from.events(&filter).await?;
+    if let (true, Some(topic)) = (found.is_empty(), &filter.topic)
+        && let Some(meant) = topics::meant(topic, std::iter::empty())
+    {
+        return Err(wrong_command(anyhow!("there is no topic `{topic}`\nhint: did you mean `{meant}`?")));
+    }
     if follow {
         out!("{}", events::head(paint))?;
         return tokio::select! {

@@ -4,9 +4,9 @@ use clap::builder::styling::Styles;
 use clap::{Command, CommandFactory as _};
 
 /// Commands by who uses them and for what, in the order in which they are shown.
-pub const GROUPS: [(&str, &[&str]); 6] = [
-    ("Write rules", &["demo", "new", "build", "schema", "test", "inspect", "record", "replay"]),
-    ("Run a host", &["serve", "app", "setup", "token", "data-request"]),
+pub const GROUPS: [(&str, &[&str]); 7] = [
+    ("Write rules", &["demo", "new", "build", "schema", "test", "try", "trigger", "inspect", "record", "replay"]),
+    ("Run a host", &["serve", "app", "setup", "token", "backup", "restore", "data-request"]),
     (
         "See what happens on a host",
         &["status", "top", "tenants", "events", "dead", "versions", "audit", "grants", "metrics", "openapi"],
@@ -14,6 +14,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
     ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
     ("Keep tenants running", &["tenant", "connect", "retry", "discard", "restart", "targets", "pause", "resume"]),
     ("Hold a direction", &["directions", "hold", "drop", "run"]),
+    ("Install", &["completions", "man"]),
 ];
 /// The heading of commands that are in no group.
 const OTHERS: &str = "Others";
@@ -34,6 +35,11 @@ pub fn command() -> Command {
     }
     let options = format!("{head}Options:{head:#}\n{{options}}");
     command.help_template(format!("{{about}}\n\n{{usage-heading}} {{usage}}\n{list}\n{options}"))
+}
+
+/// The command line as it is defined, for what has no groups: shells and manual pages.
+pub fn plain() -> Command {
+    super::Arguments::command()
 }
 
 /// The commands that are shown, by heading.

@@ -1,11 +1,13 @@
 //! `tandem new`: writes a plugin to begin with, out of `plugin/scaffold`. Knows where its files go; not what they say.
-use crate::output::outln;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use toml_edit::DocumentMut;
+
+use crate::files;
+use crate::output::outln;
 
 /// A plugin to begin with: rules that wrap the default ones, with a case and a test.
 #[derive(clap::Args)]
@@ -16,8 +18,8 @@ pub struct Arguments {
     /// The language.
     #[arg(long, value_enum, default_value_t = Lang::Rust)]
     lang: Lang,
-    /// Rust only: where Tandem's sources are, as a folder or as the URL of a git repository; without it, where this
-    /// `tandem` was built.
+    /// Rust only: where Tandem's sources are, as a folder or as the URL of a git repository. Without it, the SDK and the default
+    /// rules are written into the new folder, so that it can be built wherever there is cargo.
     #[arg(long)]
     sdk: Option<String>,
 }
@@ -55,6 +57,7 @@ const JS: Files = &[
     ("rules.test.js", include_str!("../../plugin/scaffold/js/rules.test.js")),
     ("component.js", include_str!("../../plugin/scaffold/js/component.js")),
     ("tandem.js", include_str!("../../plugin/scaffold/js/tandem.js")),
+    ("tandem.d.ts", include_str!("../../plugin/scaffold/js/tandem.d.ts")),
     ("wit/rules.wit", include_str!("../../wit/v0.1/rules.wit")),
     ("rules.toml", include_str!("../../plugin/scaffold/rules.toml")),
     (
@@ -137,6 +140,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Lang::Rust => (RUST, Some(Sdk::find(sdk)?)),
         Lang::Js => (JS, None),
     };
+    let sources = match sdk {
+        Some(Sdk::Own) => sources()?,
+        _ => vec![],
+    };
+    for (file, text) in &sources {
+        write(&Path::new(&name).join(OWN).join(file), text)?;
+    }
     for (file, text) in files {
         write(&Path::new(&name).join(file), &fill_in(text, &name, sdk.as_ref()))?;
     }
@@ -146,8 +156,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder).with_context(|| format!("making the folder `{}`", folder.display()))?;
-    fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))
+    files::folder(folder)?;
+    Ok(files::write(path, text.as_bytes())?)
 }
 
 /// The scaffold is a plugin of the name `my-plugin`.
@@ -185,23 +195,62 @@ fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Where the sources stand in a new folder.
+const OWN: &str = "tandem";
+/// The sources of the SDK, of the default rules and of the contract: path and text, as `build.rs` has found them.
+const SOURCES: Files = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// The sources as a workspace of their own, which nothing of this repository's is missing from.
+fn sources() -> anyhow::Result<Vec<(&'static str, String)>> {
+    let made = |(path, text): &(&'static str, &'static str)| {
+        let text = match *path {
+            "Cargo.toml" => workspace(text)?,
+            manifest if manifest.ends_with("Cargo.toml") => package(text)?,
+            _ => (*text).to_owned(),
+        };
+        Ok((*path, text))
+    };
+    SOURCES.iter().map(made).collect()
+}
+
+/// The manifest of the whole repository, with what the two packages inherit and no more.
+fn workspace(text: &str) -> anyhow::Result<String> {
+    let mut document: DocumentMut = text.parse().context("reading the manifest of Tandem")?;
+    let other: Vec<String> = document.iter().map(|(key, _)| key.to_owned()).filter(|key| key != "workspace").collect();
+    other.iter().for_each(|key| drop(document.remove(key)));
+    let workspace = &mut document["workspace"];
+    let members = ["plugin/sdk", "plugin/rules"].into_iter().collect::<toml_edit::Array>();
+    workspace["members"] = toml_edit::value(members);
+    if let Some(table) = workspace.as_table_like_mut() {
+        table.remove("default-members");
+        table.remove("exclude");
+    }
+    if let Some(dependencies) = workspace["dependencies"].as_table_like_mut() {
+        dependencies.remove("tandem-standin");
+    }
+    Ok(document.to_string())
+}
+
+/// The manifest of one of them, without what only its own tests take.
+fn package(text: &str) -> anyhow::Result<String> {
+    let mut document: DocumentMut = text.parse().context("reading the manifest of a package")?;
+    for key in ["test", "dev-dependencies"] {
+        document.remove(key);
+    }
+    Ok(document.to_string())
+}
+
 /// Where a Rust plugin has the SDK and the default rules from.
 enum Sdk {
+    /// This very program.
+    Own,
     Folder(PathBuf),
     Git(String),
 }
 
 impl Sdk {
     fn find(named: Option<String>) -> anyhow::Result<Self> {
-        let built_at = env!("CARGO_MANIFEST_DIR");
-        let Some(named) = named else {
-            if !is_checkout(Path::new(built_at)) {
-                bail!(
-                    "Tandem's sources are no longer in `{built_at}`, where this `tandem` was built\nhint: pass `--sdk` with a folder that has them, or with the URL of their git repository"
-                );
-            }
-            return Ok(Self::Folder(built_at.into()));
-        };
+        let Some(named) = named else { return Ok(Self::Own) };
         if named.contains("://") || named.starts_with("git@") {
             return Ok(Self::Git(named));
         }
@@ -215,6 +264,7 @@ impl Sdk {
     /// The value of a dependency in Cargo.toml. A git repository is searched by cargo for the package of that name.
     fn dependency(&self, part: &str) -> String {
         let (key, value) = match self {
+            Self::Own => ("path", format!("{OWN}/{part}")),
             Self::Folder(folder) => ("path", folder.join(part).display().to_string()),
             Self::Git(url) => ("git", url.clone()),
         };
@@ -236,8 +286,31 @@ mod tests {
         let sdk = Sdk::Folder("../tandem".into());
         let filled = fill_in(text, "acme-vip2", Some(&sdk));
         assert_eq!(filled, "acme-vip2 acme_vip2 AcmeVip2 { path = \"../tandem/plugin/sdk\" }");
+        assert_eq!(fill_in("SDK(plugin/sdk)", "vip", Some(&Sdk::Own)), "{ path = \"tandem/plugin/sdk\" }");
         let sdk = Sdk::Git("https://git.example.org/tandem".into());
         assert_eq!(fill_in("SDK(plugin/rules)", "vip", Some(&sdk)), "{ git = \"https://git.example.org/tandem\" }");
+    }
+
+    #[test]
+    fn what_is_written_beside_a_plugin_is_whole_and_has_no_more_than_it_takes() {
+        let sources = sources().unwrap();
+        let text = |path: &str| &sources.iter().find(|(known, _)| *known == path).unwrap().1;
+        for path in ["plugin/sdk/src/lib.rs", "plugin/rules/src/lib.rs", "plugin/rules/src/settings/zones.txt"] {
+            assert_eq!(*text(path), std::fs::read_to_string(path).unwrap(), "{path}");
+        }
+        assert!(text("wit/v0.1/rules.wit").contains("package tandem:rules"));
+        let root: toml::Table = text("Cargo.toml").parse().unwrap();
+        assert_eq!(root.keys().collect::<Vec<_>>(), ["workspace"]);
+        let known = &root["workspace"]["dependencies"];
+        assert!(known.get("tandem-standin").is_none());
+        for package in ["plugin/sdk/Cargo.toml", "plugin/rules/Cargo.toml"] {
+            let manifest: toml::Table = text(package).parse().unwrap();
+            assert!(!manifest.contains_key("test") && !manifest.contains_key("dev-dependencies"));
+            for (name, from) in manifest["dependencies"].as_table().unwrap() {
+                assert!(from.get("workspace").is_none() || known.get(name).is_some(), "{package}: {name}");
+            }
+        }
+        assert!(sources.iter().all(|(path, _)| !path.contains("/tests/")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::compile::{Compiler, Limits};
 use crate::config::{self, Config, Log};
 use crate::files;
 use crate::journal::{Broken, Taken};
-use crate::serve::{Server, reload_signals, stop_signal};
+use crate::serve::{Notify, Server, reload_signals, stop_signal};
 use crate::version;
 
 #[derive(clap::Args)]
@@ -48,6 +48,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let mut reloads = reload_signals()?;
     let mut server = Server::start_on(&config, Compiler::child(config::this_program()?, Limits::default())).await?;
+    let (socket, watchdog_us) = config::notify_socket();
+    let notify = Notify::new(socket, watchdog_us);
+    notify.ready();
     let mut useless = pin!(server.useless());
     let mut broken = pin!(server.journal.broken());
     let mut stopped = pin!(stop_signal());
@@ -62,12 +65,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         // Whoever starts this again has it read what is on disk.
         why = &mut broken => return Err(ended(&config.journal, why)),
         () = reloading => {}
+        () = notify.live() => {}
         error = &mut useless => {
             server.stop().await?;
             return Err(error);
         }
     }
     tracing::info!("stopping");
+    notify.stopping();
     tokio::select! {
         stopped = server.stop() => stopped,
         why = &mut broken => Err(ended(&config.journal, why)),

@@ -45,7 +45,7 @@ pub fn show(answer: &Answer, dry_run: bool, json: bool) -> anyhow::Result<()> {
         outln!("{}", answer.text)?;
     } else {
         let paint = Paint::for_stdout(config::no_color());
-        for Step { side, state, what, hint } in &steps {
+        for Step { side, state, what, hint, .. } in &steps {
             // As `tandem setup` says it.
             let (sign, word) = match (state.as_str(), dry_run) {
                 ("there", _) => (paint.dim("="), ": already there"),

@@ -9,11 +9,12 @@ use clap::ArgGroup;
 
 use super::slow::slow;
 use super::watch::Watch;
-use super::wrong_command;
+use super::{trigger, try_out, wrong_command};
 use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
 use crate::rules::Manifest;
-use crate::sandbox::{self, Bench, Case, Moment, Report, Rules, Schema, Source};
+use crate::sandbox::{self, Bench, Case, Counts, Moment, Ran, Report, Rules, Schema, Source};
+use crate::simulate::Step;
 use crate::{config, files};
 
 #[derive(clap::Args)]
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// Make what happens what must happen: write the transcripts. Read the difference.
     #[arg(long, requires = "dir")]
     bless: bool,
+    /// Do not fail for cases that expect nothing: they have no transcript yet.
+    #[arg(long, requires = "dir")]
+    allow_new: bool,
     /// Run again whenever the rules, the plugin or the cases change.
     #[arg(long, requires = "dir")]
     watch: bool,
@@ -47,6 +51,9 @@ pub struct Arguments {
     /// Run one event of this topic, whose body comes from standard input.
     #[arg(long)]
     topic: Option<String>,
+    /// Let the stand-ins of both systems answer, and show both sides before and after: as `tandem try` does.
+    #[arg(long, requires = "topic", conflicts_with_all = ["dir", "schema", "source", "memory"])]
+    simulate: bool,
     /// Who sent that event; without it, whom the rules listen to for the topic.
     #[arg(long, requires = "topic", value_parser = ["shopify", "omneo", "tandem"])]
     source: Option<String>,
@@ -56,6 +63,9 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.simulate {
+        return simulate(arguments).await;
+    }
     let Some(dir) = &arguments.dir else { return one_event(&arguments).await };
     if !arguments.watch {
         return cases(&arguments, dir).await;
@@ -74,72 +84,95 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Runs all cases of a folder and prints what came of them.
 async fn cases(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
-    let cases = read(dir, arguments.filter.as_deref()).map_err(wrong_command)?;
+    let found = read(dir, arguments.filter.as_deref()).map_err(wrong_command)?;
     let schema = arguments.schema.as_deref().map(Schema::read).transpose().map_err(wrong_command)?;
     let mut bench = bench(&arguments.rules, arguments.base.as_deref()).await?;
     let paint = Paint::for_stdout(config::no_color());
-    let mut reports = vec![];
-    for case in cases {
-        let plugin = bench.plugin(&case).await?;
-        let mut report = case.run(&Rules::from(&plugin), schema.as_ref());
-        let blessed = arguments.bless && report.bless(&case)?;
+    let mut all = vec![];
+    for Found { name, dir, case } in found {
+        let (case, plugin) = match case {
+            Err(broken) => (Err(broken), None),
+            Ok(case) => match bench.plugin(&case).await {
+                Ok(plugin) => (Ok(case), Some(plugin)),
+                Err(wrong) => (Err(format!("{wrong:#}")), None),
+            },
+        };
+        let (Ok(case), Some(plugin)) = (&case, &plugin) else {
+            let ran = Ran { name, dir, result: Err(case.err().unwrap_or_default()) };
+            if !arguments.json {
+                out!("{}", ran.show(paint))?;
+            }
+            all.push(ran);
+            continue;
+        };
+        let mut report = case.run(&Rules::from(plugin), schema.as_ref());
+        let blessed = arguments.bless && report.bless(case)?;
         if arguments.bless {
             report.expected = Some(report.actual.clone());
             report.memory_expected = None;
         }
+        let trace = arguments.trace.then(|| sandbox::trace(case, &report, paint));
+        let ran = Ran { name, dir, result: Ok((case.clone(), report)) };
         if !arguments.json {
-            if arguments.trace {
-                outln!("{}", sandbox::trace(&case, &report, paint))?;
+            if let Some(trace) = trace {
+                outln!("{trace}")?;
             }
-            out!("{}", report.show(&case.name, paint))?;
+            out!("{}", ran.show(paint))?;
             if blessed {
                 outln!("     {}", paint.yellow("written down; read the difference"))?;
             }
         }
-        reports.push((case, report));
+        all.push(ran);
     }
-    let (summary, failed) = sandbox::summary(&reports, paint);
+    let counts = Counts::of(&all);
     match arguments.json {
-        true => outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &reports))?,
-        false => out!("{summary}")?,
+        true => outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &all))?,
+        false => out!("{}", sandbox::summary(counts, paint))?,
     }
-    if failed > 0 {
-        bail!("{failed} of {} cases failed", reports.len());
+    if counts.failed > 0 {
+        bail!("{} of {} cases failed", counts.failed, all.len());
+    }
+    if counts.new > 0 && !arguments.allow_new {
+        bail!(
+            "{} of {} cases expect nothing\nhint: `--bless` writes down what happened; `--allow-new` lets them be",
+            counts.new,
+            all.len()
+        );
     }
     Ok(())
 }
 
-/// Every case of a folder that the filter lets through. All that is wrong with any of them is said at once.
-fn read(dir: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
-    let (mut cases, mut wrong) = (vec![], vec![]);
+/// A case that was found, or why it cannot be read.
+struct Found {
+    name: String,
+    dir: PathBuf,
+    case: Result<Case, String>,
+}
+
+/// Every case of a folder that the filter lets through.
+fn read(dir: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Found>> {
+    let mut found = vec![];
     let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for folder in sandbox::find(dir)? {
-        match Case::read(&folder) {
-            Ok(case) => {
-                // A sentence names one case, whatever its topic.
-                let sentence = case.name.rsplit('/').next().unwrap_or_default().to_owned();
-                if let Some(other) = named.insert(sentence, folder.clone()) {
-                    let (one, two) = (other.display(), folder.display());
-                    wrong.push(format!(
-                        "two cases of one name: `{one}` and `{two}`\nhint: rename one: its name says what it shows"
-                    ));
-                }
-                cases.push(case);
-            }
-            Err(error) => wrong.push(format!("{error:#}")),
+    for dir in sandbox::find(dir)? {
+        let name = sandbox::name_of(&dir).unwrap_or_else(|_| dir.display().to_string());
+        let mut case = Case::read(&dir).map_err(|error| format!("{error:#}"));
+        // A sentence names one case, whatever its topic.
+        let sentence = name.rsplit('/').next().unwrap_or_default().to_owned();
+        if let Some(other) = named.insert(sentence, dir.clone()) {
+            let (one, two) = (other.display(), dir.display());
+            case = Err(format!(
+                "two cases of one name: `{one}` and `{two}`\nhint: rename one: its name says what it shows"
+            ));
         }
-    }
-    if !wrong.is_empty() {
-        let shown: Vec<_> = wrong.iter().map(|wrong| format!("error: {wrong}")).collect();
-        bail!("{}", shown.join("\n\n"));
+        found.push(Found { name, dir, case });
     }
     if let Some(filter) = filter {
-        cases.retain(|case| case.name.contains(filter));
-        if cases.is_empty() {
+        found.retain(|found| found.name.contains(filter));
+        if found.is_empty() {
             bail!("no case below `{}` has `{filter}` in its name", dir.display());
         }
     }
-    Ok(cases)
+    Ok(found)
 }
 
 /// The rules under test, from the files that the arguments name.
@@ -169,20 +202,28 @@ async fn one_event(arguments: &Arguments) -> anyhow::Result<()> {
     let case = event(arguments, bench.usual().manifest()).map_err(wrong_command)?;
     let report = case.run(&Rules::from(bench.usual()), schema.as_ref());
     let paint = Paint::for_stdout(config::no_color());
-    let reports = [(case, report)];
-    let [(case, report)] = &reports;
+    let wrong = report.wrong();
     if arguments.json {
-        outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &reports))?;
+        let ran = Ran { name: case.name.clone(), dir: PathBuf::new(), result: Ok((case, report)) };
+        outln!("{:#}", sandbox::json(bench.usual(), &bench.digest().await?, &[ran]))?;
     } else if arguments.trace {
-        out!("{}", sandbox::trace(case, report, paint))?;
+        out!("{}", sandbox::trace(&case, &report, paint))?;
     } else {
         out!("{}", report.actual)?;
-        note!("{}", notes(report));
+        note!("{}", notes(&report));
     }
-    match report.wrong() {
-        Some(_) => bail!("the rules failed, or asked for what would be refused"),
+    match wrong {
+        Some(wrong) => bail!("{}", wrong.trim_end()),
         None => Ok(()),
     }
+}
+
+/// The event against the stand-ins.
+async fn simulate(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { rules, base, topic, json, .. } = arguments;
+    let (topic, body) = trigger::made(&topic.unwrap_or_default(), Some(Path::new("-")), &[])?;
+    let with = try_out::With { rules, base, ends: None, json };
+    try_out::play(&with, &[Step { topic, body: Some(body), edits: vec![] }]).await
 }
 
 fn event(arguments: &Arguments, manifest: &Manifest) -> anyhow::Result<Case> {
@@ -221,6 +262,9 @@ fn notes(report: &Report) -> String {
     }
     for refused in &report.refused {
         text.push_str(&format!("would be refused: {refused}\n"));
+    }
+    for unknown in &report.unknown {
+        text.push_str(&format!("note: {unknown}\n"));
     }
     for call in &report.missing {
         text.push_str(&format!("`{call}` needs a reply before it can go on\n"));

@@ -40,6 +40,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         tenants: _,
         keys,
         admin,
+        alerts,
         relink: _,
     } = next;
     let settings = [
@@ -51,6 +52,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         ("[network] allow_merchants", now.allow_merchants != *allow_merchants),
         ("[delivery]", now.delivery != *delivery),
         ("[admin] listen", now.admin != *admin),
+        ("[alerts]", now.alerts != *alerts),
     ];
     Changes {
         added: new.keys().filter(|name| !old.contains_key(*name)).cloned().collect(),

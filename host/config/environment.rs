@@ -52,6 +52,13 @@ pub fn host_and_token() -> (Option<String>, Option<String>) {
     (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
 }
 
+/// Whom the service manager has a host tell how it is, and how many microseconds the host may be silent: `NOTIFY_SOCKET`,
+/// `WATCHDOG_USEC`.
+pub fn notify_socket() -> (Option<String>, Option<u64>) {
+    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    (named("NOTIFY_SOCKET"), named("WATCHDOG_USEC").and_then(|us| us.parse().ok()))
+}
+
 /// The folder in which commands keep compiled code, if there is one: `tandem` in `XDG_CACHE_HOME`, or in `.cache` at
 /// home.
 pub fn cache_folder() -> Option<PathBuf> {

@@ -23,6 +23,8 @@ pub struct File {
     #[serde(default)]
     pub delivery: DeliveryFile,
     #[serde(default)]
+    pub alerts: AlertsFile,
+    #[serde(default)]
     pub apps: BTreeMap<String, AppFile>,
     #[serde(default)]
     pub tenants: BTreeMap<String, TenantFile>,
@@ -62,6 +64,13 @@ impl Default for AdminFile {
 pub struct SecretsFile {
     /// The keys, the newest first.
     pub keys: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct AlertsFile {
+    pub url: Option<Spanned<String>>,
+    pub secret: Option<Spanned<String>>,
+    pub every_s: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -55,6 +55,7 @@ pub const CONFIGURATION: &[Key] = &[
             may("concurrent_calls", Shape::Number),
         ]),
     ),
+    may("alerts", Shape::Table(&[may("url", Shape::Text), may("secret", Shape::Text), may("every_s", Shape::Number)])),
     may("apps", Shape::Named(APP)),
     may("tenants", Shape::Named(TENANT)),
 ];

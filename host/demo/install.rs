@@ -1,9 +1,12 @@
 //! How a shop comes to its host: its merchant installs the app, approves, and names the Omneo tenant; then its rules file is
 //! deployed. Knows the merchant's browser and the operator's part; no events.
 
+use std::path::Path;
+
 use anyhow::bail;
 use tandem_standin::{Browser, OmneoOptions};
 
+use crate::bake;
 use crate::clock;
 use crate::journal::Invitation;
 use crate::output::outln;
@@ -47,11 +50,27 @@ pub async fn installed(playground: &Playground, paint: Paint) -> anyhow::Result<
     outln!("    set up: {} things at Shopify, {} at Omneo, and the default rules", of("shopify: "), of("omneo: "))
 }
 
-/// A rules file of the shop's own, in place of the default rules.
-pub async fn configured(playground: &Playground, rules: &str, paint: Paint) -> anyhow::Result<()> {
-    outln!("\n{}", paint.bold("Its rules file is deployed: the tag `vip` goes to Omneo, too"))?;
+/// A rules file of the shop's own, in place of the default rules: the demo's, or one that somebody gives, or a component.
+pub async fn configured(
+    playground: &Playground,
+    given: Option<&Path>,
+    rules: &str,
+    paint: Paint,
+) -> anyhow::Result<()> {
     let versions = &playground.server.versions;
-    let deployed = versions.deploy_rules(TENANT, "acme.toml", rules).await?;
+    let deployed = match given {
+        None => {
+            outln!("\n{}", paint.bold("Its rules file is deployed: the tag `vip` goes to Omneo, too"))?;
+            versions.deploy_rules(TENANT, "acme.toml", rules).await?
+        }
+        Some(path) => {
+            outln!("\n{}", paint.bold(format!("Its rules are deployed: {}", harmless(&path.display().to_string()))))?;
+            match path.extension().is_some_and(|extension| extension == "wasm") {
+                true => versions.deploy(TENANT, &bake::read_component(path)?, None).await?,
+                false => versions.deploy_rules(TENANT, &path.display().to_string(), &bake::read_rules(path)?).await?,
+            }
+        }
+    };
     let version = Activate { tenant: TENANT, version: &deployed.digest, ..Activate::default() };
     versions.activate(version, false).await?;
     outln!("  version {} is active", deployed.digest.chars().take(VERSION_CHARS).collect::<String>())

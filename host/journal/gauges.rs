@@ -33,6 +33,11 @@ impl Journal {
         self.writer.write(tried, |()| ()).await
     }
 
+    /// Its file.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.readers.path.clone()
+    }
+
     /// The journal's size on disk: its main file and its log of writes.
     pub fn bytes(&self) -> u64 {
         let path = self.readers.path.display();

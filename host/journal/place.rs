@@ -8,9 +8,14 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
-use crate::files;
+use crate::files::{self, Unusable};
+
+const PLACE_HINT: &str =
+    "the journal is a file in a folder that is there and can be written to; `journal` in the configuration names it";
+
+const LOCKING: &str = "locking the journal by";
 
 /// Another host has the journal. A supervisor that restarts hosts should not restart this one.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +58,7 @@ impl Claim {
     /// Warns of files of the journal that others than their owner may read. Files that an older `tandem` made may be
     /// such.
     pub fn warn_of_width(&self) {
-        let beside = ["", "-wal", "-shm", "-lock", "-compiled"].map(|ending| with_ending(&self.path, ending));
-        for path in beside {
+        for path in beside(&self.path).into_iter().chain([with_ending(&self.path, "-compiled")]) {
             if let Some(mode) = files::wider(&path) {
                 let kind = if path.is_dir() { "700" } else { "600" };
                 let path = path.display();
@@ -66,16 +70,18 @@ impl Claim {
     }
 }
 
+/// A journal's files, whether they are there or not.
+pub fn beside(journal: &Path) -> Vec<PathBuf> {
+    ["", "-wal", "-shm", "-lock"].map(|ending| with_ending(journal, ending)).into()
+}
+
 /// Makes an empty journal where there is none, for its owner only. The files that SQLite puts beside it get the same
 /// mode.
 pub fn make(journal: &Path) -> anyhow::Result<()> {
     match files::private().create_new(true).write(true).open(journal) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(anyhow!(
-            "making the journal `{}`: {error}\nhint: `journal` in the configuration names a file in a folder that is there and can be written to",
-            journal.display()
-        )),
+        Err(error) => Err(Unusable::new("making the journal", journal, error, PLACE_HINT).into()),
     }
 }
 
@@ -97,8 +103,8 @@ pub fn refuse_names(journal: &Path) -> anyhow::Result<()> {
 }
 
 fn lock(path: &Path, journal: &Path) -> anyhow::Result<File> {
-    let doing = || format!("locking the journal by `{}`", path.display());
-    let file = files::private().create(true).truncate(false).read(true).write(true).open(path).with_context(doing)?;
+    let file = files::private().create(true).truncate(false).read(true).write(true).open(path);
+    let file = file.map_err(|cause| Unusable::new(LOCKING, path, cause, PLACE_HINT))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Taken(format!(
@@ -106,7 +112,7 @@ fn lock(path: &Path, journal: &Path) -> anyhow::Result<File> {
             journal.display()
         ))
         .into()),
-        Err(TryLockError::Error(error)) => Err(error).with_context(doing),
+        Err(TryLockError::Error(cause)) => Err(Unusable::new(LOCKING, path, cause, PLACE_HINT).into()),
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
+use crate::files::Unusable;
 use crate::journal::{Due, from_json, schema};
 use crate::model::{Call, CallId, Effect, Event, EventId, Millis, Reply, RunId, Webhook};
+
+const READING: &str = "reading the journal";
+const MISSING_HINT: &str = "`tandem serve` makes it at its first start; `--journal FILE` names another";
+const OTHER_HINT: &str = "`--journal FILE` names another";
 
 /// A connection that only reads.
 pub struct Reader {
@@ -82,11 +87,8 @@ pub(super) const EVENT: &str = "id, tenant, source, topic, delivery_id, occurred
 impl Reader {
     /// Opens a journal that exists.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        if !path.exists() {
-            bail!(
-                "there is no journal `{}`\nhint: `tandem serve` makes it at its first start; `--journal FILE` names another",
-                path.display()
-            );
+        if let Err(cause) = std::fs::metadata(path) {
+            return Err(Unusable::new(READING, path, cause, MISSING_HINT).into());
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)
@@ -100,7 +102,8 @@ impl Reader {
                 Err(error).with_context(|| format!("opening the journal `{}` to read", path.display()))
             }
             Ok(false) | Err(_) => {
-                bail!("`{}` is not a journal\nhint: `--journal FILE` names another", path.display())
+                let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, "this is no journal");
+                Err(Unusable::new(READING, path, cause, OTHER_HINT).into())
             }
         }
     }

@@ -196,6 +196,12 @@ fn usual_version(source: &str) -> &'static str {
     if source == "shopify" { SHOPIFY_API_VERSION } else { "" }
 }
 
+/// What a case in this folder is called, whatever is in it.
+pub fn name_of(dir: &Path) -> anyhow::Result<String> {
+    let (source, topic, name) = place(dir)?;
+    Ok(format!("{source}/{topic}/{name}"))
+}
+
 /// Source, topic and name, as the folders are called.
 fn place(dir: &Path) -> anyhow::Result<(String, String, String)> {
     let whole = dir.canonicalize().with_context(|| format!("reading the case `{}`", dir.display()))?;

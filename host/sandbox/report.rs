@@ -1,8 +1,7 @@
 //! What running a case gave, and what it took. Knows how to show it; judges only whether it is what was expected.
 
-use std::fs;
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -10,6 +9,7 @@ use super::case::{Case, MEMORY_AFTER, TRANSCRIPT};
 use super::transcript::{Transcript, UNKNOWN};
 use crate::conversation::Ask;
 use crate::engine::LOG_BYTES_MAX;
+use crate::files;
 use crate::model::{Call, Outcome, Request};
 use crate::paint::{Paint, harmless};
 use crate::rules::Plugin;
@@ -31,6 +31,10 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Calls that the other side would not take as they are written, with the reason.
     pub refused: Vec<String>,
+    /// Calls of which nobody here knows whether the other side has them.
+    pub unknown: Vec<String>,
+    /// Why nobody was asked, if the rules do not listen to the topic.
+    pub unheard: Option<String>,
     /// What must be remembered, if the case says so, and what is.
     pub memory_expected: Option<String>,
     pub memory_actual: String,
@@ -56,13 +60,15 @@ struct Meter {
 
 impl Report {
     /// What is not as it should be: a diff, a call that would be refused, or why the conversation could not go on. A case
-    /// that expects nothing is wrong only if the rules failed or asked for what would be refused.
+    /// that expects nothing is wrong if the rules failed, do not listen, find the payload invalid, or asked for what would be
+    /// refused: whoever means one of these says so in a transcript.
     pub fn wrong(&self) -> Option<String> {
         let mut wrong = String::new();
         match &self.expected {
             Some(expected) => wrong.push_str(&diff(TRANSCRIPT, expected, &self.actual)),
             None if self.outcome == Some(Outcome::Failed) => wrong.push_str("the rules failed\n"),
-            None => {}
+            None if self.outcome == Some(Outcome::Invalid) => wrong.push_str("the rules cannot read the payload\n"),
+            None => wrong.extend(self.unheard.iter().map(|unheard| format!("{unheard}\n"))),
         }
         if let Some(expected) = &self.memory_expected {
             wrong.push_str(&diff(MEMORY_AFTER, expected, &self.memory_actual));
@@ -93,6 +99,9 @@ impl Report {
         let mut text = format!("{mark} {}\n     {}\n", harmless(name), self.used(paint));
         for line in self.log() {
             text.push_str(&format!("     {} {}\n", paint.dim("log"), harmless(line)));
+        }
+        for unknown in &self.unknown {
+            text.push_str(&format!("     {} {}\n", paint.yellow("note"), harmless(unknown)));
         }
         if let Some(wrong) = &wrong {
             text.push_str(&indented(wrong, paint, colored));
@@ -152,7 +161,7 @@ impl Report {
         }
         for (file, text) in &files {
             let path = case.dir().join(file);
-            fs::write(&path, text).with_context(|| format!("writing `{}`", path.display()))?;
+            files::write(&path, text.as_bytes())?;
         }
         Ok(!files.is_empty())
     }
@@ -183,6 +192,7 @@ impl Report {
             "calls": calls.collect::<Vec<_>>(),
             "missing": self.missing,
             "refused": self.refused,
+            "unknown": self.unknown,
             "remembered": self.remembered.as_deref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
             "asks": self.asks.len(),
             // The unit is one of fuel, or a byte.
@@ -192,43 +202,94 @@ impl Report {
     }
 }
 
+/// A case of a run: what came of it, or why it could not be run.
+pub struct Ran {
+    /// As [`Case::name`], or the folder where that has no such name.
+    pub name: String,
+    /// Empty for an event that stands in none.
+    pub dir: PathBuf,
+    /// What is broken is a failure of its own: the other cases run.
+    pub result: Result<(Case, Report), String>,
+}
+
+/// Cases of each result.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    pub passed: usize,
+    pub failed: usize,
+    /// Without anything expected.
+    pub new: usize,
+}
+
+impl Ran {
+    fn wrong(&self) -> Option<String> {
+        match &self.result {
+            Ok((_, report)) => report.wrong(),
+            Err(broken) => Some(broken.clone()),
+        }
+    }
+
+    /// As [`Report::show`].
+    pub fn show(&self, paint: Paint) -> String {
+        match &self.result {
+            Ok((_, report)) => report.show(&self.name, paint),
+            Err(broken) => {
+                let head = format!("{} {}\n", paint.red("FAIL"), harmless(&self.name));
+                head + &indented(broken, paint, |_, line| line.to_owned())
+            }
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match &self.result {
+            Ok((case, report)) => report.to_json(case),
+            Err(broken) => json!({
+                "name": self.name, "dir": self.dir.display().to_string(), "result": "failed", "wrong": broken,
+            }),
+        }
+    }
+}
+
+impl Counts {
+    pub fn of(all: &[Ran]) -> Self {
+        let failed = all.iter().filter(|ran| ran.wrong().is_some()).count();
+        let is_new = |ran: &&Ran| {
+            ran.result.as_ref().is_ok_and(|(_, report)| report.expected.is_none()) && ran.wrong().is_none()
+        };
+        let new = all.iter().filter(is_new).count();
+        Self { passed: all.len() - failed - new, failed, new }
+    }
+}
+
 /// What `--json` prints: the rules with the digest of their component, each case with its result (`passed`, `failed`, or `new` without anything expected), and
 /// how many of each there are.
-pub fn json(plugin: &Plugin, digest: &str, reports: &[(Case, Report)]) -> Value {
-    let (failed, new) = counts(reports);
+pub fn json(plugin: &Plugin, digest: &str, all: &[Ran]) -> Value {
+    let Counts { passed, failed, new } = Counts::of(all);
     json!({
         "rules": {
             "name": plugin.manifest().name,
             "version": plugin.manifest().version,
             "digest": format!("sha256:{digest}"),
         },
-        "cases": reports.iter().map(|(case, report)| report.to_json(case)).collect::<Vec<_>>(),
-        "passed": reports.len() - failed - new,
+        "cases": all.iter().map(Ran::to_json).collect::<Vec<_>>(),
+        "passed": passed,
         "failed": failed,
         "new": new,
     })
 }
 
-/// `12 cases: 10 ok, 1 failed, 1 new`, and how many failed.
-pub fn summary(reports: &[(Case, Report)], paint: Paint) -> (String, usize) {
-    let (failed, new) = counts(reports);
-    let ok = reports.len() - failed - new;
-    let mut parts = vec![format!("{ok} ok")];
+/// `12 cases: 10 ok, 1 failed, 1 new`.
+pub fn summary(Counts { passed, failed, new }: Counts, paint: Paint) -> String {
+    let mut parts = vec![format!("{passed} ok")];
     if failed > 0 {
         parts.push(paint.red(format!("{failed} failed")));
     }
     if new > 0 {
         parts.push(paint.yellow(format!("{new} new, without a transcript: `--bless` writes down what happened")));
     }
-    let cases = if reports.len() == 1 { "1 case".to_owned() } else { format!("{} cases", reports.len()) };
-    (format!("{cases}: {}\n", parts.join(", ")), failed)
-}
-
-/// How many failed, and of how many of the others nothing is expected.
-fn counts(reports: &[(Case, Report)]) -> (usize, usize) {
-    let failed = reports.iter().filter(|(_, report)| report.wrong().is_some()).count();
-    let new = reports.iter().filter(|(_, report)| report.expected.is_none() && report.wrong().is_none()).count();
-    (failed, new)
+    let count = passed + failed + new;
+    let cases = if count == 1 { "1 case".to_owned() } else { format!("{count} cases") };
+    format!("{cases}: {}\n", parts.join(", "))
 }
 
 impl Meter {
@@ -283,6 +344,8 @@ mod tests {
             sent: vec![],
             missing: vec![],
             refused: vec![],
+            unknown: vec![],
+            unheard: None,
             memory_expected: None,
             memory_actual: String::new(),
             remembered: None,
@@ -307,7 +370,13 @@ mod tests {
         let new =
             Report { expected: None, missing: vec!["GET omneo /a".into()], ..report("", "GET omneo /a\n< ?\n\n= ?\n") };
         assert_eq!(new.wrong(), None);
-        assert!(Report { outcome: Some(Outcome::Failed), ..new.clone() }.wrong().is_some());
+        for outcome in [Outcome::Failed, Outcome::Invalid] {
+            assert!(Report { outcome: Some(outcome), ..new.clone() }.wrong().is_some());
+        }
+        let unheard = Report { unheard: Some("nobody listens".into()), ..new.clone() };
+        assert_eq!(unheard.wrong().as_deref(), Some("nobody listens\n"));
+        let meant = Report { expected: Some(unheard.actual.clone()), missing: vec![], ..unheard };
+        assert_eq!(meant.wrong(), None, "a transcript that says so means it");
         assert!(Report { refused: vec!["GET omneo /b".into()], ..new }.wrong().is_some());
     }
 

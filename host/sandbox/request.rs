@@ -26,7 +26,16 @@ const TEXTS: [&str; 6] = ["Date", "DateTime", "Decimal", "FormattedString", "HTM
 #[derive(Debug)]
 pub struct Schema(Valid<apollo_compiler::Schema>);
 
-/// Why a call would be refused as it is written: `POST omneo /profile: there is no endpoint …`.
+/// What nobody here knows of a call, which is worth a look and no mistake: `POST omneo /profile: neither …`.
+pub fn unknown(call: &Call) -> Option<String> {
+    match &call.request {
+        Request::Rest { path, .. } if call.target == "omneo" => tandem_standin::unknown(path),
+        _ => None,
+    }
+    .map(|why| format!("{}: {why}", call.line()))
+}
+
+/// Why a call would be refused as it is written: `POST omneo /profiles: the body lacks …`.
 pub fn refusal(call: &Call, schema: Option<&Schema>) -> Option<String> {
     let why = match &call.request {
         Request::Rest { method, path, body, .. } if call.target == "omneo" => {
@@ -161,10 +170,19 @@ mod tests {
     fn a_request_must_be_for_an_endpoint_and_hold_what_it_requires() {
         assert_eq!(rest(Method::Get, "/profiles/2b1c", ""), None);
         assert_eq!(rest(Method::Post, "/profiles/2b1c/redeem", r#"{"amount":5}"#), None);
+        // Omneo has more than anybody has written down.
+        assert_eq!(rest(Method::Post, "/profile", "{}"), None);
+        let call = |path: &str| {
+            let request = Request::Rest { method: Method::Get, path: path.into(), query: vec![], body: None };
+            Call { target: "omneo".into(), request, effect: Effect::Read }
+        };
         assert_eq!(
-            rest(Method::Post, "/profile", "{}").unwrap(),
-            "POST omneo /profile: there is no endpoint `/profile`"
+            unknown(&call("/profile")).as_deref(),
+            Some("GET omneo /profile: neither Omneo's documentation nor its SDK has `/profile`")
         );
+        for known in ["/profiles/2b1c", "/achievements/definitions/7", "/profiles/2b1c/balances"] {
+            assert_eq!(unknown(&call(known)), None, "{known}");
+        }
         assert_eq!(
             rest(Method::Patch, "/profiles/2b1c", "{}").unwrap(),
             "PATCH omneo /profiles/2b1c: `/profiles/2b1c` takes GET, PUT, DELETE, not PATCH"

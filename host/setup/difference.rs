@@ -43,13 +43,27 @@ pub struct Step {
     pub side: &'static str,
     pub state: State,
     pub what: String,
+    /// What kind of thing it is and which one, where a summary counts those.
+    pub one: Option<(Kind, String)>,
     pub hint: Option<String>,
     pub act: Option<Act>,
 }
 
+/// Things of which rules want many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Scope,
+    Definition,
+    Webhook,
+}
+
 impl Step {
     pub fn new(side: &'static str, state: State, what: impl Into<String>) -> Self {
-        Self { side, state, what: what.into(), hint: None, act: None }
+        Self { side, state, what: what.into(), one: None, hint: None, act: None }
+    }
+
+    pub fn one(self, kind: Kind, name: impl Into<String>) -> Self {
+        Self { one: Some((kind, name.into())), ..self }
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -79,7 +93,7 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     let mut steps = vec![];
     for scope in wanted.scopes.iter().filter(|scope| !model::is_scope_granted(scope, &shop.facts.scopes)) {
         let what = format!("the app lacks the scope `{scope}`");
-        steps.push(Step::new("shopify", State::Missing, what).hint(MORE_APP_SCOPES));
+        steps.push(Step::new("shopify", State::Missing, what).one(Kind::Scope, scope).hint(MORE_APP_SCOPES));
     }
     match &shop.definitions {
         Err(trouble) => steps.push(Step::trouble("shopify", "metafield definitions", trouble)),
@@ -96,13 +110,17 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
                     let hint = "delete that definition in Settings, Custom data, Customers, or map the field elsewhere";
                     Step::new("shopify", State::Missing, other).hint(hint)
                 }
-                None => Step::new("shopify", State::Create, what).act(Act::Call(documents::define(wanted))),
+                None => Step::new("shopify", State::Create, what)
+                    .one(Kind::Definition, format!("{}.{}", wanted.namespace, wanted.key))
+                    .act(Act::Call(documents::define(wanted))),
             }
         })),
     }
     match &shop.subscriptions {
         Err(trouble) => steps.push(Step::trouble("shopify", "webhook subscriptions", trouble)),
-        Ok(there) => steps.extend(wanted.subscriptions.iter().map(|wanted| subscription(wanted, there))),
+        Ok(there) => steps.extend(
+            wanted.subscriptions.iter().map(|wanted| subscription(wanted, there).one(Kind::Webhook, &wanted.topic)),
+        ),
     }
     if let Some(address) = &wanted.duties {
         let what = format!("{} go to {address}", topics::OF_THE_APP.join(", "));
@@ -147,12 +165,15 @@ pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>, leave_official: b
     // Omneo tells what the tokens of a user may do, not which of them this one is.
     let lacks = |all: &Vec<String>, scope: &String| !all.iter().any(|own| own == "*" || own == scope);
     for scope in wanted.scopes.iter().filter(|scope| omneo.scopes.as_ref().is_some_and(|all| lacks(all, scope))) {
-        steps.push(Step::new("omneo", State::Missing, format!("no token has the scope `{scope}`")).hint(MORE_SCOPES));
+        let what = format!("no token has the scope `{scope}`");
+        steps.push(Step::new("omneo", State::Missing, what).one(Kind::Scope, scope).hint(MORE_SCOPES));
     }
     match &omneo.webhooks {
         Err(trouble) => steps.push(Step::trouble("omneo", "webhooks", trouble)),
         Ok(there) => {
-            steps.extend(wanted.webhooks.iter().map(|wanted| webhook(wanted, there)));
+            steps.extend(
+                wanted.webhooks.iter().map(|wanted| webhook(wanted, there).one(Kind::Webhook, &wanted.trigger)),
+            );
             steps.extend(official(there, leave_official));
         }
     }

@@ -57,7 +57,7 @@ pub fn steps(zone: &Zone, timezone: &str, currency: &str) -> Vec<Step> {
 pub fn write(zone: &Zone, timezone: &str) -> anyhow::Result<()> {
     let Some(path) = &zone.file else { return Ok(()) };
     let name = || format!("the rules `{}`", path.display());
-    let text = std::fs::read_to_string(path).with_context(name)?;
+    let text = String::from_utf8(files::read(path, "the rules")?).with_context(name)?;
     let written = with_timezone(&text, timezone).with_context(name)?;
     files::write(path, written.as_bytes())?;
     Ok(())

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, Url};
 use tandem::compile::Compiler;
-use tandem::config::{Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
+use tandem::config::{Alerts, Apps, Config, Delivery, Peer, Quota, RulesFrom, Tenant};
 use tandem::journal::{EventRow, RunRow};
 use tandem::model::EventId;
 use tandem::rules::Plugin;
@@ -222,6 +222,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         delivery: Delivery { timeout_ms: 5_000, retry_delays_ms: vec![], quiet_ms: 5_000 },
         tenants: tenants.iter().map(tenant).collect(),
         keys: Keys::default(),
+        alerts: Alerts::default(),
         relink: vec![],
     }
 }

@@ -17,7 +17,7 @@ mod sign;
 pub use browser::Browser;
 pub use clock::Clock;
 pub use faults::{Fault, Faults, Rule};
-pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal};
+pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal, unknown};
 pub use outbox::{Delivery, Outbox, Webhook};
 pub use server::{Request, Response};
 pub use shopify::{

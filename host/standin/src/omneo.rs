@@ -27,7 +27,7 @@ use crate::lock;
 use crate::outbox::{Delivery, Outbox};
 use crate::server::{Answer, Call, Request, Response, Server, Service};
 use crate::sign::sign_omneo;
-pub use endpoints::{ENDPOINTS, Endpoint, refusal};
+pub use endpoints::{ENDPOINTS, Endpoint, refusal, unknown};
 use store::Store;
 
 const API: &str = "/api/v3";
