@@ -26,6 +26,7 @@ mod relink;
 mod remote;
 mod repair;
 mod replay;
+mod schemathesis;
 mod setup;
 mod shadow;
 mod store;
