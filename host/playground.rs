@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use tandem_standin::{AppOptions, Omneo, OmneoOptions, Shopify, ShopifyOptions};
 
 use crate::bake;
-use crate::config::{Alerts, App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant};
+use crate::config::{
+    Alerts, App, AppKind, Apps, BODY_BYTES_MAX, Config, Delivery, PROXY, Peer, Quota, RulesFrom, Tenant,
+};
 use crate::engine;
 use crate::journal::{EventRow, Filter};
 use crate::rules::Plugin;

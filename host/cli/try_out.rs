@@ -55,10 +55,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         steps.push(Step { topic, body: None, edits: vec![] });
     }
     let (topic, whole) = made(last, body.as_deref(), &[])?;
-    let body = match body {
-        None => None,
-        Some(_) => Some(edits.iter().try_fold(whole, |mut body, edit| edit.apply(&mut body).map(|()| body))),
-    };
+    let body = body.map(|_| edits.iter().try_fold(whole, |mut body, edit| edit.apply(&mut body).map(|()| body)));
     let body = body.transpose().map_err(|why| wrong_command(anyhow!("`--edit`: {why}")))?;
     steps.push(Step { topic, body, edits });
     play(&with, &steps).await

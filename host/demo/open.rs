@@ -63,7 +63,7 @@ fn configuration(playground: &Playground) -> String {
          omneo = {{ url = {}, token = {}, webhook_secrets = [{}] }}\n",
         playground.key,
         quoted(&shopify.url()),
-        quoted(&shopify.shop().to_string()),
+        quoted(&shopify.shop()),
         quoted(&omneo.url()),
         quoted(&secret.token),
         quoted(&secret.webhook_secret)

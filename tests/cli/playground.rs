@@ -74,20 +74,21 @@ impl Kept {
     fn open(folder: &Folder) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
         command.args(["demo", "--keep", "--rules", "acme.toml"]).current_dir(folder.path());
-        let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut variables = BTreeMap::new();
+        // Dropped, it is ended and waited for.
+        let demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut kept = Self { demo, variables: BTreeMap::new() };
         let mut played = vec![];
-        for line in BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        for line in BufReader::new(kept.demo.stdout.take().unwrap()).lines().map(Result::unwrap) {
             if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
-                variables.insert(name.to_owned(), value.to_owned());
+                kept.variables.insert(name.to_owned(), value.to_owned());
             }
             if line.starts_with("tandem deploy ") {
-                return Self { demo, variables };
+                return kept;
             }
             played.push(line);
         }
         let mut why = String::new();
-        demo.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+        kept.demo.stderr.take().unwrap().read_to_string(&mut why).unwrap();
         panic!("the demo did not stay open:\n{}\n{why}", played.join("\n"));
     }
 
