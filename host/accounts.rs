@@ -1,6 +1,8 @@
-//! Tenants that come, change and go while the host runs, with credentials and webhook secrets that nobody is shown again.
+//! Tenants that are added, changed and removed while the host runs, with credentials and webhook secrets that are never
+//! shown again.
 //!
-//! Knows the journal, where they are kept sealed, and whom to tell; neither HTTP nor what a tenant's rules are.
+//! Knows the journal, where tenants are kept with sealed secrets, and which stages to inform. Knows neither HTTP nor a
+//! tenant's rules.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,17 +44,17 @@ struct Inner {
     keys: RwLock<Keys>,
     /// `host:port` of each address that may be plain HTTP or private.
     allow: Vec<String>,
-    /// One change at a time.
+    /// Held during a change, so that changes happen one at a time.
     changing: Mutex<()>,
 }
 
-/// A tenant to be added, or what there is to change of one: what is absent stays.
+/// A tenant to be added, or the changes to a tenant. An absent value stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     pub shop: Option<String>,
     pub shopify: WantedSide,
     pub omneo: WantedSide,
-    /// By their names.
+    /// Limits by name.
     pub limits: BTreeMap<String, u64>,
 }
 
@@ -63,37 +65,37 @@ pub struct WantedSide {
     pub per_minute: Option<u32>,
 }
 
-/// The secrets of a side of a tenant to be added.
+/// The secrets of one side of a tenant that is to be added.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    /// In place of the others.
+    /// The name of an app, which replaces a token and webhook secrets.
     pub app: Option<String>,
     pub token: Option<String>,
     pub webhook_secrets: Vec<String>,
 }
 
-/// The Omneo tenant that is a tenant's own.
+/// A tenant's Omneo tenant.
 #[derive(Clone)]
 pub struct Connection {
-    /// Of its API: `https://api.acme.getomneo.com/api/v3`.
+    /// The address of its API: `https://api.acme.getomneo.com/api/v3`.
     pub url: String,
     pub token: String,
-    /// With which it signs its webhooks.
+    /// The secret with which Omneo signs its webhooks.
     pub webhook_secret: String,
 }
 
-/// Who says which Omneo tenant is a tenant's own.
+/// Who connects a tenant to its Omneo tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Connector {
-    /// May say it anew.
+    /// An operator, who may also replace a connection.
     Operator { name: String },
-    /// The tenant itself, by its token: as long as its Omneo tenant stays the same.
+    /// The tenant itself, with its token. It may not change to another Omneo tenant.
     Tenant { name: String },
-    /// The merchant of this shop: as long as it is the tenant's, and not connected.
+    /// The merchant of this shop, while the shop is the tenant's and not connected yet.
     Merchant { shop: String },
 }
 
-/// Why nothing has changed.
+/// Why nothing was changed.
 #[derive(Debug, Error)]
 pub enum Refused {
     #[error(
@@ -129,12 +131,13 @@ pub enum Refused {
 /// A tenant that is kept in the journal.
 pub struct Kept {
     pub tenant: Tenant,
-    /// Why nothing is sent for it, if so: its secrets cannot be opened, and it has none here; or Omneo is not connected yet.
+    /// Why nothing is sent for the tenant: its secrets cannot be opened, so that it has none here, or Omneo is not
+    /// connected yet. `None` if calls are sent.
     pub closed: Option<String>,
 }
 
-/// The tenants that are kept in the journal. What an older key has sealed is sealed with the newest one now. What is wrong
-/// with one tenant keeps no other from running.
+/// The tenants that are kept in the journal. Secrets that were sealed with an older key are sealed again with the
+/// newest. A fault in one tenant does not keep the others from running.
 pub async fn kept(journal: &Journal, keys: &Keys, apps: &Apps) -> anyhow::Result<Vec<Kept>> {
     let mut tenants = vec![];
     for (name, text) in journal.read(|reader| reader.accounts())? {
@@ -159,8 +162,8 @@ pub async fn kept(journal: &Journal, keys: &Keys, apps: &Apps) -> anyhow::Result
     Ok(tenants)
 }
 
-/// Removes a tenant from a journal that no host runs on; gives its shop. One that stood in the configuration has its shop
-/// named.
+/// Removes a tenant from a journal that no host uses, and returns its shop. For a tenant that was in the configuration,
+/// the shop has to be given.
 pub async fn remove_offline(journal: &Journal, name: &str, shop: Option<&str>) -> anyhow::Result<String> {
     let account = journal.read(|reader| reader.account(name))?;
     let known = account.and_then(|text| serde_json::from_str::<Account>(&text).ok()).map(|account| account.shop);
@@ -193,13 +196,13 @@ impl Accounts {
         Self(Arc::new(Inner { journal, tenants, delivery, credentials, lanes, keys, allow, changing }))
     }
 
-    /// Goes by other keys from now on, and by the apps that there are now: who could not be opened with those before is taken in and
-    /// sent to again.
+    /// Replaces the keys, and takes over the apps of the present configuration. A tenant whose secrets can be opened
+    /// now is served again.
     pub async fn reopen(&self, keys: Keys) -> anyhow::Result<()> {
         let _alone = self.0.changing.lock().await;
         for Kept { tenant, closed } in kept(&self.0.journal, &keys, &self.0.credentials.apps()).await? {
             let name = tenant.name.clone();
-            // One that did not come to be at start has the name or the shop of another.
+            // A tenant that was left out at start has the name or the shop of another one.
             if self.0.tenants.get(&name).is_some() && self.0.tenants.set(tenant).is_ok() {
                 self.0.delivery.set_closed(&name, closed);
                 self.0.delivery.credentials_changed(&name, "shopify");
@@ -214,14 +217,14 @@ impl Accounts {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is kept of a tenant; `None` if it stands in the configuration. Blocks.
+    /// The account of a tenant; `None` if the tenant is in the configuration. Blocks.
     pub fn show(&self, tenant: &str) -> anyhow::Result<Option<Account>> {
         let text = self.0.journal.read(|reader| reader.account(tenant))?;
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
-    /// Adds a tenant. Until a version is activated, its events wait. What one of its name has left that stood in the
-    /// configuration goes on at the next start of the host.
+    /// Adds a tenant. Its events wait until a version is activated. If a tenant of this name was in the configuration
+    /// before, its unfinished work continues at the next start of the host.
     pub async fn add(&self, name: &str, wanted: Wanted, secrets: [Secrets; 2], by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         config::check_name(name).map_err(Refused::Unfit)?;
@@ -269,7 +272,7 @@ impl Accounts {
         };
         let omneo = match wanted.omneo.url.clone() {
             Some(url) => side("omneo", url, omneo)?,
-            // Of an app it is the merchant who may say it.
+            // The merchant of an app's shop may connect Omneo later.
             None if shopify.app.is_some() && omneo.is_empty() => Side::unconnected(),
             None => {
                 let why = "`omneo.url` is missing\nhint: it is like `https://api.acme.getomneo.com/api/v3`";
@@ -288,7 +291,7 @@ impl Accounts {
         self.keep(name, account, &wanted, by, format!("added tenant {name}")).await
     }
 
-    /// Changes what is no secret.
+    /// Changes the values of a tenant that are not secret.
     pub async fn change(&self, name: &str, wanted: Wanted, by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
@@ -303,7 +306,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Has a tenant go on under the domain that its shop has now. What its app was granted is to be granted anew.
+    /// Continues a tenant under its shop's new domain. Its app needs a new grant.
     pub async fn move_shop(&self, name: &str, from: &str, shop: &str, client_id: &str) -> Result<(), Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
@@ -319,16 +322,16 @@ impl Accounts {
         self.go_by(tenant, &account)
     }
 
-    /// Answers those who ask that a tenant's Omneo be let go of, as long as somebody may ask.
+    /// Answers requests to disconnect tenants from Omneo, for as long as requests may come.
     pub async fn let_go(self, mut asked: UnboundedReceiver<Farewell>) {
         while let Some(Farewell { tenant, done }) = asked.recv().await {
-            // Whoever asked is gone when the host stops, and asks again.
+            // If nobody waits for the answer, the host is stopping, and the request is made again.
             let _ = done.send(self.disconnect(&tenant).await);
         }
     }
 
-    /// Forgets the token and the webhook secrets of Omneo, since the shop is redacted: whoever installs the app again connects it
-    /// again. `false`: it has none here, or they stand in the configuration.
+    /// Forgets Omneo's token and webhook secrets because the shop is redacted. When the app is installed again, Omneo
+    /// has to be connected again. `false` if there are no such secrets here, or if they are in the configuration.
     async fn disconnect(&self, name: &str) -> anyhow::Result<bool> {
         let _alone = self.0.changing.lock().await;
         let Some(mut account) = self.show(name)?.filter(Account::is_connected) else { return Ok(false) };
@@ -339,11 +342,12 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Takes no more webhooks of a tenant and sends no more calls; forgets its secrets, and discards what is not over.
+    /// Removes a tenant: takes no more of its webhooks, sends no more of its calls, forgets its secrets, and discards
+    /// its unfinished events.
     pub async fn remove(&self, name: &str, by: &str) -> Result<(), Refused> {
         let _alone = self.0.changing.lock().await;
         let account = self.account(name)?;
-        // First, so that nothing is taken in that would be left over.
+        // The tenant is removed here first, so that no webhook is taken in that would be left over.
         let known = self.0.tenants.get(name);
         self.0.tenants.remove(name);
         let deed = deed(by, name, format!("removed tenant {name}"));
@@ -357,7 +361,7 @@ impl Accounts {
         Ok(self.0.lanes.leave(name).await?)
     }
 
-    /// Gives a side other credentials. Calls that wait because the old ones were refused are sent.
+    /// Replaces the token of a side. Calls that wait because the old token was refused are sent.
     pub async fn set_token(&self, name: &str, target: &str, token: &str, by: &str) -> Result<Account, Refused> {
         let _alone = self.0.changing.lock().await;
         let mut account = self.account(name)?;
@@ -368,8 +372,8 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Adds a webhook secret; the ones before it end after a time, so that what was signed with them meanwhile still
-    /// comes in.
+    /// Adds a webhook secret. The earlier ones end after a while, so that webhooks which were signed with them
+    /// meanwhile are still accepted.
     pub async fn add_webhook_secret(
         &self,
         name: &str,
@@ -386,7 +390,8 @@ impl Accounts {
         self.keep(name, account, &Wanted::default(), by, what).await
     }
 
-    /// Says which Omneo tenant is a tenant's own, or says so anew. Webhook secrets before this one stay for a while.
+    /// Connects a tenant to its Omneo tenant, or replaces the connection. Earlier webhook secrets stay valid for a
+    /// while.
     pub async fn connect(
         &self,
         name: &str,
@@ -430,7 +435,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Whether another tenant has this Omneo tenant.
+    /// Whether another tenant is connected to this Omneo tenant.
     fn is_anothers(&self, name: &str, omneo_url: &str) -> bool {
         let others = self.0.tenants.names().into_iter().filter(|other| other != name);
         let mut others = others.filter_map(|other| self.0.tenants.get(&other));
@@ -447,7 +452,7 @@ impl Accounts {
             return Err(Refused::NoSecret(id.to_owned()));
         };
         secrets.remove(place);
-        // One that ends by itself would leave nothing.
+        // A secret that has an end of its own is not enough: after that, none would be left.
         if !secrets.iter().any(|secret| secret.ends_at.is_none()) {
             return Err(Refused::LastSecret);
         }
@@ -471,7 +476,7 @@ impl Accounts {
         Ok(Secret { id, sealed, added_at: clock::now(), ends_at: None })
     }
 
-    /// Checks an account with what is wanted of it, keeps it, and has the stages go by it.
+    /// Checks an account with the wanted changes, stores it, and makes the stages use it.
     async fn keep(
         &self,
         name: &str,
@@ -503,7 +508,7 @@ impl Accounts {
         Ok(Checked { account, tenant, text })
     }
 
-    /// Has the stages go by an account that is kept.
+    /// Makes the stages use an account that has been stored.
     fn go_by(&self, tenant: Tenant, account: &Account) -> Result<(), Refused> {
         let name = tenant.name.clone();
         self.0.tenants.set(tenant).map_err(|Taken| Refused::ShopTaken(account.shop.clone()))?;
@@ -512,7 +517,7 @@ impl Accounts {
     }
 }
 
-/// An account that may be kept, opened, and as text.
+/// An account that passed the checks: as it is, as an opened tenant, and as text.
 struct Checked {
     account: Account,
     tenant: Tenant,
@@ -528,7 +533,8 @@ impl fmt::Display for Connector {
     }
 }
 
-/// One host and port is one Omneo tenant, whatever stands behind it.
+/// Whether two addresses have the same host and port. Such addresses count as the same Omneo tenant, regardless of
+/// their paths.
 fn is_same_origin(one: &str, other: &str) -> bool {
     let origin = |url: &str| {
         let url = Url::parse(url).ok()?;

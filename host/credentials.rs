@@ -1,7 +1,7 @@
-//! A token for a side of a tenant, now: the one that was copied by hand, or what Shopify grants to the tenant's app, which is
-//! kept sealed, and renewed before it ends.
+//! Provides the current token for a side of a tenant: either a token that was copied by hand, or one that Shopify
+//! grants to the tenant's app. Grants are kept sealed and are renewed before they end.
 //!
-//! Knows when Shopify is asked, by whom and how often; not what a token is used for.
+//! Knows when Shopify is asked, by whom and how often, and not what a token is used for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -29,9 +29,9 @@ use grant::Grant;
 pub use grant::{Ask, Refused};
 use held::Held;
 
-/// Bytes of a key of an address for webhooks.
+/// Bytes of the key in an app's webhook address.
 const KEY_BYTES: usize = 16;
-/// How often a command beside the host may have kept a grant meanwhile.
+/// How often keeping a grant is tried while a command beside the host keeps grants as well.
 const KEPT_TRIES: usize = 5;
 
 /// A handle; cheap to clone.
@@ -43,59 +43,59 @@ struct Inner {
     client: Client,
     keys: RwLock<Keys>,
     apps: RwLock<Apps>,
-    /// By tenant and client id. One that is there stays: its turn is what keeps two from asking at once.
+    /// By tenant and client id. A cell stays for good, because its `turn` keeps two tasks from asking at once.
     cells: Mutex<HashMap<(String, String), Arc<Cell>>>,
-    /// Client ids of apps whose id and secret are not accepted: the log says so once for each.
+    /// Client ids of apps whose id and secret are not accepted, so that the log reports each only once.
     not_accepted: Mutex<BTreeSet<String>>,
-    /// Tenants that have a new grant, until somebody takes note.
+    /// Tenants with a new grant, until [`Credentials::news`] has given them.
     news: Mutex<BTreeSet<String>>,
     told: Notify,
 }
 
-/// What a call is sent with.
+/// The token that a call is sent with.
 #[derive(Clone, PartialEq)]
 pub struct Token {
     pub text: String,
-    /// Of the grant that it is from; `None`: it was copied by hand.
+    /// The revision of the grant that the token belongs to; `None` for a token that was copied by hand.
     pub revision: Option<i64>,
 }
 
-/// Why there is none, and as of which revision of the grant.
+/// Why there is no token, and for which revision of the grant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoToken {
     pub refused: Refused,
-    /// `None`: not even that could be read.
+    /// `None` if not even the revision could be read.
     pub revision: Option<i64>,
 }
 
-/// A tenant whose sides have tokens that are good for now.
+/// A tenant whose sides both have a token that is valid at the moment.
 pub struct WithTokens {
     pub tenant: Tenant,
-    /// Its app by name, and the key of its address for webhooks.
+    /// The name of its app, and the key of its webhook address.
     pub app: Option<(String, String)>,
 }
 
-/// What is held of a tenant and its app, for operators: without a secret.
+/// What is stored for a tenant and its app, for operators. Contains no secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     pub tenant: String,
     pub app: String,
     pub kind: AppKind,
     pub shop: String,
-    /// `None`: nothing was granted yet.
+    /// `None` if nothing has been granted yet.
     pub held: Option<ShownGrant>,
-    /// Why there is no newer one, if it was asked for in vain.
+    /// Why there is no newer grant, if one was asked for in vain.
     pub refused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShownGrant {
-    /// How it was come by.
+    /// The way in which it was granted.
     pub how: String,
-    /// Since when it is held: its last renewal.
+    /// When it was granted or last renewed.
     pub since: Millis,
     pub ends_at: Millis,
-    /// When it cannot be renewed any more without the merchant.
+    /// After this time it cannot be renewed without the merchant.
     pub refresh_ends_at: Option<Millis>,
     pub scopes: Vec<String>,
 }
@@ -114,19 +114,19 @@ impl Credentials {
         }))
     }
 
-    /// The apps that there are now.
+    /// The apps of the present configuration.
     pub fn apps(&self) -> Apps {
         self.0.apps.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The app that the configuration calls so.
+    /// The app with this name in the configuration.
     pub fn app(&self, name: &str) -> Option<Arc<App>> {
         self.0.apps.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// The token that a call to a side of a tenant is sent with now. Where one lives that is to be renewed, that is done behind;
-    /// where none lives, this waits for Shopify: twice ten seconds at most for the token, as long as a call may take for the shop's
-    /// number, and as long again for who asks already.
+    /// The token for a call to a side of a tenant now. If the present token is due to be renewed, that happens in the
+    /// background. If there is no valid token, this waits for Shopify: at most twice ten seconds for the token, as long
+    /// as a call may take for the shop's number, and as long again if another request is under way.
     pub async fn token(&self, tenant: &Tenant, target: &str) -> Result<Token, NoToken> {
         match tenant.peer(target).map(|peer| &peer.credential) {
             Some(Credential::App(app)) => self.granted(tenant, app).await,
@@ -135,13 +135,14 @@ impl Credentials {
         }
     }
 
-    /// A target has answered 401 to a token. Whether there is, or may be, another one that is worth a try.
+    /// Records that a target has answered 401 to a token. Returns whether there is, or may be, another token that is
+    /// worth trying.
     pub fn refused_by_shop(&self, tenant: &Tenant, target: &str, token: &Token) -> bool {
         let cell = tenant.peer(target).and_then(|peer| peer.app()).and_then(|app| self.known(&tenant.name, app));
         token.revision.zip(cell).is_some_and(|(revision, cell)| cell.state().refused_by_shop(revision))
     }
 
-    /// A target has answered something else.
+    /// Records that a target has accepted a token: its answer was not a 401.
     pub fn accepted_by_shop(&self, tenant: &Tenant, target: &str, token: &Token) {
         let cell = tenant.peer(target).and_then(|peer| peer.app()).and_then(|app| self.known(&tenant.name, app));
         if let Some((revision, cell)) = token.revision.zip(cell) {
@@ -149,7 +150,7 @@ impl Credentials {
         }
     }
 
-    /// Whether a side has other credentials by now than when this was asked for.
+    /// Whether a side's credentials have changed since this token was asked for.
     pub fn has_changed(&self, tenant: &Tenant, target: &str, then: &Result<Token, NoToken>) -> bool {
         let Some(peer) = tenant.peer(target) else { return false };
         match (&peer.credential, then) {
@@ -163,7 +164,7 @@ impl Credentials {
         }
     }
 
-    /// A tenant with tokens in place of its app, for whoever has some calls to make one after the other.
+    /// The tenant with tokens in place of its app, for a caller that makes several calls in a row.
     pub async fn with_tokens(&self, tenant: &Tenant) -> Result<WithTokens, Refused> {
         let mut known = WithTokens { tenant: tenant.clone(), app: None };
         if let Some(app) = tenant.shopify.app() {
@@ -174,21 +175,23 @@ impl Credentials {
         Ok(known)
     }
 
-    /// Has Shopify grant anew what a merchant has just approved, with a code or a session token that is good once.
+    /// Asks Shopify for the grant that a merchant has just approved, with a code or a session token, either of which is
+    /// valid once.
     pub async fn grant(&self, tenant: &Tenant, app: &Arc<App>, ask: Ask) -> Result<(), Refused> {
         let cell = self.cell(tenant, app).await?;
         let turn = cell.turn.clone().lock_owned().await;
         self.ask(cell, turn, tenant, app, ask).await.map(drop)
     }
 
-    /// Whether the code of a member of staff is good who signs in. What it is exchanged for is that person's and is let go of:
-    /// nothing of the grant that is held changes. Where somebody has had the shop asked in place of the person, what comes is the
-    /// shop's new grant, which ends the one before; so it is kept, and `true` says so.
+    /// Checks the code of a member of staff who signs in. The token that the code is exchanged for belongs to that
+    /// person and is not kept; the shop's own grant stays as it is. If the code turns out to be for the shop instead of
+    /// the person, Shopify has made a new grant of the shop's, which ends the one before. It is kept then, and the
+    /// result is `true`.
     pub async fn sign_in(&self, tenant: &Tenant, app: &Arc<App>, code: String) -> Result<bool, Refused> {
         let cell = self.cell(tenant, app).await?;
         let turn = cell.turn.clone().lock_owned().await;
         let (own, tenant, app) = (self.clone(), tenant.clone(), app.clone());
-        // Who waits may go away, and what was granted would be lost.
+        // Runs in a task of its own: if the caller stopped waiting, the new grant would be lost.
         let asked = tokio::spawn(async move {
             let _turn = turn;
             let (url, ask, asked_at) =
@@ -204,26 +207,26 @@ impl Credentials {
         asked.await.unwrap_or_else(|_| Err(later("asking for a token ended in a panic".into())))
     }
 
-    /// Whether something is granted that is good as far as anybody knows: then the merchant has nothing to do.
+    /// Whether there is a grant that is valid as far as is known, so that the merchant need not do anything.
     pub async fn is_granted(&self, tenant: &Tenant) -> bool {
         let Some(app) = tenant.shopify.app() else { return true };
         self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_good())
     }
 
-    /// The scopes of what is held, if anything is.
+    /// The scopes of the grant, if there is one.
     pub async fn scopes(&self, tenant: &Tenant) -> Option<Vec<String>> {
         let cell = self.cell(tenant, tenant.shopify.app()?).await.ok()?;
         let state = cell.state();
         state.held.as_ref().map(|held| held.grant.scopes.clone())
     }
 
-    /// Whether the shop has taken the app away, and nothing was granted since.
+    /// Whether the shop has uninstalled the app, and has granted nothing since.
     pub async fn is_uninstalled(&self, tenant: &Tenant) -> bool {
         let Some(app) = tenant.shopify.app() else { return false };
         self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_dropped)
     }
 
-    /// Lets go of what was granted, if it is still the revision that the shop has refused. `false`: by now there is another one.
+    /// Drops the grant if it is still the revision that the shop has refused. `false` if there is a newer one.
     pub async fn drop_grant(&self, tenant: &Tenant, judged: i64) -> anyhow::Result<bool> {
         let Some(app) = tenant.shopify.app() else { return Ok(true) };
         let cell = self.cell(tenant, app).await?;
@@ -238,12 +241,12 @@ impl Credentials {
         Ok(dropped.is_some())
     }
 
-    /// The part of a tenant's address for webhooks of its app that nobody else knows.
+    /// The secret part of the address at which a tenant receives its app's webhooks.
     pub async fn webhook_key(&self, tenant: &Tenant, app: &App) -> Result<String, Refused> {
         Ok(self.cell(tenant, app).await?.webhook_key.clone())
     }
 
-    /// The tenant whose webhooks of an app come to the address with this key.
+    /// The tenant that receives an app's webhooks at the address with this key.
     pub async fn tenant_of_key(&self, app: &App, key: &str) -> anyhow::Result<Option<String>> {
         let own = |((_, client_id), cell): &(&(String, String), &Arc<Cell>)| {
             *client_id == app.client_id && cell.webhook_key == key
@@ -255,7 +258,8 @@ impl Credentials {
         spawn_blocking(move || journal.read(|reader| reader.tenant_of_webhook_key(&client_id, &key))).await?
     }
 
-    /// Renews what would end of old age, asks again what may have been mended, and seals with the newest key.
+    /// Renews a grant that is about to expire, asks again where the cause of a refusal may be gone, and seals with the
+    /// newest key.
     pub async fn look(&self, tenant: &Tenant) {
         let Some(app) = tenant.shopify.app() else { return };
         let Ok(cell) = self.cell(tenant, app).await else { return };
@@ -279,7 +283,7 @@ impl Credentials {
         }
     }
 
-    /// Waits for tenants that have a new grant, and gives them.
+    /// Waits until tenants have new grants, and returns their names.
     pub async fn news(&self) -> BTreeSet<String> {
         loop {
             let told = self.0.told.notified();
@@ -291,12 +295,12 @@ impl Credentials {
         }
     }
 
-    /// Forgets what is known of a tenant; the journal has it still.
+    /// Forgets a tenant here. The journal still has it.
     pub fn forget(&self, tenant: &str) {
         self.cells().retain(|(of, _), _| of != tenant);
     }
 
-    /// Goes by other keys and apps from now on: what could not be opened is opened, if it can be now.
+    /// Replaces keys and apps. Grants that could not be opened before are opened, if that is possible now.
     pub fn set(&self, keys: Keys, apps: Apps) {
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
         *self.0.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
@@ -319,7 +323,7 @@ impl Credentials {
         }
     }
 
-    /// What is held of a tenant, if it has an app.
+    /// What is stored for a tenant that has an app.
     pub async fn show(&self, tenant: &Tenant) -> Option<Shown> {
         let app = tenant.shopify.app()?;
         let (held, refused) = match self.cell(tenant, app).await {
@@ -359,7 +363,7 @@ impl Credentials {
         renewed.map_err(|refused| NoToken { refused, revision: Some(cell.state().revision) })
     }
 
-    /// Asks for a new grant, unless whoever had the turn before has got one, or is told what Shopify would say again.
+    /// Asks for a new grant, unless the task that had the turn before has got one, or Shopify is known to refuse.
     async fn renew(
         &self,
         cell: Arc<Cell>,
@@ -400,8 +404,8 @@ impl Credentials {
         }
     }
 
-    /// Asks Shopify, and keeps what it grants before anybody has it. In a task of its own: who waits may go away, and what was
-    /// granted would be lost.
+    /// Asks Shopify, and keeps the grant before anybody uses it. Runs in a task of its own: if the caller stopped
+    /// waiting, the grant would be lost.
     async fn ask(
         &self,
         cell: Arc<Cell>,
@@ -425,7 +429,8 @@ impl Credentials {
         let asked_at = clock::now();
         let mut answer = self.0.client.post_form(&url, &form).await;
         if answer.as_ref().is_err_and(|not| not.is_lost) && ask.is_repeatable() {
-            // It may have been granted: the refresh token is good for a moment longer, and for the same answer.
+            // The first request may have succeeded. The refresh token stays valid for a moment, and gives the same
+            // answer.
             answer = self.0.client.post_form(&url, &form).await;
         }
         let grant = grant::read(app, &answer.map_err(|not| later(not.why))?, asked_at)?;
@@ -433,7 +438,7 @@ impl Credentials {
         if cell.state().is_to_be_numbered(clock::now()) { self.number(cell, tenant, app).await } else { Ok(token) }
     }
 
-    /// Keeps what was granted, and gives its token. What a merchant has approved may be another shop's than before.
+    /// Keeps a grant, and returns its token. A merchant may have approved it for a different shop than before.
     async fn hold(&self, cell: &Cell, tenant: &Tenant, app: &App, ask: &Ask, grant: Grant) -> Result<Token, Refused> {
         let is_numbered = ask.is_repeatable() && cell.state().held.as_ref().is_none_or(|held| held.is_numbered);
         let text = grant.access_token.clone();
@@ -443,7 +448,7 @@ impl Credentials {
         Ok(Token { text, revision: Some(revision) })
     }
 
-    /// Has a grant on disk, and then in use; gives its revision.
+    /// Stores a grant on disk, then puts it into use. Returns its revision.
     async fn keep(&self, cell: &Cell, tenant: &Tenant, app: &App, held: Arc<Held>) -> anyhow::Result<i64> {
         let text = held.sealed(&self.keys(), &tenant.name, &app.client_id, &cell.shop)?;
         let mut old = cell.state().revision;
@@ -462,14 +467,15 @@ impl Credentials {
             if app.kind != AppKind::Own || row.shop != cell.shop {
                 bail!("another process keeps grants of this tenant, too");
             }
-            // `tandem setup`, beside the host: of its own credentials an app may have any number of tokens.
+            // `tandem setup`, running beside the host, has kept a grant. An app of the `own` kind may have any number
+            // of tokens.
             old = row.revision;
         }
         bail!("others keep grants of this tenant, too")
     }
 
-    /// Counts and logs how it ended, and remembers a refusal for the next one that would ask. What a code or a session token met
-    /// says nothing of the grant that is held.
+    /// Counts and logs the result of a request, and remembers a refusal for the next request. The refusal of a code or
+    /// a session token says nothing about the stored grant.
     fn note(&self, cell: &Cell, tenant: &str, app: &Arc<App>, ask: &Ask, refused: Option<&Refused>) {
         self.0.journal.metrics().asked_for_token(&app.name, refused.map_or("granted", Refused::code));
         let mut not_accepted = self.0.not_accepted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -494,8 +500,8 @@ impl Credentials {
         self.cells().get(&(tenant.to_owned(), app.client_id.clone())).cloned()
     }
 
-    /// Goes by the shop that a tenant has now: what another shop has granted is let go of, and so is its address for webhooks, where
-    /// that shop's still come.
+    /// Takes over the shop that a tenant has now. The grant of another shop is dropped, and so is its webhook address,
+    /// because that shop's webhooks still arrive there.
     pub async fn settle(&self, tenant: &Tenant) -> anyhow::Result<()> {
         let Some(app) = tenant.shopify.app() else { return Ok(()) };
         let shop = &tenant.shop;
@@ -518,7 +524,7 @@ impl Credentials {
         let cell = Arc::new(Cell::new(row.shop, row.webhook_key, state));
         let mut cells = self.cells();
         let known = cells.entry((tenant.name.clone(), app.client_id.clone())).or_insert_with(|| cell.clone());
-        // Of two that have read the row at once the first stays, unless the tenant has another shop by now.
+        // If two tasks have read the row at once, the first cell stays, unless the tenant has a different shop by now.
         if known.shop != cell.shop {
             *known = cell;
         }

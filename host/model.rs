@@ -1,4 +1,4 @@
-//! The words that every stage shares: events, calls, replies, endings, failures.
+//! The types that every stage shares: events, calls, replies, endings, failures.
 //!
 //! Knows neither disk, network nor wasm.
 
@@ -9,14 +9,14 @@ use std::fmt;
 pub use domain::{Shop, shop_as_typed, shop_of_shopify};
 use serde::{Deserialize, Serialize};
 
-/// Longest name of an entity.
+/// Greatest length of an entity's name.
 const NAME_BYTES_MAX: usize = 500;
 
-/// The number of an event in the journal: unique in it, ascending in order of arrival.
+/// The number of an event in the journal. It is unique there, and ascends in order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId(pub i64);
 
-/// One running of an event through one version of the rules, with one state of the memory.
+/// One run of an event through one version of the rules, with one state of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
 
@@ -29,7 +29,7 @@ pub struct EntityId(pub i64);
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 
-/// Milliseconds by a clock that only goes forward, whatever is done to the time of day. Rates and waits go by it.
+/// Milliseconds of a clock that only goes forward, even when the time of day is changed. Rates and waits use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(pub u64);
 
@@ -51,7 +51,7 @@ pub struct Webhook {
     /// `shopify` or `omneo`.
     pub source: String,
     pub topic: String,
-    /// The sender's id of this delivery, where it gives one: the same id twice is the same event.
+    /// The sender's id of this delivery, if it gives one. Two deliveries with the same id are the same event.
     pub delivery_id: Option<String>,
     /// RFC 3339.
     pub occurred_at: String,
@@ -67,7 +67,7 @@ pub struct Event {
     pub webhook: Webhook,
 }
 
-/// What an event is about, in names of the form `source/kind/id`.
+/// The names of the entity that an event is about, in the form `source/kind/id`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entity {
     pub names: Vec<String>,
@@ -130,7 +130,7 @@ pub enum Next {
 pub struct End {
     pub outcome: Outcome,
     pub reason: String,
-    /// `None`: as before. Empty: forgotten.
+    /// `None` leaves the memory as it was. An empty text deletes it.
     pub memory: Option<String>,
     pub names: Names,
 }
@@ -139,31 +139,32 @@ pub struct End {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Names {
     pub learned: Vec<String>,
-    /// Of what is gone for good: still the entity's, but no longer one of their kind.
+    /// Names of things that are gone for good. They still belong to the entity, but no longer count as names of their
+    /// kind.
     pub retired: Vec<String>,
 }
 
-/// How an event ended, as the rules or the host see it.
+/// How an event ended, according to the rules or to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Done,
     Skipped,
-    /// By the rules; a dead letter.
+    /// Declined by the rules; a dead letter.
     Refused,
-    /// By the rules, for its payload; a dead letter.
+    /// Declined by the rules because of its payload; a dead letter.
     Invalid,
-    /// By the host, for a [`Failure`]; a dead letter.
+    /// Given up by the host because of a [`Failure`]; a dead letter.
     Failed,
-    /// By a person, who put it away.
+    /// Put away by a person.
     Discarded,
 }
 
-/// Whose fault a failure is, and so who must act.
+/// Where the cause of a failure lies, which decides who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
-    /// What was received.
+    /// The data that was received.
     Payload,
     /// The tenant's rules.
     Plugin,
@@ -173,7 +174,7 @@ pub enum Blame {
     Host,
 }
 
-/// Why an event could not be brought to an end by its rules, in words for the tenant.
+/// Why the rules could not bring an event to an end, in words for the tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub blame: Blame,
@@ -206,7 +207,7 @@ impl Outcome {
         }
     }
 
-    /// Whether a person should look at it.
+    /// Whether a person should look at the event.
     pub fn is_dead_letter(self) -> bool {
         !matches!(self, Self::Done | Self::Skipped | Self::Discarded)
     }
@@ -236,7 +237,7 @@ impl Method {
 }
 
 impl Call {
-    /// The call in a line: `PUT omneo /profiles/2b1c`, `GET omneo /profiles?email=a@b.c`, `shopify UpdatePerson`.
+    /// The call in one line: `PUT omneo /profiles/2b1c`, `GET omneo /profiles?email=a@b.c`, `shopify UpdatePerson`.
     pub fn line(&self) -> String {
         let place = self.place();
         match &self.request {
@@ -256,7 +257,7 @@ impl Call {
         }
     }
 
-    /// The request's text, for people.
+    /// The body or the variables of the request, for people.
     pub fn body(&self) -> &str {
         match &self.request {
             Request::Rest { body, .. } => body.as_deref().unwrap_or_default(),
@@ -304,14 +305,14 @@ fn operation(document: &str) -> &str {
     }
 }
 
-/// Whether the host itself does something about events of this source and topic: these are never held.
+/// Whether the host itself acts on events of this source and topic. Such events are never held.
 pub fn is_duty(source: &str, topic: &str) -> bool {
     const TOPICS: [&str; 5] =
         ["customers/redact", "customers/data_request", "shop/redact", "app/uninstalled", "app/scopes_update"];
     source == "shopify" && TOPICS.contains(&topic)
 }
 
-/// A shop's domain in the one form in which shops are compared, however somebody writes it: `acme.myshopify.com` for
+/// A shop's domain in the form in which shops are compared, independent of notation: `acme.myshopify.com` for
 /// `ACME.myshopify.com.` and `https://acme.myshopify.com/`.
 pub fn shop(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
@@ -319,11 +320,11 @@ pub fn shop(text: &str) -> String {
     bare.trim_end_matches(['/', '.']).to_owned()
 }
 
-/// Letters of a domain, by the rules of the domain name system.
+/// Greatest length of a domain according to the domain name system.
 const DOMAIN_CHARS_MAX: usize = 253;
 
-/// Why a domain in that form is none by which Shopify names a shop, if so: each webhook has `acme.myshopify.com`, whatever
-/// other domains the shop has.
+/// Why Shopify cannot name a shop by this domain, which must be in the form that [`shop`] returns; `None` if it can.
+/// Every webhook has a domain such as `acme.myshopify.com`, even when the shop has other domains.
 pub fn no_shop(domain: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let is_domain = domain.contains('.') && domain.len() <= DOMAIN_CHARS_MAX && domain.chars().all(fits);
@@ -333,7 +334,7 @@ pub fn no_shop(domain: &str) -> Option<String> {
     })
 }
 
-/// Whether a text is a name: three parts, none empty. The last may have further slashes in it.
+/// Whether a text is a valid name: three parts, none of them empty. The last part may contain further slashes.
 pub fn is_name(text: &str) -> bool {
     let mut parts = text.splitn(3, '/');
     (0..3).all(|_| parts.next().is_some_and(|part| !part.is_empty()))
@@ -341,14 +342,15 @@ pub fn is_name(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
-/// Whether a scope of Shopify's is among those that were granted: Shopify lists `write_orders` alone where it grants reading, too.
+/// Whether one of Shopify's scopes was granted. Where writing is granted, Shopify lists only `write_orders`, which
+/// includes reading.
 pub fn is_scope_granted(scope: &str, granted: &[String]) -> bool {
     let write = scope.replacen("read_", "write_", 1);
     granted.iter().any(|given| given == scope || *given == write)
 }
 
-/// Says which two different names of one kind the lists hold, if they do: two of one kind must be declared by an event,
-/// never concluded.
+/// Finds two different names of the same kind in the two lists, and says so. Only an event may declare two names of one
+/// kind to be one entity; the rules may not conclude it.
 pub fn two_of_a_kind(own: &[String], theirs: &[String]) -> Option<String> {
     let kind = |name: &str| name.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
     own.iter().find_map(|one| {

@@ -1,4 +1,4 @@
-//! Set-up of a tenant: what the rules need on both sides, what is there, the difference, and making it so.
+//! Sets up a tenant: finds out what the rules need on both sides and what exists there, and makes the changes.
 //!
 //! What is wanted and the difference are data; only `apply` changes anything. Knows neither journal nor stages.
 
@@ -29,21 +29,22 @@ pub use there::timezone;
 pub use topics::topic_enum;
 pub use zone::Zone;
 
-/// Whom to set up, and with what.
+/// The tenant to set up, and what is needed for it.
 pub struct Setup<'a> {
     pub client: &'a Client,
     pub tenant: &'a Tenant,
     pub manifest: &'a Manifest,
     pub zone: Zone,
-    /// Where webhooks reach this host from outside, without a `/` at its end. Without it they are left out.
+    /// The address at which webhooks reach this host from outside, without a `/` at its end. If absent, webhooks are
+    /// left out.
     pub address: Option<&'a str>,
-    /// The app that the tenant is in, by name, and the key of its address for webhooks.
+    /// The tenant's app by name, and the key of its webhook address.
     pub app: Option<&'a (String, String)>,
-    /// Whether the webhooks of Omneo's own app for Shopify are switched off.
+    /// Whether to switch off the webhooks of Omneo's own app for Shopify.
     pub leave_official: bool,
 }
 
-/// The manifest of a tenant's rules, and what they say of the time zone. A rules file needs none yet.
+/// The manifest of a tenant's rules, and the time zone in them. A rules file need not have a time zone yet.
 pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
     let (bytes, name, file) = match rules {
         RulesFrom::Component(path) => (bake::read_component(path)?, format!("plugin `{}`", path.display()), None),
@@ -62,7 +63,7 @@ pub async fn of_rules(rules: &RulesFrom) -> anyhow::Result<(Manifest, Zone)> {
     Ok((manifest, zone))
 }
 
-/// Reads both sides and says of each thing that is wanted how it stands, and what would make it so. Changes nothing.
+/// Reads both sides, and gives for each wanted thing its state and the act that would bring it about. Changes nothing.
 pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
     let Setup { client, tenant, manifest, zone, address, app, leave_official } = setup;
     let wanted = wanted::wanted(&tenant.name, manifest, *address, *app);
@@ -93,7 +94,7 @@ pub async fn plan(setup: &Setup<'_>) -> Vec<Step> {
     steps
 }
 
-/// Says in the log what a tenant lacks. For a host that has just started: whatever a target answers, nothing stops.
+/// Logs what a tenant lacks. Called when the host has just started; no answer of a target stops anything.
 pub async fn warn_of_missing(setup: &Setup<'_>) {
     let tenant = &setup.tenant.name;
     let mut is_whole = setup.address.is_some();

@@ -1,4 +1,5 @@
-//! Whether a shop lets an app in, and which shop it is that has granted something. Knows the one question that tells both.
+//! Finds out whether a shop lets an app in, and which shop has granted something. Knows the one question that answers
+//! both.
 
 use std::sync::Arc;
 
@@ -11,26 +12,28 @@ use crate::config::{App, Peer, Tenant};
 use crate::model::{Call, Effect, Request, Shop};
 use crate::retry::Outcome;
 
-/// For a question that is the same in every version; Shopify answers one that has ended as the oldest that it serves.
+/// Used for a question that is the same in every version. When this version has ended, Shopify answers as the oldest
+/// version that it still serves.
 pub const LEAST_API_VERSION: &str = "2026-07";
 
 /// Whether a shop lets the app in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Access {
-    /// And what number the shop says it has: it keeps that whatever its domain.
+    /// The shop lets the app in, and says that it has this number, which stays the same when its domain changes.
     LetIn(Option<u64>),
     Refused,
-    /// Shopify does not know the app's id and secret: the app was uninstalled, or the secret is another one.
+    /// Shopify does not accept the app's id and secret: the app was uninstalled, or the secret was changed.
     NotAccepted,
-    /// The shop answers with this status, which says nothing of the app: 402 and 423 of one that is frozen or locked.
+    /// The shop answers with this status, which says nothing about the app: 402 and 423 for a shop that is frozen or
+    /// locked.
     Frozen(u16),
-    /// Nobody can tell now, and why; asked again it may be clearer.
+    /// It cannot be told now, with the reason. Another try may help.
     Unclear(String),
-    /// Nobody could tell several times in a row.
+    /// It could not be told several times in a row.
     StaysUnclear(String),
 }
 
-/// What a shop answers to a token.
+/// A shop's answer to a token.
 enum Said {
     LetIn(Option<u64>),
     /// 401.
@@ -41,7 +44,7 @@ enum Said {
     Unclear(String),
 }
 
-/// What a shop has granted that no tenant names, and the number of the shop.
+/// A grant from a shop that is no tenant's, and the number of the shop.
 pub struct Stranger {
     pub number: u64,
     ask: Ask,
@@ -49,7 +52,8 @@ pub struct Stranger {
 }
 
 impl Credentials {
-    /// Whether the shop lets the app in, by asking it with the newest token there is; and the revision of the grant that says so.
+    /// Asks the shop, with the newest token, whether it lets the app in. Returns the result and the revision of the
+    /// grant that it is about.
     pub async fn access(&self, tenant: &Tenant) -> (Access, i64) {
         let (access, judged) = self.asked_for_access(tenant).await;
         let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
@@ -70,14 +74,15 @@ impl Credentials {
         let mut judged = 0;
         let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
         let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
-        // A second 401 is final, so twice is enough.
+        // A second 401 is final, so two tries are enough.
         for _ in 0..2 {
             let token = match self.token(tenant, "shopify").await {
                 Ok(token) => token,
                 Err(no) => {
                     let access = match no.refused {
                         Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
-                        // Alone it may be a wrong secret, or a shop that has granted nothing yet; a token that lived said more.
+                        // By itself, a refusal may mean a wrong secret, or a shop that has granted nothing yet. After a
+                        // 401 to a token that was valid, it means more.
                         Refused::Client { .. } | Refused::Never { .. } if is_refused => Access::Refused,
                         Refused::Client { .. } => Access::NotAccepted,
                         other => Access::Unclear(other.to_string()),
@@ -117,8 +122,9 @@ impl Credentials {
         }
     }
 
-    /// Learns which shop has granted what is held, before any call has the token of it. Where it is another shop than before, no call
-    /// gets one: both targets of the tenant are paused, and an operator's resume says that the other shop is the right one.
+    /// Finds out which shop has made the grant, before any call uses its token. If it is a different shop than before,
+    /// no call gets the token: both targets of the tenant are paused, and an operator who resumes them confirms that
+    /// the other shop is the right one.
     pub(super) async fn number(&self, cell: &Cell, tenant: &Tenant, app: &App) -> Result<Token, Refused> {
         let (held, revision) = {
             let state = cell.state();
@@ -127,7 +133,7 @@ impl Credentials {
         let not_known = |why: &str| later(format!("which shop has granted the access is not known: {why}"));
         let number = match self.said(&tenant.shopify, &held.grant.access_token).await {
             Said::LetIn(number) => number.ok_or_else(|| not_known("it does not say its number"))?,
-            // The next one, by the refresh token, shows whether it is over.
+            // The next token, from the refresh token, shows whether the grant has ended.
             Said::NotAccepted if cell.state().refused_by_shop(revision) => {
                 return Err(not_known("it does not accept the token"));
             }
@@ -145,7 +151,8 @@ impl Credentials {
         Ok(Token { text: held.grant.access_token.clone(), revision: Some(revision) })
     }
 
-    /// Has Shopify grant what a merchant has approved whose shop no tenant names, to learn its number. Nothing is kept.
+    /// Has Shopify make the grant that a merchant has approved for a shop that is no tenant's, to find out the shop's
+    /// number. Nothing is stored.
     pub async fn stranger(&self, app: &Arc<App>, shop: &Shop, ask: Ask) -> Result<Option<Stranger>, Refused> {
         let peer = Peer::of_app(app.address_of(shop.domain()), app.clone(), None);
         let (url, asked_at) = (format!("{}/admin/oauth/access_token", peer.url), clock::now());
@@ -157,7 +164,7 @@ impl Credentials {
         })
     }
 
-    /// Keeps what a stranger has granted for the tenant that its shop was found to be.
+    /// Keeps a stranger's grant for the tenant to which the shop has turned out to belong.
     pub async fn take_in(&self, tenant: &Tenant, app: &Arc<App>, stranger: Stranger) -> Result<(), Refused> {
         let cell = self.cell(tenant, app).await?;
         let _turn = cell.turn.lock().await;
@@ -166,7 +173,7 @@ impl Credentials {
     }
 }
 
-/// The least that the Admin API can be asked.
+/// The smallest request to the Admin API.
 fn least() -> Call {
     let request = Request::Graphql { document: "query { shop { id } }".into(), variables: "{}".into() };
     Call { target: "shopify".into(), request, effect: Effect::Read }

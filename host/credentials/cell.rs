@@ -1,6 +1,7 @@
-//! What is known of one tenant and its app: the grant, what the shop and Shopify have said of it, and what follows from that.
+//! The state of one tenant and its app: the grant, what the shop and Shopify have said about it, and what follows from
+//! that.
 //!
-//! Knows times and answers; nobody is asked here, and nothing is kept.
+//! Knows times and answers. Makes no requests and stores nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,48 +12,49 @@ use super::held::Held;
 use crate::config::App;
 use crate::model::Millis;
 
-/// Until Shopify is asked once more that gave no token: doubled with each time, and at most so long.
+/// How long to wait before Shopify is asked again after a failure. Doubled with each failure, up to the maximum.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
-/// A wait that Shopify asks for is heeded up to here.
+/// A wait that Shopify asks for is respected up to this limit.
 const ASKED_TO_WAIT_MAX: Duration = Duration::from_secs(3_600);
-/// How long a refusal that somebody has to mend is told again without asking.
+/// How long a refusal that somebody has to resolve is repeated without asking Shopify.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// Until a grant that the shop has refused twice is tried once more.
+/// How long to wait before a grant is tried again that the shop has refused twice.
 const REFUSED_TWICE_FOR: Duration = Duration::from_secs(300);
-/// How often it may be unclear in a row whether the shop lets the app in, before a person has to look.
+/// How many times in a row access may be unclear before a person has to look.
 const UNCLEAR_MAX: u32 = 5;
 
-/// One tenant and app.
+/// The state of one tenant and app.
 pub struct Cell {
     pub shop: String,
-    /// A part of the address that the tenant's webhooks come to.
+    /// Part of the address that receives the tenant's webhooks.
     pub webhook_key: String,
-    /// Had by the one that asks Shopify.
+    /// Held by the task that asks Shopify.
     pub turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 pub struct State {
-    /// Of the row in the journal.
+    /// The revision of the row in the journal.
     pub revision: i64,
     pub held: Option<Arc<Held>>,
-    /// Why what the journal has cannot be opened, if so.
+    /// Why the stored grant cannot be opened; `None` if it can.
     pub closed: Option<Refused>,
-    /// What was held is gone because the shop refused it.
+    /// Whether the grant was dropped because the shop refused it.
     pub is_dropped: bool,
-    /// What was granted and could not be kept yet: it is kept before Shopify is asked again.
+    /// A grant that could not be stored yet. It is stored before Shopify is asked again.
     pub unkept: Option<Arc<Held>>,
-    /// Whether the newest key has sealed what the journal has.
+    /// Whether the stored grant is sealed with the newest key.
     pub is_newest: bool,
-    /// A revision that the shop does not accept, and the one that came in its place, until the shop accepts that.
+    /// The revision that the shop does not accept, and the revision that has replaced it, until the shop accepts the
+    /// latter.
     not_accepted: Option<i64>,
     on_trial: Option<i64>,
-    /// Why Shopify gave nothing the last time.
+    /// Why Shopify granted nothing the last time.
     refused: Option<Refusal>,
     failures: u32,
-    /// When the shop refused a grant for the second time.
+    /// When the shop has refused a grant for the second time.
     refused_twice_at: Option<Instant>,
     unclear: u32,
 }
@@ -60,7 +62,7 @@ pub struct State {
 struct Refusal {
     until: Instant,
     why: Refused,
-    /// Of whom: another secret is another question.
+    /// The app that was refused. With another secret, the question is a different one.
     app: Arc<App>,
 }
 
@@ -75,25 +77,26 @@ impl Cell {
 }
 
 impl State {
-    /// Nothing is held.
+    /// A state without a grant.
     pub fn of(revision: i64) -> Self {
         Self { revision, is_newest: true, ..Self::default() }
     }
 
-    /// The token that is held, if its grant fits and the shop has not refused it.
+    /// The token, if its grant passes `fits` and the shop has not refused it.
     pub fn token(&self, fits: impl Fn(&Grant) -> bool) -> Option<Token> {
         let is_usable = |held: &&Arc<Held>| fits(&held.grant) && held.is_numbered;
         let held = self.held.as_ref().filter(|held| is_usable(held) && self.not_accepted != Some(self.revision))?;
         Some(Token { text: held.grant.access_token.clone(), revision: Some(self.revision) })
     }
 
-    /// Whether it has to be found out first which shop has granted what is held.
+    /// Whether it must first be found out which shop has made the grant.
     pub fn is_to_be_numbered(&self, now: Millis) -> bool {
         let is_accepted = self.not_accepted != Some(self.revision);
         is_accepted && self.held.as_ref().is_some_and(|held| !held.is_numbered && held.grant.is_alive(now))
     }
 
-    /// The shop has answered 401 to a token of this revision. Whether another one is worth a try.
+    /// Records that the shop has answered 401 to a token of this revision. Returns whether another token is worth
+    /// trying.
     pub fn refused_by_shop(&mut self, revision: i64) -> bool {
         if revision != self.revision {
             return true;
@@ -106,14 +109,14 @@ impl State {
         true
     }
 
-    /// The shop has accepted a token of this revision.
+    /// Records that the shop has accepted a token of this revision.
     pub fn accepted_by_shop(&mut self, revision: i64) {
         if self.on_trial == Some(revision) {
             self.on_trial = None;
         }
     }
 
-    /// What was granted is on disk, as this revision.
+    /// Records that a grant is on disk, with this revision.
     pub fn keep(&mut self, revision: i64, held: Arc<Held>) {
         let is_same = self.held.as_ref().is_some_and(|own| own.grant.access_token == held.grant.access_token);
         let stays_on_trial = is_same && self.on_trial == Some(self.revision);
@@ -125,12 +128,12 @@ impl State {
         (self.is_newest, self.is_dropped, self.refused, self.failures) = (true, false, None, 0);
     }
 
-    /// Nothing is held any more, as this revision.
+    /// Records that there is no grant any more, with this revision.
     pub fn drop_grant(&mut self, revision: i64) {
         *self = Self { is_dropped: true, ..Self::of(revision) };
     }
 
-    /// What Shopify would say again, if it is not to be asked now.
+    /// The refusal to repeat, if Shopify should not be asked now.
     pub fn refusal(&self, app: &Arc<App>, now: Instant) -> Option<Refused> {
         self.refused.as_ref().filter(|refusal| now < refusal.until && refusal.app == *app).map(|it| it.why.clone())
     }
@@ -140,7 +143,7 @@ impl State {
         self.refused.as_ref().map(|refusal| &refusal.why).or(self.closed.as_ref())
     }
 
-    /// Notes that Shopify gave nothing. Whether that is news.
+    /// Records that Shopify granted nothing. Returns whether this is news.
     pub fn refuse(&mut self, why: Refused, app: &Arc<App>, now: Instant) -> bool {
         let wait = match &why {
             Refused::Later { after_ms, .. } => {
@@ -149,7 +152,7 @@ impl State {
                 self.failures = self.failures.saturating_add(1);
                 own.max(asked)
             }
-            // An operator's word ends it.
+            // Ended by an operator, so there is nothing to wait for.
             Refused::OtherShop { .. } => Duration::ZERO,
             _ => REFUSED_FOR,
         };
@@ -158,8 +161,8 @@ impl State {
         is_news
     }
 
-    /// Whether Shopify is to be asked although no call waits: a refresh token would end of old age, what was refused may have
-    /// been mended there, or the shop may accept a grant by now that it has refused twice.
+    /// Whether to ask Shopify although no call waits: a refresh token is about to expire, the cause of a refusal may be
+    /// gone, or the shop may now accept a grant that it has refused twice.
     pub fn is_worth_asking(&self, now: Instant, time: Millis) -> bool {
         if let Some(refusal) = &self.refused {
             return refusal.why.may_mend_itself() && now >= refusal.until;
@@ -169,14 +172,14 @@ impl State {
         is_aging || is_tried_again || self.unkept.is_some() || self.is_to_be_numbered(time)
     }
 
-    /// Whether the merchant has nothing to do: something is held, and neither Shopify nor the shop has refused it.
+    /// Whether the merchant need not do anything: there is a grant, and neither Shopify nor the shop has refused it.
     pub fn is_good(&self) -> bool {
         let is_refused = self.refused.as_ref().is_some_and(|refusal| !refusal.why.is_passing());
         let is_accepted = self.not_accepted != Some(self.revision) && self.refused_twice_at.is_none();
         self.held.is_some() && !is_refused && is_accepted
     }
 
-    /// Whether it is unclear once more if the shop lets the app in; `false`: it has been too often.
+    /// Records that access is unclear once more. `false` if that has happened too often.
     pub fn is_unclear(&mut self) -> bool {
         self.unclear += 1;
         if self.unclear < UNCLEAR_MAX {
@@ -225,14 +228,14 @@ mod tests {
         assert!(state.refused_by_shop(1) && state.refused_by_shop(1));
         assert_eq!(text(&state), None);
         state.keep(2, held("b"));
-        // Who still has the first one takes the second.
+        // A caller that still has the first token takes the second.
         assert!(state.refused_by_shop(1));
         assert_eq!(text(&state).as_deref(), Some("b"));
-        // The second one is refused, too: nobody goes on.
+        // The second token is refused too, so nobody tries any further.
         assert!(!state.refused_by_shop(2) && !state.refused_by_shop(2));
         let now = Instant::now();
         assert!(!state.is_worth_asking(now, 0) && state.is_worth_asking(now + REFUSED_TWICE_FOR, 0));
-        // What comes then is on trial, too, until the shop accepts it.
+        // The next token is on trial too, until the shop accepts it.
         state.keep(3, held("c"));
         assert!(!state.refused_by_shop(3));
         state.keep(4, held("d"));
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(text(&state), None);
         let now = Instant::now();
         assert!(state.is_to_be_numbered(999) && !state.is_to_be_numbered(1_000) && state.is_worth_asking(now, 0));
-        // It is the same token afterwards, and on trial still.
+        // The token is still the same, and still on trial.
         state.keep(3, held("b"));
         assert_eq!(text(&state).as_deref(), Some("b"));
         assert!(!state.is_to_be_numbered(0) && !state.refused_by_shop(3));
@@ -268,7 +271,7 @@ mod tests {
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(state.refusal(&app("other"), now).is_none());
-        // As long as it asks, and an hour at most.
+        // Shopify's wait is respected, up to an hour.
         state.refuse(later(Some(u64::MAX)), &app("s"), now);
         let hour = Duration::from_secs(3_600);
         assert!(
@@ -277,7 +280,7 @@ mod tests {
         let ended = Refused::Ended { app: "main".into() };
         assert!(state.refuse(ended.clone(), &app("s"), now));
         assert_eq!(state.refusal(&app("s"), now + REFUSED_FOR - AGAIN), Some(ended));
-        // Nobody but the merchant mends that.
+        // Only the merchant can resolve this.
         assert!(state.refusal(&app("s"), now + REFUSED_FOR).is_none() && !state.is_worth_asking(now + hour, 0));
         state.refuse(Refused::Client { app: "main".into() }, &app("s"), now);
         assert!(state.is_worth_asking(now + REFUSED_FOR, 0));

@@ -1,5 +1,5 @@
-//! What Shopify grants to an app for a shop: how it is asked for, how an answer is read, and when it is renewed. Pure: answers
-//! and times are arguments.
+//! What Shopify grants to an app for a shop: how to ask for it, how to read the answer, and when to renew it. Pure:
+//! answers and times are arguments.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,42 +8,42 @@ use crate::client::Posted;
 use crate::config::App;
 use crate::model::Millis;
 
-/// A token is renewed so long before its end, or once three quarters of its life are over, whichever is later: tokens of
-/// an hour have five minutes left then, as those of Shopify's own JavaScript library do.
+/// A token is renewed this long before its end, or after three quarters of its life, whichever is later. A token of an
+/// hour then has five minutes left, as in Shopify's own JavaScript library.
 const AHEAD_MS: Millis = 300_000;
-/// A refresh token that nothing else renews is renewed once a third of its life is over: of 90 days, 60 are left then.
+/// A refresh token that has not been used is renewed after a third of its life: of 90 days, 60 are then left.
 const REFRESH_LIFE_SHARE: Millis = 3;
-/// The longest that a token may say it lives. More is not believed of anything that ends.
+/// The longest lifetime that is accepted for a token that ends.
 const LIFE_S_MAX: i64 = 10 * 366 * 86_400;
-/// How long a refresh token lives, by Shopify's documentation.
+/// The lifetime of a refresh token according to Shopify's documentation.
 const REFRESH_LIFE_MS: Millis = 90 * 86_400_000;
 const TOKEN_CHARS_MAX: usize = 4_096;
-/// Characters of an answer that are told to people.
+/// How many characters of an answer are shown to people.
 const SAID_CHARS_MAX: usize = 200;
 
-/// How a token is asked for: `POST /admin/oauth/access_token`, as Shopify documents each of the ways.
+/// The ways to ask for a token with `POST /admin/oauth/access_token`, each as Shopify documents it.
 #[derive(Clone, PartialEq)]
 pub enum Ask {
-    /// By the app's own id and secret. What it gives has no refresh token: it is asked for again.
+    /// With the app's own id and secret. The result has no refresh token; instead, the app asks again.
     ClientCredentials,
-    /// With what came back from the merchant's approval.
+    /// With the code from the merchant's approval.
     Code(String),
-    /// With a session token of the app's page in the admin.
+    /// With a session token of the app's page in Shopify's admin.
     Exchange(String),
-    /// With the refresh token of the grant before.
+    /// With the refresh token of the previous grant.
     Refresh(String),
 }
 
-/// What is held. Secrets in it are plain: it is sealed where it is kept.
+/// A grant. The secrets in it are not sealed; sealing happens where it is stored.
 #[derive(Clone, PartialEq)]
 pub struct Grant {
     pub access_token: String,
     pub ends_at: Millis,
-    /// Where there is none, a new grant is asked for in its place.
+    /// If absent, a new grant is asked for instead of a renewal.
     pub refresh: Option<Refresh>,
-    /// As Shopify names them.
+    /// The scopes as Shopify names them.
     pub scopes: Vec<String>,
-    /// When it was asked for.
+    /// When the grant was asked for.
     pub since: Millis,
 }
 
@@ -53,7 +53,7 @@ pub struct Refresh {
     pub ends_at: Millis,
 }
 
-/// Why there is no token, each with what to do about it.
+/// Why there is no token, with advice on what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
     #[error("Shopify gives no token now: {why}")]
@@ -105,12 +105,12 @@ struct Given {
     expires_in: Option<Value>,
     refresh_token: Option<String>,
     refresh_token_expires_in: Option<Value>,
-    /// Of a token that is a person's.
+    /// Present in the answer if the token belongs to a person.
     associated_user: Option<Value>,
 }
 
 impl Ask {
-    /// The fields of the request's form.
+    /// The fields of the request form.
     pub fn form<'a>(&'a self, app: &'a App) -> Vec<(&'static str, &'a str)> {
         const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
         const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -131,7 +131,7 @@ impl Ask {
         form
     }
 
-    /// What it is called where it is shown.
+    /// The name of this way where it is shown.
     pub fn name(&self) -> &'static str {
         match self {
             Self::ClientCredentials => "client credentials",
@@ -141,19 +141,19 @@ impl Ask {
         }
     }
 
-    /// Whether what was once answered and lost can be asked for again: a code and a session token are good once.
+    /// Whether the request can be repeated after its answer was lost. A code and a session token are valid once only.
     pub fn is_repeatable(&self) -> bool {
         matches!(self, Self::ClientCredentials | Self::Refresh(_))
     }
 }
 
-/// Reads an answer to what was asked for at that time.
+/// Reads the answer to a request that was made at that time.
 pub fn read(app: &App, answer: &Posted, asked_at: Millis) -> Result<Grant, Refused> {
     granted(body_of(app, answer)?, asked_at)
 }
 
-/// Whether an answer is to the code of somebody who signs in (`grant_options[]=per-user`). Their token is not kept. Where it is not,
-/// the shop itself was asked in their place, and the answer is a grant.
+/// Whether the answer is to the code of a person who signs in (`grant_options[]=per-user`). That person's token is not
+/// kept. Otherwise the shop itself was asked, and the answer is a grant.
 pub fn is_signed_in(app: &App, answer: &Posted) -> Result<bool, Refused> {
     let body: Value = serde_json::from_str(body_of(app, answer)?).unwrap_or_default();
     Ok(body["associated_user"]["id"].as_u64().is_some())
@@ -181,7 +181,7 @@ fn granted(body: &str, asked_at: Millis) -> Result<Grant, Refused> {
         None => None,
         Some(text) => {
             let token = token(Some(&text)).ok_or(Refused::Odd("`refresh_token` is odd"))?;
-            // The token before is used up: what is odd about the end of this one must not lose it.
+            // The previous token is used up, so the new one must not be lost because its lifetime cannot be read.
             let life = given.refresh_token_expires_in.unwrap_or_default();
             let ends_at = end(&life, asked_at).unwrap_or(asked_at.saturating_add(REFRESH_LIFE_MS));
             Some(Refresh { token, ends_at })
@@ -192,20 +192,20 @@ fn granted(body: &str, asked_at: Millis) -> Result<Grant, Refused> {
     Ok(Grant { access_token, ends_at, refresh, scopes, since: asked_at })
 }
 
-/// A token that can stand in a header.
+/// A token that is valid in a header.
 fn token(text: Option<&str>) -> Option<String> {
     let text = text?;
     let fits = (1..=TOKEN_CHARS_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic());
     fits.then(|| text.to_owned())
 }
 
-/// When what lives so many seconds, counted from when it was asked for, is over.
+/// The end of a lifetime in seconds, counted from the time of the request.
 fn end(seconds: &Value, asked_at: Millis) -> Option<Millis> {
     let seconds = seconds.as_i64().filter(|seconds| (1..=LIFE_S_MAX).contains(seconds))?;
     asked_at.checked_add(seconds * 1_000)
 }
 
-/// Shopify's errors are JSON as a rule, and pages for people otherwise (shopify-app-php reads both).
+/// Shopify's errors are usually JSON, and otherwise pages for people (shopify-app-php reads both).
 fn refused(app: &str, answer: &Posted) -> Refused {
     let app = app.to_owned();
     let json: Option<Value> = serde_json::from_str(&answer.body).ok();
@@ -222,7 +222,7 @@ fn refused(app: &str, answer: &Posted) -> Refused {
     } else if is("app_not_installed") {
         Refused::NotInstalled { app }
     } else {
-        // An error's code is a word; a page may say anything.
+        // The code of an error is one word. A page can contain anything, so it is not shown.
         let code = said.filter(|said| said.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));
         let code: String = code.unwrap_or_default().chars().take(SAID_CHARS_MAX).collect();
         Refused::Other { app, said: format!("{} {code}", answer.status).trim_end().to_owned() }
@@ -230,7 +230,7 @@ fn refused(app: &str, answer: &Posted) -> Refused {
 }
 
 impl Grant {
-    /// How long before its end it is renewed.
+    /// How long before its end the grant is renewed.
     fn ahead_ms(&self) -> Millis {
         AHEAD_MS.min(self.ends_at.saturating_sub(self.since) / 4)
     }
@@ -239,12 +239,12 @@ impl Grant {
         now < self.ends_at
     }
 
-    /// Whether a call that is to be sent now has it renewed first.
+    /// Whether the grant has to be renewed before a call is sent now.
     pub fn is_due(&self, now: Millis) -> bool {
         now >= self.ends_at.saturating_sub(self.ahead_ms())
     }
 
-    /// Whether it is renewed although nobody sends anything, so that its refresh token does not end of old age.
+    /// Whether the grant is renewed although no call is sent, so that its refresh token does not expire.
     pub fn is_aging(&self, now: Millis) -> bool {
         let Some(refresh) = &self.refresh else { return false };
         let life = refresh.ends_at.saturating_sub(self.since);
@@ -253,18 +253,18 @@ impl Grant {
 }
 
 impl Refused {
-    /// Whether the same request may fare better by itself.
+    /// Whether the same request may succeed later, without anybody doing something.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Later { .. })
     }
 
-    /// Whether it is worth asking again though nobody says that anything has changed: what a merchant has to do at Shopify is not
-    /// seen otherwise.
+    /// Whether it makes sense to ask again without a sign of change. A merchant's actions at Shopify cannot be noticed
+    /// in any other way.
     pub fn may_mend_itself(&self) -> bool {
         !matches!(self, Self::Ended { .. } | Self::Never { .. } | Self::NotOpened { .. } | Self::SessionToken)
     }
 
-    /// A word for what is counted.
+    /// A word for the refusal, used in counters.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Later { .. } => "later",
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!((&*grant.access_token, grant.ends_at), ("shpat_1", NOW + 3_600_000));
         assert_eq!(grant.scopes, ["read_orders", "write_customers"]);
         assert!(grant.refresh == Some(Refresh { token: "shprt_1".into(), ends_at: NOW + 7_776_000_000 }));
-        // Five minutes before its end, or in the last quarter of a shorter life.
+        // Five minutes before the end, or in the last quarter of a shorter life.
         for (life_s, due_s) in [(3_600, 3_300), (86_399, 86_099), (2, 1), (1, 0), (400, 300)] {
             let grant = Grant { ends_at: NOW + life_s * 1_000, ..grant.clone() };
             assert!(!grant.is_due(NOW + due_s * 1_000 - 1) || due_s == 0, "{life_s}");
@@ -376,7 +376,7 @@ mod tests {
             (400, r#"{"error":"app_not_installed"}"#, "install it"),
             (404, "<html>no such shop</html>", "refuses the app `main`: 404\n"),
             (403, r#"{"error":"forbidden_grant"}"#, "403 forbidden_grant\n"),
-            // What could be anything is not repeated.
+            // A text that could contain anything is not repeated.
             (403, r#"{"error":"your token shpat_1 is bad"}"#, "refuses the app `main`: 403\n"),
             (301, "", "refuses the app `main`: 301\n"),
             (204, "", "refuses the app `main`: 204\n"),

@@ -1,4 +1,5 @@
-//! A grant as it is kept: JSON whose secrets are sealed, each for its own tenant, app and shop. Knows keys; not where it is kept.
+//! A grant as it is stored: JSON with sealed secrets, each sealed for its own tenant, app and shop. Knows keys, and not
+//! where the grant is stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +8,17 @@ use crate::journal::GrantRow;
 use crate::model::Millis;
 use crate::vault::{Keys, Sealed};
 
-/// A grant, and how it was come by.
+/// A grant, and how it was obtained.
 #[derive(Clone)]
 pub struct Held {
-    /// One of [`super::Ask::name`].
+    /// The name of the way: see [`super::Ask::name`].
     pub how: String,
     pub grant: Grant,
-    /// Whether it is known which shop has granted it. Until then no call is sent with it.
+    /// Whether it is known which shop has made the grant. Until then, no call is sent with it.
     pub is_numbered: bool,
 }
 
-/// A grant as it is kept.
+/// The stored form of a grant.
 #[derive(Deserialize, Serialize)]
 struct Kept {
     how: String,
@@ -27,7 +28,7 @@ struct Kept {
     ends_at: Millis,
     refresh_token: Option<Sealed>,
     refresh_ends_at: Option<Millis>,
-    /// Of an older host's grant the number is asked once more.
+    /// Absent in grants of an older host, whose number is asked for once more.
     #[serde(default)]
     is_numbered: bool,
 }
@@ -49,7 +50,7 @@ impl Held {
         Ok(serde_json::to_string(&kept)?)
     }
 
-    /// Beside it, whether the newest key has sealed it. `None`: nothing is held.
+    /// Opens a stored grant, and tells whether it is sealed with the newest key. `None` if there is no grant.
     pub fn opened(keys: &Keys, row: &GrantRow) -> Result<Option<(Self, bool)>, Refused> {
         let Some(text) = &row.body else { return Ok(None) };
         let not_opened = |why: String| Refused::NotOpened { why };
@@ -70,7 +71,7 @@ impl Held {
     }
 }
 
-/// What a secret is for: it opens for that alone.
+/// The purpose for which a secret is sealed. It can be opened for this purpose only.
 fn place(kind: &str, tenant: &str, client_id: &str, shop: &str) -> String {
     format!("{kind} of the shop `{shop}` for the app {client_id} of tenant `{tenant}`")
 }

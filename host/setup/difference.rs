@@ -1,4 +1,4 @@
-//! What is wanted against what is there: for each thing how it stands, and what would make it so. Pure.
+//! Compares what is wanted with what exists: the state of each thing, and the act that would bring it about. Pure.
 
 use serde_json::Value;
 use url::Url;
@@ -9,27 +9,27 @@ use super::wanted::{OfOmneo, OfShopify, SHOPIFY_PATH, Subscription, Webhook};
 use super::{documents, topics};
 use crate::model::{self, Call};
 
-/// How a thing that is wanted stands.
+/// The state of a thing that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     There,
     Create,
     Change,
-    /// It cannot be made from here.
+    /// The thing is missing and cannot be created from here.
     Missing,
-    /// Worth knowing.
+    /// Information only.
     Note,
-    /// It is made so if somebody asks for it.
+    /// The thing is created only on request.
     Offer,
 }
 
-/// Of Omneo's own app for Shopify, "Omneo CX": the namespace of its webhooks begins so. [INF]: Omneo's documentation calls them "the
-/// `shopify-{tenant}` webhooks" and does not say of which field.
+/// How the namespace of a webhook of Omneo's own app for Shopify, "Omneo CX", begins. [INF]: Omneo's documentation
+/// calls them "the `shopify-{tenant}` webhooks" and does not say which field has this value.
 const OFFICIAL: &str = "shopify-";
 /// What only that app does.
 pub const OFFICIAL_ALONE: &str = "rewards at checkout, Omneo credits as gift cards, and tiles at the point of sale";
 
-/// What would make it so.
+/// The act that brings the wanted state about.
 #[derive(Clone, Debug)]
 pub enum Act {
     Call(Call),
@@ -75,7 +75,7 @@ impl Step {
     }
 
     pub fn trouble(side: &'static str, what: &str, trouble: &Trouble) -> Self {
-        // What could not be sent at all says itself what to do.
+        // A call that could not be sent has its own hint in the text.
         let (why, own) = match trouble.why.split_once("\nhint: ") {
             Some((why, hint)) => (why, Some(hint.to_owned())),
             None => (trouble.why.as_str(), None),
@@ -130,7 +130,7 @@ pub fn shopify(wanted: &OfShopify, shop: &Result<Shop, Trouble>) -> Vec<Step> {
     steps
 }
 
-/// Whether a webhook goes to a host of this kind, wherever that is: as a token's, or as an app's.
+/// Whether a webhook's address is one of Tandem's, on any host: either that for a token or that for an app.
 fn is_ours(uri: &str) -> bool {
     let path = Url::parse(uri).map(|url| url.path().to_owned()).unwrap_or_default();
     let Some((_, rest)) = path.rsplit_once(SHOPIFY_PATH) else { return false };
@@ -139,10 +139,10 @@ fn is_ours(uri: &str) -> bool {
     rest.is_empty() || of_app.is_some_and(|(app, key)| !app.is_empty() && is_key(key))
 }
 
-/// Ours is the one that goes to our path, wherever this host was before.
+/// Compares one subscription. A subscription is ours if it goes to our path, even on an earlier address of this host.
 fn subscription(wanted: &Subscription, there: &[there::Subscription]) -> Step {
     let what = format!("webhook `{}`", wanted.topic);
-    // One that goes here already is taken before one of an earlier address, which could not be moved onto it.
+    // A subscription that goes to the present address is preferred: one of an earlier address could not be moved to it.
     let of_topic = || there.iter().filter(|there| there.topic == wanted.topic_enum);
     let here = of_topic().find(|there| there.uri == wanted.uri);
     let Some(found) = here.or_else(|| of_topic().find(|there| is_ours(&there.uri))) else {
@@ -162,7 +162,7 @@ pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>, leave_official: b
         Err(trouble) => return vec![Step::trouble("omneo", "", trouble)],
     };
     let mut steps = vec![];
-    // Omneo tells what the tokens of a user may do, not which of them this one is.
+    // Omneo tells what all tokens of a user may do, and not which of them this token is.
     let lacks = |all: &Vec<String>, scope: &String| !all.iter().any(|own| own == "*" || own == scope);
     for scope in wanted.scopes.iter().filter(|scope| omneo.scopes.as_ref().is_some_and(|all| lacks(all, scope))) {
         let what = format!("no token has the scope `{scope}`");
@@ -180,7 +180,7 @@ pub fn omneo(wanted: &OfOmneo, omneo: &Result<Omneo, Trouble>, leave_official: b
     steps
 }
 
-/// What is to be done about the webhooks of Omneo's own app: nothing, unless somebody asks for it.
+/// What to do about the webhooks of Omneo's own app: nothing, unless it is asked for.
 fn official(there: &[Value], leave: bool) -> Vec<Step> {
     let is_official = |row: &&Value| row["namespace"].as_str().is_some_and(|name| name.starts_with(OFFICIAL));
     let active: Vec<_> =
@@ -220,7 +220,7 @@ fn webhook(wanted: &Webhook, there: &[Value]) -> Step {
     let what = format!("webhook `{}`", wanted.trigger);
     let of_topic = || there.iter().filter(|row| row["trigger"] == wanted.trigger);
     let Some(ours) = of_topic().find(|row| row["namespace"] == wanted.namespace) else {
-        // One trigger and address belong to one webhook, and a namespace cannot be changed.
+        // Omneo allows one webhook for a trigger and an address, and the namespace of a webhook cannot be changed.
         return match of_topic().find(|row| row["url"] == wanted.url) {
             Some(row) => Step::new("omneo", State::Missing, format!("{what} stands in namespace {}", row["namespace"]))
                 .hint("delete it in CX Manager, Settings, Webhooks, and run this again"),
@@ -235,7 +235,7 @@ fn webhook(wanted: &Webhook, there: &[Value]) -> Step {
     }
 }
 
-/// Omneo is loose about booleans.
+/// Whether two values are equal, where Omneo may give a boolean as a number.
 fn same(there: &Value, wanted: &Value) -> bool {
     there == wanted || matches!((there.as_u64(), wanted.as_bool()), (Some(n), Some(wanted)) if (n == 1) == wanted)
 }
