@@ -1,4 +1,4 @@
-//! `[alerts]`: how often somebody looks for them, and where they are posted. Knows no alert.
+//! `[alerts]`: how often the host looks for alerts, and where they are posted. Knows no particular alert.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use super::file::AlertsFile;
 
 const EVERY_S: u64 = 60;
 const EVERY_S_BOUNDS: RangeInclusive<u64> = 1..=3_600;
-/// As Standard Webhooks has it.
+/// The length of a key that Standard Webhooks prescribes.
 const KEY_BYTES: RangeInclusive<usize> = 24..=64;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl Check<'_> {
         Alerts { every: Duration::from_secs(every_s), post: self.post(file) }
     }
 
-    /// Both keys, or neither. What may be posted to is what calls may go to.
+    /// Reads `url` and `secret`, which must be given together. Alerts may be posted to the addresses that calls may go to.
     fn post(&mut self, file: &AlertsFile) -> Option<Post> {
         let (url, secret) = match (&file.url, &file.secret) {
             (Some(url), Some(secret)) => (url, secret),

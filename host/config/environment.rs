@@ -52,8 +52,8 @@ pub fn host_and_token() -> (Option<String>, Option<String>) {
     (named("TANDEM_HOST"), named("TANDEM_TOKEN"))
 }
 
-/// Whom the service manager has a host tell how it is, and how many microseconds the host may be silent: `NOTIFY_SOCKET`,
-/// `WATCHDOG_USEC`.
+/// The socket on which the service manager expects a host's state, and how many microseconds may pass between two
+/// messages: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
 pub fn notify_socket() -> (Option<String>, Option<u64>) {
     let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     (named("NOTIFY_SOCKET"), named("WATCHDOG_USEC").and_then(|us| us.parse().ok()))

@@ -43,13 +43,13 @@ pub struct Step {
     pub side: &'static str,
     pub state: State,
     pub what: String,
-    /// What kind of thing it is and which one, where a summary counts those.
+    /// The kind and the name of the thing, if a summary counts things of its kind.
     pub one: Option<(Kind, String)>,
     pub hint: Option<String>,
     pub act: Option<Act>,
 }
 
-/// Things of which rules want many.
+/// The kinds of things of which rules want many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Scope,
@@ -185,7 +185,7 @@ fn official(there: &[Value], leave: bool) -> Vec<Step> {
     let is_official = |row: &&Value| row["namespace"].as_str().is_some_and(|name| name.starts_with(OFFICIAL));
     let active: Vec<_> =
         there.iter().filter(is_official).filter(|row| !same(&row["is_active"], &Value::Bool(false))).collect();
-    // Several shops may have that app on one Omneo tenant: which of them is meant cannot be told.
+    // Several shops may use that app with one Omneo tenant. Then it cannot be told which shop is meant.
     let shops: std::collections::BTreeSet<_> = active.iter().filter_map(|row| row["namespace"].as_str()).collect();
     if shops.len() > 1 {
         let shops: Vec<_> = shops.into_iter().collect();

@@ -1,4 +1,4 @@
-// What `tandem.js` gives and takes, for editors and `tsc --checkJs`.
+// The types of `tandem.js`, for editors and `tsc --checkJs`.
 
 /** A value of JSON. A whole number that is too long for a number is a bigint. */
 export type Json = any;
