@@ -52,7 +52,7 @@ impl Check<'_> {
         Alerts { every: Duration::from_secs(every_s), post: self.post(file) }
     }
 
-    /// Reads `url` and `secret`, which must be given together. Alerts may be posted to the addresses that calls may go to.
+    /// Reads `url` and `secret`, which must be given together. Alerts may be posted wherever calls may go.
     fn post(&mut self, file: &AlertsFile) -> Option<Post> {
         let (url, secret) = match (&file.url, &file.secret) {
             (Some(url), Some(secret)) => (url, secret),
