@@ -1,5 +1,5 @@
-//! Compliance: what the host itself does about the topics by which Shopify has data shown or redacted and ends an app's
-//! access, whatever the rules listen to.
+//! Compliance: what the host itself does about the topics by which Shopify has data shown or redacted, or ends an app's
+//! access. It does that whatever the rules listen to.
 //!
 //! Knows what these bodies say and what of the journal they concern; neither lanes nor who sends.
 
@@ -17,9 +17,9 @@ mod subject;
 
 use subject::{Relation, Subject, email_of, is_person};
 
-/// Events that are searched in one read, so that the journal's log of writes is not held up for long.
+/// Events that are searched in one read, so that the journal's log of writes can soon be emptied again.
 const EVENTS_PER_READ: usize = 500;
-/// What events about the app itself are about.
+/// The entity of events about the app itself.
 const APP: &str = "shopify/app/own";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +32,15 @@ pub enum Duty {
 }
 
 impl Duty {
-    /// Whether it says that the app has no access any more.
+    /// Whether the event says that the app has no access any more.
     pub fn ends_access(self) -> bool {
         matches!(self, Self::RedactShop | Self::Uninstalled)
     }
 }
 
-/// Whether an event is believed that says so: `None`, if the shop does not let the app in; otherwise how it ends, since it is from
-/// before the app was installed again, or forged, or a person has to look. An error: asked again later it may be clearer.
+/// Whether to believe an event that says that the app has no access any more. `None`: the shop does not let the app in,
+/// so the event is believed. Otherwise gives how the event ends: it is from before the app was installed again, or
+/// forged, or a person has to look. An error: it may be clearer later.
 pub fn believed(duty: Duty, access: Access, end: End) -> anyhow::Result<Option<End>> {
     let erases = duty == Duty::RedactShop;
     let person = |why: String| {
@@ -53,7 +54,7 @@ pub fn believed(duty: Duty, access: Access, end: End) -> anyhow::Result<Option<E
             let reason = "the shop lets the app in, so it is not uninstalled, or is installed again".into();
             Ok(Some(End { outcome: Outcome::Skipped, reason, ..end }))
         }
-        // A pause is mended in a moment, and what was erased never.
+        // A pause is undone in a moment, and an erasure never.
         Access::NotAccepted | Access::Frozen(_) if !erases => Ok(None),
         Access::NotAccepted => {
             person("Shopify does not accept the app's id and secret, which may be a mistake here".into())
@@ -64,7 +65,7 @@ pub fn believed(duty: Duty, access: Access, end: End) -> anyhow::Result<Option<E
     }
 }
 
-/// What the host has to do about an event itself, if anything.
+/// The duty that the host itself has about an event, if any.
 pub fn duty(webhook: &Webhook) -> Option<Duty> {
     duty_of(&webhook.source, &webhook.topic)
 }
@@ -87,7 +88,7 @@ pub fn is_asked(duty: Duty, manifest: &Manifest) -> bool {
     duty == Duty::RedactCustomer && manifest.listens.iter().any(listens)
 }
 
-/// What a duty is about: a redaction comes after what is under way of the person and of the orders. Blocks.
+/// What a duty is about. A redaction waits for what is under way of the person and of the orders. Blocks.
 pub fn key(reader: &Reader, event: &Event, duty: Duty, asked: Option<Entity>) -> anyhow::Result<Entity> {
     let app = || Entity { names: vec![APP.into()], after: vec![] };
     if duty != Duty::RedactCustomer {
@@ -96,7 +97,7 @@ pub fn key(reader: &Reader, event: &Event, duty: Duty, asked: Option<Entity>) ->
     let Ok(subject) = Subject::read(&event.webhook.payload) else { return Ok(asked.unwrap_or_else(app)) };
     let subject = known(reader, &event.webhook.tenant, subject, event.id)?;
     let (people, others): (Vec<_>, Vec<_>) = subject.names.into_iter().partition(|name| is_person(name));
-    // What were several until now stays several, so only one of them is named.
+    // Only one name is given: several would make several entities one.
     let mut entity = asked.unwrap_or_else(|| match people.first() {
         Some(name) => Entity { names: vec![name.clone()], after: vec![] },
         None => app(),
@@ -105,7 +106,8 @@ pub fn key(reader: &Reader, event: &Event, duty: Duty, asked: Option<Entity>) ->
     Ok(entity)
 }
 
-/// Does a duty, once the rules have said how its event ends; gives how it ends. May be done again: the end is the same.
+/// Does a duty, once the rules have said how its event ends; gives how the event ends. May be done again: the end is
+/// the same.
 pub async fn fulfil(
     journal: &Journal,
     manifest: &Manifest,
@@ -157,10 +159,10 @@ async fn redact_customer(journal: &Journal, event: &Event, subject: Subject) -> 
     });
     let found = found.await??;
     let mut events: Vec<_> = found.theirs.into_iter().chain(found.mentions).collect();
-    // Itself with its end.
+    // The event itself is redacted at its end.
     events.push(by);
     journal.redact(by, &events).await?;
-    // What its own lane remembers goes with its end, so that the rules can be asked again until then.
+    // The memory of its own lane goes with its end, so that the rules can be asked again until then.
     let own = own_names(journal, event)?;
     let others = found.people.into_iter().filter(|name| !own.contains(name)).collect();
     journal.forget(&event.webhook.tenant, others, by).await?;
@@ -178,8 +180,8 @@ fn own_names(journal: &Journal, event: &Event) -> anyhow::Result<BTreeSet<String
     })
 }
 
-/// Everything of the tenant, from before this event and itself. What is not over is not brought to an end: the app has no
-/// access any more.
+/// Redacts everything of the tenant up to this event, which is included. Events that are not over are cut off, since
+/// the app has no access any more.
 async fn redact_shop(journal: &Journal, event: &Event) -> anyhow::Result<()> {
     let (searching, tenant, by) = (journal.clone(), event.webhook.tenant.clone(), event.id);
     let events = tokio::task::spawn_blocking(move || searching.read(|reader| reader.unredacted(&tenant, by)));
@@ -223,14 +225,14 @@ fn scopes(payload: &str, manifest: &Manifest) -> String {
 /// The events that concern somebody.
 struct Found {
     theirs: Vec<EventId>,
-    /// About somebody else, with their e-mail address in it.
+    /// Events about somebody else that hold the person's e-mail address.
     mentions: Vec<EventId>,
     /// Their names, as a customer and as a profile.
     people: BTreeSet<String>,
 }
 
-/// Adds the other names that a person is known by. One who is named by an e-mail address only is looked for in every
-/// payload.
+/// Adds the other names that a person is known by. A person who is named by an e-mail address only is looked for in
+/// every payload.
 fn known(reader: &Reader, tenant: &str, mut subject: Subject, upto: EventId) -> anyhow::Result<Subject> {
     if !subject.has_person() && subject.email.is_some() {
         let mut after = EventId(0);
@@ -256,7 +258,7 @@ fn known(reader: &Reader, tenant: &str, mut subject: Subject, upto: EventId) -> 
     Ok(subject)
 }
 
-/// Searches every event of a tenant, whatever its topic: also those that the rules do not listen to hold payloads.
+/// Searches every event of a tenant, whatever its topic: events that the rules do not listen to hold payloads, too.
 fn find(reader: &Reader, tenant: &str, subject: &Subject, upto: EventId) -> anyhow::Result<Found> {
     let people = subject.names.iter().filter(|name| is_person(name)).cloned().collect();
     let mut found = Found { theirs: vec![], mentions: vec![], people };
@@ -279,7 +281,7 @@ fn find(reader: &Reader, tenant: &str, subject: &Subject, upto: EventId) -> anyh
     }
 }
 
-/// What is held on the person of a `customers/data_request`, read when it is wanted: no copy lies about.
+/// The data that is held on the person of a `customers/data_request`. It is read on demand, so that no copy lies about.
 pub fn document(reader: &Reader, request: EventId) -> anyhow::Result<Value> {
     let Some((row, _)) = reader.show(request)? else {
         anyhow::bail!(
@@ -310,7 +312,7 @@ pub fn document(reader: &Reader, request: EventId) -> anyhow::Result<Value> {
         "names": found.people,
         "memory": memory.iter().map(|memory| parsed(memory)).collect::<Vec<_>>(),
         "events": events,
-        // About others, who must not be shown: for the operator to look at.
+        // Events about others, who must not be shown: these are for the operator to look at.
         "mentioned_in": found.mentions.iter().map(|event| event.0).collect::<Vec<_>>(),
     }))
 }
@@ -342,7 +344,7 @@ fn call(call: &CallRow) -> Value {
     json!({"call": call.call.line(), "body": parsed(call.call.body()), "attempts": attempts, "reply": reply})
 }
 
-/// A text as the JSON that it is, or as a text.
+/// The JSON that a text is, or else the text itself.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -27,7 +27,7 @@ mod target;
 pub use target::Holding;
 use target::{Allowed, Target};
 
-/// Between two looks at what tenants were granted, and how many tenants are looked at at a time.
+/// The pause between two rounds through the grants of tenants, and how many tenants are looked at at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const LOOKS_AT_ONCE: usize = 16;
 const SIDES: [&str; 2] = ["shopify", "omneo"];
@@ -39,10 +39,10 @@ pub struct Delivery {
     credentials: Credentials,
     settings: config::Delivery,
     tenants: Tenants,
-    /// Those that a call was ever for, or that were paused.
+    /// The targets that ever had a call, or were paused.
     targets: Mutex<HashMap<(String, String), Arc<Target>>>,
     stopping: watch::Receiver<bool>,
-    /// Attempts of an earlier host ended before.
+    /// The start of this host. Attempts of an earlier host began before it.
     began: Instant,
 }
 
@@ -59,20 +59,21 @@ impl Delivery {
         Self { journal, client, credentials, settings, tenants, targets, stopping, began }
     }
 
-    /// A side of a tenant; `None` if there is no such tenant, or not any more.
+    /// A target of a tenant; `None` if there is no such tenant, or not any more.
     fn target(&self, tenant: &str, name: &str) -> Option<Arc<Target>> {
         self.tenants.get(tenant)?.peer(name)?;
         Some(self.side(tenant, name))
     }
 
-    /// The same, of a tenant that there may be later.
+    /// The same, even if there is no such tenant yet.
     fn side(&self, tenant: &str, name: &str) -> Arc<Target> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let target = targets.entry((tenant.to_owned(), name.to_owned())).or_insert_with(|| Arc::new(Target::new(name)));
         target.clone()
     }
 
-    /// Lets go of a tenant's sides. Calls that wait there look once more whether they are wanted, and find that they are not.
+    /// Forgets a tenant's targets. Calls that wait there check once more whether they are wanted, and find that they
+    /// are not.
     pub fn forget(&self, tenant: &str) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.retain(|(of, _), target| {
@@ -90,7 +91,7 @@ impl Delivery {
         let mut stopping = self.stopping.clone();
         loop {
             tokio::select! {
-                // In this order: what is paused at start is known before the first call is sent.
+                // In this order, so that targets that are paused at the start are known before the first call is sent.
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => break,
                 Some(paused) = pauses.recv() => self.set(paused),
@@ -115,14 +116,15 @@ impl Delivery {
         }
     }
 
-    /// Has a target take calls again that had answered 401: its credentials are others now. What else pauses it stays.
+    /// Lets a target that had answered 401 take calls again, since its credentials have changed. Other causes of a
+    /// pause stay.
     pub fn credentials_changed(&self, tenant: &str, target: &str) {
         if let Some(target) = self.target(tenant, target) {
             target.lift(Cause::Unauthorized);
         }
     }
 
-    /// Looks after what tenants were granted, until told to stop: some tenants at a time, since each may wait for Shopify.
+    /// Looks after the grants of tenants until told to stop: some tenants at a time, since each may wait for Shopify.
     pub async fn keep_grants(self: Arc<Self>) {
         while self.unless_stopped(sleep(LOOK_EVERY)).await.is_some() {
             let mut looks = JoinSet::new();
@@ -143,14 +145,15 @@ impl Delivery {
         }
     }
 
-    /// Has calls go on that wait for a grant, when there is one, until told to stop.
+    /// Lets calls that wait for a grant go on when there is one, until told to stop.
     pub async fn take_up_granted(self: Arc<Self>) {
         while let Some(news) = self.unless_stopped(self.credentials.news()).await {
             news.iter().for_each(|tenant| self.credentials_changed(tenant, "shopify"));
         }
     }
 
-    /// Has both targets of a tenant take no calls while its secrets cannot be opened or Omneo is not connected: `why` says so.
+    /// Pauses both targets of a tenant while its secrets cannot be opened or Omneo is not connected, as `why` says;
+    /// without it, ends that pause.
     pub fn set_closed(&self, tenant: &str, why: Option<String>) {
         if let Some(why) = &why {
             tracing::warn!(stage = "delivery", tenant, "paused: {why}");
@@ -163,7 +166,7 @@ impl Delivery {
         }
     }
 
-    /// The targets that take nothing now, and why.
+    /// The paused targets, and why.
     pub fn paused(&self) -> Vec<(String, String, String)> {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets
@@ -172,7 +175,7 @@ impl Delivery {
             .collect()
     }
 
-    /// The targets whose calls wait though nobody paused them, by tenant and name.
+    /// The targets whose calls wait although nobody paused them, by tenant and name.
     pub fn holding(&self) -> Vec<(String, String, Holding)> {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let holding = targets
@@ -193,8 +196,8 @@ impl Delivery {
         attempts.instrument(span).await;
     }
 
-    /// Waits for something, unless the host is to stop first. An attempt under way is not waited for like this: it
-    /// has its own time limit, and how it ends is worth knowing.
+    /// Waits for something, unless the host is to stop first. An attempt under way is not waited for in this way: it
+    /// has its own time limit, and its outcome is worth knowing.
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
@@ -205,7 +208,7 @@ impl Delivery {
 
     async fn attempts(&self, due: &Due) -> anyhow::Result<()> {
         let name = &due.call.target;
-        // Checked before the call was journalled; a target only vanishes with its tenant.
+        // The target was checked before the call was journalled, and only vanishes with its tenant.
         let gone = || anyhow!("tenant `{}` has no target `{name}`", due.tenant);
         let target = self.target(&due.tenant, name).ok_or_else(gone)?;
         if due.unknown_since.is_some() {
@@ -216,7 +219,7 @@ impl Delivery {
         let mut renewed = false;
         loop {
             let allowed = || {
-                // Of a tenant that is gone nothing is sent: that is seen below.
+                // If the tenant is gone, nothing is sent: the check is below.
                 let tenant = self.tenants.get(&due.tenant);
                 let peer = tenant.as_ref().and_then(|tenant| tenant.peer(name));
                 let calls = tenant.as_ref().map_or(1, |tenant| tenant.limits.concurrent_calls);
@@ -225,10 +228,10 @@ impl Delivery {
             };
             let admission = target.admission(&due.call, allowed);
             let Some(permit) = self.unless_stopped(admission).await else { return Ok(()) };
-            // As it is now: while the call waited, an operator may have changed it.
+            // Read again, since an operator may have changed the tenant while the call waited.
             let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
             let token = self.credentials.token(&tenant, name).await;
-            // Once more: that may have taken a while.
+            // Read once more, since the token may have taken a while.
             let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
             let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
@@ -240,7 +243,7 @@ impl Delivery {
             });
             let outcome = retry::patient(outcome, waits);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
-            // Without an answer it may still take effect.
+            // Without an answer, the attempt may still take effect.
             let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
             let is_good = matches!(&outcome, Outcome::Answered { answer, .. } if (200..300).contains(&answer.status));
             let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
@@ -250,7 +253,7 @@ impl Delivery {
                 && self.credentials.refused_by_shop(&tenant, name, old)
                 && !renewed
             {
-                // The grant may have been taken back, or have ended before it said: the next one shows which.
+                // The grant may have been revoked, or have ended earlier than it said. The next one shows which.
                 self.journal.attempted(due, attempt, format!("{said}; again with a new token"), true).await?;
                 self.journal.metrics().attempted(name, &said);
                 tracing::info!(attempt = attempts, "{said}; again with a new token");
@@ -266,7 +269,7 @@ impl Delivery {
             let decision =
                 retry::decide(outcome, due.call.effect, attempts, &self.settings.retry_delays_ms, fastrand::f64());
             self.count(name, &said, &decision);
-            // A path may be personal data.
+            // The text of a block names a path, which may be personal data.
             let told = if said.starts_with("blocked") { "blocked" } else { &said };
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(attempt = attempts, took_ms, "{told}");
@@ -277,7 +280,7 @@ impl Delivery {
                     waits += u32::from(!counts);
                     let said = format!("{said}; again in {}", seconds(after_ms));
                     self.journal.attempted(due, attempt, said, is_settled).await?;
-                    // A target that only asked to wait has all its calls wait, this one among them.
+                    // If the target only asked to wait, its gate makes all its calls wait, this one among them.
                     let time = Duration::from_millis(if counts { after_ms } else { 0 });
                     if self.unless_stopped(target.pass_time(time)).await.is_none() {
                         return Ok(());
@@ -295,7 +298,7 @@ impl Delivery {
                     target.pause(cause, why);
                     let now = self.tenants.get(&due.tenant);
                     if now.is_some_and(|now| self.credentials.has_changed(&now, name, &token)) {
-                        // What was refused is not what it has by now.
+                        // By now the target has another token than the one that was refused.
                         target.lift(Cause::Unauthorized);
                     }
                     tracing::error!(blame = "peer", "{said}: paused until it has new credentials");
@@ -320,13 +323,14 @@ impl Delivery {
             Decision::Reply(_) => metrics.called(target, said),
             Decision::Unknown(_) => metrics.called(target, "unknown"),
             Decision::GiveUp(_) => metrics.called(target, "given up"),
-            // It waits for its target.
+            // The call waits for its target, and has not ended.
             Decision::Pause(_) => {}
         }
     }
 
-    /// Waits until an attempt of unknown fate can no longer be under way anywhere, then says so to the rules. The time
-    /// is that of a clock that only goes forward; an attempt of an earlier host began before this one did.
+    /// Waits until an attempt of unknown fate can no longer be under way anywhere, then tells the rules that its fate
+    /// is unknown. The wait goes by a clock that only goes forward; an attempt of an earlier host began before this
+    /// host did.
     async fn tell_unknown(
         &self,
         due: &Due,

@@ -1,5 +1,5 @@
-//! What Shopify grants to apps for tenants, as text whose secrets are sealed, and the key of each tenant's address for webhooks.
-//! Knows no key that seals, and nothing of what a grant says.
+//! What Shopify grants to apps for tenants, as text with sealed secrets, and the key in each tenant's webhook address.
+//! Knows neither the sealing key nor what a grant says.
 
 use anyhow::Context as _;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -7,27 +7,27 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::paused::{self, Paused};
 use super::{Journal, Reader};
 
-/// What is kept of a tenant and an app.
+/// What is kept for a tenant and an app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GrantRow {
     pub tenant: String,
-    /// Its client id: the name that the configuration gives it may change.
+    /// The app's client id, since its name in the configuration may change.
     pub client_id: String,
-    /// Whose grant it is.
+    /// The shop that the grant is of.
     pub shop: String,
-    /// A part of the address that the tenant's webhooks of the app come to.
+    /// A part of the address to which the app's webhooks for this tenant are sent.
     pub webhook_key: String,
-    /// Raised with each grant; 0 before the first.
+    /// Raised with each change of the grant; 0 before the first.
     pub revision: i64,
-    /// `None`: nothing is held.
+    /// The grant; `None` if there is none.
     pub body: Option<String>,
-    /// What was held is gone because the shop refused it.
+    /// The last grant was deleted because the shop refused it.
     pub is_dropped: bool,
 }
 
 impl Journal {
-    /// The row of a tenant and an app, made for this shop with this key for webhooks if there is none. It may be another shop's. When
-    /// this returns it is on disk.
+    /// The row of a tenant and an app, made for this shop with this webhook key if there is none. A row that is there
+    /// may be of another shop. When this returns, the row is on disk.
     pub async fn grant_row(
         &self,
         tenant: &str,
@@ -50,8 +50,8 @@ impl Journal {
         self.writer.write(make, |_| ()).await
     }
 
-    /// Has the row of a tenant and an app be this shop's. That of another shop is another one: its grant goes, and its address, where
-    /// that shop's webhooks still come.
+    /// Makes the row of a tenant and an app this shop's. If the row is of another shop, its grant is deleted and its
+    /// key replaced, since the other shop's webhooks still come to the old address.
     pub async fn settle_grant(
         &self,
         tenant: &str,
@@ -73,8 +73,9 @@ impl Journal {
         self.writer.write(settle, |_| ()).await.map(drop)
     }
 
-    /// Keeps what was granted in the place of revision `old`, or that nothing is held any more because the shop refuses it; gives its revision. `None`: by
-    /// now there is another one, and nothing is changed. When this returns it is on disk.
+    /// Keeps a grant in place of revision `old`, and gives the new revision. Without a `body`, records that the shop
+    /// refuses the grant that was held. `None`: the row has another revision by now, and nothing was changed. When this
+    /// returns, the row is on disk.
     pub async fn keep_grant(
         &self,
         tenant: &str,
@@ -96,8 +97,9 @@ impl Journal {
 }
 
 impl Journal {
-    /// Holds what a shop says is its number against the one that is kept, which is this one if there is none. If it is another, both
-    /// targets of the tenant are paused until an operator resumes Shopify, and it gives the one that is kept.
+    /// Keeps the number that a shop gives, if none is kept yet. If another number is kept, or another tenant of the app
+    /// has a shop of this number, both targets of the tenant are paused until an operator resumes Shopify. Gives the
+    /// kept number then, which is 0 in the second case.
     pub async fn number_shop(&self, tenant: &str, shop: &str, number: u64) -> anyhow::Result<Option<u64>> {
         let number = i64::try_from(number).context("the number of the shop")?;
         if self.read(|reader| reader.number_of_shop(tenant, shop))? == Some((number, None)) {
@@ -124,7 +126,7 @@ impl Journal {
                     }
                     Ok(Some((known, other != Some(number))))
                 }
-                // Both would be in step with one shop: which of them is right is for an operator to say.
+                // Both tenants would be in step with one shop: an operator has to say which of them is right.
                 None if other_tenant(tx, &tenant, number)? => {
                     for one in &paused {
                         paused::keep(tx, one)?;
@@ -156,7 +158,7 @@ impl Journal {
 }
 
 impl Reader {
-    /// The number of a tenant's shop, and another one that the shop has said since.
+    /// The number of a tenant's shop, and another number that it has given since, if any.
     fn number_of_shop(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<(i64, Option<i64>)>> {
         let mut statement =
             self.connection.prepare_cached("SELECT number, other FROM shops WHERE tenant = ? AND shop = ?")?;
@@ -170,12 +172,12 @@ impl Reader {
         Ok(known.is_some_and(|(own, _)| number != Some(own)))
     }
 
-    /// Whether it is known which shop a tenant's is.
+    /// Whether the number of a tenant's shop is known.
     pub fn is_shop_numbered(&self, tenant: &str, shop: &str) -> anyhow::Result<bool> {
         Ok(self.number_of_shop(tenant, shop)?.is_some())
     }
 
-    /// The tenants in an app that had a shop of this number, and the domain it had.
+    /// The tenants of an app that had a shop of this number, each with the domain that the shop had.
     pub fn tenants_numbered(&self, client_id: &str, number: u64) -> anyhow::Result<Vec<(String, String)>> {
         let Ok(number) = i64::try_from(number) else { return Ok(vec![]) };
         let mut statement = self.connection.prepare_cached(

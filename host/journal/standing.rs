@@ -14,7 +14,7 @@ pub struct Standing {
     /// The newest revision of the entity's memory; 0 if there is none. It changes with every event that changes the
     /// memory.
     pub revision: i64,
-    /// The tenant's shop has given another number since.
+    /// The tenant's shop is in doubt: it has given another number since, or another tenant has it.
     pub is_other_shop: bool,
 }
 
