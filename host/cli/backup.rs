@@ -20,6 +20,9 @@ pub struct Backup {
 pub struct Restore {
     /// What `tandem backup` has written.
     file: PathBuf,
+    /// Keep what shops have granted to apps. Without this it is let go of, since the host of the backup may be using it still.
+    #[arg(long)]
+    keep_grants: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -31,10 +34,16 @@ pub fn backup(Backup { file, place }: Backup) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub fn restore(Restore { file, place }: Restore) -> anyhow::Result<()> {
+pub fn restore(Restore { file, keep_grants, place }: Restore) -> anyhow::Result<()> {
     let journal = place.path()?;
-    let copied = journal::restore(&file, &journal)?;
+    let (copied, let_go) = journal::restore(&file, &journal, keep_grants)?;
     outln!("{}: {}", journal.display(), text(copied))?;
+    if !let_go.is_empty() {
+        noteln!(
+            "what these tenants' shops have granted is let go of: {}\nhint: an app of the kind `own` gets its access by itself; of another kind, have somebody open the app in the shop's admin",
+            let_go.join(", ")
+        );
+    }
     noteln!("what happened after the backup is not in it, and neither system sends it again");
     Ok(())
 }

@@ -38,8 +38,9 @@ pub fn back_up(journal: &Path, to: &Path) -> anyhow::Result<Copied> {
     Ok(copied)
 }
 
-/// Makes a journal of a copy, where there is none.
-pub fn restore(backup: &Path, journal: &Path) -> anyhow::Result<Copied> {
+/// Makes a journal of a copy, where there is none; gives what it holds, and the tenants whose grants were let go of. Each renewal of a
+/// grant ends the one before, so that two hosts with one grant would end each other's.
+pub fn restore(backup: &Path, journal: &Path, keep_grants: bool) -> anyhow::Result<(Copied, Vec<String>)> {
     looked_through(backup)?;
     for there in place::beside(journal) {
         if there.exists() {
@@ -53,11 +54,23 @@ pub fn restore(backup: &Path, journal: &Path) -> anyhow::Result<Copied> {
     let mut beside = Beside::of(journal)?;
     let mut from = File::open(backup).map_err(|cause| Unusable::new("reading", backup, cause, BACKUP_HINT))?;
     std::io::copy(&mut from, &mut beside.0).with_context(|| format!("copying `{}`", backup.display()))?;
+    let let_go = if keep_grants { vec![] } else { let_go_of_grants(beside.0.path())? };
     let copied = looked_through(beside.0.path())?;
     beside.keep(journal)?;
     // A host that was started meanwhile has the place.
     drop(Claim::on(journal)?);
-    Ok(copied)
+    Ok((copied, let_go))
+}
+
+/// Empties the grants of a copy; gives the tenants that had one.
+fn let_go_of_grants(copy: &Path) -> anyhow::Result<Vec<String>> {
+    let connection = Connection::open(copy).with_context(|| format!("opening `{}`", copy.display()))?;
+    let mut statement = connection.prepare(
+        "UPDATE grants SET body = NULL, revision = revision + 1, is_dropped = FALSE WHERE body IS NOT NULL RETURNING tenant",
+    )?;
+    let mut tenants = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    tenants.sort();
+    Ok(tenants)
 }
 
 /// A file beside the one that is to be made, which goes when it is not kept.
@@ -125,6 +138,7 @@ mod tests {
         drop(super::super::Journal::open(&journal).unwrap());
         assert_eq!(back_up(&journal, &copy).unwrap().events, 0);
         let said = |done: anyhow::Result<Copied>| format!("{:#}", done.unwrap_err());
+        let restore = |backup: &Path, journal: &Path| super::restore(backup, journal, false).map(|(copied, _)| copied);
         assert!(said(back_up(&journal, &copy)).contains("name a file that is not there yet"));
         assert!(said(back_up(&path("no.db"), &path("a"))).contains("check the name"));
         assert!(said(back_up(&journal, &path("no/copy.db"))).contains("a folder that is there"));
@@ -148,5 +162,33 @@ mod tests {
             name.starts_with(".tmp")
         });
         assert_eq!(others.count(), 0, "something is left beside them");
+    }
+
+    #[test]
+    fn a_grant_is_not_used_by_two_hosts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| -> PathBuf { folder.path().join(name) };
+        let (journal, copy) = (path("tandem.db"), path("copy.db"));
+        drop(super::super::Journal::open(&journal).unwrap());
+        let row =
+            "INSERT INTO grants (tenant, client_id, shop, webhook_key, revision, body) VALUES (?, 'id', 's', ?, 3, ?)";
+        let connection = Connection::open(&journal).unwrap();
+        for (tenant, body) in [("zeta", Some("{}")), ("acme", Some("{}")), ("eta", None)] {
+            connection.execute(row, rusqlite::params![tenant, tenant, body]).unwrap();
+        }
+        drop(connection);
+        back_up(&journal, &copy).unwrap();
+        let held = |journal: &Path| -> (u64, u64, i64) {
+            let all = "SELECT count(*), count(body), max(revision) FROM grants";
+            Connection::open(journal)
+                .unwrap()
+                .query_row(all, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .unwrap()
+        };
+        assert_eq!(restore(&copy, &path("new.db"), false).unwrap().1, ["acme", "zeta"]);
+        // The address for webhooks stays, and so does every row.
+        assert_eq!(held(&path("new.db")), (3, 0, 4));
+        assert!(restore(&copy, &path("kept.db"), true).unwrap().1.is_empty());
+        assert_eq!(held(&path("kept.db")), (3, 2, 3));
     }
 }
