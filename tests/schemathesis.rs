@@ -10,6 +10,7 @@ use crate::host::{Host, hostile_component};
 
 /// Examples of each operation, beside those that each limit in the document gives.
 const EXAMPLES: &str = "1";
+const SEED: u32 = 1;
 /// What a tool from outside may take before it hangs.
 const SECONDS_MAX: &str = "30";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
@@ -25,10 +26,9 @@ fn program() -> Option<PathBuf> {
     is_there.then_some(named)
 }
 
-/// Another one each time, so that in time more is asked; the one that failed is given again.
+/// The same one each time, so that a change is what makes the test fail. `SCHEMATHESIS_SEED` asks something else.
 fn seed() -> u32 {
-    let given = std::env::var("SCHEMATHESIS_SEED").ok().and_then(|seed| seed.parse().ok());
-    given.unwrap_or_else(|| fastrand::u32(..))
+    std::env::var("SCHEMATHESIS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED)
 }
 
 #[tokio::test(flavor = "multi_thread")]
