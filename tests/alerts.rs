@@ -70,21 +70,27 @@ async fn an_alert_is_posted_signed_and_posted_again_where_it_was_not_taken() {
     .await;
     let event = host.event("acme", "broken", r#"{"id":7}"#).await;
     host.over(event).await;
-    let first = take(&listener, "500 Internal Server Error").await;
-    let second = take(&listener, "200 OK").await;
-    assert_eq!((first.header("webhook-id"), &first.body), (second.header("webhook-id"), &second.body));
-    for arrived in [&first, &second] {
-        let signed =
-            format!("{}.{}.{}", arrived.header("webhook-id"), arrived.header("webhook-timestamp"), arrived.body);
-        let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(signed).finalize().into_bytes();
-        assert_eq!(arrived.header("webhook-signature"), format!("v1,{}", STANDARD.encode(mac)));
-    }
-    let said: Value = serde_json::from_str(&second.body).unwrap();
-    assert_eq!((&said["type"], &said["data"]["tenant"]), (&"alert.firing".into(), &"acme".into()), "{said}");
-    // The disk of whoever runs this may be full, too.
-    if said["data"]["alert"] != "disk-filling" {
-        assert_eq!(said["data"]["alert"], "dead-letters", "{said}");
-        assert!(said["data"]["text"].as_str().unwrap().starts_with("1 dead letters of acme, broken: "), "{said}");
+    // Something else may be wrong here, too: the disk of whoever runs this may be full.
+    let mut alerts = vec![];
+    while !alerts.contains(&Value::from("dead-letters")) {
+        let first = take(&listener, "500 Internal Server Error").await;
+        let second = take(&listener, "200 OK").await;
+        assert_eq!((first.header("webhook-id"), &first.body), (second.header("webhook-id"), &second.body));
+        for arrived in [&first, &second] {
+            let signed =
+                format!("{}.{}.{}", arrived.header("webhook-id"), arrived.header("webhook-timestamp"), arrived.body);
+            let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(signed).finalize().into_bytes();
+            assert_eq!(arrived.header("webhook-signature"), format!("v1,{}", STANDARD.encode(mac)));
+        }
+        let said: Value = serde_json::from_str(&second.body).unwrap();
+        let data = &said["data"];
+        assert_eq!(said["type"], "alert.firing", "{said}");
+        assert!(!alerts.contains(&data["alert"]), "told twice: {said}");
+        if data["alert"] == "dead-letters" {
+            assert_eq!(data["tenant"], "acme", "{said}");
+            assert!(data["text"].as_str().unwrap().starts_with("1 dead letters of acme, broken: "), "{said}");
+        }
+        alerts.push(data["alert"].clone());
     }
     host.stop().await;
 }
