@@ -211,8 +211,10 @@ impl Server {
         let versions = Versions::new(registry.clone(), shadows, journal.clone(), lanes.clone(), tenants.clone());
         let client = Client::new(config.delivery.timeout_ms, config.allow.clone())?;
         let credentials = Credentials::new(journal.clone(), client.clone(), config.keys.clone(), config.apps.clone());
-        for tenant in &config.tenants {
-            credentials.settle(tenant).await?;
+        // A change of a tenant's shop may have been cut off by the end of the host.
+        for name in tenants.names() {
+            let Some(tenant) = tenants.get(&name) else { continue };
+            credentials.settle(&tenant).await?;
         }
         let delivery = Arc::new(Delivery::new(
             journal.clone(),
