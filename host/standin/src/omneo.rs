@@ -10,6 +10,7 @@ mod endpoints;
 mod id;
 mod lists;
 mod model;
+mod people;
 mod profiles;
 mod routes;
 mod store;
@@ -57,6 +58,8 @@ pub struct OmneoOptions {
     pub scopes: Vec<String>,
     /// Whether the settings tell the webhook secret, as [INF] they do.
     pub tells_secret: bool,
+    /// The most that a page of a list holds, whatever is asked for.
+    pub page_max: usize,
 }
 
 impl Default for OmneoOptions {
@@ -74,6 +77,7 @@ impl Default for OmneoOptions {
             promo_default: None,
             scopes: vec!["*".to_owned()],
             tells_secret: true,
+            page_max: store::PAGE_MAX,
         }
     }
 }
@@ -118,6 +122,7 @@ impl Omneo {
     fn made(options: &OmneoOptions, outbox: Outbox) -> (Arc<Core>, Service) {
         let mut store = Store::new(options.seed, options.promo_default, options.scopes.clone());
         store.told_secret = options.tells_secret.then(|| options.webhook_secret.clone());
+        store.page_max = options.page_max;
         let core = Arc::new(Core {
             tenant: options.tenant.clone(),
             token: Mutex::new(options.token.clone()),

@@ -6,6 +6,7 @@ mod addresses;
 mod apps;
 mod customers;
 mod delivery;
+mod lists;
 mod merchant;
 mod merges;
 mod omneo;

@@ -106,7 +106,7 @@ impl Omneo {
     /// Erases for good. False when there is no such profile.
     pub fn purge_profile(&self, id: &str) -> bool {
         let deleted = self.delete_profile(id);
-        self.core.with(true, |store| store.profiles.retain(|profile| profile.id != id));
+        self.core.with(true, |store| store.profiles.erase(id));
         deleted
     }
 
@@ -118,8 +118,7 @@ impl Omneo {
     /// All profiles that are not deleted, oldest first.
     pub fn profiles(&self) -> Vec<Value> {
         self.core.with(true, |store| {
-            let live = store.profiles.iter().filter(|profile| !profile.deleted);
-            live.map(|profile| views::view(store.promo_default, profile)).collect()
+            store.profiles.live().map(|profile| views::view(store.promo_default, profile)).collect()
         })
     }
 

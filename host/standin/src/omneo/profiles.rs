@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::lists::Field;
 use super::model::{EARNED, WRITABLE};
 use super::store::{Errors, Profile, Row, Store, text};
 use super::{addresses, comms, views};
@@ -176,6 +177,20 @@ pub(crate) fn set_attribute(profile: &mut Profile, namespace: &str, handle: &str
     known.len() < before
 }
 
+/// What a profile has in a field that lists are filtered and ordered by. Preferences and what is made of other values are not
+/// looked for.
+pub(crate) fn field(profile: &&Profile, name: &str) -> Field {
+    Field::Value(match name {
+        "created_at" => return Field::Time(profile.created_ms),
+        "updated_at" => return Field::Time(profile.updated_ms),
+        "id" => json!(profile.id),
+        "tags" => json!(profile.tags),
+        "identities" => json!(profile.identities),
+        "addresses" => json!(profile.addresses),
+        name => profile.fields.get(name).cloned().unwrap_or_default(),
+    })
+}
+
 /// Handle and identifier are unique together, over all profiles, this one included.
 pub(crate) fn add_identity(
     store: &mut Store,
@@ -238,13 +253,8 @@ pub(crate) fn merge(store: &mut Store, source: &str, destination: &str) -> bool 
         row.insert("profile_id".to_owned(), json!(winner.id));
     }
     winner.updated_ms = store.now_ms;
-    for profile in &mut store.profiles {
-        if profile.id == winner.id {
-            *profile = winner.clone();
-        } else if profile.id == source.id {
-            *profile = Profile { deleted: true, identities: Vec::new(), addresses: Vec::new(), ..source.clone() };
-        }
-    }
+    store.profiles.put(Profile { deleted: true, identities: Vec::new(), addresses: Vec::new(), ..source });
+    store.profiles.put(winner.clone());
     let body = views::context(store.promo_default, &winner);
     store.event("profile.merged", body);
     true

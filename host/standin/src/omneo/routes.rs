@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::commerce::{self, Kind};
 use super::endpoints::{ENDPOINTS, Endpoint, Found, find};
-use super::lists::list;
-use super::store::{Errors, Profile, Row, Shelf, Store, text};
+use super::lists::{Listing, of_row};
+use super::store::{Errors, Profile, Row, Store, text};
 use super::{addresses, catalogue, comms, profiles, views, webhooks};
 use crate::server::{Answer, Call};
 
@@ -92,12 +92,8 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
         ("GET", "/settings/environment") => data(json!({ "app.name": "Omneo", "app.request_key": store.told_secret })),
         ("GET", "/auth/access-tokens") => data(webhooks::tokens(store)),
         ("GET", "/profiles") => {
-            let rows = store
-                .profiles
-                .iter()
-                .filter(|profile| !profile.deleted)
-                .map(|profile| views::view(store.promo_default, profile));
-            list(rows.collect(), call)
+            let listing = Listing { field: profiles::field, page_max: store.page_max };
+            listing.answer(store.profiles.live(), call, |profile| views::view(store.promo_default, profile))
         }
         ("POST", "/profiles") => {
             let profile = profiles::apply(store, None, body, false)?;
@@ -167,7 +163,7 @@ fn on_shelf(store: &mut Store, method: &str, path: &str, request: &Incoming) -> 
         _ => (&mut store.webhooks, "Webhook"),
     };
     if !path.ends_with("{id}") {
-        return Ok(list(rows(shelf), request.call));
+        return Ok(list(shelf.values(), store.page_max, request.call));
     }
     let Some(id) = request.number().filter(|id| shelf.contains_key(id)) else { return Ok(no_model(model)) };
     match (method, model) {
@@ -208,7 +204,7 @@ fn one_profile(
         }
         ("DELETE", "/purge") => {
             store.save(Profile { deleted: true, ..profile });
-            store.profiles.retain(|profile| profile.id != id);
+            store.profiles.erase(&id);
             no_content()
         }
         ("GET", "/identities") => data(json!(profile.identities)),
@@ -258,9 +254,8 @@ fn one_profile(
             }
         }
         ("GET", "/transactions") => {
-            let mut kept = rows(&store.transactions);
-            kept.retain(|row| row["profile_id"] == id);
-            list(kept, request.call)
+            let own = store.transactions.values().filter(|row| row["profile_id"] == id);
+            list(own, store.page_max, request.call)
         }
         route => return of_addresses(store, route, profile, request),
     })
@@ -305,6 +300,6 @@ fn shown(store: &Store, id: &str) -> Value {
     store.profile(id).map(|profile| views::view(store.promo_default, profile)).into()
 }
 
-fn rows(shelf: &Shelf) -> Vec<Value> {
-    shelf.values().map(|row| Value::Object(row.clone())).collect()
+fn list<'a>(rows: impl Iterator<Item = &'a Row>, page_max: usize, call: &Call) -> Answer {
+    Listing { field: of_row, page_max }.answer(rows, call, |row| Value::Object((*row).clone()))
 }

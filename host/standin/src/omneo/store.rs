@@ -4,15 +4,21 @@
 use serde_json::{Map, Value, json};
 
 pub(crate) use super::model::{Profile, Row, Shelf};
+use super::people::People;
 use super::{comms, views};
 
+/// Omneo publishes none.
+pub(crate) const PAGE_MAX: usize = 250;
+
 pub(crate) struct Store {
-    pub profiles: Vec<Profile>,
+    pub profiles: People,
     pub orders: Shelf,
     pub transactions: Shelf,
     pub products: Shelf,
     pub locations: Shelf,
     pub webhooks: Shelf,
+    /// The most that a page of a list holds.
+    pub page_max: usize,
     /// What `*_promo` says on read while nobody has set it.
     pub promo_default: Option<bool>,
     /// Of the token.
@@ -30,12 +36,13 @@ pub(crate) struct Store {
 impl Store {
     pub fn new(seed: u64, promo_default: Option<bool>, scopes: Vec<String>) -> Store {
         Store {
-            profiles: Vec::new(),
+            profiles: People::default(),
             orders: Shelf::new(),
             transactions: Shelf::new(),
             products: Shelf::new(),
             locations: Shelf::new(),
             webhooks: Shelf::new(),
+            page_max: PAGE_MAX,
             promo_default,
             scopes,
             told_secret: None,
@@ -57,18 +64,16 @@ impl Store {
     }
 
     pub fn profile(&self, id: &str) -> Option<&Profile> {
-        self.profiles.iter().find(|profile| profile.id == id && !profile.deleted)
+        self.profiles.get(id).filter(|profile| !profile.deleted)
     }
 
+    /// By `email` or `mobile_phone`.
     pub fn by_field(&self, key: &str, value: &str) -> Option<&Profile> {
-        self.profiles
-            .iter()
-            .find(|profile| !profile.deleted && profile.fields.get(key).and_then(Value::as_str) == Some(value))
+        self.profiles.holder(key, value)
     }
 
     pub fn by_identity(&self, handle: &str, identifier: &str) -> Option<&Profile> {
-        let same = |identity: &Row| identity["handle"] == handle && identity["identifier"] == identifier;
-        self.profiles.iter().find(|profile| !profile.deleted && profile.identities.iter().any(same))
+        self.profiles.holder(&format!("identity/{handle}"), identifier)
     }
 
     pub fn event(&mut self, name: &str, body: Value) {
@@ -77,17 +82,13 @@ impl Store {
 
     /// Saves a profile. Nothing changed: nothing happens. Otherwise the webhooks of exactly what changed are noted.
     pub fn save(&mut self, mut new: Profile) {
-        let found = self.profiles.iter().position(|profile| profile.id == new.id);
-        let old = found.map(|at| self.profiles[at].clone());
+        let old = self.profiles.get(&new.id).cloned();
         if old.as_ref().is_some_and(|old| *old == new) {
             return;
         }
         let touched = old.as_ref().is_none_or(|old| Profile { addresses: new.addresses.clone(), ..old.clone() } != new);
         new.updated_ms = if touched { self.now_ms } else { new.updated_ms };
-        match found {
-            Some(at) => self.profiles[at] = new.clone(),
-            None => self.profiles.push(new.clone()),
-        }
+        let number = self.profiles.put(new.clone());
         let Some(old) = old else {
             self.event("profile.created", views::context(self.promo_default, &new));
             return self.say_identities(&[], &new);
@@ -100,7 +101,7 @@ impl Store {
         }
         if old.comms != new.comms {
             let mut body = Value::Object(comms::view(self.promo_default, &new));
-            body["id"] = json!(found);
+            body["id"] = json!(number);
             self.event("profile-attribute.updated", body);
         }
         self.say_identities(&old.identities, &new);

@@ -109,9 +109,7 @@ pub(crate) fn prefer(store: &mut Store, arguments: &Map<String, Value>) -> Resul
 fn known_address(store: &Store, arguments: &Map<String, Value>) -> Result<u64, Failed> {
     let gid = arguments["addressId"].as_str().unwrap_or_default();
     let id = views::id_of("MailingAddress", gid);
-    let known = id.filter(|id| {
-        store.customers.values().any(|customer| customer.addresses.iter().any(|address| address.id == *id))
-    });
+    let known = id.filter(|id| store.customers.named(&format!("address/{id}")).next().is_some());
     known.ok_or_else(|| Failed {
         message: format!("Invalid id: {}", gid.split('?').next().unwrap_or_default()),
         code: "RESOURCE_NOT_FOUND",

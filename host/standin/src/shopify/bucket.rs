@@ -3,13 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// Shopify docs and recorded answers: ten points a mutation.
-pub(crate) const MUTATION_COST: u64 = 10;
-
-/// Points of a connection by its size. The real formula is not published; this one gives the recorded 5 for `first: 5`.
-pub(crate) fn connection_cost(size: u64) -> u64 {
-    2 + size.isqrt() + u64::from(size.isqrt().pow(2) != size)
-}
+use super::cost::MUTATION_COST;
 
 pub(crate) struct Bucket {
     max: f64,

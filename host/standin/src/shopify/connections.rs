@@ -8,6 +8,9 @@ pub(crate) const ITEMS: &str = "__items";
 /// In an object: the metafields of which the arguments choose one.
 pub(crate) const PICK: &str = "__pick";
 
+/// In an object that has nothing but `__typename` and `id`: the rest of it is to be had by its id.
+pub(crate) const LINK: &str = "__link";
+
 /// Applies a field's arguments to the two special objects.
 pub(crate) fn shape(value: Value, arguments: &Map<String, Value>) -> Value {
     if let Some(items) = value.get(ITEMS).and_then(Value::as_array) {

@@ -1,11 +1,10 @@
 //! What people do to the shop without the API: shoppers, merchants, and a test that looks.
 //! Knows nothing of GraphQL's documents; values obey the same rules as there.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use super::shelf::Shelf;
 use super::store::{Customer, Store};
 use super::{Shopify, customer, merges, metafields, mutations, webhooks};
 use crate::clock;
@@ -180,14 +179,14 @@ fn graphql_address(rest: &Value) -> Value {
     pairs.collect()
 }
 
-fn keep(store: &mut Store, topic: &str, mut body: Value, shelf: fn(&mut Store) -> &mut BTreeMap<u64, Value>) {
+fn keep(store: &mut Store, topic: &str, mut body: Value, shelf: fn(&mut Store) -> &mut Shelf<Value>) {
     let deleted = topic.ends_with("/delete");
     if body.is_object() && !deleted && body.get("updated_at").is_none() {
         body["updated_at"] = json!(clock::local(store.now_ms, store.facts.offset_minutes));
     }
     if let Some(id) = body["id"].as_u64() {
         if deleted {
-            shelf(store).remove(&id);
+            shelf(store).remove(id);
         } else {
             shelf(store).insert(id, body.clone());
         }

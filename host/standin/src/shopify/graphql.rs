@@ -1,16 +1,16 @@
-//! Executes a GraphQL document: selection sets over JSON objects, with aliases, fragments, directives, connections and cost.
+//! Executes a GraphQL document: selection sets over JSON objects, with aliases, connections and linked things.
 //! Knows nothing of customers or orders; root fields are somebody else's closure.
 
-use async_graphql_parser::types::{
-    Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
-};
+use async_graphql_parser::types::{Field, OperationDefinition};
 use async_graphql_parser::{Positioned, parse_query};
 use serde_json::{Map, Value, json};
 
-use super::bucket::{Bucket, MUTATION_COST, connection_cost};
+use super::bucket::Bucket;
 use super::check::check;
-use super::connections::shape;
-use super::schema::{Schema, error, named, plain};
+use super::connections::{LINK, shape};
+use super::cost::{self, MUTATION_COST, QUERY_COST_MAX};
+use super::schema::{Schema, error, named};
+use super::selection::{Collected, Plan, below, root_type};
 
 /// A root field that failed as a whole: null in `data` and one entry in `errors`.
 pub(crate) struct Failed {
@@ -64,184 +64,152 @@ pub(crate) fn execute(schema: &Schema, body: &Value, bucket: &mut Bucket, resolv
         Ok(variables) => variables,
         Err(problems) => return json!({ "errors": problems }),
     };
-    let mut run = Run { schema, document: &document, variables: &variables, errors: Vec::new(), cost: 0 };
-    let requested = run.requested(operation);
+    let plan = Plan { schema, document: &document, variables: &variables };
+    let requested = cost::requested(&plan, operation);
+    if requested > QUERY_COST_MAX {
+        return cost::too_expensive(requested);
+    }
     if !bucket.covers(requested) {
         return bucket.throttled(requested);
     }
-    let data = run.root(operation, resolve);
-    let cost = bucket.charge(requested, run.cost);
+    let (data, actual, errors) = run(&plan, operation, resolve);
+    let cost = bucket.charge(requested, actual.min(requested));
     let mut answer = json!({ "data": data, "extensions": { "cost": cost } });
-    if !run.errors.is_empty() {
-        answer["errors"] = Value::Array(run.errors);
+    if !errors.is_empty() {
+        answer["errors"] = Value::Array(errors);
     }
     answer
 }
 
-struct Run<'a> {
-    schema: &'a Schema,
-    document: &'a ExecutableDocument,
-    variables: &'a Map<String, Value>,
+struct Run<'a, 'r> {
+    plan: &'a Plan<'a>,
+    resolve: &'r mut Resolver<'r>,
     errors: Vec<Value>,
-    cost: u64,
 }
 
-type Collected<'a> = Vec<(String, Vec<&'a Positioned<Field>>)>;
+/// The data, the points that it took, and the errors.
+fn run<'a>(
+    plan: &'a Plan<'a>,
+    operation: &'a OperationDefinition,
+    resolve: &mut Resolver<'_>,
+) -> (Value, u64, Vec<Value>) {
+    let mut run = Run { plan, resolve, errors: Vec::new() };
+    let (data, points) = run.root(operation);
+    (data, points, run.errors)
+}
 
-impl<'a> Run<'a> {
-    fn root(&mut self, operation: &'a OperationDefinition, resolve: &mut Resolver<'_>) -> Value {
+impl<'a> Run<'a, '_> {
+    fn root(&mut self, operation: &'a OperationDefinition) -> (Value, u64) {
         let ty = root_type(operation);
-        let mut data = Map::new();
-        for (key, fields) in self.collect(&[&operation.selection_set.node], ty) {
+        let (mut data, mut points) = (Map::new(), 0);
+        for (key, fields) in self.plan.collect(&[&operation.selection_set.node], ty) {
             let (field, path) = (fields[0], [key.clone()]);
             let name = field.node.name.node.as_str();
-            let Some(definition) = self.schema.field(ty, name) else {
+            let Some(definition) = self.plan.schema.field(ty, name) else {
                 data.insert(key, json!(ty));
                 continue;
             };
-            let value = self.schema.arguments(definition, field, self.variables).and_then(|arguments| {
-                let value = resolve(name, &arguments)
+            let value = self.plan.schema.arguments(definition, field, self.plan.variables).and_then(|arguments| {
+                let value = (self.resolve)(name, &arguments)
                     .map_err(|failed| error(&failed.message, field.pos, &path, json!({ "code": failed.code })))?;
                 Ok(shape(value, &arguments))
             });
-            if ty == "Mutation" {
-                self.cost += MUTATION_COST;
-            }
+            points += if ty == "Mutation" { MUTATION_COST } else { 0 };
             let value = value.unwrap_or_else(|problem| {
                 self.errors.push(problem);
                 Value::Null
             });
-            let value = self.complete(value, named(&definition.ty.node), ty, &fields);
+            let (value, taken) = match value {
+                // Nodes asked for by their ids pay each for itself.
+                Value::Array(items) if name == "nodes" => self.all(items, named(&definition.ty.node), ty, &fields),
+                value => self.complete(value, named(&definition.ty.node), ty, &fields),
+            };
+            points += taken;
             data.insert(key, value);
         }
-        Value::Object(data)
+        (Value::Object(data), points)
     }
 
-    /// What the fields select of a value of type `ty`, found in an object of type `parent`.
-    fn complete(&mut self, value: Value, ty: &str, parent: &str, fields: &[&'a Positioned<Field>]) -> Value {
+    /// What the fields select of a value of type `ty`, found in an object of type `parent`, and its points.
+    fn complete(&mut self, value: Value, ty: &str, parent: &str, fields: &[&'a Positioned<Field>]) -> (Value, u64) {
         match value {
-            Value::Array(items) => items.into_iter().map(|item| self.complete(item, ty, parent, fields)).collect(),
-            Value::Object(object) if self.schema.is_composite(ty) => {
-                let nodes = object.get("nodes").and_then(Value::as_array).map_or(0, Vec::len);
-                self.cost += price(ty, parent, nodes as u64);
-                let concrete =
-                    object.get("__typename").and_then(Value::as_str).filter(|_| self.schema.is_interface(ty));
-                let concrete = concrete.unwrap_or(ty).to_owned();
-                let sets: Vec<_> = fields.iter().map(|field| &field.node.selection_set.node).collect();
-                self.select(&sets, &concrete, &object)
+            // A list costs what one of it costs.
+            Value::Array(items) => {
+                let done: Vec<_> = items.into_iter().map(|item| self.complete(item, ty, parent, fields)).collect();
+                let points = done.iter().map(|(_, points)| *points).max().unwrap_or_default();
+                (done.into_iter().map(|(value, _)| value).collect(), points)
             }
-            value => value,
+            Value::Object(object) if ty.ends_with("Connection") => self.connection(&object, ty, fields),
+            Value::Object(object) if self.plan.schema.is_composite(ty) => {
+                let concrete =
+                    object.get("__typename").and_then(Value::as_str).filter(|_| self.plan.schema.is_interface(ty));
+                let concrete = concrete.unwrap_or(ty).to_owned();
+                let (value, points) = self.select(fields, &concrete, object);
+                (value, cost::of_object(ty, parent) + points)
+            }
+            value => (value, 0),
         }
     }
 
-    fn select(&mut self, sets: &[&'a SelectionSet], ty: &str, object: &Map<String, Value>) -> Value {
-        let mut selected = Map::new();
-        for (key, fields) in self.collect(sets, ty) {
+    fn all(&mut self, items: Vec<Value>, ty: &str, parent: &str, fields: &[&'a Positioned<Field>]) -> (Value, u64) {
+        let done: Vec<_> = items.into_iter().map(|item| self.complete(item, ty, parent, fields)).collect();
+        let points = done.iter().map(|(_, points)| points).sum();
+        (done.into_iter().map(|(value, _)| value).collect(), points)
+    }
+
+    fn connection(&mut self, object: &Map<String, Value>, ty: &str, fields: &[&'a Positioned<Field>]) -> (Value, u64) {
+        let nodes = object.get("nodes").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+        let (mut selected, mut held) = (Map::new(), 0);
+        for (key, fields) in self.plan.collect(&below(fields), ty) {
             let name = fields[0].node.name.node.as_str();
-            let Some(definition) = self.schema.field(ty, name) else {
+            let Some(definition) = self.plan.schema.field(ty, name) else {
                 selected.insert(key, json!(ty));
                 continue;
             };
-            let value = match self.schema.arguments(definition, fields[0], self.variables) {
+            let (value, points) = match object.get(name).cloned().unwrap_or_default() {
+                Value::Array(items) => self.all(items, named(&definition.ty.node), ty, &fields),
+                value => self.complete(value, named(&definition.ty.node), ty, &fields),
+            };
+            held = held.max(points);
+            selected.insert(key, value);
+        }
+        (Value::Object(selected), cost::of_connection(nodes, held))
+    }
+
+    fn select(&mut self, fields: &[&'a Positioned<Field>], ty: &str, object: Map<String, Value>) -> (Value, u64) {
+        let (mut selected, mut points) = (Map::new(), 0);
+        let collected = self.plan.collect(&below(fields), ty);
+        let object = self.opened(object, &collected);
+        for (key, fields) in collected {
+            let name = fields[0].node.name.node.as_str();
+            let Some(definition) = self.plan.schema.field(ty, name) else {
+                selected.insert(key, json!(ty));
+                continue;
+            };
+            let value = match self.plan.schema.arguments(definition, fields[0], self.plan.variables) {
                 Ok(arguments) => shape(object.get(name).cloned().unwrap_or_default(), &arguments),
                 Err(problem) => {
                     self.errors.push(problem);
                     Value::Null
                 }
             };
-            let value = self.complete(value, named(&definition.ty.node), ty, &fields);
+            let (value, taken) = self.complete(value, named(&definition.ty.node), ty, &fields);
+            points += taken;
             selected.insert(key, value);
         }
-        Value::Object(selected)
+        (Value::Object(selected), points)
     }
 
-    /// The fields by response key, in order, fragments opened and directives obeyed.
-    fn collect(&self, sets: &[&'a SelectionSet], ty: &str) -> Collected<'a> {
-        let mut collected: Collected<'a> = Vec::new();
-        for item in sets.iter().flat_map(|set| &set.items) {
-            if !self.included(item.node.directives()) {
-                continue;
-            }
-            let inner = match &item.node {
-                Selection::Field(field) => {
-                    let key = field.node.response_key().node.as_str();
-                    match collected.iter_mut().find(|(known, _)| known == key) {
-                        Some((_, fields)) => fields.push(field),
-                        None => collected.push((key.to_owned(), vec![field])),
-                    }
-                    continue;
-                }
-                Selection::InlineFragment(fragment) => {
-                    let on = fragment.node.type_condition.as_ref().map(|on| on.node.on.node.as_str());
-                    on.is_none_or(|on| self.schema.is(ty, on)).then_some(&fragment.node.selection_set.node)
-                }
-                Selection::FragmentSpread(spread) => {
-                    let fragment = self.document.fragments.get(&spread.node.fragment_name.node);
-                    let fragment =
-                        fragment.filter(|fragment| self.schema.is(ty, &fragment.node.type_condition.node.on.node));
-                    fragment.map(|fragment| &fragment.node.selection_set.node)
-                }
-            };
-            for (key, fields) in inner.map(|set| self.collect(&[set], ty)).unwrap_or_default() {
-                match collected.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, known)) => known.extend(fields),
-                    None => collected.push((key, fields)),
-                }
-            }
+    /// The whole of a linked thing, if more of it is selected than the link says.
+    fn opened(&mut self, object: Map<String, Value>, selected: &Collected) -> Map<String, Value> {
+        let is_said = |name: &str| name == "__typename" || object.contains_key(name);
+        if !object.contains_key(LINK) || selected.iter().all(|(_, fields)| is_said(&fields[0].node.name.node)) {
+            return object;
         }
-        collected
-    }
-
-    fn included(&self, directives: &[Positioned<Directive>]) -> bool {
-        directives.iter().all(|directive| {
-            let condition =
-                directive.node.get_argument("if").map(|literal| plain(literal.node.clone(), self.variables));
-            match directive.node.name.node.as_str() {
-                "include" => condition == Some(Value::Bool(true)),
-                "skip" => condition != Some(Value::Bool(true)),
-                _ => true,
-            }
-        })
-    }
-
-    fn requested(&self, operation: &'a OperationDefinition) -> u64 {
-        let ty = root_type(operation);
-        self.requested_set(&[&operation.selection_set.node], ty)
-    }
-
-    fn requested_set(&self, sets: &[&'a SelectionSet], ty: &str) -> u64 {
-        let mut cost = 0;
-        for (_, fields) in self.collect(sets, ty) {
-            let Some(definition) = self.schema.field(ty, fields[0].node.name.node.as_str()) else { continue };
-            let inner = named(&definition.ty.node);
-            if !self.schema.is_composite(inner) {
-                continue;
-            }
-            let size = ["first", "last"].iter().find_map(|name| fields[0].node.get_argument(name));
-            let size = size.and_then(|literal| match plain(literal.node.clone(), self.variables) {
-                Value::Number(size) => size.as_u64(),
-                _ => None,
-            });
-            cost += price(inner, ty, size.unwrap_or(0));
-            cost += if ty == "Mutation" { MUTATION_COST } else { 0 };
-            let sets: Vec<_> = fields.iter().map(|field| &field.node.selection_set.node).collect();
-            // Behind an interface may be anything; a customer is what costs most.
-            cost += self.requested_set(&sets, if self.schema.is_interface(inner) { "Customer" } else { inner });
+        let id = object.get("id").map(|id| ("id".to_owned(), id.clone()));
+        match (self.resolve)("node", &id.into_iter().collect()) {
+            Ok(Value::Object(whole)) => whole,
+            _ => object,
         }
-        cost
-    }
-}
-
-fn root_type(operation: &OperationDefinition) -> &'static str {
-    if operation.ty == OperationType::Mutation { "Mutation" } else { "QueryRoot" }
-}
-
-/// Points for one object: a payload and what it directly holds come with the mutation's own points, nodes with their connection's.
-fn price(ty: &str, parent: &str, size: u64) -> u64 {
-    if ty.ends_with("Connection") {
-        connection_cost(size)
-    } else {
-        let free = ["Payload", "Connection", "Edge"].iter().any(|end| parent.ends_with(end)) || ty.ends_with("Payload");
-        u64::from(!free)
     }
 }

@@ -7,7 +7,7 @@ use super::connections::ITEMS;
 use super::contact::{clean_email, normal_phone};
 use super::graphql::Failed;
 use super::store::{Customer, Store};
-use super::{merges, views};
+use super::{lists, merges, views};
 
 /// Recorded answer, for reading and for `customerSet` alike.
 const NO_DEFINITION: &str = "Metafield definition of type 'id' is required when using custom ids.";
@@ -29,18 +29,7 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
             found.map(|customer| views::customer(store, customer)).into()
         }
         "customerMergeJobStatus" => merges::status(store, text("jobId").unwrap_or_default()),
-        "customers" => {
-            let query = text("query").unwrap_or_default();
-            items(
-                store
-                    .customers
-                    .values()
-                    .filter(|customer| found_by(customer, query))
-                    .map(|customer| views::customer(store, customer))
-                    .collect(),
-            )
-        }
-        "locations" => items(store.locations.clone()),
+        "customers" | "customersCount" | "locations" | "locationsCount" => lists::resolve(store, field, arguments)?,
         "metafieldDefinitions" => {
             let wanted = |name: &str, value: &str| text(name).is_none_or(|wanted| wanted == value);
             let kept = store.definitions.iter().filter(|one| {
@@ -78,15 +67,10 @@ pub(crate) fn node(store: &Store, id: &str) -> Value {
     } else if let Some(id) = found("Product") {
         store.products.get(&id).map(views::product).into()
     } else if let Some(id) = found("ProductVariant") {
-        let variants = store
-            .products
-            .values()
-            .flat_map(|product| product["variants"].as_array().into_iter().flatten().map(move |one| (product, one)));
-        variants
-            .into_iter()
-            .find(|(_, one)| one["id"].as_u64() == Some(id))
-            .map(|(product, one)| views::variant(product, one))
-            .into()
+        let product = store.products.named(&format!("variant/{id}")).next();
+        let variants = product.into_iter().flat_map(|product| product["variants"].as_array().into_iter().flatten());
+        let variant = variants.into_iter().find(|one| one["id"].as_u64() == Some(id));
+        product.zip(variant).map(|(product, one)| views::variant(product, one)).into()
     } else {
         Value::Null
     }
@@ -110,19 +94,4 @@ pub(crate) fn by_identifier<'a>(store: &'a Store, identifier: &Value) -> Result<
         return Err(Failed { message: NO_DEFINITION.to_owned(), code: "NOT_FOUND" });
     }
     Ok(store.by_metafield(namespace, key, value))
-}
-
-/// A little of Shopify's search: `email:`, `phone:`, `tag:` and `id:` terms, all of which must hold; other terms find nobody.
-fn found_by(customer: &Customer, query: &str) -> bool {
-    query.split_whitespace().filter(|term| *term != "AND").all(|term| {
-        let (key, value) = term.split_once(':').unwrap_or(("", term));
-        let value = value.trim_matches(|quote| quote == '"' || quote == '\'');
-        match key {
-            "email" => customer.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(value)),
-            "phone" => customer.phone.as_deref() == Some(value),
-            "tag" => customer.tags.iter().any(|tag| tag.eq_ignore_ascii_case(value)),
-            "id" => customer.id.to_string() == value,
-            _ => false,
-        }
-    })
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub(crate) use super::model::{Acting, Address, Consent, Customer, Definition, Facts, Metafield, Subscription};
+use super::shelf::Shelf;
 use super::webhooks;
 
 /// Below, ids fit 32 bits in nobody's program.
@@ -16,9 +17,12 @@ const OTHER_ID_FIRST: u64 = 12_264_345_076_018;
 
 pub(crate) struct Store {
     pub facts: Facts,
-    pub customers: BTreeMap<u64, Customer>,
-    pub orders: BTreeMap<u64, Value>,
-    pub products: BTreeMap<u64, Value>,
+    /// Found also as `email/…`, `phone/…`, `field/namespace/key/value` and `address/…`.
+    pub customers: Shelf<Customer>,
+    /// Found also as `customer/…`.
+    pub orders: Shelf<Value>,
+    /// Found also as `variant/…`.
+    pub products: Shelf<Value>,
     pub locations: Vec<Value>,
     pub definitions: Vec<Definition>,
     pub subscriptions: Vec<Subscription>,
@@ -40,9 +44,11 @@ impl Store {
         let spread = seed % 1_000 * 1_000;
         let mut store = Store {
             facts,
-            customers: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            products: BTreeMap::new(),
+            customers: Shelf::new(customer_names),
+            orders: Shelf::new(|order| {
+                order["customer"]["id"].as_u64().map(|id| format!("customer/{id}")).into_iter().collect()
+            }),
+            products: Shelf::new(variant_names),
             locations: Vec::new(),
             definitions: Vec::new(),
             subscriptions: Vec::new(),
@@ -108,19 +114,15 @@ impl Store {
     }
 
     pub fn by_email(&self, email: &str) -> Option<&Customer> {
-        let wanted = email.to_lowercase();
-        self.customers
-            .values()
-            .find(|customer| customer.email.as_ref().is_some_and(|email| email.to_lowercase() == wanted))
+        self.customers.named(&format!("email/{}", email.to_lowercase())).next()
     }
 
     pub fn by_phone(&self, phone: &str) -> Option<&Customer> {
-        self.customers.values().find(|customer| customer.phone.as_deref() == Some(phone))
+        self.customers.named(&format!("phone/{phone}")).next()
     }
 
     pub fn by_metafield(&self, namespace: &str, key: &str, value: &str) -> Option<&Customer> {
-        let same = |field: &Metafield| field.namespace == namespace && field.key == key && field.value == value;
-        self.customers.values().find(|customer| customer.metafields.iter().any(same))
+        self.customers.named(&format!("field/{namespace}/{key}/{value}")).next()
     }
 
     pub fn definition(&self, owner: &str, namespace: &str, key: &str) -> Option<&Definition> {
@@ -175,7 +177,7 @@ impl Store {
 
     /// False when there is no such customer.
     pub fn delete(&mut self, id: u64) -> bool {
-        let gone = self.customers.remove(&id);
+        let gone = self.customers.remove(id);
         if gone.is_some() {
             let gid = webhooks::gid("Customer", id);
             let body =
@@ -191,6 +193,20 @@ impl Store {
         self.next_customer = next;
         nobody
     }
+}
+
+fn customer_names(customer: &Customer) -> Vec<String> {
+    let email = customer.email.iter().map(|email| format!("email/{}", email.to_lowercase()));
+    let phone = customer.phone.iter().map(|phone| format!("phone/{phone}"));
+    let fields = customer.metafields.iter();
+    let fields = fields.map(|field| format!("field/{}/{}/{}", field.namespace, field.key, field.value));
+    let addresses = customer.addresses.iter().map(|address| format!("address/{}", address.id));
+    email.chain(phone).chain(fields).chain(addresses).collect()
+}
+
+fn variant_names(product: &Value) -> Vec<String> {
+    let variants = product["variants"].as_array().into_iter().flatten();
+    variants.filter_map(|variant| Some(format!("variant/{}", variant["id"].as_u64()?))).collect()
 }
 
 /// The customer without what has its own topics.

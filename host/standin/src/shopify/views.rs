@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::connections::{ITEMS, PICK};
+use super::connections::{ITEMS, LINK, PICK};
 use super::store::{Address, Customer, Definition, Metafield, Store};
 use super::webhooks::gid;
 use crate::clock;
@@ -21,6 +21,11 @@ pub(crate) fn id_of(ty: &str, id: &str) -> Option<u64> {
 
 fn upper(word: &str) -> String {
     word.to_uppercase()
+}
+
+/// A thing that is shown in full only where somebody asks for more than its id.
+pub(crate) fn linked(ty: &str, id: u64) -> Value {
+    json!({ "__typename": ty, "id": gid(ty, id), LINK: true })
 }
 
 fn list(items: Vec<Value>) -> Value {
@@ -45,12 +50,8 @@ pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
     let addresses: Vec<_> = customer.addresses.iter().map(address).collect();
     let default = customer.addresses.iter().find(|address| Some(address.id) == customer.default_address);
     let metafields: Vec<_> = customer.metafields.iter().map(|field| metafield(store, field)).collect();
-    let orders: Vec<_> = store
-        .orders
-        .values()
-        .filter(|order| order["customer"]["id"].as_u64() == Some(customer.id))
-        .map(order_id)
-        .collect();
+    let orders = store.orders.named(&format!("customer/{}", customer.id));
+    let orders: Vec<_> = orders.filter_map(|order| Some(linked("Order", order["id"].as_u64()?))).collect();
     json!({
         "__typename": "Customer",
         "addresses": addresses,
@@ -179,21 +180,11 @@ pub(crate) fn shop(store: &Store) -> Value {
 }
 
 /// An order's body as sent in webhooks, seen through GraphQL.
-/// An order below its customer: only what it is called, and its refunds, since the whole one has its customer in it.
-fn order_id(body: &Value) -> Value {
-    let named =
-        |ty: &str, of: &Value| json!({ "__typename": ty, "id": gid(ty, of["id"].as_u64().unwrap_or_default()) });
-    let refunds: Vec<_> =
-        body["refunds"].as_array().into_iter().flatten().map(|refund| named("Refund", refund)).collect();
-    let mut order = named("Order", body);
-    order["refunds"] = json!(refunds);
-    order
-}
-
 pub(crate) fn order(store: &Store, body: &Value) -> Value {
     let id = body["id"].as_u64().unwrap_or_default();
     let named = |ty: &str, id: &Value| id.as_u64().map(|id| json!({ "__typename": ty, "id": gid(ty, id) }));
-    let buyer = body["customer"]["id"].as_u64().and_then(|id| store.customers.get(&id)).map(|one| customer(store, one));
+    let buyer = body["customer"]["id"].as_u64().filter(|id| store.customers.contains_key(id));
+    let buyer = buyer.map(|id| linked("Customer", id));
     let lines = body["line_items"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|line| {
         json!({
             "__typename": "LineItem",
@@ -201,7 +192,7 @@ pub(crate) fn order(store: &Store, body: &Value) -> Value {
             "id": gid("LineItem", line["id"].as_u64().unwrap_or_default()),
             "isGiftCard": line["gift_card"] == true,
             "name": line["name"],
-            "product": line["product_id"].as_u64().and_then(|id| store.products.get(&id)).map(product).or_else(|| named("Product", &line["product_id"])),
+            "product": line["product_id"].as_u64().filter(|id| store.products.contains_key(id)).map(|id| linked("Product", id)).or_else(|| named("Product", &line["product_id"])),
             "quantity": line["quantity"],
             "sku": line["sku"],
             "title": line["title"],
