@@ -3,6 +3,7 @@
 //! Pure: they know the data of both systems, and nothing of tenants, addresses, credentials or the clock.
 
 mod clock;
+mod customer;
 mod fingerprint;
 mod key;
 mod location;
@@ -11,9 +12,10 @@ mod order;
 mod person;
 mod problems;
 mod product;
+pub mod pulls;
 mod settings;
 
-use tandem_sdk::{Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, json, skipped};
+use tandem_sdk::{Answer, Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, json, skipped};
 
 use settings::{OnProfileMerge, Settings};
 
@@ -26,6 +28,18 @@ pub struct DefaultRules {
     settings: Settings,
     /// The rules file as given, for the manifest.
     given: Value,
+}
+
+impl DefaultRules {
+    /// What to ask for to get the next page of a pull. An error is a reason for the tenant, and ends the reading.
+    pub fn ask_page(&self, reading: &pulls::Reading) -> Result<pulls::Ask, String> {
+        pulls::ask_page(&self.settings, reading)
+    }
+
+    /// Where the items are in an answer, and where to go on.
+    pub fn read_page(&self, reading: &pulls::Reading, answer: &Answer) -> Result<pulls::Page, String> {
+        pulls::read_page(&self.settings, reading, answer)
+    }
 }
 
 /// What a topic is about.

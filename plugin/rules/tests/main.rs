@@ -25,6 +25,7 @@ mod people;
 mod people_settings;
 mod product_lives;
 mod products;
+mod pulls;
 mod refunds;
 mod refunds_alone;
 mod schema;
