@@ -3,6 +3,7 @@
 //! Knows the limits of a run and the form of a call; neither the journal nor who sends.
 
 use crate::client::check_path;
+use crate::lookup::{HOST, Lookup};
 use crate::model::{Blame, Call, End, Entity, Failure, Names, Next, Outcome, Request, Webhook, is_name, two_of_a_kind};
 use crate::rules::Manifest;
 
@@ -143,6 +144,9 @@ fn check_amount(calls: &[Call]) -> Result<(), Failure> {
 
 fn check_call(call: &Call, manifest: &Manifest) -> Result<(), Failure> {
     let target = &call.target;
+    if target == HOST {
+        return Lookup::read(call).map(drop).or_else(refuse);
+    }
     if !manifest.targets.iter().any(|declared| declared.name == *target) {
         return refuse(format!("the rules called `{target}`, which their manifest does not declare as a target"));
     }

@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod install;
 pub mod journal;
 pub mod listen;
+pub mod lookup;
 pub mod mapping;
 pub mod metrics;
 pub mod model;

@@ -13,6 +13,7 @@ mod transcript;
 
 use crate::check::Key;
 use crate::conversation::Conversation;
+use crate::lookup::{self, Lookup};
 use crate::model::{Call, End, Failure, Next, Outcome, Webhook};
 use crate::rules::Manifest;
 use crate::topics;
@@ -97,7 +98,8 @@ impl Run<'_> {
         loop {
             match conversation.go_on() {
                 Ok((Next::Send { calls, .. }, names)) => {
-                    let exchanges = calls.iter().map(|call| exchange(call, &mut recorded)).collect();
+                    let known = &conversation.names().learned;
+                    let exchanges = calls.iter().map(|call| exchange(call, &mut recorded, known)).collect();
                     let pass = Pass { names, exchanges };
                     let given =
                         pass.exchanges.iter().map(|exchange| exchange.reply.clone()).collect::<Option<Vec<_>>>();
@@ -121,13 +123,18 @@ fn failed(failure: Failure) -> Ending {
 }
 
 /// The call with the reply that the case gives to it: to the same call, or else to the same request with another body.
-/// Each reply is given once.
-fn exchange(call: &Call, recorded: &mut Vec<&Exchange>) -> Exchange {
+/// Each reply is given once. A question to the host without one is answered as a host would that knows of this event only,
+/// and so of these names.
+fn exchange(call: &Call, recorded: &mut Vec<&Exchange>, known: &[String]) -> Exchange {
     let asked = Exchange::of(call);
     let same = recorded.iter().position(|known| known.line == asked.line && known.body == asked.body);
     let similar = || recorded.iter().position(|known| known.line == asked.line);
     let reply = same.or_else(similar).and_then(|n| recorded.remove(n).reply.clone());
-    Exchange { reply, ..asked }
+    let by_host = || {
+        let Lookup::Names(name) = Lookup::of(call)?;
+        Some(Given::of(lookup::answer(if known.contains(&name) { known } else { &[] })))
+    };
+    Exchange { reply: reply.or_else(by_host), ..asked }
 }
 
 #[cfg(test)]

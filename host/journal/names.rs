@@ -1,6 +1,6 @@
 //! Which entity a name belongs to, and when two entities turn out to be one. Knows names; not what they stand for.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::model::{EntityId, Names, is_name, two_of_a_kind};
 use crate::scheduler::Joined;
@@ -82,16 +82,27 @@ fn join(
     Ok(Joined { entity, from })
 }
 
+/// The entity that a name belongs to, with its names that count; `None` if the name is unknown or retired.
+pub fn standing(
+    connection: &Connection,
+    tenant: &str,
+    name: &str,
+) -> rusqlite::Result<Option<(EntityId, Vec<String>)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT entity FROM names WHERE tenant = ? AND name = ? AND NOT retired")?;
+    let entity = statement.query_row([tenant, name], |row| row.get(0).map(EntityId)).optional()?;
+    entity.map(|entity| Ok((entity, names_of(connection, entity)?))).transpose()
+}
+
 /// The names of an entity that count as one of their kind: those that are not retired.
-fn names_of(tx: &Transaction, entity: EntityId) -> rusqlite::Result<Vec<String>> {
-    let mut statement = tx.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired")?;
+fn names_of(connection: &Connection, entity: EntityId) -> rusqlite::Result<Vec<String>> {
+    let mut statement =
+        connection.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired ORDER BY name")?;
     statement.query_map([entity.0], |row| row.get(0))?.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
 
     const TWO: &str =

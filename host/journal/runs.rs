@@ -3,8 +3,9 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Due, from_json, to_json};
+use super::{Due, from_json, names, to_json};
 use crate::clock;
+use crate::lookup::{self, Lookup};
 use crate::model::{Call, CallId, Effect, EntityId, EventId, Failure, Millis, Reply, RunId};
 
 /// The current memory of an entity: its revisions as a run stores them, and its texts, newest first.
@@ -94,8 +95,8 @@ const IN_FLIGHT: &str = "SELECT EXISTS (
 /// A call, and the API version that it is written for.
 pub type Written = (Call, String);
 
-/// Adds a pass to a run, and gives the calls to send. A call that may not be sent twice is not among them if an earlier
-/// run has its reply: it gets that one.
+/// Adds a pass to a run, and gives the calls to send. Not among them are questions to the host, which are answered here,
+/// and a call that may not be sent twice, if an earlier run has its reply: it gets that one.
 pub fn send(
     tx: &Transaction,
     (run, pass): (RunId, u32),
@@ -106,7 +107,14 @@ pub fn send(
     let mut due = vec![];
     for (call, api_version) in calls {
         let text = to_json(call)?;
-        let before = if call.effect == Effect::Once { asked_before(tx, event, run, &text)? } else { Before::Never };
+        let before = match Lookup::of(call) {
+            Some(Lookup::Names(name)) => {
+                let names = names::standing(tx, tenant, &name)?.map(|(_, names)| names);
+                Before::Answered(to_json(&lookup::answer(&names.unwrap_or_default()))?)
+            }
+            None if call.effect == Effect::Once => asked_before(tx, event, run, &text)?,
+            None => Before::Never,
+        };
         let reply = if let Before::Answered(reply) = &before { Some(reply) } else { None };
         tx.prepare_cached("INSERT INTO calls (run, pass, target, api_version, call, reply) VALUES (?, ?, ?, ?, ?, ?)")?
             .execute(params![run.0, pass, call.target, api_version, text, reply])?;
@@ -120,10 +128,10 @@ pub fn send(
     Ok(due)
 }
 
-/// What became of an equal call in an earlier run of the event.
+/// What is known of a call before it is sent.
 enum Before {
     Never,
-    /// It was answered with a 2xx; this is the reply.
+    /// By the host itself, or in an earlier run of the event with a 2xx; this is the reply.
     Answered(String),
     /// Its last attempt began then, and nobody knows how it ended.
     Unknown(Millis),

@@ -3,7 +3,7 @@
 
 use rusqlite::OptionalExtension;
 
-use super::Reader;
+use super::{Reader, names};
 
 /// How a name stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,18 +23,10 @@ impl Reader {
     pub fn standing(&self, tenant: &str, name: Option<&str>) -> anyhow::Result<Standing> {
         let mut statement = self.connection.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
         let is_other_shop = statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default();
-        let mut statement =
-            self.connection.prepare_cached("SELECT entity FROM names WHERE tenant = ? AND name = ? AND NOT retired")?;
-        let entity: Option<i64> = match name {
-            Some(name) => statement.query_row([tenant, name], |row| row.get(0)).optional()?,
-            None => None,
-        };
-        let Some(entity) = entity else { return Ok(Standing { is_other_shop, ..Standing::default() }) };
-        let mut statement =
-            self.connection.prepare_cached("SELECT name FROM names WHERE entity = ? AND NOT retired ORDER BY name")?;
-        let names = statement.query_map([entity], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let found = name.map(|name| names::standing(&self.connection, tenant, name)).transpose()?.flatten();
+        let Some((entity, names)) = found else { return Ok(Standing { is_other_shop, ..Standing::default() }) };
         let sql = "SELECT coalesce(max(revision), 0) FROM memory WHERE entity = ? AND current";
-        let revision = self.connection.prepare_cached(sql)?.query_row([entity], |row| row.get(0))?;
+        let revision = self.connection.prepare_cached(sql)?.query_row([entity.0], |row| row.get(0))?;
         Ok(Standing { names, revision, is_other_shop })
     }
 }

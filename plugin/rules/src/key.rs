@@ -59,7 +59,7 @@ fn resynced(payload: &View) -> Result<Entity, Wrong> {
 pub fn lone_customer(payload: &View) -> Result<Option<u64>, Wrong> {
     let names = payload.list("/names")?;
     let [name] = &names[..] else { return Ok(None) };
-    Ok(name.text("")?.strip_prefix("shopify/customer/").and_then(|id| id.parse().ok()))
+    Ok(name.text("")?.strip_prefix(CUSTOMERS).and_then(|id| id.parse().ok()))
 }
 
 /// The order to which a part with an id of its own belongs, such as a return. A body that updates a return does not
@@ -104,12 +104,16 @@ fn merged_profiles(payload: &View) -> Result<Entity, Wrong> {
     Ok(entity)
 }
 
+/// How the names of customers and of profiles begin; an id follows.
+pub const CUSTOMERS: &str = "shopify/customer/";
+pub const PROFILES: &str = "omneo/profile/";
+
 pub fn customer_name(id: u64) -> String {
-    format!("shopify/customer/{id}")
+    format!("{CUSTOMERS}{id}")
 }
 
 pub fn profile_name(id: &str) -> String {
-    format!("omneo/profile/{id}")
+    format!("{PROFILES}{id}")
 }
 
 /// An object's own id: the tail of its global id if it has one. In published samples the two differ where a tool had

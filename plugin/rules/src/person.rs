@@ -19,6 +19,7 @@ mod merge;
 mod merged;
 mod news;
 mod omneo;
+mod owner;
 mod put;
 mod redacted;
 mod run;
@@ -168,7 +169,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let Some(link) = run.memory.link.clone().filter(|link| link.profile == id) else {
         // A new customer has no addresses; a customer that was found may have some.
         let has_addresses = profile.has_addresses;
-        let met = who::of_profile(&mut run, profile).await?;
+        let met = who::of_profile(&mut run, profile, false).await?;
         run.addresses_due |= has_addresses || !run.has_written(Side::Shopify);
         return in_step(run, met, &RunOver::new(), &Asked::default()).await;
     };
@@ -196,7 +197,7 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
             run.retire(customer_name(link.customer));
             run.memory = memory::Memory::default();
             profile.customers.retain(|customer| *customer != link.customer);
-            let met = who::of_profile(&mut run, profile).await?;
+            let met = who::of_profile(&mut run, profile, false).await?;
             in_step(run, met, &RunOver::new(), &Asked::default()).await
         }
         None => Err(run.end_without_customer(link.customer)),
@@ -251,15 +252,19 @@ fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
 }
 
 /// Handles a body without protected data: Shopify withholds it from this app, in answers as in webhooks. So the
-/// customer is not read, and no profile is looked for by e-mail or created. The identity, or else the metafield in the
-/// body, may still name a profile; then the two are linked, and the data that the body does show is merged.
+/// customer is not read, and no profile is looked for by e-mail or created. The metafield in the body may still name a
+/// profile; then the two are linked, and the data that the body does show is merged. An identity counts only if
+/// events have linked the two before, since the body shows nothing that could agree with it.
 async fn without_protected_data(mut run: Run<'_>, id: u64, body: &Snapshot, named: Option<String>) -> Ending {
     let found = omneo::search(run.cx, &run.settings.identity_handle, id).await?;
-    let Some(profile) = found.or(named) else {
-        return Ok(skipped(
-            "the body has no `email` key: Shopify keeps protected customer data from this app; and no profile has the \
-             customer's identity",
-        ));
+    const KEPT: &str = "the body has no `email` key: Shopify keeps protected customer data from this app";
+    let profile = match (found, named) {
+        (Some(found), named) if named.as_ref() == Some(&found) || who::linked(run.cx, id).await?.contains(&found) => {
+            found
+        }
+        (Some(found), _) => return Ok(skipped(format!("{KEPT}; and {}", owner::doubt(id, &found)))),
+        (None, Some(named)) => named,
+        (None, None) => return Ok(skipped(format!("{KEPT}; and no profile has the customer's identity"))),
     };
     let Some(mut read) = omneo::profile(run.cx, &profile, run.reading()).await? else {
         return Err(run.end_without_profile(&profile));

@@ -222,6 +222,7 @@ fn a_guests_order_ends_with_the_customer_that_is_kept() {
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p1");
     // The customer's deletion removes the identity from the profile. Then the order arrives with the kept customer.
     omneo.profiles.get_mut("ada@example.org").unwrap().1.clear();
+    omneo.emails.insert(8000, Some("ada@example.net"));
     let run = omneo.hear(&rules, &with(json!({"id": 8000, "email": "ada@example.net"})));
     assert_eq!(run.end.reason, "sale of 64.00 AUD sent to profile p2");
     assert_eq!((omneo.transactions.len(), &omneo.transactions["4501"]["profile_id"]), (1, &json!("p2")));

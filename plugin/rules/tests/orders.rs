@@ -11,14 +11,55 @@ fn at(second: u32, changes: Value) -> Value {
 
 const SALE: &str = "POST omneo /transactions/update-create";
 
+/// A profile whose customer the host knows.
+fn known() -> Omneo {
+    let names = ["shopify/customer/7064", "omneo/profile/p1"].map(str::to_owned).to_vec();
+    Omneo { names, ..Omneo::with(&[("ada@example.org", "p1", &["7064"])]) }
+}
+
+/// Whoever may sign in to a profile can give it the identity of any customer: then that customer's purchases do not count
+/// for it.
+#[test]
+fn an_identity_alone_makes_nobody_the_buyer() {
+    let host = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (own, theirs) = (["shopify/customer/7064", "omneo/profile/p1"], ["shopify/customer/9", "omneo/profile/p1"]);
+    // E-mail of the customer, link of the customer, names that the host knows, and what becomes of the sale.
+    let table: [(Option<&str>, Option<&str>, &[&str], Result<(), &str>); 8] = [
+        (Some("ada@example.org"), None, &[], Ok(())),
+        (Some("ADA@example.org "), None, &[], Ok(())),
+        (Some("ann@example.org"), None, &[], Err("nothing else says")),
+        (None, None, &[], Err("nothing else says")),
+        (Some("ann@example.org"), Some("p1"), &[], Ok(())),
+        (Some("ann@example.org"), None, &own, Ok(())),
+        // The address of the customer, too, can be set at Omneo.
+        (Some("ada@example.org"), None, &theirs, Err("customer 9 speaks for the profile")),
+        (Some("ada@example.org"), Some("p1"), &theirs, Ok(())),
+    ];
+    for (email, link, names, due) in table {
+        let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+        omneo.emails.insert(7064, email);
+        (omneo.link, omneo.names) = (link.map(str::to_owned), host(names));
+        let run = omneo.hear(&rules(json!({})), &paid(&order()));
+        let sent = omneo.transactions["4501"].get("profile_id").and_then(Value::as_str);
+        match due {
+            Ok(()) => assert_eq!(sent, Some("p1"), "{email:?} {link:?} {names:?}: {}", run.end.reason),
+            Err(why) => {
+                assert!(sent.is_none() && run.end.reason.contains(why), "{email:?} {names:?}: {}", run.end.reason)
+            }
+        }
+    }
+}
+
 #[test]
 fn a_sale_is_sent_whole_to_the_profile_of_its_customer() {
     let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
     let run = omneo.hear(&rules(json!({})), &paid(&order()));
-    assert_eq!(run.calls, ["POST omneo /profiles/search-id", SALE]);
+    // Nothing but the identity says whose the profile is, so both are asked.
+    let asked = ["POST omneo /profiles/search-id", "GRAPHQL shopify Person", "GET omneo /profiles/p1"];
+    assert_eq!((&run.calls[..3], &run.calls[3..]), (&asked.map(str::to_owned)[..], &[SALE.to_owned()][..]));
     assert_eq!(run.bodies[0], json!({"type": "shopify", "id": "7064"}));
     assert_eq!(
-        run.bodies[1],
+        run.bodies[3],
         parse(
             r##"{
                 "external_id": "4501", "external_order_id": "4501", "receipt_ref": "#1001", "profile_id": "p1",
@@ -111,13 +152,10 @@ fn a_lapsed_authorisation_makes_a_sale_void_until_the_order_is_paid() {
 #[test]
 fn below_the_threshold_it_is_an_omneo_order_that_the_sale_fulfils() {
     let rules = rules(json!({}));
-    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let mut omneo = known();
     let run = omneo.hear(&rules, &paid(&but(json!({"financial_status": "pending"}))));
-    assert_eq!(
-        run.calls,
-        ["POST omneo /profiles/search-id", "GET omneo /orders?filter[external_id]=4501", "POST omneo /orders"]
-    );
-    let body = &run.bodies[2];
+    assert_eq!(run.calls, ["GET omneo /orders?filter[external_id]=4501", "POST omneo /orders"]);
+    let body = &run.bodies[1];
     assert_eq!((&body["status"], &body["order_number"]), (&json!("pending"), &json!("1001")));
     for key in ["external_order_id", "delete_existing_items", "is_void"] {
         assert!(body.get(key).is_none(), "{key}");
@@ -245,13 +283,14 @@ fn a_customer_without_a_profile_gets_one() {
 fn the_orders_of_a_second_customer_count_on_the_profile() {
     let rules = rules(json!({}));
     let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064", "7065"])]);
+    omneo.names = ["shopify/customer/7064", "shopify/customer/7065", "omneo/profile/p1"].map(str::to_owned).to_vec();
     for (order, customer) in [(4501, 7064), (4502, 7065)] {
         let customer = json!({"id": customer, "email": "other@example.org"});
         omneo.memory.clear();
         let gid = format!("gid://shopify/Order/{order}");
         let body = but(json!({"id": order, "admin_graphql_api_id": gid, "customer": customer}));
         let run = omneo.hear(&rules, &paid(&body));
-        assert_eq!(run.calls, ["POST omneo /profiles/search-id", SALE]);
+        assert_eq!(run.calls, [SALE]);
     }
     let profiles: Vec<_> = omneo.transactions.values().map(|sale| &sale["profile_id"]).collect();
     assert_eq!((profiles, omneo.profiles.len()), (vec![&json!("p1"), &json!("p1")], 1));
@@ -335,7 +374,8 @@ fn a_remembered_profile_that_is_gone_is_looked_up_again() {
     omneo.profiles.insert("ada@example.org".into(), ("p2".into(), vec!["7064".into()]));
     omneo.instead = vec![("update-create", 422, json!({"errors": {"profile_id": ["unknown"]}}))];
     let run = omneo.hear(&rules, &paid(&at(1, json!({}))));
-    assert_eq!(run.calls, [SALE, "POST omneo /profiles/search-id", SALE, "PUT omneo /orders/500"]);
+    let search = ["POST omneo /profiles/search-id", "GRAPHQL shopify Person", "GET omneo /profiles/p2"];
+    assert_eq!(run.calls, [&[SALE][..], &search, &[SALE, "PUT omneo /orders/500"]].concat());
     assert_eq!(omneo.transactions["4501"]["profile_id"], "p2");
 }
 
@@ -550,8 +590,8 @@ fn what_a_tenant_maps_of_an_order_goes_along_and_what_is_wrong_is_left_out_aloud
         "absent": {"omneo": "transaction.meta.absent", "shopify": "order.po_number"},
     });
     let notes = json!([{"name": "Gift message", "value": "for Ada"}, {"name": "pickup", "value": "next Tuesday"}]);
-    let mut omneo = Omneo::with(&[("ada@example.org", "p1", &["7064"])]);
+    let mut omneo = known();
     let run = omneo.hear(&rules(json!({ "fields": fields })), &paid(&but(json!({ "note_attributes": notes }))));
-    assert_eq!(run.bodies[1]["meta"], json!({"gift_message": "for Ada", "source": "web", "pieces": 1}));
+    assert_eq!(run.bodies[0]["meta"], json!({"gift_message": "for Ada", "source": "web", "pieces": 1}));
     assert!(run.end.reason.ends_with("pickup is left out: it is not a date"), "{}", run.end.reason);
 }

@@ -243,7 +243,8 @@ fn without_protected_data_a_second_customer_does_not_speak() {
     let second = world.edit(|world| world.shopify.create(&[("first_name", Some("Ada"))]).unwrap());
     world.omneo.profiles.get_mut(&profile).unwrap().identities.push(second.to_string());
     let reason = hear(&mut world, second, json!({}), &PROTECTED);
-    assert!(reason.contains(&format!("customer {customer} speaks for profile {profile}")), "{reason}");
+    let doubt = format!("profile {profile} has the identity of customer {second}, and nothing else says");
+    assert!(reason.contains(&doubt) && second != customer, "{reason}");
     assert_eq!((world.count("GRAPHQL"), world.writes.len()), (0, 0), "{:?}", world.calls);
 }
 

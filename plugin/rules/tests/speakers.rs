@@ -130,3 +130,138 @@ fn a_dead_speaker_is_not_taken_for_a_living_one() {
     assert_eq!(world.memory(&format!("omneo/profile/{profile}"))["gone"]["customer"], json!(customer));
     invariants::hold(&mut world);
 }
+
+const VICTIM: [(&str, Option<&str>); 3] =
+    [("first_name", Some("Vera")), ("email", Some("vera@example.org")), ("phone", Some("+61400000007"))];
+
+/// A world in which nothing is heard yet: a customer who has no profile, and the profile of somebody else, who has given it
+/// that customer's identity.
+fn claimed(rules: Value) -> (World, u64, String) {
+    let mut world = World::new(with_timezone(rules), 1, Manners::default());
+    let mallory = json!({ "first_name": "Mallory", "email": "mallory@example.org", "mobile_phone": "+61400000008" });
+    world.held_back = vec!["customers/", "profile", "identity"];
+    let profile = world.edit(|world| world.omneo.create(&mallory)).unwrap();
+    let victim = world.edit(|world| world.shopify.create(&VICTIM)).unwrap();
+    assert!(world.rest());
+    world.omneo.profiles.get_mut(&profile).unwrap().identities.push(victim.to_string());
+    (world, victim, profile)
+}
+
+/// Whoever may sign in to a profile can give it any identity. Nothing of the customer goes there, from whichever side the
+/// first event comes.
+#[test]
+fn an_identity_alone_links_nobody() {
+    for order in [false, true] {
+        let (mut world, victim, profile) = claimed(json!({}));
+        let before = world.omneo.profiles[&profile].json();
+        world.held_back.clear();
+        world.let_go(|waiting| {
+            if order {
+                waiting.reverse()
+            }
+        });
+        assert!(world.rest());
+        assert_eq!((world.omneo.profiles[&profile].json(), world.writes.len()), (before, 0), "{:?}", world.reasons());
+        assert_eq!(world.shopify.customers[&victim].profile, None);
+        let doubts =
+            world.host.dead_letters().filter(|ended| ended.end.reason.contains("nothing else says that the two"));
+        assert!(doubts.count() >= 2, "{:?}", world.reasons());
+        invariants::hold(&mut world);
+    }
+}
+
+/// What the reason of the dead letter says mends it, one way or the other.
+#[test]
+fn what_a_doubt_says_to_do_ends_it() {
+    // They are one person: staff set the metafield.
+    let (mut world, victim, profile) = claimed(json!({}));
+    world.held_back.clear();
+    world.let_go(|_| {});
+    assert!(world.rest());
+    world.shopify.customers.get_mut(&victim).unwrap().profile = Some(profile.clone());
+    world.edit(|world| world.shopify.update(victim, &[("last_name", Some("Vane"))])).unwrap();
+    assert!(world.rest());
+    assert!(
+        world.last_reason().contains(&profile) || world.writes.iter().any(|line| line.contains(&profile)),
+        "{:?}",
+        world.reasons()
+    );
+    let linked: Value = world.memory(&format!("shopify/customer/{victim}"));
+    assert_eq!((&linked["link"]["profile"], world.omneo.profiles.len()), (&json!(profile), 1), "{linked}");
+
+    // They are two: the identity is taken from the profile, and the customer gets one.
+    let (mut world, victim, profile) = claimed(json!({}));
+    world.held_back.clear();
+    world.let_go(|_| {});
+    assert!(world.rest());
+    world.omneo.profiles.get_mut(&profile).unwrap().identities.clear();
+    world.edit(|world| world.shopify.update(victim, &[("last_name", Some("Vane"))])).unwrap();
+    assert!(world.rest());
+    let own = world.omneo.profiles.values().find(|found| found.identities == [victim.to_string()]);
+    assert!(own.is_some_and(|own| own.json()["email"] == "vera@example.org"), "{:?}", world.reasons());
+}
+
+/// The same e-mail address, or Shopify's metafield, agrees with the identity, as after another app has linked the two.
+#[test]
+fn an_identity_that_something_agrees_with_links() {
+    let same = |email: &str| json!({ "first_name": "Vera", "email": email });
+    for (row, metafield) in
+        [(same("vera@example.org"), false), (same("VERA@Example.org"), false), (same("old@example.org"), true)]
+    {
+        let (mut world, victim, profile) = claimed(json!({}));
+        world.omneo.update(&profile, &row).unwrap();
+        world.shopify.customers.get_mut(&victim).unwrap().profile = metafield.then(|| profile.clone());
+        world.held_back.clear();
+        world.let_go(|_| {});
+        assert!(world.rest());
+        assert_eq!(
+            world.memory(&format!("shopify/customer/{victim}"))["link"]["profile"],
+            json!(profile),
+            "{:?}",
+            world.reasons()
+        );
+        assert_eq!((world.omneo.profiles.len(), world.host.dead_letters().count()), (1, 0));
+        invariants::hold(&mut world);
+    }
+}
+
+/// A customer without an e-mail address is told by the phone number.
+#[test]
+fn where_the_customer_has_no_address_the_phone_agrees() {
+    for (phone, links) in [("+61400000007", true), ("+61400000006", false)] {
+        let (mut world, victim, profile) = claimed(json!({}));
+        world.shopify.customers.get_mut(&victim).unwrap().email = None;
+        world.omneo.update(&profile, &json!({ "mobile_phone": phone })).unwrap();
+        world.held_back = vec!["profile", "identity"];
+        world.let_go(|waiting| waiting.retain(|event| event.source == "shopify"));
+        assert!(world.rest());
+        let is_linked = world.memory(&format!("shopify/customer/{victim}"))["link"]["profile"] == json!(profile);
+        assert_eq!(is_linked, links, "{:?}", world.reasons());
+    }
+}
+
+/// Where merged profiles have their customers merged in Shopify, a customer whom only an identity names stays out of it.
+#[test]
+fn an_identity_alone_has_no_customers_merged() {
+    let rules = json!({ "people": { "on_profile_merge": "merge" } });
+    let (mut world, customer, profile) = World::met(rules, &ADA);
+    world.held_back = vec!["identity", "profile", "customers/"];
+    let victim = world.edit(|world| world.shopify.create(&VICTIM)).unwrap();
+    world.omneo.profiles.get_mut(&profile).unwrap().identities.push(victim.to_string());
+    assert!(world.rest());
+    world.held_back.clear();
+    world.waiting.clear();
+    let body = world.omneo.profiles[&profile].json();
+    world.send(
+        0,
+        Event { source: "omneo".into(), topic: "profile.merged".into(), payload: body.to_string(), ..event() },
+    );
+    assert!(world.rest());
+    assert_eq!(world.count("MergePersons"), 0, "{:?}", world.writes);
+    assert!(
+        world.last_reason().contains(&format!("has the identity of customer {victim} too")),
+        "{:?}",
+        world.reasons()
+    );
+    assert!(world.shopify.customers.contains_key(&customer) && world.shopify.customers.contains_key(&victim));
+}

@@ -3,7 +3,8 @@
 /** A value of JSON. A whole number that is too long for a number is a bigint. */
 export type Json = any;
 
-export type Target = "shopify" | "omneo";
+/** `tandem` is the host itself: `get("tandem", "/names/shopify/customer/7064")`. */
+export type Target = "shopify" | "omneo" | "tandem";
 
 /** A webhook, or an event of the host's own. */
 export interface Event {

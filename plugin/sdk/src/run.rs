@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Answer, Call, CallTo, Effect, End, Event, Names, Next, Reply, Rules, Send, refused};
+use crate::{Answer, Call, CallTo, Effect, End, Event, Names, Next, Reply, Rules, Send, get, refused, segment};
 
 /// How many times in all a call is sent while its 2xx responses are not answers to it.
 const ASKS_MAX: usize = 3;
@@ -115,6 +115,17 @@ impl Cx {
     /// Sends a call to Shopify as [`Cx::ask`] does. If the fate of the call is unknown, ends the event as refused.
     pub async fn shopify(&self, call: CallTo) -> Result<Answer, End> {
         self.ask("shopify", call).await?.answer()
+    }
+
+    /// Asks the host for the names that the entity with this name has now, the name itself among them. Empty if the host
+    /// does not know the name, or if it was retired.
+    pub async fn names_of(&self, name: &str) -> Result<Vec<String>, End> {
+        let parts: Vec<_> = name.splitn(3, '/').map(segment).collect();
+        let call = get(format!("/names/{}", parts.join("/"))).needs("/data");
+        let json = self.ask("tandem", call).await?.answer()?.json()?;
+        let names: Result<_, _> =
+            json.view().list("/data")?.iter().map(|name| name.text("").map(str::to_owned)).collect();
+        Ok(names?)
     }
 
     /// Sends a call and gives its reply. Any answer returned either has a status other than 2xx or holds what the call

@@ -67,6 +67,12 @@ impl Fields {
         self.all().find(|(field, _)| field.is(core)).and_then(|(_, value)| value)
     }
 
+    /// The value of a core field as it would be written.
+    pub fn plain(&self, core: Core) -> Option<String> {
+        let (field, value) = self.all().find(|(field, _)| field.is(core))?;
+        value.map(|value| field.plain(value))
+    }
+
     /// Every field that is shown.
     pub fn all(&self) -> impl Iterator<Item = (Field, Option<&str>)> {
         self.shown.iter().map(|(field, value)| (*field, value.as_deref()))

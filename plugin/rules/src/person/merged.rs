@@ -7,9 +7,10 @@ use super::fields::{Core, Side};
 use super::memory::Memory;
 use super::merge::RunOver;
 use super::omneo::{self, Profile, Reading};
+use super::owner;
 use super::put::Asked;
 use super::run::Run;
-use super::shopify::{self, MergeRequest};
+use super::shopify::{self, Customer, MergeRequest};
 use super::who::{self, Met};
 use super::{agree, in_step};
 use crate::key::{CUSTOMER_DELETED, CUSTOMER_KEPT, customer_name};
@@ -26,6 +27,8 @@ pub async fn customers(mut run: Run<'_>, body: &View<'_>) -> Ending {
     run.memory = Memory::read_of(run.cx.memory(), |link| link.customer == kept);
     let (own, theirs) = join(profile_of(&run, kept), profile_of(&run, deleted)).await;
     let (own, theirs) = (own?, theirs?);
+    let customer = not_doubted(&mut run, (kept, deleted), [&own, &theirs]).await?;
+    let (own, theirs) = (own.map(|found| found.profile), theirs.map(|found| found.profile));
     if run.memory.link.as_ref().is_some_and(|link| link.customer == deleted) {
         run.memory.forget();
     }
@@ -33,8 +36,10 @@ pub async fn customers(mut run: Run<'_>, body: &View<'_>) -> Ending {
     run.memory.merged.customers.insert(deleted);
     run.retire(customer_name(deleted));
     match (own, theirs) {
-        (Some(own), Some(theirs)) if own.id != theirs.id => two_profiles(run, (kept, deleted), own, theirs).await,
-        (Some(profile), _) | (None, Some(profile)) => speaks(run, (kept, deleted), profile).await,
+        (Some(own), Some(theirs)) if own.id != theirs.id => {
+            two_profiles(run, (kept, deleted), own, theirs, customer).await
+        }
+        (Some(profile), _) | (None, Some(profile)) => speaks(run, (kept, deleted), profile, customer).await,
         (None, None) => {
             let reason = format!("{}, and no profile has the identity of either", was_merged(kept, deleted));
             Ok(skipped(reason).remember(run.memory.write()))
@@ -69,8 +74,47 @@ async fn is_not_over(run: &Run<'_>, body: &View<'_>, kept: u64) -> Result<Option
     }
 }
 
+/// A profile that is to be a customer's.
+struct Found {
+    profile: Profile,
+    /// Whether the memory says so. Otherwise only an identity does.
+    is_remembered: bool,
+}
+
+/// Ends the run if an identity has led to a profile that nothing else says is the customer's. The deleted customer cannot
+/// be read any more, so it is the kept one with whom the profile has to agree; the names of both are one entity's. Gives that customer, if it was read.
+async fn not_doubted(
+    run: &mut Run<'_>,
+    (kept, deleted): (u64, u64),
+    found: [&Option<Found>; 2],
+) -> Result<Option<Customer>, End> {
+    let hints = [kept, deleted].into_iter().zip(found).filter_map(|(of, found)| Some((of, found.as_ref()?)));
+    let mut hints: Vec<_> = hints.filter(|(_, found)| !found.is_remembered).collect();
+    if !hints.is_empty() {
+        let linked = who::linked(run.cx, kept).await?;
+        hints.retain(|(_, found)| !linked.contains(&found.profile.id));
+    }
+    if hints.is_empty() {
+        return Ok(None);
+    }
+    let customer = read(run, kept).await?;
+    match hints.iter().find(|(_, found)| !owner::is_same(&customer, &found.profile)) {
+        Some((of, found)) => {
+            Err(refused(format!("{}; {}", was_merged(kept, deleted), owner::doubt(*of, &found.profile.id))))
+        }
+        None => Ok(Some(customer)),
+    }
+}
+
+async fn read(run: &mut Run<'_>, kept: u64) -> Result<Customer, End> {
+    match shopify::person(run, kept).await? {
+        Some(customer) => Ok(customer),
+        None => Err(run.end_without_customer(kept)),
+    }
+}
+
 /// A customer's profile, if it is not deleted: the remembered one, or else the one with the customer's identity.
-async fn profile_of(run: &Run<'_>, customer: u64) -> Result<Option<Profile>, End> {
+async fn profile_of(run: &Run<'_>, customer: u64) -> Result<Option<Found>, End> {
     let links = Memory::links(run.cx.memory());
     let known = links.into_iter().find(|link| link.customer == customer).map(|link| link.profile);
     let is_own = run.memory.link.as_ref().is_some_and(|link| link.customer == customer);
@@ -78,24 +122,29 @@ async fn profile_of(run: &Run<'_>, customer: u64) -> Result<Option<Profile>, End
     if let Some(known) = known
         && let Some(profile) = omneo::profile(run.cx, &known, reading).await?
     {
-        return Ok(Some(profile));
+        return Ok(Some(Found { profile, is_remembered: true }));
     }
-    match omneo::search(run.cx, reading.handle, customer).await? {
-        Some(found) => omneo::profile(run.cx, &found, reading).await,
-        None => Ok(None),
-    }
+    let Some(found) = omneo::search(run.cx, reading.handle, customer).await? else { return Ok(None) };
+    let profile = omneo::profile(run.cx, &found, reading).await?;
+    Ok(profile.map(|profile| Found { profile, is_remembered: false }))
 }
 
 /// Makes the kept customer speak for the profile, if it does not already.
-async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Profile) -> Ending {
+async fn speaks(
+    mut run: Run<'_>,
+    (kept, deleted): (u64, u64),
+    mut profile: Profile,
+    customer: Option<Customer>,
+) -> Ending {
     let is_linked =
         |run: &Run| run.memory.link.as_ref().is_some_and(|link| link.customer == kept && link.profile == profile.id);
     if is_linked(&run) {
         let reason = format!("{}, who stays linked to profile {}", was_merged(kept, deleted), profile.id);
         return Ok(skipped(reason).remember(run.memory.write()));
     }
-    let Some(customer) = shopify::person(&run, kept).await? else {
-        return Err(run.end_without_customer(kept));
+    let customer = match customer {
+        Some(customer) => customer,
+        None => read(&mut run, kept).await?,
     };
     let others: Vec<_> = profile.customers.iter().copied().filter(|other| ![kept, deleted].contains(other)).collect();
     who::nobody_else_speaks(&run, &profile.id, &others).await?;
@@ -106,7 +155,13 @@ async fn speaks(mut run: Run<'_>, (kept, deleted): (u64, u64), mut profile: Prof
 }
 
 /// Handles two customers who both have a profile. The tenant decides which profile should carry the person's points.
-async fn two_profiles(mut run: Run<'_>, (kept, deleted): (u64, u64), own: Profile, theirs: Profile) -> Ending {
+async fn two_profiles(
+    mut run: Run<'_>,
+    (kept, deleted): (u64, u64),
+    own: Profile,
+    theirs: Profile,
+    customer: Option<Customer>,
+) -> Ending {
     let were = was_merged(kept, deleted);
     let both = format!("{were}; they are linked to profiles {} and {}", own.id, theirs.id);
     match run.settings.people.on_merge {
@@ -127,8 +182,9 @@ async fn two_profiles(mut run: Run<'_>, (kept, deleted): (u64, u64), own: Profil
                 return Err(refused(format!("{both}; the second is also customer {other}'s, so they are not merged")));
             }
             merge_profiles(&mut run, &theirs.id, &own.id).await?;
-            let Some(customer) = shopify::person(&run, kept).await? else {
-                return Err(run.end_without_customer(kept));
+            let customer = match customer {
+                Some(customer) => customer,
+                None => read(&mut run, kept).await?,
             };
             run.link(kept, &own.id);
             let Some(profile) = omneo::profile(run.cx, &own.id, run.reading()).await? else {
@@ -166,18 +222,21 @@ pub async fn profiles(mut run: Run<'_>, profile: Profile) -> Ending {
         Some(customer) => Met { customer, profile },
         None => {
             run.memory.forget();
-            who::of_profile(&mut run, profile).await?
+            who::of_profile(&mut run, profile, true).await?
         }
     };
     let speaker = met.customer.id;
     let has_email = met.customer.snapshot.fields.core(Core::Email).is_some();
     let is_second = |other: &u64| *other != speaker && !run.memory.merged.customers.contains(other);
     let others: Vec<_> = met.profile.customers.iter().copied().filter(is_second).collect();
+    let profile = met.profile.clone();
     agree(&mut run, met, &RunOver::new(), &Asked::default()).await?;
     for other in others {
+        // Of a customer whom only an identity names, nobody knows whether it is the same person.
         if run.settings.people.on_profile_merge == OnProfileMerge::Merge
             && run.to_shopify
-            && shopify::person(&run, other).await?.is_some()
+            && let Some(second) = shopify::person(&run, other).await?
+            && who::is_theirs(&run, &second, &profile).await?
         {
             merge_customers(&mut run, other, speaker, has_email).await?;
         } else {

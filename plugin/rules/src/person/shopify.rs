@@ -21,6 +21,9 @@ use crate::mapping::{Mapping, ShopifyPlace};
 pub const LINK_NAMESPACE: &str = "omneo";
 pub const LINK_KEY: &str = "profile_id";
 
+/// How that metafield is named to people.
+pub const LINK: &str = "omneo.profile_id";
+
 /// A customer as read.
 #[derive(Clone, Debug)]
 pub struct Customer {

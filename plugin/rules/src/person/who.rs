@@ -1,15 +1,16 @@
 //! Finds the other half of a person who is seen for the first time, or has it created, and links the two. The values
 //! that both halves have are left to the merge of fields.
 
-use tandem_sdk::{End, join, refused, skipped};
+use tandem_sdk::{Cx, End, join, refused, skipped};
 
 use super::born::{Created, create_customer, create_profile};
-use super::fields::{Core, Field, Fields, Side};
+use super::fields::{Core, Field, Side};
 use super::omneo::{self, Owner, Profile};
+use super::owner;
 use super::put::somebody_else;
 use super::run::Run;
 use super::shopify::{self, Customer, is_id};
-use crate::key::{customer_name, profile_name};
+use crate::key::{PROFILES, customer_name, profile_name};
 use crate::mapping::is_e164;
 
 /// How often the creation of a profile is tried. Somebody else may create the same person at the same moment, or an
@@ -48,10 +49,10 @@ pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<M
         }
     }
     let fields = &customer.snapshot.fields;
-    let Some(email) = plain(fields, Core::Email) else {
+    let Some(email) = fields.plain(Core::Email) else {
         return Err(skipped("the customer has no e-mail, and Omneo requires one; it is tried again when there is one"));
     };
-    let phone = plain(fields, Core::Phone).filter(|phone| is_e164(phone));
+    let phone = fields.plain(Core::Phone).filter(|phone| is_e164(phone));
     let mut last = String::new();
     for _ in 0..CREATE_TRIES {
         let (email_owner, phone_owner) = omneo::availability(run.cx, Some(&email), phone.as_deref()).await?;
@@ -88,6 +89,9 @@ async fn by_identity(run: &mut Run<'_>, customer: Customer, id: String) -> Resul
     };
     let earlier: Vec<_> = profile.customers.iter().take_while(|other| **other != customer.id).copied().collect();
     nobody_else_speaks(run, &id, &earlier).await?;
+    if !is_theirs(run, &customer, &profile).await? {
+        return Err(refused(owner::doubt(customer.id, &id)));
+    }
     meet(run, &customer, &id).await?;
     Ok(Met { customer, profile })
 }
@@ -126,12 +130,6 @@ fn folded(name: &str) -> String {
     name.trim().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-/// The value of a core field as it would be written.
-fn plain(fields: &Fields, core: Core) -> Option<String> {
-    let (field, value) = fields.all().find(|(field, _)| field.is(core))?;
-    value.map(|value| field.plain(value))
-}
-
 /// Handles a customer whose metafield names the profile. The metafield is written when the customer is created from a
 /// profile, and the identity only afterwards.
 async fn by_metafield(run: &mut Run<'_>, customer: Customer, mut profile: Profile) -> Result<Met, End> {
@@ -157,19 +155,25 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
 }
 
 /// Finds the customer of a profile without a link: by identity, by the customer's metafield, by e-mail, or else by
-/// creating one.
-pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, End> {
+/// creating one. `is_merged`: another profile, of which Omneo says no more, has just gone into this one.
+pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile, is_merged: bool) -> Result<Met, End> {
+    let mut doubted = None;
     for id in profile.customers.clone() {
-        if let Some(customer) = living(run, id).await? {
+        let Some(customer) = living(run, id).await? else { continue };
+        if is_theirs(run, &customer, &profile).await? || is_merged && has_lost(run, id, &profile.id).await? {
             meet(run, &customer, &profile.id).await?;
             return Ok(Met { customer, profile });
         }
+        doubted.get_or_insert(id);
+    }
+    if let Some(customer) = doubted {
+        return Err(refused(owner::doubt(customer, &profile.id)));
     }
     let fields = &profile.snapshot.fields;
-    let Some(email) = plain(fields, Core::Email) else {
+    let Some(email) = fields.plain(Core::Email) else {
         return Err(skipped("the profile has no e-mail"));
     };
-    let phone = plain(fields, Core::Phone).filter(|phone| is_e164(phone));
+    let phone = fields.plain(Core::Phone).filter(|phone| is_e164(phone));
     let by_phone = async {
         match &phone {
             Some(phone) => shopify::find_by_phone(run, phone).await,
@@ -198,6 +202,28 @@ pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile) -> Result<Met, 
             }
         },
     }
+}
+
+/// Whether a profile that has a customer's identity is that customer's: by what the two show, or by what events have shown
+/// before.
+pub async fn is_theirs(run: &Run<'_>, customer: &Customer, profile: &Profile) -> Result<bool, End> {
+    Ok(owner::is_same(customer, profile) || linked(run.cx, customer.id).await?.contains(&profile.id))
+}
+
+/// Whether a customer was linked to another profile that is gone now. A merge takes the identities of that profile along.
+async fn has_lost(run: &Run<'_>, customer: u64, found: &str) -> Result<bool, End> {
+    let linked = linked(run.cx, customer).await?;
+    let mut gone = false;
+    for id in linked.iter().filter(|id| *id != found) {
+        gone |= omneo::profile(run.cx, id, run.reading()).await?.is_none();
+    }
+    Ok(gone)
+}
+
+/// The profiles of which events have shown that they are the customer's, as the host knows them.
+pub async fn linked(cx: &Cx, customer: u64) -> Result<Vec<String>, End> {
+    let names = cx.names_of(&customer_name(customer)).await?;
+    Ok(names.iter().filter_map(|name| name.strip_prefix(PROFILES)).map(str::to_owned).collect())
 }
 
 /// Handles a customer that was found by its data. It may belong to another profile already.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tandem_rules::DefaultRules;
-use tandem_sdk::{Answer, Call, Effect, End, Event, Names, Next, Outcome, Reply, Rules, step};
+use tandem_sdk::{Answer, Call, Effect, End, Event, Names, Next, Outcome, Reply, Rules, Value, json, step};
 
 use super::World;
 
@@ -66,6 +66,14 @@ impl Host {
 
     pub fn memories(&self) -> impl Iterator<Item = &str> {
         self.entities.values().filter_map(|entity| entity.memory.first()).map(|(_, memory)| memory.as_str())
+    }
+
+    /// Answers a question for the names of an entity.
+    pub fn answer(&self, path: &str) -> Value {
+        let asked = path.strip_prefix("/names/").expect("the host is asked for names");
+        let entity = self.names.get(asked).filter(|_| !self.retired.contains(asked));
+        let counts = |name: &&String| !self.retired.contains(*name);
+        json!({ "data": entity.map_or(vec![], |entity| self.entities[entity].names.iter().filter(counts).collect()) })
     }
 
     /// Empties the memory of every entity.

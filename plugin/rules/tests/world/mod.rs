@@ -240,6 +240,7 @@ impl World {
                 let variables = serde_json::from_str(&request.variables).expect("variables are JSON");
                 (200, self.shopify.answer(request.operation(), &variables))
             }
+            Request::Rest(request) if call.target == "tandem" => (200, self.host.answer(&request.path)),
             Request::Rest(request) => self.omneo.answer(request),
         };
         self.say(|| format!("        {line} {} => {status} {body}", shown(call)));
