@@ -6,9 +6,11 @@ mod browser;
 mod clock;
 mod faults;
 mod forward;
+mod history;
 mod http;
 mod omneo;
 mod outbox;
+mod past;
 mod query;
 mod server;
 mod shopify;
@@ -17,12 +19,14 @@ mod sign;
 pub use browser::Browser;
 pub use clock::Clock;
 pub use faults::{Fault, Faults, Rule};
+pub use history::live_through;
 pub use omneo::{ENDPOINTS, Endpoint, Omneo, OmneoOptions, refusal, unknown};
-pub use outbox::{Delivery, Outbox, Webhook};
+pub use outbox::{Delivery, Losing, Outbox, Webhook};
+pub use past::Past;
 pub use server::{Request, Response};
 pub use shopify::{
-    AppOptions, AppProxy, Approval, Ledger, Manner, Pays, RefreshRule, SessionToken, Shopify, ShopifyOptions,
-    TokenCounts,
+    AppOptions, AppProxy, Approval, BulkFault, Ledger, Manner, Pays, RefreshRule, SessionToken, Shopify,
+    ShopifyOptions, TokenCounts,
 };
 pub use sign::{sign_omneo, sign_proxy, sign_query, sign_shopify};
 

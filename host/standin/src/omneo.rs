@@ -10,6 +10,7 @@ mod endpoints;
 mod id;
 mod lists;
 mod model;
+mod past;
 mod people;
 mod profiles;
 mod routes;

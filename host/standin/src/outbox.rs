@@ -27,6 +27,17 @@ pub enum Delivery {
     Manual,
 }
 
+/// Which webhooks are lost on their way, without anybody hearing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Losing {
+    #[default]
+    Nothing,
+    /// The next so many.
+    Next(u64),
+    /// All, until something else is said.
+    Everything,
+}
+
 /// One webhook as it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
@@ -67,6 +78,8 @@ struct Shared {
 struct State {
     delivery: Delivery,
     duplicates_percent: u8,
+    losing: Losing,
+    lost: u64,
     url: Option<String>,
     waiting: VecDeque<Webhook>,
     failed: Vec<Webhook>,
@@ -98,6 +111,8 @@ impl Outbox {
         let state = State {
             delivery,
             duplicates_percent: 0,
+            losing: Losing::Nothing,
+            lost: 0,
             url,
             waiting: VecDeque::new(),
             failed: Vec::new(),
@@ -127,7 +142,18 @@ impl Outbox {
         let mut state = lock(&self.0.state);
         let webhook = Webhook { topic: topic.to_owned(), headers, body, url, n: state.emitted };
         state.emitted += 1;
-        state.waiting.push_back(webhook);
+        let is_lost = match state.losing {
+            Losing::Nothing | Losing::Next(0) => false,
+            Losing::Next(more) => {
+                state.losing = Losing::Next(more - 1);
+                true
+            }
+            Losing::Everything => true,
+        };
+        state.lost += u64::from(is_lost);
+        if !is_lost {
+            state.waiting.push_back(webhook);
+        }
         drop(state);
         self.wake();
     }
@@ -140,6 +166,16 @@ impl Outbox {
     /// How many of a hundred automatic deliveries are followed by the same one again, id and all.
     pub fn set_duplicates_percent(&self, percent: u8) {
         lock(&self.0.state).duplicates_percent = percent;
+    }
+
+    /// Loses webhooks that are said from now on; they are neither delivered nor tried again.
+    pub fn lose(&self, losing: Losing) {
+        lock(&self.0.state).losing = losing;
+    }
+
+    /// How many were lost so far.
+    pub fn lost(&self) -> u64 {
+        lock(&self.0.state).lost
     }
 
     /// What waits, in order of emission.

@@ -91,6 +91,8 @@ enum Body {
     /// Null means an empty body.
     Json(Value),
     Html(String),
+    /// A file, kept by whoever answers with it.
+    File(Arc<str>),
 }
 
 impl Answer {
@@ -101,6 +103,11 @@ impl Answer {
     /// A page for a browser.
     pub fn html(status: u16, page: impl Into<String>) -> Answer {
         Answer::of(status, Body::Html(page.into()))
+    }
+
+    /// A file of lines.
+    pub fn file(lines: Arc<str>) -> Answer {
+        Answer::of(200, Body::File(lines))
     }
 
     /// What another server answers. From within, where nobody connects, it is 502.
@@ -122,6 +129,7 @@ impl Answer {
             Body::Json(Value::Null) => String::new(),
             Body::Json(body) => body.to_string(),
             Body::Html(page) => page.clone(),
+            Body::File(lines) => lines.to_string(),
         }
     }
 
@@ -129,6 +137,7 @@ impl Answer {
         match self.body {
             Body::Json(_) => "application/json",
             Body::Html(_) => "text/html; charset=utf-8",
+            Body::File(_) => "application/jsonl",
         }
     }
 }

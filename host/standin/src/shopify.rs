@@ -2,8 +2,10 @@
 //! Knows nothing of GraphQL's inside nor of what a value may be; the modules below do.
 
 mod addresses;
+mod amounts;
 mod apps;
 mod bucket;
+mod bulk;
 mod check;
 mod connections;
 mod contact;
@@ -19,9 +21,12 @@ mod merges;
 mod metafields;
 mod model;
 mod mutations;
+mod order_views;
+mod past;
 mod places;
 mod problem;
 mod queries;
+mod rest;
 mod schema;
 mod search;
 mod selection;
@@ -46,6 +51,8 @@ use crate::sign::sign_shopify;
 pub use apps::{AppOptions, AppProxy, Approval, RefreshRule, SessionToken, TokenCounts};
 use apps::{Apps, Recipient};
 use bucket::Bucket;
+use bulk::Bulk;
+pub use bulk::BulkFault;
 pub use ledger::{Ledger, Manner, Pays};
 use model::Acting;
 use schema::Schema;
@@ -155,6 +162,7 @@ struct Core {
 struct State {
     store: Store,
     bucket: Bucket,
+    bulk: Bulk,
     random: fastrand::Rng,
 }
 
@@ -164,7 +172,9 @@ impl Shopify {
         let outbox = Outbox::start(options.delivery, options.webhook_url.clone(), options.seed);
         let clock = options.clock.clone();
         let (core, service) = Self::made(options, outbox);
-        Ok(Shopify { core, server: Server::start(service, clock).await? })
+        let server = Server::start(service, clock).await?;
+        lock(&core.state).bulk.site = format!("http://{}", server.address);
+        Ok(Shopify { core, server })
     }
 
     /// Without a socket or a task: asked by [`ask`](Shopify::ask), its webhooks taken from the outbox. For simulations.
@@ -191,6 +201,7 @@ impl Shopify {
         let state = State {
             store: Store::new(facts, options.seed, options.big_ids, options.link_defined),
             bucket: Bucket::new(options.bucket, options.clock.now_ms()),
+            bulk: Bulk::default(),
             random: fastrand::Rng::with_seed(options.seed),
         };
         let core = Arc::new(Core {
@@ -265,6 +276,11 @@ impl Shopify {
     /// From now on other tokens are refused.
     pub fn set_token(&self, token: impl Into<String>) {
         *lock(&self.core.token) = token.into();
+    }
+
+    /// What happens to the next bulk operations that are begun, one after the other.
+    pub fn next_bulk(&self, fault: BulkFault) {
+        lock(&self.core.state).bulk.faults.push_back(fault);
     }
 
     pub fn outbox(&self) -> Outbox {
@@ -344,8 +360,11 @@ impl Core {
             return answer;
         }
         let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
-        if !matches!(parts[..], ["admin", "api", _, "graphql.json"]) {
-            return Answer::new(404, json!({ "errors": "Not Found" }));
+        match parts[..] {
+            ["admin", "api", _, "graphql.json"] => {}
+            ["admin", "api", _, "orders.json"] if call.method == "GET" => return self.orders(call),
+            ["bulk-operation-outputs", _] if call.method == "GET" => return self.file(call),
+            _ => return Answer::new(404, json!({ "errors": "Not Found" })),
         }
         if call.method != "POST" {
             return Answer::new(405, json!({ "errors": "Method Not Allowed" })).with("allow", "POST");
@@ -356,22 +375,53 @@ impl Core {
         };
         let mut state = lock(&self.state);
         let now_ms = self.clock.now_ms();
-        let State { store, bucket, .. } = &mut *state;
+        let State { store, bucket, bulk, .. } = &mut *state;
         store.now_ms = now_ms;
+        bulk.advance(&self.schema, store);
         store.acting = caller.acting();
         bucket.refill(now_ms);
         let mutation = |field: &str| self.schema.field("Mutation", field).is_some();
         let answer = graphql::execute(&self.schema, body, bucket, &mut |field, arguments| {
-            if mutation(field) {
-                mutations::resolve(store, field, arguments)
-            } else {
-                queries::resolve(store, field, arguments)
+            let id = arguments.get("id").and_then(Value::as_str).unwrap_or_default();
+            match field {
+                "bulkOperation" => bulk.shown(store, id),
+                "bulkOperationCancel" => Ok(bulk.cancel(store, id)),
+                "bulkOperationRunQuery" => Ok(bulk.run(&self.schema, store, arguments)),
+                _ if mutation(field) => mutations::resolve(store, field, arguments),
+                _ => queries::resolve(store, field, arguments),
             }
         });
         let version = state.store.facts.api_version.clone();
         state.store.acting = None;
         self.emit(&mut state);
         Answer::new(200, answer).with("x-shopify-api-version", version)
+    }
+}
+
+impl Core {
+    /// A list of orders by REST.
+    fn orders(&self, call: &Call) -> Answer {
+        let Some(caller) = self.caller(call) else { return unauthorized() };
+        let mut state = lock(&self.state);
+        let State { store, bulk, .. } = &mut *state;
+        store.now_ms = self.clock.now_ms();
+        store.acting = caller.acting();
+        let answer = rest::orders(store, call, &bulk.site);
+        let version = store.facts.api_version.clone();
+        store.acting = None;
+        answer.with("x-shopify-api-version", version)
+    }
+
+    /// The file of a bulk operation, from a store that knows no access tokens and refuses whoever shows it one.
+    fn file(&self, call: &Call) -> Answer {
+        let refuse = |status: u16, code: &str| {
+            Answer::html(status, format!("<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code></Error>"))
+        };
+        if ["authorization", "x-shopify-access-token"].iter().any(|name| !call.header(name).is_empty()) {
+            return refuse(400, "InvalidArgument");
+        }
+        let found = lock(&self.state).bulk.file(self.clock.now_ms(), &call.path, &call.query);
+        found.map_or_else(|(status, code)| refuse(status, code), Answer::file)
     }
 }
 

@@ -4,12 +4,15 @@ mod kit;
 
 mod addresses;
 mod apps;
+mod bulk;
 mod customers;
 mod delivery;
 mod lists;
 mod merchant;
 mod merges;
 mod omneo;
+mod orders;
+mod past;
 mod recordings;
 mod shopify;
 mod storefront;

@@ -215,7 +215,8 @@ impl Apps {
     pub fn holder(&self, token: &str, now_ms: i64) -> Option<Acting> {
         self.all.iter().find_map(|app| {
             let scopes = app.book.accepts(token, now_ms)?.to_vec();
-            Some(Acting { client_id: app.options.client_id.clone(), scopes })
+            let may_use_rest = app.options.may_use_client_credentials;
+            Some(Acting { client_id: app.options.client_id.clone(), scopes, may_use_rest })
         })
     }
 }

@@ -37,6 +37,9 @@ fn page(items: &[Value], arguments: &Map<String, Value>) -> Value {
     let kept = items.iter().filter(|item| given("namespace").is_none_or(|namespace| item["namespace"] == *namespace));
     let mut kept: Vec<_> =
         kept.filter(|item| keys.is_none_or(|keys| keys.contains(&full_key(item)))).cloned().collect();
+    // Shipping that an edit has taken off is shown where it is asked for.
+    let with_removals = given("includeRemovals") == Some(&Value::Bool(true));
+    kept.retain(|item| with_removals || item["isRemoved"] != true);
     if given("reverse") == Some(&Value::Bool(true)) {
         kept.reverse();
     }

@@ -57,8 +57,12 @@ pub(crate) fn requested(plan: &Plan, operation: &OperationDefinition) -> u64 {
 }
 
 fn of_set(plan: &Plan, fields: &[&Positioned<Field>], ty: &str) -> u64 {
-    let collected = plan.collect(&below(fields), ty);
-    collected.iter().map(|(_, fields)| of_field(plan, fields, ty)).sum()
+    // Behind an abstract type is what costs most.
+    let each = plan.schema.possible(ty).into_iter().map(|ty| {
+        let collected = plan.collect(&below(fields), ty);
+        collected.iter().map(|(_, fields)| of_field(plan, fields, ty)).sum()
+    });
+    each.max().unwrap_or_default()
 }
 
 fn of_field(plan: &Plan, fields: &[&Positioned<Field>], parent: &str) -> u64 {
@@ -67,10 +71,8 @@ fn of_field(plan: &Plan, fields: &[&Positioned<Field>], parent: &str) -> u64 {
     if !plan.schema.is_composite(ty) {
         return 0;
     }
-    // Behind an interface may be anything; a customer is what costs most.
-    let shown = if plan.schema.is_interface(ty) { "Customer" } else { ty };
     if !ty.ends_with("Connection") {
-        return of_object(ty, parent) + of_set(plan, fields, shown);
+        return of_object(ty, parent) + of_set(plan, fields, ty);
     }
     let size = ["first", "last"].iter().find_map(|name| fields[0].node.get_argument(name));
     let size = match size.map(|literal| plain(literal.node.clone(), plan.variables)) {

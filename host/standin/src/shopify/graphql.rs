@@ -18,6 +18,9 @@ pub(crate) struct Failed {
     pub code: &'static str,
 }
 
+/// Arguments that choose a page, which means nothing where all is written out.
+const PAGING: [&str; 4] = ["first", "after", "last", "before"];
+
 /// Gives a root field's value by its name and arguments.
 pub(crate) type Resolver<'a> = dyn FnMut(&str, &Map<String, Value>) -> Result<Value, Failed> + 'a;
 
@@ -81,10 +84,47 @@ pub(crate) fn execute(schema: &Schema, body: &Value, bucket: &mut Bucket, resolv
     answer
 }
 
+/// A connection below an object that is written out line by line.
+pub(crate) struct Child<'a> {
+    /// Its type.
+    pub connection: String,
+    pub fields: Vec<&'a Positioned<Field>>,
+    pub nodes: Vec<Value>,
+    /// The id of the object.
+    pub parent: Option<String>,
+}
+
+/// What the fields of a connection select of one of its nodes, apart from the connections below, which come beside it.
+pub(crate) fn node_of<'a>(
+    plan: &'a Plan<'a>,
+    resolve: &mut Resolver<'_>,
+    connection: &str,
+    fields: &[&'a Positioned<Field>],
+    node: Value,
+) -> (Value, Vec<Child<'a>>) {
+    let one = |ty: &str, fields: &[&'a Positioned<Field>], name: &str| {
+        let inner = named(&plan.schema.field(ty, name)?.ty.node).to_owned();
+        let found = plan.collect(&below(fields), ty).into_iter();
+        let found = found.filter(|(_, fields)| fields[0].node.name.node == name).flat_map(|(_, fields)| fields);
+        Some((inner, found.collect::<Vec<_>>()))
+    };
+    let edges = one(connection, fields, "edges");
+    let Some((ty, fields)) = edges.and_then(|(edge, fields)| one(&edge, &fields, "node")) else {
+        return (Value::Null, Vec::new());
+    };
+    let mut run = Run { plan, resolve, errors: Vec::new(), children: Some(Vec::new()) };
+    let (line, _) = run.complete(node, &ty, connection, &fields);
+    let parent = line["id"].as_str().map(str::to_owned);
+    let children = run.children.unwrap_or_default().into_iter();
+    (line, children.map(|child| Child { parent: parent.clone(), ..child }).collect())
+}
+
 struct Run<'a, 'r> {
     plan: &'a Plan<'a>,
     resolve: &'r mut Resolver<'r>,
     errors: Vec<Value>,
+    /// Where connections are left aside, those that were.
+    children: Option<Vec<Child<'a>>>,
 }
 
 /// The data, the points that it took, and the errors.
@@ -93,7 +133,7 @@ fn run<'a>(
     operation: &'a OperationDefinition,
     resolve: &mut Resolver<'_>,
 ) -> (Value, u64, Vec<Value>) {
-    let mut run = Run { plan, resolve, errors: Vec::new() };
+    let mut run = Run { plan, resolve, errors: Vec::new(), children: None };
     let (data, points) = run.root(operation);
     (data, points, run.errors)
 }
@@ -142,7 +182,7 @@ impl<'a> Run<'a, '_> {
             Value::Object(object) if ty.ends_with("Connection") => self.connection(&object, ty, fields),
             Value::Object(object) if self.plan.schema.is_composite(ty) => {
                 let concrete =
-                    object.get("__typename").and_then(Value::as_str).filter(|_| self.plan.schema.is_interface(ty));
+                    object.get("__typename").and_then(Value::as_str).filter(|_| self.plan.schema.is_abstract(ty));
                 let concrete = concrete.unwrap_or(ty).to_owned();
                 let (value, points) = self.select(fields, &concrete, object);
                 (value, cost::of_object(ty, parent) + points)
@@ -186,6 +226,15 @@ impl<'a> Run<'a, '_> {
                 selected.insert(key, json!(ty));
                 continue;
             };
+            let inner = named(&definition.ty.node);
+            if let Some(children) = self.children.as_mut().filter(|_| inner.ends_with("Connection")) {
+                let all = self.plan.schema.arguments(definition, fields[0], self.plan.variables).unwrap_or_default();
+                let all = all.into_iter().filter(|(name, _)| !PAGING.contains(&name.as_str())).collect();
+                let mut whole = shape(object.get(name).cloned().unwrap_or_default(), &all);
+                let nodes = whole["nodes"].take().as_array_mut().map(std::mem::take).unwrap_or_default();
+                children.push(Child { connection: inner.to_owned(), fields, nodes, parent: None });
+                continue;
+            }
             let value = match self.plan.schema.arguments(definition, fields[0], self.plan.variables) {
                 Ok(arguments) => shape(object.get(name).cloned().unwrap_or_default(), &arguments),
                 Err(problem) => {

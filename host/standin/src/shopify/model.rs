@@ -111,6 +111,8 @@ pub(crate) struct Acting {
     pub client_id: String,
     /// What the merchant has granted it.
     pub scopes: Vec<String>,
+    /// Whether it is one of the shop's own organisation, which may use REST.
+    pub may_use_rest: bool,
 }
 
 /// A webhook subscription.

@@ -7,7 +7,7 @@ use super::connections::ITEMS;
 use super::contact::{clean_email, normal_phone};
 use super::graphql::Failed;
 use super::store::{Customer, Store};
-use super::{lists, merges, views};
+use super::{lists, merges, order_views, views};
 
 /// Recorded answer, for reading and for `customerSet` alike.
 const NO_DEFINITION: &str = "Metafield definition of type 'id' is required when using custom ids.";
@@ -29,7 +29,8 @@ pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>
             found.map(|customer| views::customer(store, customer)).into()
         }
         "customerMergeJobStatus" => merges::status(store, text("jobId").unwrap_or_default()),
-        "customers" | "customersCount" | "locations" | "locationsCount" => lists::resolve(store, field, arguments)?,
+        "customers" | "customersCount" | "locations" | "locationsCount" | "orders" | "ordersCount" | "products"
+        | "productsCount" => lists::resolve(store, field, arguments)?,
         "metafieldDefinitions" => {
             let wanted = |name: &str, value: &str| text(name).is_none_or(|wanted| wanted == value);
             let kept = store.definitions.iter().filter(|one| {
@@ -63,7 +64,7 @@ pub(crate) fn node(store: &Store, id: &str) -> Value {
     if let Some(id) = found("Customer") {
         store.customers.get(&id).map(|customer| views::customer(store, customer)).into()
     } else if let Some(id) = found("Order") {
-        store.orders.get(&id).map(|order| views::order(store, order)).into()
+        store.orders.get(&id).map(|order| order_views::order(store, order)).into()
     } else if let Some(id) = found("Product") {
         store.products.get(&id).map(views::product).into()
     } else if let Some(id) = found("ProductVariant") {
@@ -71,6 +72,8 @@ pub(crate) fn node(store: &Store, id: &str) -> Value {
         let variants = product.into_iter().flat_map(|product| product["variants"].as_array().into_iter().flatten());
         let variant = variants.into_iter().find(|one| one["id"].as_u64() == Some(id));
         product.zip(variant).map(|(product, one)| views::variant(product, one)).into()
+    } else if found("Location").is_some() {
+        store.locations.iter().find(|location| location["id"] == id).cloned().unwrap_or_default()
     } else {
         Value::Null
     }

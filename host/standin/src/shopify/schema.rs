@@ -28,7 +28,8 @@ impl Schema {
 
     fn load() -> Schema {
         let document: ServiceDocument =
-            parse_schema(include_str!("schema.graphql")).expect("the schema is part of the source");
+            parse_schema(concat!(include_str!("schema.graphql"), include_str!("commerce.graphql")))
+                .expect("the schema is part of the source");
         let types = document.definitions.into_iter().filter_map(|definition| match definition {
             TypeSystemDefinition::Type(ty) => Some((ty.node.name.node.to_string(), ty.node)),
             TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
@@ -60,15 +61,32 @@ impl Schema {
             TypeKind::Object(object) => object.implements.iter().any(|name| name.node == condition),
             _ => false,
         };
-        concrete == condition || self.0.get(concrete).is_some_and(implements)
+        let has_member = |ty: &TypeDefinition| match &ty.kind {
+            TypeKind::Union(union) => union.members.iter().any(|name| name.node == concrete),
+            _ => false,
+        };
+        concrete == condition
+            || self.0.get(concrete).is_some_and(implements)
+            || self.0.get(condition).is_some_and(has_member)
+    }
+
+    /// The types that an object of a type may be of: itself, unless it is abstract.
+    pub fn possible<'s>(&'s self, ty: &'s str) -> Vec<&'s str> {
+        if !self.is_abstract(ty) {
+            return vec![ty];
+        }
+        let objects = self.0.iter().filter(|(_, one)| matches!(one.kind, TypeKind::Object(_)));
+        objects.map(|(name, _)| name.as_str()).filter(|name| self.is(name, ty)).collect()
     }
 
     pub fn is_composite(&self, ty: &str) -> bool {
-        self.0.get(ty).is_some_and(|ty| matches!(ty.kind, TypeKind::Object(_) | TypeKind::Interface(_)))
+        self.0
+            .get(ty)
+            .is_some_and(|ty| matches!(ty.kind, TypeKind::Object(_) | TypeKind::Interface(_) | TypeKind::Union(_)))
     }
 
-    pub fn is_interface(&self, ty: &str) -> bool {
-        self.0.get(ty).is_some_and(|ty| matches!(ty.kind, TypeKind::Interface(_)))
+    pub fn is_abstract(&self, ty: &str) -> bool {
+        self.0.get(ty).is_some_and(|ty| matches!(ty.kind, TypeKind::Interface(_) | TypeKind::Union(_)))
     }
 
     /// The variables with their defaults, or what is wrong with them.

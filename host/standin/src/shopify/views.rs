@@ -179,80 +179,21 @@ pub(crate) fn shop(store: &Store) -> Value {
     })
 }
 
-/// An order's body as sent in webhooks, seen through GraphQL.
-pub(crate) fn order(store: &Store, body: &Value) -> Value {
-    let id = body["id"].as_u64().unwrap_or_default();
-    let named = |ty: &str, id: &Value| id.as_u64().map(|id| json!({ "__typename": ty, "id": gid(ty, id) }));
-    let buyer = body["customer"]["id"].as_u64().filter(|id| store.customers.contains_key(id));
-    let buyer = buyer.map(|id| linked("Customer", id));
-    let lines = body["line_items"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|line| {
-        json!({
-            "__typename": "LineItem",
-            "currentQuantity": line.get("current_quantity").unwrap_or(&line["quantity"]),
-            "id": gid("LineItem", line["id"].as_u64().unwrap_or_default()),
-            "isGiftCard": line["gift_card"] == true,
-            "name": line["name"],
-            "product": line["product_id"].as_u64().filter(|id| store.products.contains_key(id)).map(|id| linked("Product", id)).or_else(|| named("Product", &line["product_id"])),
-            "quantity": line["quantity"],
-            "sku": line["sku"],
-            "title": line["title"],
-            "variant": named("ProductVariant", &line["variant_id"]),
-        })
-    });
-    let mut refunded = Vec::new();
-    let refunds: Vec<_> = body["refunds"].as_array().into_iter().flatten().map(|refund| {
-        let amounts = refund["transactions"].as_array().into_iter().flatten().filter(|transaction| transaction["status"] == "success");
-        let amounts: Vec<_> = amounts.map(|transaction| transaction["amount"].clone()).collect();
-        let total = money(body, &sum(&amounts));
-        refunded.extend(amounts);
-        json!({ "__typename": "Refund", "createdAt": refund["created_at"], "id": gid("Refund", refund["id"].as_u64().unwrap_or_default()), "totalRefundedSet": total })
-    }).collect();
-    let current = body.get("current_total_price").filter(|total| total.is_string()).unwrap_or(&body["total_price"]);
-    let (discrepancy, outstanding) = (discrepancy(body), outstanding(body, current));
-    let owed = negative(&outstanding);
-    let net_payment = sum(&[current.clone(), discrepancy.clone(), owed]);
-    json!({
-        "__typename": "Order",
-        "cancelledAt": utc(&body["cancelled_at"]),
-        "createdAt": utc(&body["created_at"]),
-        "currencyCode": body["currency"],
-        "currentTotalPriceSet": money(body, current),
-        "customer": buyer,
-        "displayFinancialStatus": body["financial_status"].as_str().map(upper),
-        "displayFulfillmentStatus": match body["fulfillment_status"].as_str() {
-            None => "UNFULFILLED".to_owned(),
-            Some("partial") => "PARTIALLY_FULFILLED".to_owned(),
-            Some(status) => upper(status),
-        },
-        "email": body["email"],
-        "id": gid("Order", id),
-        "legacyResourceId": id.to_string(),
-        "lineItems": list(lines.collect()),
-        "name": body["name"],
-        "phone": body["phone"],
-        "processedAt": utc(&body["processed_at"]),
-        "netPaymentSet": money(body, &net_payment),
-        "refundDiscrepancySet": money(body, &discrepancy),
-        "refunds": refunds,
-        "retailLocation": named("Location", &body["location_id"]),
-        "sourceName": body["source_name"],
-        "tags": words(&body["tags"]),
-        "taxesIncluded": body["taxes_included"] == true,
-        "test": body["test"] == true,
-        "totalOutstandingSet": money(body, &outstanding),
-        "totalPriceSet": money(body, &body["total_price"]),
-        "totalRefundedSet": money(body, &sum(&refunded)),
-        "updatedAt": utc(&body["updated_at"]),
-    })
-}
-
 /// A product's body as sent in webhooks, seen through GraphQL.
 pub(crate) fn product(body: &Value) -> Value {
     let id = body["id"].as_u64().unwrap_or_default();
     let variants = body["variants"].as_array().into_iter().flatten().map(|one| variant(body, one));
+    // Bodies say it twice; the images are there in all of them.
+    let media = body["images"].as_array().into_iter().flatten().map(|image| {
+        let id = image["id"].as_u64().unwrap_or_default();
+        let shown = json!({ "altText": image["alt"], "id": gid("ImageSource", id), "url": image["src"] });
+        json!({ "__typename": "MediaImage", "alt": image["alt"], "id": gid("MediaImage", id), "image": shown })
+    });
     json!({
         "__typename": "Product",
         "createdAt": utc(&body["created_at"]),
+        "media": list(media.collect()),
+        "onlineStoreUrl": body["online_store_url"],
         "descriptionHtml": body["body_html"].as_str().unwrap_or_default(),
         "handle": body["handle"],
         "id": gid("Product", id),
@@ -283,7 +224,7 @@ pub(crate) fn variant(product: &Value, variant: &Value) -> Value {
         "legacyResourceId": id.to_string(),
         "position": variant["position"],
         "price": variant["price"],
-        "product": { "__typename": "Product", "id": gid("Product", product["id"].as_u64().unwrap_or_default()), "title": product["title"] },
+        "product": linked("Product", product["id"].as_u64().unwrap_or_default()),
         "selectedOptions": options.collect::<Vec<_>>(),
         "sku": variant["sku"],
         "title": variant["title"],
@@ -291,51 +232,11 @@ pub(crate) fn variant(product: &Value, variant: &Value) -> Value {
     })
 }
 
-fn utc(time: &Value) -> Option<String> {
+pub(crate) fn utc(time: &Value) -> Option<String> {
     time.as_str().and_then(clock::parse).map(clock::utc)
 }
 
-fn money(order: &Value, amount: &Value) -> Value {
-    let money = json!({ "amount": amount, "currencyCode": order["currency"] });
-    json!({ "shopMoney": money, "presentmentMoney": money })
-}
-
-/// What refunds kept back of their goods' worth, or, below nought, gave on top of it.
-fn discrepancy(body: &Value) -> Value {
-    let of = |refund: &Value| refund["order_adjustments"].as_array().cloned().unwrap_or_default();
-    let adjustments = body["refunds"].as_array().into_iter().flatten().flat_map(of);
-    let amounts = adjustments.filter(|one| one["kind"] != "shipping_refund").map(|one| one["amount"].clone());
-    sum(&amounts.collect::<Vec<_>>())
-}
-
-/// What is still to be paid: the body says it, or it is all of an order that nothing was paid for.
-fn outstanding(body: &Value, current: &Value) -> Value {
-    match body["financial_status"].as_str() {
-        _ if body["total_outstanding"].is_string() => body["total_outstanding"].clone(),
-        Some("pending" | "authorized") => current.clone(),
-        _ => json!("0.00"),
-    }
-}
-
-fn negative(amount: &Value) -> Value {
-    let text = amount.as_str().unwrap_or_default();
-    json!(text.strip_prefix('-').map_or_else(|| format!("-{text}"), str::to_owned))
-}
-
-/// Decimal strings added to the cent or finer, without a float.
-fn sum(amounts: &[Value]) -> Value {
-    const PLACES: usize = 4;
-    let parts = amounts.iter().filter_map(Value::as_str).map(|text| {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        format!("{whole}{fraction:0<PLACES$.PLACES$}").parse::<i64>().unwrap_or_default()
-    });
-    let total: i64 = parts.sum();
-    let unit = 10_i64.pow(PLACES as u32);
-    let sign = if total < 0 { "-" } else { "" };
-    json!(format!("{sign}{}.{:02}", total.abs() / unit, total.abs() % unit / 100))
-}
-
-fn words(tags: &Value) -> Vec<&str> {
+pub(crate) fn words(tags: &Value) -> Vec<&str> {
     let tags = tags.as_str().unwrap_or_default().split(',');
     tags.map(str::trim).filter(|tag| !tag.is_empty()).collect()
 }

@@ -30,7 +30,11 @@ pub struct Ask {
 
 impl Schema {
     pub fn load() -> Self {
-        let document = parse_schema(include_str!("../../src/shopify/schema.graphql")).unwrap();
+        let document = parse_schema(concat!(
+            include_str!("../../src/shopify/schema.graphql"),
+            include_str!("../../src/shopify/commerce.graphql"),
+        ))
+        .unwrap();
         let types = document.definitions.into_iter().filter_map(|definition| match definition {
             TypeSystemDefinition::Type(ty) => Some((ty.node.name.node.to_string(), ty.node)),
             _ => None,
@@ -147,7 +151,13 @@ impl Schema {
             let given = definition.arguments.iter().map(|argument| &argument.node);
             let given: Vec<_> = given.filter(|argument| variables.contains_key(argument.name.node.as_str())).collect();
             let required = definition.arguments.iter().filter(|argument| !argument.node.ty.node.nullable).count();
-            let arguments: Vec<_> = given.iter().map(|argument| format!("{0}: ${0}", argument.name.node)).collect();
+            let mut arguments: Vec<_> = given.iter().map(|argument| format!("{0}: ${0}", argument.name.node)).collect();
+            let pages = ["first", "last"];
+            let is_paged = definition.arguments.iter().any(|argument| argument.node.name.node == "first");
+            if is_paged && !given.iter().any(|argument| pages.contains(&argument.name.node.as_str())) {
+                // A page was asked for, or there would be no answer.
+                arguments.push("first: 250".to_owned());
+            }
             if given.iter().filter(|argument| !argument.ty.node.nullable).count() < required {
                 continue;
             }

@@ -35,6 +35,8 @@ const ASIDE: &str = "another capture changed the other channel's consent of the 
 const OWNERS: &str = "the definitions are of owners that the stand-in has no metafields of";
 const APP: &str = "the stand-in has no namespace of an app's own, and the rules use none";
 const VALIDATIONS: &str = "the stand-in keeps no validations, and set-up sends none";
+const BULK_MUTATIONS: &str = "the stand-in has no bulk mutations, which nothing uses";
+const ELSEWHERE: &str = "the query is of things that the stand-in does not have";
 const TWICE: &str = "the same request and answer, written down a second time";
 
 pub const LEFT: &[Left] = &[
@@ -76,4 +78,38 @@ pub const LEFT: &[Left] = &[
     all("webhook-subscription-metafields-lifecycle.json", "cleanup", TWICE),
     all("webhook-subscription-metafields-lifecycle.json", "omittedCleanup", TWICE),
     all("webhook-subscription-uri-validation.json", "preCaptureCleanup.0", "a subscription from before the recording"),
+    all("bulk-operation-run-mutation-operation-in-progress.json", "cancelAttempt", BULK_MUTATIONS),
+    all("bulk-operation-run-mutation-concurrency-limit.json", "cancelAttempts.*", BULK_MUTATIONS),
+    all("bulk-operation-run-mutation-created-status.json", "success.statusPolls.*", BULK_MUTATIONS),
+    all("bulk-operation-run-mutation-file-size.json", "running.cancelAfter", BULK_MUTATIONS),
+    all("bulk-operation-run-query-operation-in-progress.json", "secondRun", "until 2025-10 there was one at a time"),
+    all("bulk-operation-cancel-preserves-fields.json", "lifecycle.*", ELSEWHERE),
+    value("bulk-operation-run-query-concurrency-limit.json", "sixthRun", "message", "ids are in it"),
+    value(
+        "bulk-operation-run-query-concurrency-limit.json",
+        "cancelAttempts.*",
+        "objectCount",
+        "the shop had products",
+    ),
+    value(
+        "bulk-operation-run-query-concurrency-limit.json",
+        "cancelAttempts.*",
+        "rootObjectCount",
+        "the shop had products",
+    ),
+    all("bulk-operation-run-query-schema-roots.json", "cases.draftOrdersWarningsList.run", ELSEWHERE),
+    all("bulk-operation-run-query-schema-roots.json", "cases.draftOrdersWarningsList.afterCleanup.cancel", ELSEWHERE),
+    all(
+        "bulk-operation-run-query-schema-roots.json",
+        "cases.draftOrdersWarningsList.afterCleanup.settle.cancel",
+        ELSEWHERE,
+    ),
+    all("bulk-operation-run-query-validators.json", "validations.depthThreeNesting", ELSEWHERE),
+    all("bulk-operation-run-query-validators.json", "validations.sixConnections", ELSEWHERE),
+    all("bulk-operation-run-query-validators.json", "validations.connectionWithinList", ELSEWHERE),
+    all(
+        "bulk-operations-read-arg-validation.json",
+        "cases.malformedInlineId",
+        "ids are not looked at before they are needed",
+    ),
 ];
