@@ -4,6 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::lock;
 
 /// Which requests something is to happen to.
@@ -87,11 +89,13 @@ impl Fault {
 }
 
 type Closure = Box<dyn FnOnce() + Send>;
+pub(crate) type Alteration = Box<dyn FnOnce(&mut Value) + Send>;
 
 enum Act {
     Fail(Fault),
     Before(Closure),
     After(Closure),
+    Alter(Alteration),
 }
 
 struct Entry {
@@ -116,6 +120,7 @@ pub(crate) struct Plan {
     pub fault: Option<Fault>,
     pub before: Vec<Closure>,
     pub after: Vec<Closure>,
+    pub alterations: Vec<Alteration>,
 }
 
 impl Faults {
@@ -133,6 +138,12 @@ impl Faults {
     /// Runs `closure` once, when the answer to the first matching request was made but not yet sent.
     pub fn after(&self, rule: Rule, closure: impl FnOnce() + Send + 'static) -> u64 {
         self.push(rule, Act::After(Box::new(closure)))
+    }
+
+    /// Runs `closure` once on the JSON of the answer to the first matching request: a page that repeats a row or leaves one
+    /// out, a cursor that leads nowhere, a row without an id.
+    pub fn alter(&self, rule: Rule, closure: impl FnOnce(&mut Value) + Send + 'static) -> u64 {
+        self.push(rule, Act::Alter(Box::new(closure)))
     }
 
     /// Removes one fault or closure.
@@ -166,6 +177,7 @@ impl Faults {
             match entry.act {
                 Act::Before(closure) if matches && entry.rule.skip == 0 => plan.before.push(closure),
                 Act::After(closure) if matches && entry.rule.skip == 0 => plan.after.push(closure),
+                Act::Alter(closure) if matches && entry.rule.skip == 0 => plan.alterations.push(closure),
                 _ => {
                     entry.rule.skip -= u32::from(matches);
                     state.entries.push(entry);

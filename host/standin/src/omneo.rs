@@ -2,12 +2,14 @@
 //! Knows nothing of routes nor of what a value may be; the modules below do.
 
 mod addresses;
+mod attributes;
 mod catalogue;
 mod commerce;
 mod comms;
 mod edits;
 mod endpoints;
 mod id;
+mod identities;
 mod lists;
 mod model;
 mod past;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::faults::{Fault, Faults};
+use crate::faults::{Alteration, Fault, Faults};
 use crate::forward::Forward;
 use crate::lock;
 use crate::query::{decode, pairs};
@@ -122,6 +122,13 @@ impl Answer {
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Answer {
         self.headers.push((name, value.to_string()));
         self
+    }
+
+    /// Changes the body, if it is JSON.
+    fn alter(&mut self, alteration: Alteration) {
+        if let Body::Json(body) = &mut self.body {
+            alteration(body);
+        }
     }
 
     fn text(&self) -> String {
@@ -287,7 +294,8 @@ impl Shared {
             Some(Fault::Unauthorized) => Some((self.service.unauthorized)()),
             None | Some(Fault::Hang(_) | Fault::LoseAnswer) => {
                 plan.before.into_iter().for_each(|closure| closure());
-                let made = (self.service.execute)(&call);
+                let mut made = (self.service.execute)(&call);
+                plan.alterations.into_iter().for_each(|alteration| made.alter(alteration));
                 plan.after.into_iter().for_each(|closure| closure());
                 (plan.fault != Some(Fault::LoseAnswer)).then_some(made)
             }

@@ -58,6 +58,10 @@ use model::Acting;
 use schema::Schema;
 use store::{Facts, Store};
 
+/// Shopify docs: a version for each quarter, good for a year; an older one is answered by the oldest.
+const QUARTERS: [&str; 4] = ["01", "04", "07", "10"];
+const OLDEST_VERSION: &str = "2025-10";
+
 /// What a shop is and how its stand-in behaves.
 #[derive(Clone, Debug)]
 pub struct ShopifyOptions {
@@ -77,7 +81,7 @@ pub struct ShopifyOptions {
     pub token_delay_ms: u64,
     /// Where webhooks go; without it they wait.
     pub webhook_url: Option<String>,
-    /// Put on answers and webhooks, whatever version a request asks for.
+    /// Of webhooks. An answer is in the version that the request's path has, or in the oldest that is still there.
     pub api_version: String,
     pub clock: Clock,
     pub delivery: Delivery,
@@ -361,11 +365,17 @@ impl Core {
         }
         let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
         match parts[..] {
-            ["admin", "api", _, "graphql.json"] => {}
-            ["admin", "api", _, "orders.json"] if call.method == "GET" => return self.orders(call),
-            ["bulk-operation-outputs", _] if call.method == "GET" => return self.file(call),
-            _ => return Answer::new(404, json!({ "errors": "Not Found" })),
+            ["admin", "api", asked, name @ ("graphql.json" | "orders.json")] => {
+                let Some(version) = answered(asked) else { return Answer::new(404, json!({ "errors": "Not Found" })) };
+                let answer = if name == "orders.json" { self.orders(call) } else { self.graphql(call) };
+                answer.with("x-shopify-api-version", version)
+            }
+            ["bulk-operation-outputs", _] if call.method == "GET" => self.file(call),
+            _ => Answer::new(404, json!({ "errors": "Not Found" })),
         }
+    }
+
+    fn graphql(&self, call: &Call) -> Answer {
         if call.method != "POST" {
             return Answer::new(405, json!({ "errors": "Method Not Allowed" })).with("allow", "POST");
         }
@@ -391,25 +401,26 @@ impl Core {
                 _ => queries::resolve(store, field, arguments),
             }
         });
-        let version = state.store.facts.api_version.clone();
         state.store.acting = None;
         self.emit(&mut state);
-        Answer::new(200, answer).with("x-shopify-api-version", version)
+        Answer::new(200, answer)
     }
 }
 
 impl Core {
     /// A list of orders by REST.
     fn orders(&self, call: &Call) -> Answer {
+        if call.method != "GET" {
+            return Answer::new(405, json!({ "errors": "Method Not Allowed" })).with("allow", "GET");
+        }
         let Some(caller) = self.caller(call) else { return unauthorized() };
         let mut state = lock(&self.state);
         let State { store, bulk, .. } = &mut *state;
         store.now_ms = self.clock.now_ms();
         store.acting = caller.acting();
         let answer = rest::orders(store, call, &bulk.site);
-        let version = store.facts.api_version.clone();
         store.acting = None;
-        answer.with("x-shopify-api-version", version)
+        answer
     }
 
     /// The file of a bulk operation, from a store that knows no access tokens and refuses whoever shows it one.
@@ -438,6 +449,15 @@ impl Caller {
             Caller::App(acting) => Some(acting),
         }
     }
+}
+
+/// The version that a request is answered in: the one that its path has, or the oldest that there still is. Which is the
+/// newest one is not known here.
+fn answered(asked: &str) -> Option<&str> {
+    let is_dated = asked.split_once('-').is_some_and(|(year, month)| {
+        year.len() == 4 && year.bytes().all(|digit| digit.is_ascii_digit()) && QUARTERS.contains(&month)
+    });
+    (is_dated || asked == "unstable").then(|| asked.max(OLDEST_VERSION))
 }
 
 /// What a request is called in the log and by faults.

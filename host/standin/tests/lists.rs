@@ -2,7 +2,7 @@
 
 use crate::kit::{graphql, rest, shop, shop_with, tenant, tenant_with};
 use serde_json::{Value, json};
-use tandem_standin::Shopify;
+use tandem_standin::{Rule, Shopify};
 
 const CUSTOMERS: &str = "
 fragment Person on Customer { id createdAt updatedAt state firstName lastName tags
@@ -183,4 +183,17 @@ async fn a_page_of_profiles_holds_no_more_than_the_tenant_allows() {
     }
     let (names, body) = profiles(&omneo, "page[size]=250").await;
     assert_eq!((names.len(), &body["meta"]["per_page"], &body["meta"]["last_page"]), (3, &json!(3), &json!(2)));
+}
+
+#[tokio::test]
+async fn an_answer_is_altered_once_where_a_test_asks_for_it() {
+    let (shop, _, _) = seven().await;
+    shop.faults().alter(Rule::operation("PullCustomers").skip(1), |answer| {
+        let nodes = answer["data"]["customers"]["nodes"].as_array_mut().unwrap();
+        let again = nodes[0].clone();
+        nodes.push(again);
+    });
+    for expected in ["ABC", "ABCA", "ABC"] {
+        assert_eq!(page(&shop, all()).await.0.concat(), expected);
+    }
 }

@@ -8,6 +8,7 @@ mod bulk;
 mod customers;
 mod delivery;
 mod lists;
+mod members;
 mod merchant;
 mod merges;
 mod omneo;

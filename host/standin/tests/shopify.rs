@@ -223,7 +223,19 @@ async fn doors_are_closed_to_wrong_tokens_paths_and_methods() {
     let good = ask(format!("POST {path}"), "shpat_standin", r#"{"query":"query Name { shop { name } }"}"#).await;
     assert_eq!(good.body["data"]["shop"]["name"], "acme");
     assert!(good.head.contains("x-shopify-api-version: 2026-07"));
+    for (asked, answered) in [("2026-04", "2026-04"), ("2020-01", "2025-10"), ("unstable", "unstable")] {
+        let line = format!("POST /admin/api/{asked}/graphql.json");
+        let good = ask(line, "shpat_standin", r#"{"query":"query Name { shop { name } }"}"#).await;
+        assert_eq!((good.status, good.header("x-shopify-api-version")), (200, answered), "an old one falls forward");
+    }
+    for asked in ["2026-02", "next"] {
+        assert_eq!(
+            ask(format!("POST /admin/api/{asked}/graphql.json"), "shpat_standin", "{}").await.status,
+            404,
+            "{asked}"
+        );
+    }
     let requests = shop.requests();
-    assert_eq!(requests.iter().map(|request| request.status).collect::<Vec<_>>(), [401, 405, 404, 400, 200]);
+    assert_eq!(requests[..5].iter().map(|request| request.status).collect::<Vec<_>>(), [401, 405, 404, 400, 200]);
     assert_eq!(requests[4].operation, "Name");
 }

@@ -7,6 +7,70 @@ use super::commerce::by_external;
 use super::store::{Errors, Row, Store, text};
 use crate::clock;
 
+/// Omneo SDK types: what a row has, whether it was given or not.
+const PRODUCT: [&str; 16] = [
+    "id",
+    "title",
+    "handle",
+    "external_id",
+    "type",
+    "status",
+    "brand",
+    "department",
+    "link_brand",
+    "link_department",
+    "description",
+    "web_url",
+    "currency",
+    "position",
+    "meta",
+    "organisation",
+];
+const PRODUCT_LISTS: [&str; 7] = ["images", "systems", "channels", "tags", "options", "custom_fields", "variants"];
+const VARIANT: [&str; 18] = [
+    "id",
+    "product_id",
+    "sku",
+    "external_id",
+    "barcode",
+    "web_url",
+    "handle",
+    "title",
+    "description",
+    "position",
+    "price",
+    "price_discounted",
+    "price_comparison",
+    "price_cost",
+    "available_quantity",
+    "meta",
+    "created_at",
+    "updated_at",
+];
+const VARIANT_LISTS: [&str; 3] = ["images", "tags", "options"];
+const LOCATION: [&str; 14] = [
+    "id",
+    "type",
+    "name",
+    "handle",
+    "description",
+    "phone",
+    "email",
+    "timezone",
+    "external_id",
+    "external_code",
+    "icon",
+    "image_url",
+    "country_iso_3",
+    "address",
+];
+const LOCATION_LISTS: [&str; 5] = ["normal_hours", "special_hours", "tags", "custom_fields", "departments"];
+
+fn blank(values: &[&str], lists: &[&str]) -> Row {
+    let values = values.iter().map(|key| ((*key).to_owned(), Value::Null));
+    values.chain(lists.iter().map(|key| ((*key).to_owned(), json!([])))).collect()
+}
+
 /// `POST /products/queue`: by external id, its variants by sku (Omneo docs). Applied at once here, though Omneo takes its time.
 pub(crate) fn queue_product(store: &mut Store, input: &Row) -> Result<(), Value> {
     let mut errors = Errors::default();
@@ -25,7 +89,7 @@ pub(crate) fn queue_product(store: &mut Store, input: &Row) -> Result<(), Value>
     let external = input.get("external_id").and_then(text).unwrap_or_default();
     let id = by_external(store.products.iter(), &external);
     let old = id.and_then(|id| store.products.get(&id)).cloned();
-    let mut row = old.clone().unwrap_or_default();
+    let mut row = old.clone().unwrap_or_else(|| blank(&PRODUCT, &PRODUCT_LISTS));
     row.extend(
         input
             .iter()
@@ -40,10 +104,18 @@ pub(crate) fn queue_product(store: &mut Store, input: &Row) -> Result<(), Value>
     let mut variants = if archive { Vec::new() } else { known.clone() };
     for variant in given {
         let same = |other: &Value| text(&other["sku"]) == text(&variant["sku"]);
-        let mut new = known.iter().find(|other| same(other)).and_then(Value::as_object).cloned().unwrap_or_default();
+        let before = known.iter().find(|other| same(other)).and_then(Value::as_object).cloned();
+        let mut new = before.clone().unwrap_or_else(|| blank(&VARIANT, &VARIANT_LISTS));
         new.extend(variant.clone());
-        new.entry("id").or_insert_with(|| json!(store.next_id()));
         new.insert("product_id".to_owned(), json!(id));
+        let now = json!(clock::plain(store.now_ms));
+        if new["id"].is_null() {
+            new.insert("id".to_owned(), json!(store.next_id()));
+            new.insert("created_at".to_owned(), now.clone());
+        }
+        if before.as_ref() != Some(&new) {
+            new.insert("updated_at".to_owned(), now);
+        }
         match variants.iter().position(same) {
             Some(at) => variants[at] = Value::Object(new),
             None => variants.push(Value::Object(new)),
@@ -54,11 +126,29 @@ pub(crate) fn queue_product(store: &mut Store, input: &Row) -> Result<(), Value>
     Ok(())
 }
 
+/// Makes a tag; one that is there already stays as it is.
+pub(crate) fn put_tag(store: &mut Store, handle: &str) -> Row {
+    let handle = handle.trim().replace(' ', "-");
+    if let Some(known) = store.tags.values().find(|tag| tag["handle"] == handle.as_str()) {
+        return known.clone();
+    }
+    let (id, now) = (store.next_id(), clock::plain(store.now_ms));
+    let row = json!({ "id": id, "handle": handle, "created_at": now, "updated_at": now });
+    let row = row.as_object().cloned().unwrap_or_default();
+    store.tags.insert(id, row.clone());
+    row
+}
+
 /// Creates or changes a location; any keys, since nothing here depends on them.
 pub(crate) fn put_location(store: &mut Store, id: Option<u64>, input: &Row) -> Row {
     let old = id.and_then(|id| store.locations.get(&id)).cloned();
     let id = id.unwrap_or_else(|| store.next_id());
-    let mut row = old.clone().unwrap_or_default();
+    let mut row = old.clone().unwrap_or_else(|| {
+        let mut row = blank(&LOCATION, &LOCATION_LISTS);
+        row.insert("is_published".to_owned(), json!(true));
+        row.insert("is_permanently_closed".to_owned(), json!(false));
+        row
+    });
     row.extend(input.clone());
     row.insert("id".to_owned(), json!(id));
     put(store, "location", id, old, row)
@@ -89,7 +179,9 @@ pub(crate) fn delete_location(store: &mut Store, id: u64, heir: Option<&str>) ->
 
 fn put(store: &mut Store, kind: &str, id: u64, old: Option<Row>, mut row: Row) -> Row {
     let now = json!(clock::plain(store.now_ms));
-    row.entry("created_at").or_insert_with(|| now.clone());
+    if row.get("created_at").is_none_or(Value::is_null) {
+        row.insert("created_at".to_owned(), now.clone());
+    }
     if old.as_ref() != Some(&row) {
         row.insert("updated_at".to_owned(), now);
         let verb = if old.is_some() { "updated" } else { "created" };

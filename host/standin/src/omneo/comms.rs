@@ -8,6 +8,9 @@ use crate::clock;
 
 const CHANNELS: [&str; 5] = ["email", "sms", "push", "phone", "post"];
 
+/// Channels whose address can be verified, which nobody does here.
+const VERIFIED: [&str; 4] = ["email", "sms", "phone", "post"];
+
 const SWITCHES: [&str; 9] =
     ["promo", "discover", "benefits", "reminders", "account", "bookings", "feedback", "location", "service"];
 
@@ -55,6 +58,10 @@ pub(crate) fn view(promo_default: Option<bool>, profile: &Profile) -> Row {
             view.insert(key, json!(raw.or(default)));
         }
     }
+    for channel in VERIFIED {
+        view.insert(format!("{channel}_verification"), json!("not_sent"));
+    }
+    view.insert("terms_accepted_version".to_owned(), Value::Null);
     for key in CONSENT_TIMES {
         view.insert(key.to_owned(), profile.comms.get(key).cloned().unwrap_or_default());
     }

@@ -19,6 +19,8 @@ pub(crate) enum Field {
 /// How things are listed: what each has in a field, how it reads, and how many a page holds at most.
 pub(crate) struct Listing<T> {
     pub field: fn(&T, &str) -> Field,
+    /// What a search looks through.
+    pub words: fn(&T) -> String,
     pub page_max: usize,
 }
 
@@ -27,15 +29,21 @@ pub(crate) fn of_row(row: &&Row, name: &str) -> Field {
     Field::Value(row.get(name).cloned().unwrap_or_default())
 }
 
+/// All texts of a plain row.
+pub(crate) fn words_of_row(row: &&Row) -> String {
+    row.values().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+}
+
 impl<T> Listing<T> {
     /// A Laravel page of what the query's filters leave. Pages are cut anew with each request: what has moved to another place
     /// between two of them is met twice or not at all.
     pub fn answer(&self, things: impl Iterator<Item = T>, call: &Call, render: impl Fn(&T) -> Value) -> Answer {
         let get = |name: &str| call.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let filters: Vec<_> = call.query.iter().filter_map(|(key, value)| Filter::read(key, value)).collect();
-        let mut kept: Vec<_> = things
-            .filter(|thing| filters.iter().all(|filter| filter.holds(&(self.field)(thing, &filter.field))))
-            .collect();
+        let search = get("filter[search]").map(str::to_lowercase);
+        let is_found = |thing: &T| search.as_ref().is_none_or(|text| (self.words)(thing).to_lowercase().contains(text));
+        let passes = |thing: &T| filters.iter().all(|filter| filter.holds(&(self.field)(thing, &filter.field)));
+        let mut kept: Vec<_> = things.filter(|thing| is_found(thing) && passes(thing)).collect();
         if let Some(sort) = get("sort") {
             let key = sort.trim_start_matches('-');
             kept.sort_by_cached_key(|thing| order(&(self.field)(thing, key)));
@@ -96,7 +104,7 @@ struct Filter<'a> {
 impl Filter<'_> {
     /// `None` for what is no filter.
     fn read<'a>(key: &str, wanted: &'a str) -> Option<Filter<'a>> {
-        let rest = key.strip_prefix("filter[")?.strip_suffix(']')?;
+        let rest = key.strip_prefix("filter[")?.strip_suffix(']').filter(|rest| !rest.starts_with("search"))?;
         let (field, op) = rest.split_once("][").unwrap_or((rest, "eq"));
         let (field, inner) = field.split_once('.').unwrap_or((field, ""));
         let wanted_s = clock::parse(wanted).map(|ms| ms.div_euclid(1000));
@@ -104,6 +112,13 @@ impl Filter<'_> {
     }
 
     fn holds(&self, field: &Field) -> bool {
+        let is_no = ["0", "false"].contains(&self.wanted);
+        if self.op == "nullable" {
+            return matches!(field, Field::Value(Value::Null)) != is_no;
+        }
+        if let Field::Value(Value::Bool(own)) = field {
+            return (*own != is_no) == (self.op != "ne");
+        }
         let values = match field {
             Field::Time(ms) => {
                 let own = ms.div_euclid(1000);

@@ -24,6 +24,9 @@ pub(crate) struct Profile {
     pub updated_ms: i64,
 }
 
+/// Where a profile keeps its custom attributes.
+pub(crate) const CUSTOM_ATTRIBUTES: &str = "custom_attributes";
+
 /// Writable values of the profile itself (Omneo SDK types).
 pub(crate) const WRITABLE: [&str; 25] = [
     "avatar_url",

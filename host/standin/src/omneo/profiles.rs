@@ -6,8 +6,11 @@ use serde_json::{Map, Value, json};
 use super::lists::Field;
 use super::model::{EARNED, WRITABLE};
 use super::store::{Errors, Profile, Row, Store, text};
-use super::{addresses, comms, views};
+use super::{addresses, attributes, comms, views};
 use crate::clock;
+
+/// Omneo docs: profiles overview.
+const TYPES: [&str; 7] = ["active", "deleted", "dependant", "incomplete", "pending", "system", "temporary"];
 
 /// The answer that Omneo's SDK looks for.
 const PHONE_EXISTS: &str = "The phone number exists";
@@ -44,7 +47,9 @@ pub(crate) fn apply(store: &mut Store, old: Option<&Profile>, input: &Row, engin
         }
     }
     if let Some(given) = input.get("custom_attributes").and_then(Value::as_array) {
-        custom_attributes(&mut new.fields, given);
+        for attribute in given {
+            attributes::put(store, &mut new, attribute);
+        }
     }
     for comms in [
         &input.get("attributes").unwrap_or(&Value::Null)["comms"],
@@ -150,31 +155,23 @@ fn unique_tags(given: &[Value]) -> Vec<String> {
     tags
 }
 
-fn custom_attributes(fields: &mut Row, given: &[Value]) {
-    let slot = fields.entry("custom_attributes").or_insert_with(|| json!([]));
-    let Value::Array(known) = slot else { return };
-    for attribute in given {
-        let same =
-            |known: &Value| known["namespace"] == attribute["namespace"] && known["handle"] == attribute["handle"];
-        match known.iter().position(same) {
-            Some(at) => known[at] = attribute.clone(),
-            None => known.push(attribute.clone()),
-        }
+/// The profile as one of another type.
+pub(crate) fn of_type(mut profile: Profile, ty: &str) -> Result<Profile, Value> {
+    if !TYPES.contains(&ty) {
+        let mut errors = Errors::default();
+        errors.add("profile_type", "The selected profile type is invalid.");
+        errors.check()?;
     }
+    profile.fields.insert("profile_type".to_owned(), json!(ty));
+    Ok(profile)
 }
 
-/// Sets or takes away one custom attribute; whether it was there.
-pub(crate) fn set_attribute(profile: &mut Profile, namespace: &str, handle: &str, attribute: Option<Value>) -> bool {
-    let slot = profile.fields.entry("custom_attributes").or_insert_with(|| json!([]));
-    let Value::Array(known) = slot else { return false };
-    let before = known.len();
-    let is_it = |known: &Value| known["namespace"] == namespace && known["handle"] == handle;
-    match (known.iter().position(is_it), attribute) {
-        (Some(at), Some(attribute)) => known[at] = attribute,
-        (None, Some(attribute)) => known.push(attribute),
-        (_, None) => known.retain(|known| !is_it(known)),
-    }
-    known.len() < before
+/// What `filter[search]` looks through.
+pub(crate) fn words(profile: &&Profile) -> String {
+    let fields = ["first_name", "last_name", "email", "mobile_phone", "secondary_phone"];
+    let fields = fields.iter().filter_map(|key| profile.fields.get(*key)?.as_str());
+    let identifiers = profile.identities.iter().filter_map(|identity| identity["identifier"].as_str());
+    fields.chain(identifiers).collect::<Vec<_>>().join(" ")
 }
 
 /// What a profile has in a field that lists are filtered and ordered by. Preferences and what is made of other values are not

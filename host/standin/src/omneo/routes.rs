@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::commerce::{self, Kind};
 use super::endpoints::{ENDPOINTS, Endpoint, Found, find};
-use super::lists::{Listing, of_row};
+use super::lists::{Listing, of_row, words_of_row};
 use super::store::{Errors, Profile, Row, Store, text};
-use super::{addresses, catalogue, comms, profiles, views, webhooks};
+use super::{addresses, attributes, catalogue, comms, identities, profiles, views, webhooks};
+use crate::clock;
 use crate::server::{Answer, Call};
 
 /// Finds the endpoint, checks what it requires, and does it. `path` is the one below `/api/v3`.
@@ -92,7 +93,7 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
         ("GET", "/settings/environment") => data(json!({ "app.name": "Omneo", "app.request_key": store.told_secret })),
         ("GET", "/auth/access-tokens") => data(webhooks::tokens(store)),
         ("GET", "/profiles") => {
-            let listing = Listing { field: profiles::field, page_max: store.page_max };
+            let listing = Listing { field: profiles::field, words: profiles::words, page_max: store.page_max };
             listing.answer(store.profiles.live(), call, |profile| views::view(store.promo_default, profile))
         }
         ("POST", "/profiles") => {
@@ -120,6 +121,28 @@ fn common(store: &mut Store, endpoint: &Endpoint, request: &Incoming) -> Result<
             let email = look("email", request.text("email").trim().to_lowercase());
             data(json!({ "email": email, "mobile_phone": look("mobile_phone", request.text("mobile_phone")) }))
         }
+        ("POST", "/profiles/sync") => {
+            // The SDK's code says `updated_at` and its types `since`.
+            let given = ["updated_at", "since"].iter().find_map(|key| body.get(*key)?.as_str());
+            let since = given.and_then(clock::parse).unwrap_or(i64::MIN);
+            let changed = store.profiles.live().filter(|profile| profile.updated_ms >= since).cloned();
+            for profile in changed.collect::<Vec<_>>() {
+                store.tell_again(&profile);
+            }
+            data(json!({ "message": "Profiles queued for sync." }))
+        }
+        ("GET", "/identities") => {
+            let with_profile = call.query.iter().any(|(key, value)| key == "include" && value.contains("profile"));
+            let rows = identities::all(store, with_profile);
+            list(rows.iter(), store.page_max, call)
+        }
+        ("GET", "/identities/search-profile/{identifier}") => {
+            let has = |profile: &&Profile| profile.identities.iter().any(|one| one["identifier"] == request.parts[0]);
+            let found = store.profiles.live().filter(has).map(|profile| views::view(store.promo_default, profile));
+            data(found.collect::<Value>())
+        }
+        ("GET", "/tags") => data(json!(store.tags.values().collect::<Vec<_>>())),
+        ("POST", "/tags") => created(catalogue::put_tag(store, &request.text("handle"))),
         ("POST", "/profiles/merge") => {
             let destination = request.text("destination_profile_id");
             if profiles::merge(store, &request.text("source_profile_id"), &destination) {
@@ -160,6 +183,7 @@ fn on_shelf(store: &mut Store, method: &str, path: &str, request: &Incoming) -> 
         Some("transactions") => (&mut store.transactions, "Transaction"),
         Some("products") => (&mut store.products, "Product"),
         Some("locations") => (&mut store.locations, "Location"),
+        Some("tags") => (&mut store.tags, "Tag"),
         _ => (&mut store.webhooks, "Webhook"),
     };
     if !path.ends_with("{id}") {
@@ -189,7 +213,6 @@ fn one_profile(
     request: &Incoming,
 ) -> Result<Answer, Value> {
     let id = profile.id.clone();
-    let same = |row: &Row| row["id"].as_u64() == request.number();
     let mut errors = Errors::default();
     Ok(match route {
         ("GET", "") => data(views::view(store.promo_default, &profile)),
@@ -215,16 +238,32 @@ fn one_profile(
             store.save(profile);
             created(json!(identity))
         }
-        ("GET", "/identities/{handle}") => {
-            let found = profile.identities.iter().find(|identity| identity["handle"] == request.parts[1]);
-            found.cloned().map_or_else(|| no_model("Identity"), data)
+        (method, path @ ("/identities/{handle}" | "/identities/id/{identity}")) => {
+            let by_id = path.ends_with("{identity}");
+            let Some(at) = identities::at(&profile, by_id, &request.parts[1]) else { return Ok(no_model("Identity")) };
+            match method {
+                "GET" => data(profile.identities[at].clone()),
+                "DELETE" => {
+                    profile.identities.remove(at);
+                    store.save(profile);
+                    no_content()
+                }
+                _ => {
+                    let identity = identities::change(store, &mut profile, at, request.body)?;
+                    store.save(profile);
+                    data(identity)
+                }
+            }
         }
-        ("DELETE", "/identities/id/{identity}") if profile.identities.iter().any(same) => {
-            profile.identities.retain(|identity| !same(identity));
+        ("PUT", "/update-type") => {
+            let profile = profiles::of_type(profile, &request.text("profile_type"))?;
             store.save(profile);
-            no_content()
+            data(shown(store, &id))
         }
-        ("DELETE", "/identities/id/{identity}") => no_model("Identity"),
+        ("GET", "/resync") => {
+            store.tell_again(&profile);
+            data(json!({ "message": "Profile queued for sync." }))
+        }
         ("PUT", "/attributes/comms") => {
             comms::apply(&mut profile, &Value::Object(request.body.clone()));
             store.save(profile);
@@ -232,22 +271,24 @@ fn one_profile(
             data(json!(saved))
         }
         ("GET", "/attributes/comms") => data(comms::view(store.promo_default, &profile)),
-        ("PUT" | "DELETE", "/attributes/custom/{attribute}") => {
+        ("GET", "/attributes/custom") => data(json!(attributes::all(&profile))),
+        (method, "/attributes/custom/{attribute}") => {
             let Some((namespace, handle)) = request.parts[1].split_once(':') else {
                 return Ok(no_model("CustomAttribute"));
             };
-            let attribute = (route.0 == "PUT").then(|| {
-                let (ty, value) = (request.body.get("type"), request.body.get("value"));
-                json!({ "namespace": namespace, "handle": handle, "type": ty, "value": value })
-            });
-            let was_there = profiles::set_attribute(&mut profile, namespace, handle, attribute.clone());
-            match attribute {
-                None if !was_there => return Ok(no_model("CustomAttribute")),
-                None => {
+            match method {
+                "GET" => {
+                    attributes::find(&profile, namespace, handle).map_or_else(|| no_model("CustomAttribute"), data)
+                }
+                "DELETE" if attributes::remove(&mut profile, namespace, handle) => {
                     store.save(profile);
                     no_content()
                 }
-                Some(attribute) => {
+                "DELETE" => no_model("CustomAttribute"),
+                _ => {
+                    let (ty, value) = (request.body.get("type"), request.body.get("value"));
+                    let given = json!({ "namespace": namespace, "handle": handle, "type": ty, "value": value });
+                    let attribute = attributes::put(store, &mut profile, &given);
                     store.save(profile);
                     data(attribute)
                 }
@@ -301,5 +342,5 @@ fn shown(store: &Store, id: &str) -> Value {
 }
 
 fn list<'a>(rows: impl Iterator<Item = &'a Row>, page_max: usize, call: &Call) -> Answer {
-    Listing { field: of_row, page_max }.answer(rows, call, |row| Value::Object((*row).clone()))
+    Listing { field: of_row, words: words_of_row, page_max }.answer(rows, call, |row| Value::Object((*row).clone()))
 }

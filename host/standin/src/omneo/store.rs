@@ -17,6 +17,7 @@ pub(crate) struct Store {
     pub products: Shelf,
     pub locations: Shelf,
     pub webhooks: Shelf,
+    pub tags: Shelf,
     /// The most that a page of a list holds.
     pub page_max: usize,
     /// What `*_promo` says on read while nobody has set it.
@@ -42,6 +43,7 @@ impl Store {
             products: Shelf::new(),
             locations: Shelf::new(),
             webhooks: Shelf::new(),
+            tags: Shelf::new(),
             page_max: PAGE_MAX,
             promo_default,
             scopes,
@@ -106,6 +108,12 @@ impl Store {
         }
         self.say_identities(&old.identities, &new);
         self.say_addresses(&old.addresses, &new);
+    }
+
+    /// Says of a profile what a change of it would say.
+    pub fn tell_again(&mut self, profile: &Profile) {
+        let body = views::context(self.promo_default, profile);
+        self.event("profile.updated", body);
     }
 
     fn say_identities(&mut self, before: &[Row], new: &Profile) {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::comms;
-use super::model::{EARNED, Profile, Row, WRITABLE};
+use super::model::{CUSTOM_ATTRIBUTES, EARNED, Profile, Row, WRITABLE};
 use crate::clock;
 
 /// Readable and null unless set (Omneo SDK types).
@@ -34,7 +34,7 @@ pub(crate) fn view(promo_default: Option<bool>, profile: &Profile) -> Value {
         "identities": profile.identities,
         "tags": profile.tags,
         "attributes": { "comms": comms::view(promo_default, profile), "appearance": {}, "dates": [] },
-        "custom_attributes": profile.fields.get("custom_attributes").unwrap_or(&json!([])),
+        "custom_attributes": custom_attributes(profile),
         "custom_fields": [],
         "statuses": [],
         "statuses_original": [],
@@ -59,6 +59,16 @@ pub(crate) fn view(promo_default: Option<bool>, profile: &Profile) -> Value {
     }
     view.extend(phone_parts(view["mobile_phone"].as_str()));
     Value::Object(view)
+}
+
+/// Of each, what was given.
+fn custom_attributes(profile: &Profile) -> Value {
+    let rows = profile.fields.get(CUSTOM_ATTRIBUTES).and_then(Value::as_array).into_iter().flatten();
+    let given = |row: &Value| {
+        let [namespace, handle, ty, value] = ["namespace", "handle", "type", "value"].map(|key| row[key].clone());
+        json!({ "namespace": namespace, "handle": handle, "type": ty, "value": value })
+    };
+    rows.map(given).collect()
 }
 
 /// The parts of the number that Omneo splits off; country codes of more than two digits are not known here.
