@@ -26,6 +26,7 @@ use crate::connect::Connect;
 use crate::credentials::Credentials;
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
+use crate::imports::Imports;
 use crate::journal::{Journal, Reader};
 use crate::listen::{self, Held, Listen};
 use crate::problem::{Kind, MEDIA_TYPE, Problem};
@@ -38,6 +39,7 @@ mod directions;
 mod document;
 mod extract;
 mod grants;
+mod imports;
 mod invitations;
 mod repair;
 mod setup;
@@ -52,6 +54,7 @@ use extract::{Body, Of, Path, Query, Side, Upload, Who};
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
 pub use grants::{Grant, HeldGrant};
+pub use imports::{Import, Outcomes, Reading, State as ImportState};
 pub use invitations::Invitation;
 pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
@@ -78,6 +81,7 @@ pub struct Shared {
     pub versions: Versions,
     pub accounts: Accounts,
     pub repair: Repair,
+    pub imports: Imports,
     pub tenants: Tenants,
     /// For set-up.
     pub client: Client,
@@ -180,6 +184,8 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(verbs::resume))
         .routes(routes!(directions::list))
         .routes(routes!(directions::set))
+        .routes(routes!(imports::list, imports::begin))
+        .routes(routes!(imports::change))
         .routes(routes!(repair::replay))
         .routes(routes!(grants::grants))
         .routes(routes!(verbs::audit))

@@ -4,7 +4,9 @@
 
 use crate::client::check_path;
 use crate::lookup::{HOST, Lookup};
-use crate::model::{Blame, Call, End, Entity, Failure, Names, Next, Outcome, Request, Webhook, is_name, two_of_a_kind};
+use crate::model::{
+    Blame, Call, Effect, End, Entity, Failure, Names, Next, Outcome, Request, Webhook, is_name, two_of_a_kind,
+};
 use crate::rules::Manifest;
 
 /// Passes of a run, calls of a pass, and bytes of a pass: more is a plugin gone astray.
@@ -53,6 +55,15 @@ pub fn next(said: Result<Next, Failure>, manifest: &Manifest, passes: usize) -> 
         }
         next => Ok(next),
     }
+}
+
+/// A call that rules ask for outside a run, to read: what a run may not send, this may not either.
+pub fn read(call: &Call, manifest: &Manifest) -> Result<(), Failure> {
+    if call.effect != Effect::Read {
+        return refuse(format!("the rules asked for a page by `{}`, which does not only read", call.line()));
+    }
+    check_amount(std::slice::from_ref(call))?;
+    check_call(call, manifest)
 }
 
 /// Takes what the rules have found out into the names known of the entity; gives what of it is new.

@@ -31,6 +31,7 @@ mod directions;
 mod events;
 mod grants;
 mod help;
+mod import;
 mod inspect;
 mod invitations;
 mod new;

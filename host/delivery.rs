@@ -15,17 +15,19 @@ use tracing::Instrument as _;
 
 use crate::budget::Cause;
 use crate::client::Client;
-use crate::config;
-use crate::credentials::{Credentials, NoToken};
+use crate::config::{self, Peer};
+use crate::credentials::{Credentials, NoToken, Token};
 use crate::journal::{Due, Journal, Paused};
-use crate::model::{Blame, Failure, Reply};
+use crate::model::{Blame, Call, Failure, Reply};
 use crate::retry::{self, Decision, Outcome};
 use crate::tenants::Tenants;
 
+mod read;
 mod target;
 
+pub use read::Unread;
 pub use target::Holding;
-use target::{Allowed, Target};
+use target::{Allowed, Permit, Target};
 
 /// The pause between two rounds through the grants of tenants, and how many tenants are looked at at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -184,6 +186,11 @@ impl Delivery {
         holding.collect()
     }
 
+    /// Tells when the host is about to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.clone()
+    }
+
     async fn deliver(self: Arc<Self>, due: Due) {
         let (event, run, call, side) = (due.event.0, due.run.0, due.id.0, &due.call.target);
         let span = tracing::info_span!("delivery", tenant = due.tenant, event, run, call, side);
@@ -218,15 +225,8 @@ impl Delivery {
         // Whether the last attempt was answered with 401, and a new token is tried.
         let mut renewed = false;
         loop {
-            let allowed = || {
-                // If the tenant is gone, nothing is sent: the check is below.
-                let tenant = self.tenants.get(&due.tenant);
-                let peer = tenant.as_ref().and_then(|tenant| tenant.peer(name));
-                let calls = tenant.as_ref().map_or(1, |tenant| tenant.limits.concurrent_calls);
-                let concurrent_calls = usize::try_from(calls).unwrap_or(usize::MAX);
-                Allowed { per_minute: peer.and_then(|peer| peer.per_minute), concurrent_calls }
-            };
-            let admission = target.admission(&due.call, allowed);
+            // If the tenant is gone, nothing is sent: the check is below.
+            let admission = target.admission(&due.call, || self.allowed(&due.tenant, name));
             let Some(permit) = self.unless_stopped(admission).await else { return Ok(()) };
             // Read again, since an operator may have changed the tenant while the call waited.
             let Some(tenant) = self.tenants.get(&due.tenant) else { return Ok(()) };
@@ -236,17 +236,13 @@ impl Delivery {
             let peer = tenant.peer(name).ok_or_else(gone)?;
             let Some(attempt) = self.journal.attempt(due).await? else { return Ok(()) };
             let began = Instant::now();
-            let outcome = permit.ended(match &token {
-                Ok(token) => self.client.send(peer, &token.text, &due.call, &due.api_version).await,
-                Err(NoToken { refused, .. }) if refused.is_passing() => Outcome::NotSent(refused.to_string()),
-                Err(NoToken { refused, .. }) => Outcome::NoToken(refused.to_string()),
-            });
+            let outcome = self.attempt(permit, peer, &token, &due.call, &due.api_version).await;
             let outcome = retry::patient(outcome, waits);
             let counted = !matches!(outcome, Outcome::Throttled { .. });
             // Without an answer, the attempt may still take effect.
             let is_settled = !matches!(outcome, Outcome::NoAnswer(_));
             let is_good = matches!(&outcome, Outcome::Answered { answer, .. } if (200..300).contains(&answer.status));
-            let is_unauthorized = matches!(&outcome, Outcome::Answered { answer, .. } if answer.status == 401);
+            let is_unauthorized = answers(&outcome, 401);
             attempts += u32::from(counted);
             let said = describe(&outcome);
             if let (true, Ok(old)) = (is_unauthorized, &token)
@@ -312,6 +308,31 @@ impl Delivery {
         }
     }
 
+    /// How much a tenant's target may be sent now.
+    fn allowed(&self, tenant: &str, target: &str) -> Allowed {
+        let tenant = self.tenants.get(tenant);
+        let peer = tenant.as_ref().and_then(|tenant| tenant.peer(target));
+        let calls = tenant.as_ref().map_or(1, |tenant| tenant.limits.concurrent_calls);
+        let concurrent_calls = usize::try_from(calls).unwrap_or(usize::MAX);
+        Allowed { per_minute: peer.and_then(|peer| peer.per_minute), concurrent_calls }
+    }
+
+    /// Sends a call once, with this token if there is one.
+    async fn attempt(
+        &self,
+        permit: Permit,
+        peer: &Peer,
+        token: &Result<Token, NoToken>,
+        call: &Call,
+        api_version: &str,
+    ) -> Outcome {
+        permit.ended(match token {
+            Ok(token) => self.client.send(peer, &token.text, call, api_version).await,
+            Err(NoToken { refused, .. }) if refused.is_passing() => Outcome::NotSent(refused.to_string()),
+            Err(NoToken { refused, .. }) => Outcome::NoToken(refused.to_string()),
+        })
+    }
+
     fn count(&self, target: &str, said: &str, decision: &Decision) {
         let metrics = self.journal.metrics();
         if let Decision::Again { counts: false, .. } = decision {
@@ -344,6 +365,11 @@ impl Delivery {
         }
         self.journal.reply(due, attempt, Reply::Unknown(why.to_owned())).await
     }
+}
+
+/// Whether the target has answered with this status.
+fn answers(outcome: &Outcome, status: u16) -> bool {
+    matches!(outcome, Outcome::Answered { answer, .. } if answer.status == status)
 }
 
 fn describe(outcome: &Outcome) -> String {

@@ -24,6 +24,7 @@ pub mod engine;
 pub mod events;
 pub mod excerpt;
 pub mod files;
+pub mod imports;
 pub mod inspect;
 pub mod install;
 pub mod journal;

@@ -20,11 +20,13 @@ mod bench;
 mod compiled;
 mod configured;
 mod fit;
+mod pulls;
 mod split;
 mod v0_1;
 
 pub use compiled::{Code, Compiled, Shared, host, shared_by};
 pub use fit::{COMPONENT_BYTES_MAX, check as check_fit};
+pub use pulls::{Item, Page, Pull, Reading};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";
@@ -68,7 +70,7 @@ struct Inner {
 pub struct WeakPlugin(Weak<Inner>);
 
 /// What a component says it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub name: String,
     pub version: String,
@@ -76,6 +78,8 @@ pub struct Manifest {
     pub listens: Vec<(String, String)>,
     pub targets: Vec<Target>,
     pub settings: Vec<Setting>,
+    #[serde(default)]
+    pub pulls: Vec<Pull>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +106,11 @@ pub struct Problem {
 }
 
 impl Manifest {
-    /// Whether the rules want to be asked about events like this.
+    /// Whether the rules want to be asked about events like this: those that they listen to, and items of their pulls.
     pub fn hears(&self, webhook: &Webhook) -> bool {
+        if let Some(name) = webhook.topic.strip_prefix(pulls::TOPIC) {
+            return self.pulls.iter().any(|pull| pull.name == name && pull.source == webhook.source);
+        }
         self.listens.iter().any(|(source, topic)| *source == webhook.source && *topic == webhook.topic)
     }
 
@@ -162,13 +169,7 @@ impl Plugin {
         let inner = Inner {
             digest,
             world,
-            manifest: Manifest {
-                name: String::new(),
-                version: String::new(),
-                listens: vec![],
-                targets: vec![],
-                settings: vec![],
-            },
+            manifest: Manifest::default(),
             imports,
             engine: engine.clone(),
             pre,
@@ -179,7 +180,9 @@ impl Plugin {
             code,
         };
         inner.check()?;
-        let inner = Arc::new(Inner { manifest: inner.describe()?, ..inner });
+        let manifest = inner.describe()?;
+        let pulls = inner.pulls(&manifest)?;
+        let inner = Arc::new(Inner { manifest: Manifest { pulls, ..manifest }, ..inner });
         Ok(Self { inner, wanted: StillWanted::default() })
     }
 
@@ -216,11 +219,7 @@ impl Plugin {
 
     /// The JSON Schema of its rules file; `None` for a component that was built before there was one.
     pub fn schema(&self) -> anyhow::Result<Option<serde_json::Value>> {
-        let component = self.inner.pre.component();
-        let rules = component.get_export_index(None, EXPORT);
-        let Some(function) = rules.and_then(|rules| component.get_export_index(Some(&rules), "schema")) else {
-            return Ok(None);
-        };
+        let Some(function) = self.inner.function("schema") else { return Ok(None) };
         let asked = self.inner.call(&function, (), Limits::for_input(0), self.wanted.clone());
         let (text,): (String,) = match asked.result {
             Ok(text) => text,

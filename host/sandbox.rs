@@ -161,6 +161,7 @@ mod tests {
             listens: vec![("shopify".into(), "orders/paid".into())],
             targets: vec![Target { name: "omneo".into(), api_version: String::new(), scopes: vec![] }],
             settings: vec![],
+            pulls: vec![],
         };
         let request = Request::Rest { method: Method::Get, path: "/profiles".into(), query: vec![], body: None };
         let call = Call { target: target.into(), request, effect: Effect::Read };

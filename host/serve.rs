@@ -26,6 +26,7 @@ use crate::credentials::{Ask, Credentials, WithTokens};
 use crate::delivery::Delivery;
 use crate::deploy::Versions;
 use crate::engine;
+use crate::imports::{self, Imports};
 use crate::install;
 use crate::journal::{Claim, Direction, Journal};
 use crate::listen::{self, Listen};
@@ -68,7 +69,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
-    stages: [JoinHandle<()>; 6],
+    stages: [JoinHandle<()>; 7],
     shadow: Thread<()>,
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
@@ -276,6 +277,12 @@ impl Server {
             credentials: credentials.clone(),
             client: client.clone(),
         });
+        let imports = Imports::new(imports::Parts {
+            journal: journal.clone(),
+            registry: registry.clone(),
+            delivery: delivery.clone(),
+            tenants: tenants.clone(),
+        });
         let pages = pages.merge(storefront).merge(intake.router());
         let intake = tokio::spawn(listen::serve(listener, pages, webhooks, stopped));
         let (admin, operators) = match config.admin {
@@ -294,6 +301,7 @@ impl Server {
                     versions: versions.clone(),
                     accounts,
                     repair: Repair::new(registry.clone(), journal.clone()),
+                    imports: imports.clone(),
                     tenants: tenants.clone(),
                     client: client.clone(),
                     connect,
@@ -318,6 +326,7 @@ impl Server {
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
+            tokio::spawn(imports.run(stopping.clone())),
             tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
             tokio::spawn(alerts::run(
                 alerts::Look {

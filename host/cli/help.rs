@@ -12,7 +12,10 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
         &["status", "top", "tenants", "events", "dead", "versions", "audit", "grants", "metrics", "openapi"],
     ),
     ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
-    ("Keep tenants running", &["tenant", "connect", "retry", "discard", "restart", "targets", "pause", "resume"]),
+    (
+        "Keep tenants running",
+        &["tenant", "connect", "import", "retry", "discard", "restart", "targets", "pause", "resume"],
+    ),
     ("Hold a direction", &["directions", "hold", "drop", "run"]),
     ("Install", &["completions", "man"]),
 ];

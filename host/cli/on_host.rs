@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::access::{Access, OfTenant};
-use super::{audit, cases, connect, dead, deploy, directions, grants, shadow, status, targets, tenants, top};
+use super::{audit, cases, connect, dead, deploy, directions, grants, import, shadow, status, targets, tenants, top};
 use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
@@ -30,6 +30,11 @@ pub enum Verb {
     ///
     /// For a tenant in an app, whose merchant has not done so on the app's page. Builds the default rules if none are active.
     Connect(connect::Connect),
+    /// Read what a tenant has of its past, and bring it in step.
+    ///
+    /// The rules say how each collection is read. Every item goes through them as an event, behind live events, so that reading
+    /// twice does no harm. Waits until everything is over; exit code 1 if the import fails.
+    Import(import::Arguments),
     /// List a tenant's dead letters by cause.
     Dead(OfTenant),
     /// Begin dead letters again: one, a topic, a cause, or all.
@@ -109,6 +114,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Restart(arguments) => dead::restart(&host, arguments).await,
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
+        Verb::Import(arguments) => import::run(&host, arguments).await,
         Verb::Directions(arguments) => directions::list(&host, arguments).await,
         Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments.into()).await,
         Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,

@@ -31,6 +31,9 @@ pub const PAUSE: Operation = post("/v1/tenants/{tenant}/targets/{target}/pause")
 pub const RESUME: Operation = post("/v1/tenants/{tenant}/targets/{target}/resume");
 pub const DIRECTIONS: Operation = get("/v1/tenants/{tenant}/directions");
 pub const DIRECT: Operation = put("/v1/tenants/{tenant}/directions/{source}");
+pub const IMPORTS: Operation = get("/v1/tenants/{tenant}/imports");
+pub const IMPORT: Operation = post("/v1/tenants/{tenant}/imports");
+pub const CHANGE_IMPORT: Operation = put("/v1/tenants/{tenant}/import");
 pub const GRANTS: Operation = get("/v1/grants");
 pub const AUDIT: Operation = get("/v1/audit");
 pub const VERSIONS: Operation = get("/v1/tenants/{tenant}/versions");
@@ -81,7 +84,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 47] = [
+    const COMMANDS: [(Operation, &str); 50] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -111,6 +114,9 @@ mod tests {
         (RESUME, "resume acme omneo"),
         (DIRECTIONS, "directions acme"),
         (DIRECT, "hold acme shopify --why because"),
+        (IMPORTS, "import acme --status"),
+        (IMPORT, "import acme customers --since 2026-01-31 --yes"),
+        (CHANGE_IMPORT, "import acme --pause"),
         (GRANTS, "grants"),
         (AUDIT, "audit"),
         (VERSIONS, "versions acme"),

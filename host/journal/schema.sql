@@ -351,3 +351,17 @@ CREATE TABLE IF NOT EXISTS shadows (
 CREATE TABLE IF NOT EXISTS tries (
   filler BLOB NOT NULL
 ) STRICT;
+
+-- What a tenant has of its past read. `readings` is JSON: one entry for each collection, with how far it has come.
+CREATE TABLE IF NOT EXISTS imports (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  began_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  by TEXT NOT NULL,
+  state TEXT NOT NULL,
+  why TEXT NOT NULL,
+  since TEXT,
+  readings TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS open_import ON imports (tenant) WHERE ended_at IS NULL;

@@ -118,6 +118,7 @@ mod tests {
             listens: vec![("shopify".into(), "orders/paid".into())],
             targets: vec![Target { name: "omneo".into(), api_version: String::new(), scopes: vec![] }],
             settings: vec![],
+            pulls: vec![],
         };
         let names = Names { learned: vec!["shopify/order/1".into()], retired: vec![] };
         let step = |_: &Event, memory: &[String], replies: &[Vec<Reply>]| {

@@ -287,6 +287,7 @@ mod tests {
             listens: vec![("shopify".into(), "orders/paid".into())],
             targets: vec![Target { name: "omneo".into(), api_version: String::new(), scopes: vec![] }],
             settings: vec![],
+            pulls: vec![],
         }
     }
 

@@ -10,7 +10,7 @@ mod bindings {
 }
 
 use bindings::exports::tandem::rules::rules as wit;
-pub use bindings::exports::tandem::rules::rules::{Entity, Manifest, Next, Problem};
+pub use bindings::exports::tandem::rules::rules::{Ask, Entity, Manifest, Next, Page, Problem, Pull, Reading};
 
 /// What rules are given, borrowed: a payload is copied once, into the component.
 #[derive(ComponentType, Lower)]
@@ -75,9 +75,7 @@ impl From<wit::Names> for model::Names {
 impl<'a> From<&'a model::Reply> for Reply<'a> {
     fn from(reply: &'a model::Reply) -> Self {
         match reply {
-            model::Reply::Answer(model::Answer { status, headers, body }) => {
-                Self::Answer(Answer { status: *status, headers, body })
-            }
+            model::Reply::Answer(answer) => Self::Answer(answer.into()),
             model::Reply::Unknown(why) => Self::Unknown(why),
         }
     }
@@ -154,6 +152,7 @@ impl From<Manifest> for rules::Manifest {
                 .into_iter()
                 .map(|setting| rules::Setting { at: setting.at, value: setting.value, fixed: setting.fixed })
                 .collect(),
+            pulls: vec![],
         }
     }
 }
@@ -161,5 +160,31 @@ impl From<Manifest> for rules::Manifest {
 impl From<Problem> for rules::Problem {
     fn from(problem: Problem) -> Self {
         Self { at: problem.at, message: problem.message, fix: problem.fix }
+    }
+}
+
+impl From<Pull> for rules::Pull {
+    fn from(pull: Pull) -> Self {
+        Self { name: pull.name, source: pull.source, caution: pull.caution, gone: pull.gone }
+    }
+}
+
+impl<'a> From<&'a model::Answer> for Answer<'a> {
+    fn from(model::Answer { status, headers, body }: &'a model::Answer) -> Self {
+        Self { status: *status, headers, body }
+    }
+}
+
+impl From<&rules::Reading> for Reading {
+    fn from(reading: &rules::Reading) -> Self {
+        let rules::Reading { pull, begun_at, since, names_only, cursor } = reading.clone();
+        Self { pull, begun_at, since, names_only, bulk: false, cursor }
+    }
+}
+
+impl From<Page> for rules::Page {
+    fn from(page: Page) -> Self {
+        let item = |item: wit::Item| rules::Item { at: item.at, name: item.name, clues: item.clues };
+        Self { items: page.items.into_iter().map(item).collect(), next: page.next, total: page.total }
     }
 }

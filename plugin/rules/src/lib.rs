@@ -12,10 +12,12 @@ mod order;
 mod person;
 mod problems;
 mod product;
-pub mod pulls;
+mod pulls;
 mod settings;
 
-use tandem_sdk::{Answer, Cx, Ending, Entity, Event, Manifest, Problem, Rules, Value, json, skipped};
+use tandem_sdk::{
+    Answer, Ask, Cx, Ending, Entity, Event, Manifest, Page, Problem, Pull, Reading, Rules, Value, json, skipped,
+};
 
 use settings::{OnProfileMerge, Settings};
 
@@ -28,18 +30,6 @@ pub struct DefaultRules {
     settings: Settings,
     /// The rules file as given, for the manifest.
     given: Value,
-}
-
-impl DefaultRules {
-    /// What to ask for to get the next page of a pull. An error is a reason for the tenant, and ends the reading.
-    pub fn ask_page(&self, reading: &pulls::Reading) -> Result<pulls::Ask, String> {
-        pulls::ask_page(&self.settings, reading)
-    }
-
-    /// Where the items are in an answer, and where to go on.
-    pub fn read_page(&self, reading: &pulls::Reading, answer: &Answer) -> Result<pulls::Page, String> {
-        pulls::read_page(&self.settings, reading, answer)
-    }
 }
 
 /// What a topic is about.
@@ -189,6 +179,18 @@ impl Rules for DefaultRules {
             Some(subject) => key::key(subject, event).map_err(|wrong| wrong.to_string()),
             None => Err(format!("topic `{}` of {} is not mapped", event.topic, event.source)),
         }
+    }
+
+    fn pulls(&self) -> Vec<Pull> {
+        pulls::all()
+    }
+
+    fn ask_page(&self, reading: &Reading) -> Result<Ask, String> {
+        pulls::ask_page(&self.settings, reading)
+    }
+
+    fn read_page(&self, reading: &Reading, answer: &Answer) -> Result<Page, String> {
+        pulls::read_page(&self.settings, reading, answer)
     }
 
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {

@@ -6,71 +6,22 @@ mod graphql;
 mod place;
 mod profiles;
 
-use tandem_sdk::{Answer, Call, Json, Time, View};
+use tandem_sdk::{Answer, Ask, Item, Json, Page, Pull, Reading, Time, View};
 
 use crate::mapping::{Core, is_e164};
 use crate::settings::Settings;
 
-/// A collection that the host reads, whole or what has changed, making an event of each item.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pull {
-    pub name: &'static str,
-    /// Whose items they are: the source of their events.
-    pub source: &'static str,
-    /// What a person must agree to before it is first read. Empty: nothing.
-    pub caution: &'static str,
-    /// A kind of names: an entity whose name of this kind no item of a whole reading has gets a `missing` event. Empty:
-    /// absence says nothing.
-    pub gone: &'static str,
-}
-
-/// One reading of a pull.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reading {
-    pub pull: String,
-    /// When the host began with it.
-    pub begun_at: String,
-    /// Give what has changed since. Absent: everything.
-    pub since: Option<String>,
-    /// Only the items' names are wanted.
-    pub names_only: bool,
-    /// Whether a bulk document may be given.
-    pub bulk: bool,
-    /// The `next` of the page before; empty at the beginning.
-    pub cursor: String,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
-    Call(Call),
-    /// A GraphQL query without variables, for the source to run as a job.
-    Bulk(String),
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    pub items: Vec<Item>,
-    /// Where to go on; absent after the last page.
-    pub next: Option<String>,
-    /// How many items there are in all, as far as anybody knows.
-    pub total: Option<u64>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// Where it is in the body of the answer, as a JSON pointer.
-    pub at: String,
-    pub name: String,
-    /// What may tell that an item of another pull is about the same.
-    pub clues: Vec<String>,
-}
-
 /// Every pull, in the order in which they are to be read. Profiles come before customers, so that the clues of a
 /// customer can name the profile that may be the same person.
-pub const PULLS: [Pull; 2] = [
-    Pull { name: profiles::NAME, source: "omneo", caution: "", gone: "omneo/profile" },
-    Pull { name: customers::NAME, source: "shopify", caution: "", gone: "shopify/customer" },
-];
+pub fn all() -> Vec<Pull> {
+    let pull = |name: &str, source: &str, gone: &str| Pull {
+        name: name.into(),
+        source: source.into(),
+        caution: String::new(),
+        gone: gone.into(),
+    };
+    vec![pull(profiles::NAME, "omneo", "omneo/profile"), pull(customers::NAME, "shopify", "shopify/customer")]
+}
 
 /// What to ask for to get the next page. An error is a reason for the tenant.
 pub fn ask_page(settings: &Settings, reading: &Reading) -> Result<Ask, String> {

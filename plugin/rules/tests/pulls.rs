@@ -1,8 +1,7 @@
 //! What the default rules ask for to read a collection, and what they find in the answers.
 
 use tandem_rules::DefaultRules;
-use tandem_rules::pulls::{Ask, Item, PULLS, Page, Reading};
-use tandem_sdk::{Answer, Call, Effect, Request, Value, json};
+use tandem_sdk::{Answer, Ask, Call, Effect, Item, Page, Reading, Request, Rules, Value, json};
 
 use crate::conversation::{body_of, rules};
 
@@ -10,7 +9,7 @@ const ADA: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
 const BOB: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a22";
 
 fn reading(pull: &str) -> Reading {
-    Reading { pull: pull.into(), begun_at: "2026-11-30T02:00:00Z".into(), ..Reading::default() }
+    Reading { begun_at: "2026-11-30T02:00:00Z".into(), ..tandem_sdk::reading(pull) }
 }
 
 fn since(pull: &str, time: &str) -> Reading {
@@ -82,14 +81,15 @@ fn profiles(rows: &[(&str, &str)], has_next: bool) -> Value {
 
 #[test]
 fn profiles_are_read_before_the_customers_that_may_be_the_same_people() {
-    let listed: Vec<_> = PULLS.iter().map(|pull| (pull.source, pull.name, pull.gone)).collect();
+    let pulls = rules(json!({})).pulls();
+    let listed: Vec<_> = pulls.iter().map(|pull| (&*pull.source, &*pull.name, &*pull.gone)).collect();
     let people = [("omneo", "profiles", "omneo/profile"), ("shopify", "customers", "shopify/customer")];
     assert_eq!(listed, people);
-    for pull in &PULLS {
-        assert_eq!(asked(&reading(pull.name)).effect, Effect::Read);
-        assert_eq!(asked(&reading(pull.name)).target, pull.source);
-        assert_eq!(asked(&names(pull.name)).effect, Effect::Read);
-        let everything = Reading { bulk: true, ..since(pull.name, "2026-11-29T02:00:00Z") };
+    for pull in &pulls {
+        assert_eq!(asked(&reading(&pull.name)).effect, Effect::Read);
+        assert_eq!(asked(&reading(&pull.name)).target, pull.source);
+        assert_eq!(asked(&names(&pull.name)).effect, Effect::Read);
+        let everything = Reading { bulk: true, ..since(&pull.name, "2026-11-29T02:00:00Z") };
         assert!(rules(json!({})).ask_page(&everything).is_ok());
     }
     let unknown = "these rules have no pull `rewards`".to_owned();

@@ -57,14 +57,14 @@ pub mod bindings {
 }
 
 pub use bindings::exports::tandem::rules::rules::{
-    Answer, Call, Effect, End, Entity, Event, GraphqlRequest, Manifest, Method, Names, Next, Outcome, Problem, Reply,
-    Request, RestRequest, Send, Setting, Target, Topic,
+    Answer, Ask, Call, Effect, End, Entity, Event, GraphqlRequest, Item, Manifest, Method, Names, Next, Outcome, Page,
+    Problem, Pull, Reading, Reply, Request, RestRequest, Send, Setting, Target, Topic,
 };
 pub use call::{CallTo, delete, get, graphql, mutation, patch, post, put, query, segment};
 pub use converse::{converse, reply};
 pub use end::{Ending, done, invalid, refused, skipped};
 pub use json::{Json, View, Wrong, number};
-pub use manifest::event;
+pub use manifest::{event, reading};
 pub use reply::GraphqlError;
 pub use run::{Cx, join, join_all, step};
 pub use rust_decimal::Decimal;
@@ -107,6 +107,22 @@ pub trait Rules: Default + 'static {
 
     /// The entity that the event is about, or the reason why it cannot be told.
     fn key(&self, event: &Event) -> Result<Entity, String>;
+
+    /// The collections that the host can read, in the order in which they are to be read.
+    fn pulls(&self) -> Vec<Pull> {
+        vec![]
+    }
+
+    /// What to ask for to get the next page of one of them, or a reason for the tenant.
+    fn ask_page(&self, reading: &Reading) -> Result<Ask, String> {
+        Err(format!("these rules have no pull `{}`", reading.pull))
+    }
+
+    /// Where the items are in an answer, or a reason for the tenant.
+    fn read_page(&self, reading: &Reading, answer: &Answer) -> Result<Page, String> {
+        let _ = answer;
+        Err(format!("these rules have no pull `{}`", reading.pull))
+    }
 
     /// Decides what to do about the event. Runs again from the beginning at every ask, and may await only the calls of
     /// `cx`.
@@ -154,6 +170,21 @@ macro_rules! export {
                 fn schema() -> ::std::string::String {
                     $prepare;
                     <$rules as $crate::Rules>::schema().to_string()
+                }
+                fn pulls() -> ::std::vec::Vec<$crate::Pull> {
+                    $prepare;
+                    with($crate::Rules::pulls)
+                }
+                fn ask_page(reading: $crate::Reading) -> Result<$crate::Ask, ::std::string::String> {
+                    $prepare;
+                    with(|rules| $crate::Rules::ask_page(rules, &reading))
+                }
+                fn read_page(
+                    reading: $crate::Reading,
+                    answer: $crate::Answer,
+                ) -> Result<$crate::Page, ::std::string::String> {
+                    $prepare;
+                    with(|rules| $crate::Rules::read_page(rules, &reading, &answer))
                 }
                 fn key(event: $crate::Event) -> Result<$crate::Entity, ::std::string::String> {
                     $prepare;

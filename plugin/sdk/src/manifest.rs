@@ -1,6 +1,6 @@
 //! Builds manifests and entities. Knows their shape, and no rules.
 
-use crate::{Entity, Event, Manifest, Names, Setting, Target, Topic};
+use crate::{Entity, Event, Manifest, Names, Page, Reading, Setting, Target, Topic};
 
 impl Manifest {
     /// A manifest of rules that listen to no topic and call no target yet.
@@ -38,6 +38,13 @@ impl Default for Names {
     }
 }
 
+#[allow(clippy::derivable_impls, reason = "the type is wit-bindgen's")]
+impl Default for Page {
+    fn default() -> Self {
+        Self { items: vec![], next: None, total: None }
+    }
+}
+
 impl Entity {
     /// An entity with one name that waits for no other.
     pub fn named(name: impl Into<String>) -> Self {
@@ -67,5 +74,17 @@ pub fn event() -> Event {
         received_at: "2026-01-02T03:04:06Z".into(),
         api_version: "2026-07".into(),
         payload: "{}".into(),
+    }
+}
+
+/// A reading for tests to fill in: of everything, from its beginning.
+pub fn reading(pull: &str) -> Reading {
+    Reading {
+        pull: pull.into(),
+        begun_at: "2026-01-02T03:04:05Z".into(),
+        since: None,
+        names_only: false,
+        bulk: false,
+        cursor: String::new(),
     }
 }

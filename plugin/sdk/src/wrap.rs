@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Cx, Ending, Entity, Event, Manifest, Problem, Rules};
+use crate::{Answer, Ask, Cx, Ending, Entity, Event, Manifest, Page, Problem, Pull, Reading, Rules};
 
 /// What an author implements to change part of what other rules do. [`Around`] makes complete rules of it.
 ///
@@ -78,6 +78,21 @@ pub trait Wrap: Default + 'static {
         inner.key(event)
     }
 
+    /// The collections that the host can read: those of the inner rules, plus any of their own.
+    fn pulls(&self, inner: &Self::Inner) -> Vec<Pull> {
+        inner.pulls()
+    }
+
+    /// What to ask for to get the next page of one of them. Override this for a pull of their own.
+    fn ask_page(&self, inner: &Self::Inner, reading: &Reading) -> Result<Ask, String> {
+        inner.ask_page(reading)
+    }
+
+    /// Where the items are in an answer. Override this for a pull of their own.
+    fn read_page(&self, inner: &Self::Inner, reading: &Reading, answer: &Answer) -> Result<Page, String> {
+        inner.read_page(reading, answer)
+    }
+
     /// Decides what to do about the event, as in [`Rules::handle`]; `inner.handle(cx, event)` does what the inner rules
     /// would do.
     fn handle(&self, inner: &Self::Inner, cx: &Cx, event: &Event) -> impl Future<Output = Ending>;
@@ -119,6 +134,18 @@ impl<W: Wrap> Rules for Around<W> {
 
     fn key(&self, event: &Event) -> Result<Entity, String> {
         self.wrap.key(&self.inner, event)
+    }
+
+    fn pulls(&self) -> Vec<Pull> {
+        self.wrap.pulls(&self.inner)
+    }
+
+    fn ask_page(&self, reading: &Reading) -> Result<Ask, String> {
+        self.wrap.ask_page(&self.inner, reading)
+    }
+
+    fn read_page(&self, reading: &Reading, answer: &Answer) -> Result<Page, String> {
+        self.wrap.read_page(&self.inner, reading, answer)
     }
 
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {

@@ -1,0 +1,197 @@
+//! The verbs about imports: what a tenant has of its past, read and made into events. Knows no SQL.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::verbs::given;
+use super::{Admin, Body, Kind, Of, Problem};
+use crate::clock;
+use crate::imports::{Refused, Wanted};
+use crate::journal::{self, ImportState};
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Import {
+    pub id: i64,
+    pub state: State,
+    /// Why it is in this state; may be empty.
+    pub why: String,
+    pub began_at: String,
+    pub ended_at: Option<String>,
+    /// The name of the token that began it.
+    pub by: String,
+    /// Only what has changed since then is read; absent: everything.
+    pub since: Option<String>,
+    pub readings: Vec<Reading>,
+    /// Its events that are not over.
+    pub waiting: u64,
+    /// Its events that are over and still in the journal, by outcome.
+    pub outcomes: Vec<Outcomes>,
+}
+
+/// How far the reading of one collection has come.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// As the rules call it: `customers`.
+    pub name: String,
+    /// The system that is read: `shopify` or `omneo`.
+    pub source: String,
+    pub began_at: Option<String>,
+    pub ended_at: Option<String>,
+    /// How many items there are, as far as the system says.
+    pub total: Option<u64>,
+    /// Items that were read.
+    pub items: u64,
+    /// Items of these for which there was nothing to do, so that no event was made.
+    pub in_step: u64,
+    /// Items of these that became events.
+    pub events: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Outcomes {
+    pub outcome: String,
+    pub events: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ImportState)]
+pub enum State {
+    Running,
+    Paused,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportWanted {
+    /// The collections, as the rules call them: `customers`. Absent: all that the rules have, in their order.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    collections: Vec<String>,
+    /// Read only what has changed since then: `2026-01-31`, or a time with an offset. Absent: read everything.
+    since: Option<String>,
+    /// Whether what the rules warn of was read and accepted.
+    #[serde(default)]
+    agreed: bool,
+}
+
+/// What may be asked of an import that is open.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Wish {
+    Run,
+    Pause,
+    Cancel,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportChanged {
+    /// `run` goes on with what is paused; `cancel` ends it, and keeps what has become events.
+    wish: Wish,
+    /// Why: it is shown with the import and in the audit trail.
+    why: String,
+}
+
+/// The imports of a tenant, the newest first.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/imports", operation_id = "imports", params(("tenant" = String, Path)),
+    responses((status = 200, body = Vec<Import>), (status = 404)))]
+pub(super) async fn list(Shared(admin): Shared<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Import>> {
+    Ok(Json(shown(&admin, &tenant).await?))
+}
+
+/// Begins to read what a tenant has of its past, page by page, behind its live events. Every item goes through the rules as an
+/// event, so that reading twice does no harm. One import of a tenant is open at a time.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/imports", operation_id = "import", params(("tenant" = String, Path)),
+    request_body = ImportWanted,
+    responses((status = 201, body = Import), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn begin(
+    Shared(admin): Shared<Admin>,
+    Of { who, tenant }: Of,
+    Body(ImportWanted { collections, since, agreed }): Body<ImportWanted>,
+) -> Result<(StatusCode, Json<Import>), Problem> {
+    let wanted = Wanted { pulls: collections, since, agreed };
+    let begun = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
+    let begun = shown(&admin, &tenant).await?.into_iter().find(|import| import.id == begun.id);
+    let begun = begun.ok_or_else(|| Problem::own(anyhow::anyhow!("the import is not there")))?;
+    Ok((StatusCode::CREATED, Json(begun)))
+}
+
+/// Pauses the import that is open, lets it go on, or cancels it. What has become an event stays one.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/import", operation_id = "change_import", params(("tenant" = String, Path)),
+    request_body = ImportChanged,
+    responses((status = 200, body = Import), (status = 400), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn change(
+    Shared(admin): Shared<Admin>,
+    Of { who, tenant }: Of,
+    Body(ImportChanged { wish, why }): Body<ImportChanged>,
+) -> Answer<Import> {
+    let to = match wish {
+        Wish::Run => ImportState::Running,
+        Wish::Pause => ImportState::Paused,
+        Wish::Cancel => ImportState::Cancelled,
+    };
+    admin.0.imports.set(&tenant, to, given(&why)?, &who.name).await.map_err(problem)?;
+    let changed = shown(&admin, &tenant).await?.into_iter().next();
+    changed.map(Json).ok_or_else(|| Problem::own(anyhow::anyhow!("the import is not there")))
+}
+
+fn problem(refused: Refused) -> Problem {
+    let kind = match &refused {
+        Refused::Other(_) => return Problem::own(anyhow::anyhow!(refused)),
+        Refused::Open(_) | Refused::NotOpen(_) | Refused::NoVersion(_) => Kind::Conflict,
+        Refused::NoPulls(_) | Refused::Unknown(..) | Refused::Caution(_) | Refused::Since(..) => Kind::Unfit,
+    };
+    Problem::new(kind, refused.to_string())
+}
+
+async fn shown(admin: &Admin, tenant: &str) -> Result<Vec<Import>, Problem> {
+    let of = tenant.to_owned();
+    admin
+        .read(move |reader| {
+            let imports = reader.imports(&of)?;
+            imports.into_iter().map(|import| Ok(show(reader.outcomes_of_import(&of, import.id)?, import))).collect()
+        })
+        .await
+}
+
+fn show(counts: Vec<(Option<String>, u64)>, import: journal::Import) -> Import {
+    let reading = |reading: journal::Reading| Reading {
+        name: reading.pull,
+        source: reading.source,
+        began_at: reading.begun_at.map(clock::rfc3339),
+        ended_at: reading.ended_at.map(clock::rfc3339),
+        total: reading.total,
+        items: reading.items,
+        in_step: reading.in_step,
+        events: reading.events,
+    };
+    let waiting = counts.iter().filter(|(outcome, _)| outcome.is_none()).map(|(_, events)| events).sum();
+    let over = counts.into_iter().filter_map(|(outcome, events)| Some(Outcomes { outcome: outcome?, events }));
+    Import {
+        id: import.id,
+        state: match import.state {
+            ImportState::Running => State::Running,
+            ImportState::Paused => State::Paused,
+            ImportState::Done => State::Done,
+            ImportState::Failed => State::Failed,
+            ImportState::Cancelled => State::Cancelled,
+        },
+        why: import.why,
+        began_at: clock::rfc3339(import.began_at),
+        ended_at: import.ended_at.map(clock::rfc3339),
+        by: import.by,
+        since: import.since,
+        readings: import.readings.into_iter().map(reading).collect(),
+        waiting,
+        outcomes: over.collect(),
+    }
+}

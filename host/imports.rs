@@ -1,0 +1,327 @@
+//! Imports: reads what a tenant has of its past, page by page, and makes an event of each item that is not in step already.
+//!
+//! Knows the journal, the registry and the delivery; neither HTTP nor what an item means. Where an import stands is in the
+//! journal, so that it goes on after a crash from the page that was to be read.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+use tracing::Instrument as _;
+
+use crate::clock;
+use crate::delivery::{Delivery, Unread};
+use crate::journal::{Import, ImportState as State, Journal, PageTaken, Reading};
+use crate::model::{Millis, Webhook};
+use crate::registry::Registry;
+use crate::rules::{self, Plugin, Pull};
+use crate::tenants::Tenants;
+
+mod page;
+
+/// How often the imports that run are looked for, and how many are under way at a time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const AT_ONCE: usize = 4;
+/// Events of items that a tenant may have waiting before its next page is read, and how often that is looked at. Live events
+/// find no more than these before them.
+const WAITING_MAX: usize = 500;
+const WAIT: Duration = Duration::from_millis(200);
+
+/// What an import works with.
+pub struct Parts {
+    pub journal: Journal,
+    pub registry: Registry,
+    pub delivery: Arc<Delivery>,
+    pub tenants: Tenants,
+}
+
+/// A handle; cheap to clone.
+#[derive(Clone)]
+pub struct Imports(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// The tenants whose import is under way here.
+    under_way: Mutex<HashSet<String>>,
+}
+
+/// What somebody wants to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The collections, by name; all if there are none.
+    pub pulls: Vec<String>,
+    /// RFC 3339, or a date, which begins in UTC.
+    pub since: Option<String>,
+    /// Whether what the collections warn of was read and accepted.
+    pub agreed: bool,
+}
+
+/// Why no import was begun, or changed.
+#[derive(Debug, Error)]
+pub enum Refused {
+    #[error("no version of `{0}` is active, and rules say what can be read\nhint: `tandem deploy --activate` one")]
+    NoVersion(String),
+    #[error("the rules of `{0}` say of no collection how it is read\nhint: deploy rules that do")]
+    NoPulls(String),
+    #[error("the rules have no collection `{0}`\nhint: they have {1}")]
+    Unknown(String, String),
+    #[error("{0}\nhint: read that, and say that you agree: `--yes`, or `\"agreed\": true`")]
+    Caution(String),
+    #[error("`since` is `{0}`, which is {1}\nhint: give a date, `2026-01-31`, or a time, `2026-01-31T08:00:00+11:00`")]
+    Since(String, &'static str),
+    #[error("another import of the tenant is open\nhint: let it end, or cancel it: `tandem import {0} --cancel`")]
+    Open(String),
+    #[error("{0}")]
+    NotOpen(String),
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Whether to go on at once.
+enum Then {
+    Next,
+    Wait,
+    Over,
+}
+
+impl Imports {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner { parts, under_way: Mutex::default() }))
+    }
+
+    /// The collections that a tenant's rules say how to read.
+    async fn pulls(&self, tenant: &str) -> Result<Vec<Pull>, Refused> {
+        let plugin = self.0.active(tenant).await?.ok_or_else(|| Refused::NoVersion(tenant.to_owned()))?;
+        let pulls = plugin.manifest().pulls.clone();
+        if pulls.is_empty() { Err(Refused::NoPulls(tenant.to_owned())) } else { Ok(pulls) }
+    }
+
+    /// Begins an import; it goes on by itself.
+    pub async fn begin(&self, tenant: &str, wanted: Wanted, by: &str) -> Result<Import, Refused> {
+        let known = self.pulls(tenant).await?;
+        let names = || known.iter().map(|pull| format!("`{}`", pull.name)).collect::<Vec<_>>().join(", ");
+        if let Some(other) = wanted.pulls.iter().find(|name| known.iter().all(|pull| pull.name != **name)) {
+            return Err(Refused::Unknown(other.clone(), names()));
+        }
+        let is_wanted = |pull: &&Pull| wanted.pulls.is_empty() || wanted.pulls.contains(&pull.name);
+        let chosen: Vec<_> = known.iter().filter(is_wanted).collect();
+        let cautions = chosen.iter().filter(|pull| !pull.caution.is_empty());
+        let cautions: Vec<_> = cautions.map(|pull| format!("`{}`: {}", pull.name, pull.caution)).collect();
+        if !cautions.is_empty() && !wanted.agreed {
+            return Err(Refused::Caution(cautions.join("\n")));
+        }
+        let now = clock::now();
+        let since = wanted.since.as_deref().map(|since| moment(since, now)).transpose()?;
+        let reading =
+            |pull: &&Pull| Reading { pull: pull.name.clone(), source: pull.source.clone(), ..Reading::default() };
+        let mut import = Import {
+            id: 0,
+            tenant: tenant.to_owned(),
+            began_at: now,
+            ended_at: None,
+            by: by.to_owned(),
+            state: State::Running,
+            why: String::new(),
+            since: since.map(clock::rfc3339),
+            readings: chosen.iter().map(reading).collect(),
+        };
+        let begun = self.0.parts.journal.begin_import(import.clone()).await?;
+        import.id = begun.ok_or_else(|| Refused::Open(tenant.to_owned()))?;
+        Ok(import)
+    }
+
+    /// Pauses the import that runs, lets one go on that is paused, or cancels the one that is open. What has become an event
+    /// stays one.
+    pub async fn set(&self, tenant: &str, to: State, why: &str, by: &str) -> Result<(), Refused> {
+        let (from, word): (&[State], _) = match to {
+            State::Running => (&[State::Paused], "paused"),
+            State::Paused => (&[State::Running], "running"),
+            _ => (&[State::Running, State::Paused], "open"),
+        };
+        let set = self.0.parts.journal.set_import(tenant, from, to, why, Some(by)).await?;
+        let none = || Refused::NotOpen(format!("no import of `{tenant}` is {word}"));
+        if set { Ok(()) } else { Err(none()) }
+    }
+
+    /// Carries on with the imports that run, until told to stop.
+    pub async fn run(self, mut stopping: watch::Receiver<bool>) {
+        let mut under_way = JoinSet::new();
+        loop {
+            match self.0.parts.journal.read(|reader| reader.running_imports()) {
+                Ok(running) => {
+                    for import in running {
+                        if under_way.len() < AT_ONCE && self.0.claim(&import.tenant) {
+                            let inner = self.0.clone();
+                            let span = tracing::info_span!("import", tenant = import.tenant, import = import.id);
+                            under_way.spawn(async move { inner.go_on(&import.tenant).await }.instrument(span));
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(blame = "host", "looking for imports: {error:#}"),
+            }
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = sleep(LOOK_EVERY) => {}
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+        // Waits for a target end by themselves when the host stops; a page that was answered is taken in before that.
+        while under_way.join_next().await.is_some() {}
+    }
+}
+
+/// A moment as somebody gives it, which lies in the past.
+fn moment(text: &str, now: Millis) -> Result<Millis, Refused> {
+    let wrong = |why| Refused::Since(text.to_owned(), why);
+    let at = clock::parse(text).or_else(|| clock::parse(&format!("{text}T00:00:00Z")));
+    let at = at.ok_or_else(|| wrong("neither a date nor a time"))?;
+    if at < now { Ok(at) } else { Err(wrong("not in the past")) }
+}
+
+impl Inner {
+    fn claim(&self, tenant: &str) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned())
+    }
+
+    async fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
+        let (registry, tenant) = (self.parts.registry.clone(), tenant.to_owned());
+        spawn_blocking(move || registry.active(&tenant)).await?
+    }
+
+    async fn go_on(&self, tenant: &str) {
+        let mut stopping = self.parts.delivery.stopping();
+        loop {
+            let then = match self.page(tenant).await {
+                Ok(then) => then,
+                Err(error) => {
+                    tracing::error!(blame = "host", "{error:#}");
+                    Then::Over
+                }
+            };
+            let wait = match then {
+                Then::Next => Duration::ZERO,
+                Then::Wait => WAIT,
+                Then::Over => break,
+            };
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = sleep(wait) => {}
+            }
+        }
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
+    /// Reads one page of the tenant's import, if it still runs and the events of the pages before are nearly over.
+    async fn page(&self, tenant: &str) -> anyhow::Result<Then> {
+        let journal = &self.parts.journal;
+        let of = tenant.to_owned();
+        let running = journal.read(|reader| reader.running_imports())?;
+        let Some(import) = running.into_iter().find(|import| import.tenant == of) else { return Ok(Then::Over) };
+        let Some(at) = import.current() else {
+            journal.set_import(tenant, &[State::Running], State::Done, "everything was read", None).await?;
+            tracing::info!("done");
+            return Ok(Then::Over);
+        };
+        if journal.read(|reader| reader.waiting_items(&of, WAITING_MAX))? >= WAITING_MAX {
+            return Ok(Then::Wait);
+        }
+        let Some(configured) = self.parts.tenants.get(tenant) else { return Ok(Then::Over) };
+        let Some(plugin) = self.active(tenant).await? else {
+            return self.pause(tenant, "no version is active").await;
+        };
+        let reading = &import.readings[at];
+        if plugin.manifest().pulls.iter().all(|pull| pull.name != reading.pull || pull.source != reading.source) {
+            let why = format!("the active version has no collection `{}` of {} any more", reading.pull, reading.source);
+            return self.fail(tenant, &why).await;
+        }
+        let asked_at = clock::now();
+        let begun_at = reading.begun_at.unwrap_or(asked_at);
+        let place = rules::Reading {
+            pull: reading.pull.clone(),
+            begun_at: clock::rfc3339(begun_at),
+            since: import.since.clone(),
+            names_only: false,
+            cursor: reading.cursor.clone(),
+        };
+        let (asking, asked) = (plugin.clone(), place.clone());
+        let call = spawn_blocking(move || page::ask(&asking, &asked)).await?;
+        let call = match call {
+            Ok(call) => call,
+            Err(why) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
+        };
+        let version = plugin.manifest().api_version(&reading.source).to_owned();
+        let answer = match self.parts.delivery.read(tenant, &call, &version).await {
+            Ok(answer) => answer,
+            Err(Unread::Stopped | Unread::Gone) => return Ok(Then::Over),
+            Err(Unread::GivenUp(why)) => return self.pause(tenant, &why).await,
+        };
+        let (reader, known) = (journal.clone(), page::Known { tenant: of, import: import.id, asked_at, version });
+        let read = spawn_blocking(move || page::read(&plugin, &place, &answer, &known, &reader)).await?;
+        let read = match read {
+            Ok(read) => read,
+            Err(page::Unfit::Wrong(why)) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
+            Err(page::Unfit::Host(error)) => return Err(error),
+        };
+        let after = Reading {
+            begun_at: Some(begun_at),
+            ended_at: read.next.is_none().then(clock::now),
+            cursor: read.next.unwrap_or_default(),
+            pages: reading.pages + 1,
+            total: read.total.or(reading.total),
+            items: reading.items + read.items,
+            in_step: reading.in_step + read.in_step,
+            ..reading.clone()
+        };
+        let events: Vec<Webhook> = read.events;
+        let limit = configured.limits.journal_bytes_max;
+        match journal.take_page(&import, at, after, events, Some(limit)).await? {
+            PageTaken::Yes | PageTaken::Moved => Ok(Then::Next),
+            PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,
+        }
+    }
+
+    async fn pause(&self, tenant: &str, why: &str) -> anyhow::Result<Then> {
+        tracing::warn!("paused: {why}");
+        let why = format!("{why}; `tandem import {tenant} --resume` goes on");
+        self.parts.journal.set_import(tenant, &[State::Running], State::Paused, &why, None).await?;
+        Ok(Then::Over)
+    }
+
+    async fn fail(&self, tenant: &str, why: &str) -> anyhow::Result<Then> {
+        tracing::warn!(blame = "plugin", "ended: {why}");
+        self.parts.journal.set_import(tenant, &[State::Running], State::Failed, why, None).await?;
+        Ok(Then::Over)
+    }
+}
+
+impl From<tokio::task::JoinError> for Refused {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Other(anyhow!(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_is_a_date_or_a_time_in_the_past() {
+        let now = clock::parse("2026-03-01T00:00:00Z").unwrap();
+        for (text, at) in [
+            ("2026-02-28", Some("2026-02-28T00:00:00.000Z")),
+            ("2026-02-28T10:00:00+11:00", Some("2026-02-27T23:00:00.000Z")),
+            ("2026-03-01", None),
+            ("2027-01-01", None),
+            ("2026-02-30", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(moment(text, now).ok().map(clock::rfc3339).as_deref(), at, "{text}");
+        }
+    }
+}
