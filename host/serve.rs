@@ -57,6 +57,7 @@ pub struct Server {
     pub journal: Journal,
     pub registry: Registry,
     pub versions: Versions,
+    pub imports: Imports,
     tenants: Tenants,
     pub delivery: Arc<Delivery>,
     accounts: Accounts,
@@ -326,7 +327,7 @@ impl Server {
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
-            tokio::spawn(imports.run(stopping.clone())),
+            tokio::spawn(imports.clone().run(stopping.clone())),
             tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
             tokio::spawn(alerts::run(
                 alerts::Look {
@@ -355,6 +356,7 @@ impl Server {
             journal,
             registry,
             versions,
+            imports,
             tenants,
             delivery,
             accounts,
@@ -402,7 +404,15 @@ impl Server {
         };
         intake.0.context("the intake ended in a panic")?;
         intake.1.context("the admin API ended in a panic")?;
-        drop((self.journal, self.registry, self.versions, self.delivery, self.accounts, self.credentials));
+        drop((
+            self.journal,
+            self.registry,
+            self.versions,
+            self.delivery,
+            self.accounts,
+            self.credentials,
+            self.imports,
+        ));
         let joined = spawn_blocking(move || self.shadow.join().and_then(|()| self.writer.join()));
         if joined.await.context("closing the journal")?.is_err() {
             bail!("the journal's thread, or that of shadows, ended in a panic");

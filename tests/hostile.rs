@@ -163,7 +163,7 @@ async fn nothing_is_sent_where_nothing_may_be() {
     let host = two_tenants().await;
     let refused = [
         ("stray", "the rules called `stripe`, which their manifest does not declare as a target"),
-        ("reserved", "the rules called `tandem`: there are the targets `shopify` and `omneo`"),
+        ("reserved", "the rules asked the host `GET tandem /journal`: it answers only `/names/{source}/{kind}/{id}`"),
         (
             "climber",
             "the rules asked for a call that may not be sent: the path `/../admin` has an empty, `.` or `..` segment",

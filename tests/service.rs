@@ -17,6 +17,7 @@ mod configured;
 mod controls;
 mod grants;
 mod hostile;
+mod imports;
 mod intake;
 mod killed;
 mod mapping;

@@ -91,6 +91,12 @@ export interface Plugin {
   describe?(manifest: Manifest): Manifest;
   /** Whose an event is, if it is not what the inner rules say. */
   key?(event: Event, inner: { key(event: Event): Entity }): Entity;
+  /** The collections that the host can read, given those of the inner rules. */
+  pulls?(inner: Json[]): Json[];
+  /** What to ask for to get the next page of one: `{ tag: "call", val: get("omneo", "/rewards").sent() }`. */
+  askPage?(reading: Json, inner: { askPage(reading: Json): Json }): Json;
+  /** Where the items are in an answer. */
+  readPage?(reading: Json, answer: Json, inner: { readPage(reading: Json, answer: Json): Json }): Json;
   /** Yields a call for its reply, or several for theirs, and returns how the event ends. */
   handle(event: Event, inner: Inner): Generator<Call | Call[], Ending | Delegate, any>;
 }

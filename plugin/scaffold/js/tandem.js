@@ -140,6 +140,11 @@ export function wrap(plugin, inner, log = () => {}) {
     // The settings are those of the inner rules, which are configured already.
     configure: () => [],
     schema: told(() => inner.schema()),
+    // The collections that the host can read: those of the inner rules, unless the plugin has a say in them.
+    pulls: told(() => (plugin.pulls ? plugin.pulls(inner.pulls()) : inner.pulls())),
+    askPage: told((reading) => (plugin.askPage ? plugin.askPage(reading, inner) : inner.askPage(reading))),
+    readPage: told((reading, answer) =>
+      plugin.readPage ? plugin.readPage(reading, answer, inner) : inner.readPage(reading, answer)),
     key: told((event) => (plugin.key ? plugin.key(opened(event), inner) : inner.key(event))),
     step: told((event, memory, replies) => new Run(inner, event, memory, replies).step(plugin)),
   };
