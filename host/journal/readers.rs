@@ -13,6 +13,9 @@ use super::{Journal, Reader, writer};
 /// The pauses before each further try of a read that has failed.
 const READ_PAUSES_MS: [u64; 5] = [1, 10, 50, 200, 500];
 
+/// Connections that are kept open while nobody reads.
+const IDLE_MAX: usize = 16;
+
 /// Idle connections to the journal.
 #[derive(Debug)]
 pub struct Readers {
@@ -31,7 +34,10 @@ impl Readers {
     }
 
     fn put_back(&self, reader: Reader) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader.into_connection());
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(reader.into_connection());
+        }
     }
 }
 
@@ -75,4 +81,22 @@ fn may_pass(error: &rusqlite::Error) -> bool {
 /// What SQLite said, if an error comes from it.
 fn sqlite(error: &anyhow::Error) -> Option<&rusqlite::Error> {
     error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_connections_are_kept_open_however_many_have_read_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        drop(Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)"));
+        let readers = Readers::of(path);
+        let all: Vec<_> = (0..4 * IDLE_MAX).map(|_| readers.take().unwrap()).collect();
+        all.into_iter().for_each(|reader| readers.put_back(reader));
+        assert_eq!(readers.idle.lock().unwrap().len(), IDLE_MAX);
+        assert!(readers.take().is_ok());
+        assert_eq!(readers.idle.lock().unwrap().len(), IDLE_MAX - 1);
+    }
 }

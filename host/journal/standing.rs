@@ -19,14 +19,16 @@ pub struct Standing {
 }
 
 impl Reader {
-    /// How a name stands. Without a name, tells only of the tenant's shop.
+    /// How a name stands, all of it at one moment. Without a name, tells only of the tenant's shop.
     pub fn standing(&self, tenant: &str, name: Option<&str>) -> anyhow::Result<Standing> {
-        let mut statement = self.connection.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
+        // Otherwise names and revision could be those of before and after a merge.
+        let moment = self.connection.unchecked_transaction()?;
+        let mut statement = moment.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
         let is_other_shop = statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default();
-        let found = name.map(|name| names::standing(&self.connection, tenant, name)).transpose()?.flatten();
+        let found = name.map(|name| names::standing(&moment, tenant, name)).transpose()?.flatten();
         let Some((entity, names)) = found else { return Ok(Standing { is_other_shop, ..Standing::default() }) };
         let sql = "SELECT coalesce(max(revision), 0) FROM memory WHERE entity = ? AND current";
-        let revision = self.connection.prepare_cached(sql)?.query_row([entity.0], |row| row.get(0))?;
+        let revision = moment.prepare_cached(sql)?.query_row([entity.0], |row| row.get(0))?;
         Ok(Standing { names, revision, is_other_shop })
     }
 }
@@ -65,5 +67,41 @@ mod tests {
         let zeta = Standing { names: names(&["shopify/customer/1"]), revision: 6, is_other_shop: true };
         assert_eq!(standing("zeta", "shopify/customer/1"), zeta);
         assert_eq!(reader.standing("zeta", None).unwrap(), Standing { is_other_shop: true, ..Standing::default() });
+    }
+
+    /// Names and revision belong together, however often a writer changes both.
+    #[test]
+    fn a_name_stands_as_at_one_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+        writer.execute_batch(include_str!("schema.sql")).unwrap();
+        writer
+            .execute_batch(
+                "INSERT INTO names VALUES ('acme', 'shopify/customer/1', 1, FALSE), ('acme', 'even', 1, FALSE), ('acme', 'odd', 1, TRUE);
+                 INSERT INTO memory VALUES (2, 1, 1, '{}', TRUE, 'acme');",
+            )
+            .unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(move || {
+                for revision in 3..3_000 {
+                    let sql = format!(
+                        "BEGIN IMMEDIATE; UPDATE names SET retired = NOT retired WHERE name IN ('even', 'odd');
+                         UPDATE memory SET revision = {revision}; COMMIT"
+                    );
+                    writer.execute_batch(&sql).unwrap();
+                }
+            });
+            let reader = Reader::beside(&path).unwrap();
+            let mut seen = 0;
+            while !writing.is_finished() {
+                let standing = reader.standing("acme", Some("shopify/customer/1")).unwrap();
+                let due = if standing.revision % 2 == 0 { "even" } else { "odd" };
+                assert_eq!(standing.names, [due, "shopify/customer/1"], "revision {}", standing.revision);
+                seen += 1;
+            }
+            assert!(seen > 10, "{seen}");
+        });
     }
 }
