@@ -70,6 +70,7 @@ async fn playground(folder: &std::path::Path) -> Playground {
         kind: AppKind::Own,
         endpoint: None,
         proxy: PROXY.into(),
+        trust_classic_accounts: [].into(),
     });
     config.journal = folder.join("new.db");
     config.keys = Keys::parse(&["ab".repeat(32)]).expect("a key");

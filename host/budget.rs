@@ -2,8 +2,10 @@
 //! an argument, of a clock that only goes forward.
 
 mod gate;
+mod said;
 
 pub use gate::{Ask, Cause, Change, Ended, Gate, HOLD_MS_MAX, Held, HeldBy, Pass, Wait};
+pub use said::{SHOPIFY_BUCKET, said};
 
 use crate::model::Tick;
 

@@ -221,9 +221,9 @@ impl Credentials {
     }
 
     /// Whether the shop has uninstalled the app, and has granted nothing since.
-    pub async fn is_uninstalled(&self, tenant: &Tenant) -> bool {
-        let Some(app) = tenant.shopify.app() else { return false };
-        self.cell(tenant, app).await.is_ok_and(|cell| cell.state().is_dropped)
+    pub async fn is_uninstalled(&self, tenant: &Tenant) -> Result<bool, Refused> {
+        let Some(app) = tenant.shopify.app() else { return Ok(false) };
+        Ok(self.cell(tenant, app).await?.state().is_dropped)
     }
 
     /// Drops the grant if it is still the revision that the shop has refused. `false` if there is a newer one.

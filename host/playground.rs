@@ -120,6 +120,7 @@ impl Playground {
             kind: AppKind::Standalone,
             endpoint: Some(shopify.url()),
             proxy: PROXY.into(),
+            trust_classic_accounts: [].into(),
         };
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no random key: {error}"))?;

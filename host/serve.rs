@@ -240,6 +240,7 @@ impl Server {
         let intake = Intake::new(journal.clone(), tenants.clone(), credentials.clone(), config.body_bytes_max);
         let descriptors = listen::descriptors();
         let limits = listen::Limits::of_webhooks(descriptors, config.body_bytes_max);
+        let connections = limits.connections;
         let webhooks = Listen { name: "webhooks", limits, metrics: journal.metrics().clone() };
         let mut listening = stopping.clone();
         let stopped = async move { drop(listening.wait_for(|stopping| *stopping).await) };
@@ -277,6 +278,7 @@ impl Server {
             tenants: tenants.clone(),
             credentials: credentials.clone(),
             client: client.clone(),
+            connections,
         });
         let imports = Imports::new(imports::Parts {
             journal: journal.clone(),

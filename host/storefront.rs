@@ -12,44 +12,48 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::client::Client;
 use crate::clock::{self, Steady};
-use crate::config::{App, Tenant};
+use crate::config::{App, Tenant, proxy_parts};
 use crate::credentials::Credentials;
 use crate::journal::{Direction, Journal, Mode, Standing, Terms};
 use crate::metrics::Metrics;
 use crate::model::{Shop, Tick, Webhook};
 use crate::tenants::Tenants;
-use crate::verify::proxy::{self, ProxyRefused};
+use crate::verify::proxy;
 use crate::verify::session;
 
 mod ask;
+mod kept;
+mod refused;
+mod room;
 mod table;
 mod token;
 mod whose;
 
 pub use ask::CUSTOMER as CUSTOMER_QUERY;
 use ask::{Ask, Trouble};
-use table::{Table, TooMany};
+use kept::{Basis, Kept, Said, Spot};
+use refused::Refused;
+use room::{Room, Seat};
+use table::{NotNow, Table};
 use token::IdToken;
 use whose::{Linked, Unproven};
 
 /// How long a shopper waits for an answer, whatever the other systems do.
 const ANSWER_MAX: Duration = Duration::from_secs(8);
-/// How long these may take together for one token.
-const ASK_MAX: Duration = Duration::from_secs(6);
-/// Tokens that are asked for at a time, of all tenants.
-const ASKS_AT_ONCE: usize = 64;
-/// How long it counts that a customer could not be shown to be a profile's.
-const UNPROVEN_MS: u64 = 30_000;
-/// How long nobody asks again for a token that was asked for in vain, and for how long at most if a system wants more.
-const FAILED_MS: u64 = 1_000;
-const FAILED_MS_MAX: u64 = 60_000;
+/// How long one token may wait for its turn to be asked for, and how long the other systems may take together for it.
+const TURN_MAX: Duration = Duration::from_secs(2);
+const ASK_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whose profile it is, if that changes while the other systems are asked.
+const LOOKS: usize = 2;
+/// Reads of the journal at a time.
+const READS_AT_ONCE: usize = 8;
 /// A customer without a profile is one event in so many milliseconds, whatever else forgets that there was one.
 const RESYNC_EVERY_MS: i64 = 3_600_000;
 /// How long a browser may remember what it is allowed to send, in seconds.
@@ -63,40 +67,37 @@ pub struct Parts {
     pub tenants: Tenants,
     pub credentials: Credentials,
     pub client: Client,
+    /// The connections of the listener that this is served by, webhooks and all.
+    pub connections: usize,
 }
 
 struct Storefront {
     parts: Parts,
     memory: Mutex<Table<Place>>,
-    asking: Semaphore,
+    room: Room,
+    reading: Arc<Semaphore>,
     /// What rates and waits go by.
     clock: Steady,
 }
 
-/// Where what was said of one customer is kept. Whoever has it asks; the others wait for that.
-type Place = Arc<tokio::sync::Mutex<Option<Kept>>>;
+type Place = Arc<Spot>;
 
-/// What was said, and until when it counts.
-struct Kept {
-    basis: Basis,
-    said: Said,
-    until: Tick,
+/// Somebody whom Shopify has vouched for. Their request has a seat for as long as anything is done for it.
+#[derive(Clone)]
+struct Who {
+    client_id: String,
+    shop: Shop,
+    tenant: String,
+    customer: Option<u64>,
+    seat: Arc<Seat>,
 }
 
-/// What it was said by: if any of this is another by now, it is asked anew. So a link that was changed, merged or taken away, a
-/// redaction and other credentials end what is in memory without anybody having to think of it.
-#[derive(Clone)]
-struct Basis {
+/// How somebody stands now.
+struct Stand {
     tenant: Arc<Tenant>,
-    /// The profiles, and the revision of what is remembered of the person. `None`: it is about nobody.
-    link: Option<(Vec<String>, i64)>,
-}
-
-#[derive(Clone)]
-enum Said {
-    Token(IdToken),
-    Unproven(Unproven),
-    Failed(Trouble),
+    /// `None`: nobody is logged in.
+    linked: Option<Linked>,
+    revision: i64,
 }
 
 /// Which way somebody comes.
@@ -104,25 +105,6 @@ enum Said {
 enum Door {
     Proxy,
     Extension,
-}
-
-/// Why there is no token, as a shopper's browser may know it.
-enum Refused {
-    /// No app of this host is called so.
-    UnknownApp,
-    /// The query is not as the app proxy makes it.
-    Query(ProxyRefused),
-    Session(String),
-    /// The shop is not connected here by this app, or not any more.
-    NoShop,
-    TooMany(TooMany),
-    /// A system did not answer as it should; the log says which.
-    Failed(Trouble),
-    Late,
-    /// The host's own fault.
-    Host,
-    NoAddress,
-    NoMethod,
 }
 
 /// A token, and whether it is nobody's.
@@ -135,7 +117,8 @@ struct Given {
 pub fn router(parts: Parts) -> Router {
     let clock = Steady::start();
     let memory = Mutex::new(Table::new(clock.now()));
-    let storefront = Arc::new(Storefront { parts, memory, asking: Semaphore::new(ASKS_AT_ONCE), clock });
+    let (room, reading) = (Room::new(parts.connections), Arc::new(Semaphore::new(READS_AT_ONCE)));
+    let storefront = Arc::new(Storefront { parts, memory, room, reading, clock });
     let no_address = || any(async || Refused::NoAddress);
     let proxy = Router::new()
         .route("/storefront/{app}", get(proxied).fallback(async || Refused::NoMethod))
@@ -161,9 +144,10 @@ async fn proxied(
     let asked = async {
         let app = storefront.app(&app)?;
         let raw = raw.unwrap_or_default();
-        let visitor = proxy::checked(&raw, &app.proxy, app.secrets(), clock::now() / 1_000);
+        let is_path = |path: &str| proxy_parts(path).is_some();
+        let visitor = proxy::checked(&raw, is_path, app.secrets(), clock::now() / 1_000);
         let visitor = visitor.map_err(Refused::Query)?;
-        storefront.answer(&app, &visitor.shop, visitor.customer).await
+        storefront.answer(&app, visitor.shop, visitor.customer).await
     };
     let answered = asked.await;
     storefront.seen(Door::Proxy, answered)
@@ -176,7 +160,7 @@ async fn extension(State(storefront): State<Arc<Storefront>>, Path(app): Path<St
         let token = bearer(&headers).ok_or_else(|| Refused::Session("there is no session token".into()))?;
         let session = session::extension(token, &app.client_id, app.secrets(), clock::now() / 1_000);
         let session = session.map_err(|refused| Refused::Session(refused.to_string()))?;
-        storefront.answer(&app, &session.shop, session.customer).await
+        storefront.answer(&app, session.shop, session.customer).await
     };
     let answered = asked.await;
     storefront.seen(Door::Extension, answered)
@@ -187,123 +171,189 @@ impl Storefront {
         self.parts.credentials.app(name).ok_or(Refused::UnknownApp)
     }
 
-    /// The token for somebody whom Shopify has vouched for.
-    async fn answer(&self, app: &App, shop: &Shop, customer: Option<u64>) -> Result<Response, Refused> {
-        let tenant = self.tenant(app, shop).await?;
+    /// The token for somebody whom Shopify has vouched for. Nothing is waited for before they are admitted and have a seat.
+    async fn answer(self: &Arc<Self>, app: &App, shop: Shop, customer: Option<u64>) -> Result<Response, Refused> {
+        let tenant = self.tenant(&app.client_id, &shop)?;
         let place = self.table(|table, now| table.admit(&tenant.name, customer, now)).map_err(Refused::TooMany)?;
-        let given = timeout(ANSWER_MAX, self.given(&tenant, customer, &place)).await;
-        let Given { token, is_anon } = given.unwrap_or(Err(Refused::Late))?;
-        let name = HeaderValue::try_from(omneo_name(&tenant)).map_err(|_| Refused::Host)?;
-        let is_anon = HeaderValue::from_static(if is_anon { "true" } else { "false" });
-        let body = Json(json!({ "token": token.text, "expiry": token.expires_s }));
-        Ok(([(OMNEO_TENANT, name), (IS_ANON, is_anon)], body).into_response())
+        let seat = Arc::new(self.room.enter(&tenant.name).ok_or(Refused::Busy)?);
+        let who = Who { client_id: app.client_id.clone(), shop, tenant: tenant.name.clone(), customer, seat };
+        let given = timeout(ANSWER_MAX, self.given(&who, &place)).await.unwrap_or(Err(Refused::Late))?;
+        Ok(answer_with(&tenant.omneo.url, &given))
     }
 
     /// The tenant whose shop it is, if the shop has this app.
-    async fn tenant(&self, app: &App, shop: &Shop) -> Result<Arc<Tenant>, Refused> {
-        let Parts { tenants, credentials, .. } = &self.parts;
-        let is_in = |tenant: &Arc<Tenant>| tenant.shopify.app().is_some_and(|own| own.client_id == app.client_id);
-        let tenant = tenants.of_shop(shop.domain()).filter(is_in).ok_or(Refused::NoShop)?;
-        if !tenant.has_omneo() || tenant.is_closed() || credentials.is_uninstalled(&tenant).await {
-            return Err(Refused::NoShop);
+    fn tenant(&self, client_id: &str, shop: &Shop) -> Result<Arc<Tenant>, Refused> {
+        let is_in = |tenant: &Arc<Tenant>| tenant.shopify.app().is_some_and(|own| own.client_id == client_id);
+        let tenant = self.parts.tenants.of_shop(shop.domain()).filter(is_in).ok_or(Refused::NoShop)?;
+        match () {
+            () if tenant.is_closed() => Err(Refused::Closed),
+            () if !tenant.has_omneo() => Err(Refused::NoShop),
+            () => Ok(tenant),
         }
-        Ok(tenant)
     }
 
-    async fn given(&self, tenant: &Arc<Tenant>, customer: Option<u64>, place: &Place) -> Result<Given, Refused> {
-        let standing = self.standing(tenant, customer).await?;
-        if standing.is_other_shop {
+    async fn given(self: &Arc<Self>, who: &Who, place: &Place) -> Result<Given, Refused> {
+        for _ in 0..LOOKS {
+            let stand = self.stand(who).await?;
+            let has_none = match &stand.linked {
+                Some(Linked::Profiles(_)) => match self.told(who, &stand, place).await? {
+                    None => continue,
+                    Some(Ok(token)) => return Ok(Given { token, is_anon: false }),
+                    Some(Err(unproven)) => unproven == Unproven::NoProfile,
+                },
+                Some(Linked::Nobody) => true,
+                Some(Linked::TooMany) | None => false,
+            };
+            if let Some(customer) = who.customer.filter(|_| has_none) {
+                self.resync(who, &stand.tenant, customer);
+            }
+            return self.nobodys(who).await;
+        }
+        Err(Refused::Changed)
+    }
+
+    async fn nobodys(self: &Arc<Self>, who: &Who) -> Result<Given, Refused> {
+        let who = Who { customer: None, ..who.clone() };
+        let place = self.table(|table, now| table.stranger(&who.tenant, now));
+        for _ in 0..LOOKS {
+            let stand = self.stand(&who).await?;
+            if let Some(said) = self.told(&who, &stand, &place).await? {
+                // Nobody's token is asked for without a question that could be unproven.
+                return said.map(|token| Given { token, is_anon: true }).map_err(|_| Refused::Host);
+            }
+        }
+        Err(Refused::Changed)
+    }
+
+    /// How somebody stands now: whose tenant the shop is, and which profiles are theirs by the journal.
+    async fn stand(&self, who: &Who) -> Result<Stand, Refused> {
+        let tenant = self.tenant(&who.client_id, &who.shop)?;
+        // The place for what is said is that of the tenant before.
+        if tenant.name != who.tenant {
+            return Err(Refused::Changed);
+        }
+        let uninstalled = self.parts.credentials.is_uninstalled(&tenant).await;
+        if uninstalled.map_err(|refused| host_error(&tenant, &anyhow::anyhow!("{refused}")))? {
             return Err(Refused::NoShop);
         }
-        let linked = customer.map(|customer| (customer, whose::linked(customer, &standing.names)));
-        let has_none = match &linked {
-            Some((customer, Linked::Profiles(profiles))) => {
-                let basis = Basis { tenant: tenant.clone(), link: Some((profiles.clone(), standing.revision)) };
-                match self.said(place, basis, Some((*customer, profiles))).await? {
-                    Ok(token) => return Ok(Given { token, is_anon: false }),
-                    Err(unproven) => unproven == Unproven::NoProfile,
-                }
-            }
-            Some((_, Linked::Nobody)) => true,
-            Some((_, Linked::TooMany)) | None => false,
-        };
-        if let Some(customer) = customer.filter(|_| has_none) {
-            self.resync(tenant, customer).await;
+        let Standing { names, revision, is_other_shop, .. } = self.standing(&tenant, who.customer).await?;
+        if is_other_shop {
+            return Err(Refused::NoShop);
         }
-        let place = self.table(|table, now| table.stranger(&tenant.name, now));
-        let said = self.said(&place, Basis { tenant: tenant.clone(), link: None }, None).await?;
-        // Nobody's token is asked for without a question that could be unproven.
-        said.map(|token| Given { token, is_anon: true }).map_err(|_| Refused::Host)
+        Ok(Stand { tenant, linked: who.customer.map(|customer| whose::linked(customer, &names)), revision })
     }
 
     async fn standing(&self, tenant: &Tenant, customer: Option<u64>) -> Result<Standing, Refused> {
+        // It is never closed. The turn ends with the read, also if nobody waits for the read any more.
+        let turn = self.reading.clone().acquire_owned().await;
         let (journal, name) = (self.parts.journal.clone(), tenant.name.clone());
         let of = customer.map(whose::name_of);
-        let read = spawn_blocking(move || journal.read(|reader| reader.standing(&name, of.as_deref()))).await;
-        read.map_err(anyhow::Error::from).flatten().map_err(|error| {
-            tracing::error!(tenant = tenant.name, blame = "host", "a storefront: {error:#}");
-            Refused::Host
-        })
+        let read = spawn_blocking(move || {
+            let _turn = turn;
+            journal.read(|reader| reader.standing(&name, of.as_deref()))
+        });
+        read.await.map_err(anyhow::Error::from).flatten().map_err(|error| host_error(tenant, &error))
     }
 
-    /// What is in memory, if it is good, or else what the other systems say now.
-    async fn said(
-        &self,
+    /// What is in memory, if it is good, or else what the other systems say now. `None`: what it would be said by is another by now.
+    async fn told(
+        self: &Arc<Self>,
+        who: &Who,
+        stand: &Stand,
         place: &Place,
-        basis: Basis,
-        whose: Option<(u64, &Vec<String>)>,
-    ) -> Result<Result<IdToken, Unproven>, Refused> {
-        let mut kept = place.lock().await;
-        let good = kept.as_ref().filter(|kept| kept.is_good(&basis, self.clock.now())).map(|kept| kept.said.clone());
-        let said = match good {
-            Some(said) => said,
-            None => {
-                // Before anything is given up that was good.
-                self.table(|table, now| table.ask(&basis.tenant.name, now)).map_err(Refused::TooMany)?;
-                let said = self.asked(&basis.tenant, whose).await;
-                *kept = Some(Kept { until: self.clock.now().plus(kept_ms(&said)), basis, said: said.clone() });
-                said
-            }
-        };
-        match said {
-            Said::Token(token) => Ok(Ok(token)),
-            Said::Unproven(unproven) => Ok(Err(unproven)),
-            Said::Failed(trouble) => Err(Refused::Failed(trouble)),
+    ) -> Result<Option<Result<IdToken, Unproven>>, Refused> {
+        let (basis, since) = (stand.basis(), self.clock.now());
+        if let Some(good) = place.good(&basis, since) {
+            return read_said(good).map(Some);
         }
+        let turn = place.turn.clone().lock_owned().await;
+        // Others may have asked meanwhile, and whatever this stands on may have changed.
+        if self.stand(who).await?.basis() != basis {
+            return Ok(None);
+        }
+        if let Some(good) = place.good_after(&basis, since, self.clock.now()) {
+            return read_said(good).map(Some);
+        }
+        let targets: &[&str] = if basis.link.is_some() { &["shopify", "omneo"] } else { &["omneo"] };
+        self.table(|table, now| table.ask(&who.tenant, targets, now)).map_err(|not_now| match not_now {
+            NotNow::TooMany(too_many) => Refused::TooMany(too_many),
+            NotNow::Spared(target, wait_ms) => Refused::Failed(target, wait_ms),
+        })?;
+        // A task of its own: what was paid for is kept, also if whoever wanted it has gone.
+        let asks = self.clone().asks(who.clone(), stand.tenant.clone(), basis.clone(), place.clone(), turn);
+        let said = tokio::spawn(asks).await.map_err(|_| Refused::Host)?;
+        // Seconds may have passed.
+        if self.stand(who).await?.basis() != basis {
+            return Ok(None);
+        }
+        read_said(said).map(Some)
+    }
+
+    /// Asks the other systems, and keeps what they say.
+    async fn asks(
+        self: Arc<Self>,
+        who: Who,
+        tenant: Arc<Tenant>,
+        basis: Basis,
+        place: Place,
+        _turn: OwnedMutexGuard<()>,
+    ) -> (Said, u64) {
+        let Ok(_asking) = timeout(TURN_MAX, self.room.turn(&who.seat)).await else {
+            self.log(&tenant, "busy", "host", "this shop, or the host, asks for as many at a time as may be");
+            return self.keep(&place, basis, Said::Busy, 0);
+        };
+        let began = self.clock.now();
+        let said = self.asked(&tenant, who.customer.zip(basis.link.as_ref().map(|(profiles, _)| profiles))).await;
+        self.keep(&place, basis, said, self.clock.now().since(began))
+    }
+
+    fn keep(&self, place: &Place, basis: Basis, said: Said, took_ms: u64) -> (Said, u64) {
+        self.parts.journal.metrics().storefront_asked(outcome(&said));
+        let now = self.clock.now();
+        let kept = Kept::new(basis, said.clone(), took_ms, now, clock::now());
+        let wait_ms = kept.until.since(now);
+        place.keep(kept);
+        (said, wait_ms)
     }
 
     async fn asked(&self, tenant: &Tenant, whose: Option<(u64, &Vec<String>)>) -> Said {
-        let Parts { client, credentials, journal, .. } = &self.parts;
+        let Parts { client, credentials, .. } = &self.parts;
         let ask = Ask { client, credentials, tenant };
         let asked = timeout(ASK_MAX, async {
-            // It is never closed.
-            let _turn = self.asking.acquire().await;
             match whose {
                 Some((customer, profiles)) => ask.theirs(customer, profiles).await,
                 None => ask.nobodys().await.map(Ok),
             }
         });
         let late = || Trouble { target: "either system", why: "no answer in time".into(), after_ms: None };
-        let said = match asked.await.unwrap_or_else(|_| Err(late())) {
+        match asked.await.unwrap_or_else(|_| Err(late())) {
             Ok(Ok(token)) => Said::Token(token),
-            Ok(Err(unproven)) => Said::Unproven(unproven),
+            Ok(Err(unproven)) => {
+                if unproven == Unproven::Denied {
+                    self.log(tenant, "denied", "peer", NOT_APPROVED);
+                }
+                Said::Unproven(unproven)
+            }
             Err(trouble) => {
-                tracing::warn!(
-                    tenant = tenant.name,
-                    blame = "peer",
-                    "no token for a storefront: {}: {}",
-                    trouble.target,
-                    trouble.why
-                );
+                if let Some(wait_ms) = trouble.after_ms {
+                    self.table(|table, now| table.spare(&tenant.name, trouble.target, wait_ms, now));
+                }
+                self.log(tenant, "failed", "peer", &format!("{}: {}", trouble.target, trouble.why));
                 Said::Failed(trouble)
             }
-        };
-        journal.metrics().storefront_asked(outcome(&said));
-        said
+        }
     }
 
-    /// Has the rules look at a customer who has no profile: once an hour, and within the tenant's room.
-    async fn resync(&self, tenant: &Tenant, customer: u64) {
+    /// Tells the log why shoppers get no token, or none of their own: now and then, since it may happen very often.
+    fn log(&self, tenant: &Tenant, what: &'static str, blame: &str, why: &str) {
+        if let Some(more) = self.table(|table, now| table.tells(&tenant.name, what, now)) {
+            let tenant = &tenant.name;
+            tracing::warn!(tenant, blame, more, "no token for a storefront: {why}; `more` such were not logged");
+        }
+    }
+
+    /// Has the rules look at a customer who has no profile: once an hour, and within the tenant's room. Nobody waits for that.
+    fn resync(self: &Arc<Self>, who: &Who, tenant: &Arc<Tenant>, customer: u64) {
         // What is held or dropped of Shopify's is not let in by this door.
         let is_stopped = |direction: &Direction| direction.source == "shopify" && direction.mode != Mode::Run;
         if self.parts.journal.directions(&tenant.name).iter().any(is_stopped)
@@ -311,12 +361,19 @@ impl Storefront {
         {
             return;
         }
-        let terms = Terms { skipped: None, bytes_max: Some(tenant.limits.journal_bytes_max) };
-        match self.parts.journal.take_in(resync(tenant, customer, clock::now()), terms).await {
-            Ok(Some(_)) => {}
-            Ok(None) => tracing::warn!(tenant = tenant.name, "no room to have a customer without a profile looked at"),
-            Err(error) => tracing::error!(tenant = tenant.name, blame = "host", "a storefront: {error:#}"),
-        }
+        let (storefront, tenant, seat) = (self.clone(), tenant.clone(), who.seat.clone());
+        tokio::spawn(async move {
+            let _seat = seat;
+            let terms = Terms { skipped: None, bytes_max: Some(tenant.limits.journal_bytes_max) };
+            let taken = storefront.parts.journal.take_in(resync(&tenant, customer, clock::now()), terms).await;
+            let why = match taken {
+                Ok(Some(_)) => return,
+                Ok(None) => "a customer without a profile is not looked at: the tenant has no room".to_owned(),
+                Err(error) => format!("a customer without a profile is not looked at: {error:#}"),
+            };
+            storefront.table(|table, now| table.resync_failed(&tenant.name, customer, now));
+            storefront.log(&tenant, "not looked at", "host", &why);
+        });
     }
 
     fn table<U>(&self, act: impl FnOnce(&mut Table<Place>, Tick) -> U) -> U {
@@ -345,30 +402,45 @@ impl Storefront {
     }
 }
 
-impl Kept {
-    fn is_good(&self, basis: &Basis, now: Tick) -> bool {
-        // The same tenant with anything changed of it is another one.
-        Arc::ptr_eq(&self.basis.tenant, &basis.tenant) && self.basis.link == basis.link && now < self.until
+const NOT_APPROVED: &str = "shopify: the app may not read customers. Ask for protected customer data (name, e-mail) in the Dev \
+    Dashboard, under API access, and for the scope `read_customers`";
+
+impl Stand {
+    fn basis(&self) -> Basis {
+        let link = match &self.linked {
+            Some(Linked::Profiles(profiles)) => Some((profiles.clone(), self.revision)),
+            _ => None,
+        };
+        Basis { tenant: Arc::downgrade(&self.tenant), link }
     }
 }
 
-/// How long it counts.
-fn kept_ms(said: &Said) -> u64 {
+/// What was said, and how long it counts if it is a failure.
+fn read_said((said, wait_ms): (Said, u64)) -> Result<Result<IdToken, Unproven>, Refused> {
     match said {
-        Said::Token(token) => token::kept_ms(token, clock::now()),
-        Said::Unproven(_) => UNPROVEN_MS,
-        Said::Failed(trouble) => trouble.after_ms.unwrap_or_default().clamp(FAILED_MS, FAILED_MS_MAX),
+        Said::Token(token) => Ok(Ok(token)),
+        Said::Unproven(unproven) => Ok(Err(unproven)),
+        Said::Failed(trouble) => Err(Refused::Failed(trouble.target, wait_ms)),
+        Said::Busy => Err(Refused::Busy),
     }
+}
+
+fn host_error(tenant: &Tenant, error: &anyhow::Error) -> Refused {
+    tracing::error!(tenant = tenant.name, blame = "host", "a storefront: {error:#}");
+    Refused::Host
 }
 
 fn outcome(said: &Said) -> &'static str {
     match said {
         Said::Token(_) => "token",
         Said::Failed(_) => "failed",
+        Said::Busy => "busy",
         Said::Unproven(Unproven::NoCustomer) => "no customer",
         Said::Unproven(Unproven::NoProfile) => "no profile",
+        Said::Unproven(Unproven::Denied) => "not approved",
         Said::Unproven(Unproven::NoEmail) => "no e-mail",
         Said::Unproven(Unproven::Unverified) => "unverified",
+        Said::Unproven(Unproven::ClassicAccounts) => "classic accounts",
         Said::Unproven(Unproven::OtherEmail) => "other e-mail",
         Said::Unproven(Unproven::Several) => "several profiles",
     }
@@ -389,14 +461,23 @@ fn resync(tenant: &Tenant, customer: u64, now: i64) -> Webhook {
     }
 }
 
-/// What Omneo calls the tenant: widgets make their address of it.
-fn omneo_name(tenant: &Tenant) -> String {
-    let url = Url::parse(&tenant.omneo.url).ok();
-    let name = url.as_ref().and_then(Url::host_str).and_then(|host| host.strip_prefix("api.")).and_then(|rest| {
-        let name = rest.strip_suffix(".getomneo.com")?;
-        (!name.contains('.')).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| tenant.name.clone())
+fn answer_with(omneo_url: &str, given: &Given) -> Response {
+    let Given { token, is_anon } = given;
+    let body = Json(json!({ "token": token.text, "expiry": token.expires_s }));
+    let is_anon = HeaderValue::from_static(if *is_anon { "true" } else { "false" });
+    let mut answer = ([(IS_ANON, is_anon)], body).into_response();
+    if let Some(name) = omneo_name(omneo_url).and_then(|name| HeaderValue::try_from(name).ok()) {
+        answer.headers_mut().insert(OMNEO_TENANT, name);
+    }
+    answer
+}
+
+/// What Omneo calls the tenant, if its address says so. Widgets make an address of that name and send the token there, so no other name
+/// is given.
+fn omneo_name(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "https" && url.port().is_none())?;
+    let name = url.host_str()?.strip_prefix("api.")?.strip_suffix(".getomneo.com")?;
+    (!name.is_empty() && !name.contains('.')).then(|| name.to_owned())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -429,73 +510,6 @@ async fn for_any_origin(mut answer: Response) -> Response {
     answer
 }
 
-impl Refused {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownApp => "unknown-app",
-            Self::Query(_) => "query",
-            Self::Session(_) => "session",
-            Self::NoShop => "no-shop",
-            Self::TooMany(_) => "too-many",
-            Self::Failed(_) => "failed",
-            Self::Late => "late",
-            Self::Host => "host",
-            Self::NoAddress => "no-address",
-            Self::NoMethod => "no-method",
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Query(ProxyRefused::Signature | ProxyRefused::Timestamp(_)) | Self::Session(_) => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Query(_) => StatusCode::BAD_REQUEST,
-            Self::UnknownApp | Self::NoShop | Self::NoAddress => StatusCode::NOT_FOUND,
-            Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Failed(_) | Self::Host => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Late => StatusCode::GATEWAY_TIMEOUT,
-        }
-    }
-
-    /// Says what is wrong, and repeats nothing of what was sent.
-    fn said(&self) -> String {
-        match self {
-            Self::UnknownApp => "no app is called so here".into(),
-            Self::Query(refused) => refused.to_string(),
-            Self::Session(refused) => refused.clone(),
-            Self::NoShop => "the shop is not connected here by this app".into(),
-            Self::TooMany(_) => "too many requests; ask again later".into(),
-            Self::Failed(Trouble { target, .. }) => format!("{target} does not answer as it should just now"),
-            Self::Late => "this took too long".into(),
-            Self::Host => "this does not work just now".into(),
-            Self::NoAddress => "there is nothing at this address".into(),
-            Self::NoMethod => "this address is asked in another way: GET by the app proxy, POST by an extension".into(),
-        }
-    }
-
-    fn wait_ms(&self) -> Option<u64> {
-        match self {
-            Self::TooMany(TooMany { wait_ms }) => Some(*wait_ms),
-            Self::Failed(trouble) => Some(kept_ms(&Said::Failed(trouble.clone()))),
-            Self::Late | Self::Host => Some(FAILED_MS),
-            _ => None,
-        }
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.code(), "message": self.said() }));
-        let mut answer = (self.status(), body).into_response();
-        if let Some(ms) = self.wait_ms() {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
-        }
-        answer
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -513,40 +527,26 @@ mod tests {
     }
 
     #[test]
-    fn omneo_has_its_own_name_for_a_tenant() {
+    fn a_widget_is_told_omneos_own_name_of_a_tenant_or_none() {
         for (url, due) in [
-            ("https://api.red-shoes.getomneo.com/api/v3", "red-shoes"),
-            ("https://api.red.shoes.getomneo.com/api/v3", "acme"),
-            ("https://omneo.acme.example/api/v3", "acme"),
-            ("http://127.0.0.1:9/api/v3", "acme"),
-            ("", "acme"),
+            ("https://api.red-shoes.getomneo.com/api/v3", Some("red-shoes")),
+            ("https://API.Red-Shoes.getomneo.com", Some("red-shoes")),
+            ("https://api.red.shoes.getomneo.com/api/v3", None),
+            ("https://api..getomneo.com/api/v3", None),
+            ("https://api.getomneo.com/api/v3", None),
+            ("https://api.red-shoes.getomneo.com:8443/api/v3", None),
+            ("http://api.red-shoes.getomneo.com/api/v3", None),
+            ("https://api.red-shoes.getomneo.com.example.org/api/v3", None),
+            ("https://api.red-shoes.example.org/.getomneo.com", None),
+            ("https://omneo.acme.example/api/v3", None),
+            ("http://127.0.0.1:9/api/v3", None),
+            ("", None),
         ] {
-            assert_eq!(omneo_name(&tenant(url)), due, "{url}");
-        }
-    }
-
-    /// What drops a token that is in memory.
-    #[test]
-    fn a_token_counts_while_nothing_is_different() {
-        let acme = tenant("https://o");
-        let link = |profile: &str, revision: i64| Some((vec![profile.to_owned()], revision));
-        let basis = |tenant: &Arc<Tenant>, link| Basis { tenant: tenant.clone(), link };
-        let said = Said::Token(IdToken { text: "t".into(), expires_s: 9 });
-        let now = Steady::start().now();
-        let kept = Kept { basis: basis(&acme, link("p", 3)), said, until: now.plus(10) };
-        assert!(kept.is_good(&basis(&acme, link("p", 3)), now.plus(9)));
-        assert!(!kept.is_good(&basis(&acme, link("p", 3)), now.plus(10)), "its time is over");
-        assert!(!kept.is_good(&basis(&acme, link("q", 3)), now), "linked to another profile");
-        assert!(!kept.is_good(&basis(&acme, link("p", 4)), now), "something was learned of the person");
-        assert!(!kept.is_good(&basis(&acme, None), now));
-        assert!(!kept.is_good(&basis(&tenant("https://o"), link("p", 3)), now), "the tenant was changed");
-    }
-
-    #[test]
-    fn a_failure_counts_for_as_long_as_is_asked_for_within_bounds() {
-        let failed = |after_ms| kept_ms(&Said::Failed(Trouble { target: "omneo", why: String::new(), after_ms }));
-        for (after_ms, due) in [(None, 1_000), (Some(0), 1_000), (Some(30_000), 30_000), (Some(u64::MAX), 60_000)] {
-            assert_eq!(failed(after_ms), due, "{after_ms:?}");
+            let given = Given { token: IdToken { text: "t".into(), expires_s: 9 }, is_anon: false };
+            let answer = answer_with(url, &given);
+            let name = answer.headers().get(OMNEO_TENANT).map(|name| name.to_str().unwrap());
+            assert_eq!(name, due, "{url}");
+            assert_eq!(answer.headers()[IS_ANON], "false", "{url}");
         }
     }
 

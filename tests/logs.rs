@@ -70,6 +70,7 @@ async fn a_day_is_logged_without_anything_of_anybodys() {
             kind: AppKind::Own,
             endpoint: None,
             proxy: PROXY.into(),
+            trust_classic_accounts: [].into(),
         };
         config.apps = [("main".to_owned(), app.into())].into();
     });

@@ -15,6 +15,8 @@ use crate::output::out;
 use crate::rules::Plugin;
 use crate::{bake, engine, setup};
 
+/// The scope without which Shopify takes no app proxy of an app (shopify.dev, "About app proxies").
+const PROXY_SCOPE: &str = "write_app_proxy";
 /// Topics that an app says in its configuration: no subscription of the Admin API takes them.
 const COMPLIANCE: [&str; 3] = ["customers/data_request", "customers/redact", "shop/redact"];
 
@@ -73,7 +75,8 @@ fn document(app: &OwnApp, public_url: &str, scopes: &BTreeSet<String>) -> anyhow
     document["application_url"] = value(&address);
     document["embedded"] = value(app.kind == AppKind::Embedded);
     document["access_scopes"] = Item::Table(Table::new());
-    document["access_scopes"]["scopes"] = value(scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","));
+    let scopes: BTreeSet<_> = scopes.iter().map(String::as_str).chain([PROXY_SCOPE]).collect();
+    document["access_scopes"]["scopes"] = value(Vec::from_iter(scopes).join(","));
     document["auth"] = Item::Table(Table::new());
     document["auth"]["redirect_urls"] = value(Array::from_iter([format!("{address}/callback")]));
     document["webhooks"] = Item::Table(Table::new());
@@ -101,7 +104,7 @@ fn document(app: &OwnApp, public_url: &str, scopes: &BTreeSet<String>) -> anyhow
 }
 
 const SCOPES: &str = "\
-# What the rules need. Two more that you may want: `read_customer_merge`, to hear how a merge of customers went; and
+# What the rules need, and `write_app_proxy` for the app proxy below. Two more that you may want: `read_customer_merge`, to hear how a merge of customers went; and
 # `read_all_orders`, for orders older than 60 days, which Shopify has to allow first (API access, in the Dev Dashboard).
 ";
 const DUTIES: &str = "\
@@ -109,8 +112,8 @@ const DUTIES: &str = "\
 ";
 
 const PROXIED: &str = "\
-# Where a theme asks for its shopper's token. One app of a shop has a path; a path that was changed in the shop's admin is
-# `proxy` of the app in the host's configuration, too.
+# Where a theme asks for its shopper's token. One app of a shop has a path. A merchant may change the path in the shop's
+# admin: the theme then asks there, and the host answers by any path.
 ";
 
 #[cfg(test)]
@@ -128,6 +131,7 @@ mod tests {
             kind: AppKind::Standalone,
             endpoint: None,
             proxy: PROXY.into(),
+            trust_classic_accounts: [].into(),
         };
         let scopes = ["read_orders", "write_customers"].map(str::to_owned).into();
         let text = document(&app, "https://t.example", &scopes).unwrap();
@@ -135,7 +139,7 @@ mod tests {
         let read: toml::Value = toml::from_str(&text).unwrap();
         assert_eq!(read["application_url"].as_str(), Some("https://t.example/shopify/main"));
         assert_eq!(read["embedded"].as_bool(), Some(false));
-        assert_eq!(read["access_scopes"]["scopes"].as_str(), Some("read_orders,write_customers"));
+        assert_eq!(read["access_scopes"]["scopes"].as_str(), Some("read_orders,write_app_proxy,write_customers"));
         let callback = "https://t.example/shopify/main/callback";
         assert_eq!(read["auth"]["redirect_urls"][0].as_str(), Some(callback));
         let proxy = &read["app_proxy"];

@@ -1,7 +1,7 @@
 //! Shopify apps: tokens are requested with their credentials, and webhooks are signed with their secrets. Knows what
 //! the configuration says of an app, and not what is stored of it for a tenant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,8 +27,12 @@ pub struct App {
     pub kind: Kind,
     /// An address that replaces those of all the app's shops, for a stand-in.
     pub endpoint: Option<String>,
-    /// The path of the app proxy on the shop's domain.
+    /// The path of the app proxy on the shop's domain, as the app's configuration at Shopify has it. A merchant may
+    /// change it.
     pub proxy: String,
+    /// The shops, by their domains, whose classic customer accounts count as accounts of the people who have the e-mail
+    /// addresses.
+    pub trust_classic_accounts: BTreeSet<String>,
 }
 
 /// How an app gets its tokens. Shopify's documentation on access tokens distinguishes these three ways.
@@ -66,6 +70,11 @@ impl App {
     /// The address of a shop's Admin API, without a `/` at its end.
     pub fn address_of(&self, shop: &str) -> String {
         self.endpoint.clone().unwrap_or_else(|| format!("https://{shop}"))
+    }
+
+    /// Whether the operator takes the word of a shop's classic customer accounts for who has an e-mail address.
+    pub fn trusts_classic_accounts(&self, shop: &str) -> bool {
+        self.trust_classic_accounts.contains(shop)
     }
 
     /// The secrets that a webhook or a query may be signed with, the newest first.
@@ -118,6 +127,10 @@ omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
         let of_proxy = |text: &str| read(text).unwrap().apps["main"].proxy.clone();
         let other = GOOD.replace("kind", "proxy = \"/tools/tandem_1\"\nkind");
         assert_eq!((of_proxy(GOOD), of_proxy(&other)), ("/apps/cx".into(), "/tools/tandem_1".into()));
+        let trusts = |text: &str| read(text).unwrap().apps["main"].trusts_classic_accounts("acme.myshopify.com");
+        let trusting = |shop: &str| GOOD.replace("kind", &format!("trust_classic_accounts = [\"{shop}\"]\nkind"));
+        assert_eq!((trusts(GOOD), trusts(&trusting("b.myshopify.com"))), (false, false));
+        assert_eq!((trusts(&trusting("acme.myshopify.com")), trusts(&trusting("Acme.myshopify.com"))), (true, true));
         let shown = format!("{config:?}");
         assert!(!shown.contains("newer") && !shown.contains("older"));
         let standin = GOOD.replace("app = \"main\"", "app = \"main\", url = \"http://127.0.0.1:9/\"");
@@ -137,6 +150,11 @@ omneo = { url = "https://o", token = "t", webhook_secrets = ["c"] }
             (GOOD.replace("kind", "proxy = \"/shop/cx\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
             (GOOD.replace("kind", "proxy = \"/apps/cx/\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
             (GOOD.replace("kind", "proxy = \"apps/cx\"\nkind"), "`proxy` is no path of an app proxy", "`/apps/cx`"),
+            (
+                GOOD.replace("kind", "trust_classic_accounts = [\"shop.acme.example\"]\nkind"),
+                "`shop.acme.example` is no shop that an app can be installed in",
+                "acme.myshopify.com",
+            ),
             (GOOD.replace("env:SECRET", "env:NONE"), "`NONE` is not set", "set it"),
             (
                 GOOD.replace("client_secret", "client_secrt"),

@@ -1,6 +1,6 @@
 //! Finds contradictions in a configuration, and reports each with its line and the fix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -242,9 +242,17 @@ impl Check<'_> {
                 "`proxy` is no path of an app proxy\nhint: write it as the app has it at Shopify: `/apps/cx`; it begins with `/apps`, `/a`, `/community` or `/tools`".into(),
             );
         }
+        let mut trust_classic_accounts = BTreeSet::new();
+        for given in &file.trust_classic_accounts {
+            let shop = model::shop(given.get_ref());
+            if model::shop_of_shopify(&shop).is_none() {
+                self.problem(given.span(), format!("`{shop}` is no shop that an app can be installed in\nhint: write the domain that ends in `.myshopify.com`: `acme.myshopify.com`"));
+            }
+            trust_classic_accounts.insert(shop);
+        }
         let (client_secret, kind, endpoint) = (client_secret?, kind?, endpoint.map(|(_, url)| url));
         let (name, proxy) = (name.to_owned(), proxy.to_owned());
-        Some(App { name, client_id, client_secret, previous_secret, kind, endpoint, proxy })
+        Some(App { name, client_id, client_secret, previous_secret, kind, endpoint, proxy, trust_classic_accounts })
     }
 
     /// Reports apps with the same client id: they would hold two grants, each of which ends the other.

@@ -37,6 +37,8 @@ pub struct AppFile {
     pub previous_secret: Option<Spanned<String>>,
     pub endpoint: Option<Spanned<String>>,
     pub proxy: Option<Spanned<String>>,
+    #[serde(default)]
+    pub trust_classic_accounts: Vec<Spanned<String>>,
     pub kind: Spanned<String>,
 }
 

@@ -66,6 +66,7 @@ const APP: &[Key] = &[
     may("previous_secret", Shape::Text),
     may("endpoint", Shape::Text),
     may("proxy", Shape::Text),
+    may("trust_classic_accounts", Shape::Texts),
     must("kind", Shape::Text),
 ];
 

@@ -300,6 +300,7 @@ mod tests {
             kind: AppKind::Own,
             endpoint: None,
             proxy: String::new(),
+            trust_classic_accounts: [].into(),
         }
     }
 

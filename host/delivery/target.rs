@@ -5,17 +5,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
-use crate::budget::{Ask, Cause, Change, Claim, Ended, Gate, Held, HeldBy, Pass, Wait};
+use crate::budget::{Ask, Cause, Change, Claim, Ended, Gate, Held, HeldBy, Pass, SHOPIFY_BUCKET, Wait, said};
 use crate::clock::Steady;
 use crate::model::{Call, Effect, Millis, Request};
 use crate::retry::{self, Outcome};
 
-/// Shopify's bucket until its first answer tells the real one: the values that development stores show.
-const SHOPIFY_BUCKET: (f64, f64) = (2000.0, 100.0);
 /// Estimated cost of a GraphQL call before it is sent: a mutation is 10 points and an object 1, by Shopify's
 /// documentation.
 const MUTATION_COST: f64 = 15.0;
@@ -174,7 +171,10 @@ impl Permit {
     /// Gives the slot back, and lets the gate learn from how the call ended. If Shopify says in an answer of 200 that
     /// it did nothing for want of budget, the outcome is [`Outcome::Throttled`].
     pub fn ended(mut self, mut outcome: Outcome) -> Outcome {
-        let said = said(&outcome);
+        let said = match &outcome {
+            Outcome::Answered { answer, .. } => said(answer),
+            _ => None,
+        };
         if said.is_some_and(|said| said.is_throttled) {
             outcome = Outcome::Throttled { wait_ms: 0 };
         }
@@ -201,36 +201,6 @@ fn cost(request: &Request) -> f64 {
         Request::Graphql { document, .. } if document.contains("mutation") => MUTATION_COST,
         Request::Graphql { .. } => QUERY_COST,
     }
-}
-
-/// What Shopify says beside the data of an answer.
-#[derive(Clone, Copy)]
-struct Said {
-    claim: Claim,
-    is_throttled: bool,
-}
-
-/// Reads what Shopify says of cost and throttling in an answer that HTTP calls a success. Anything malformed counts as
-/// missing.
-fn said(outcome: &Outcome) -> Option<Said> {
-    let Outcome::Answered { answer, .. } = outcome else { return None };
-    // Only GraphQL answers have either. To search the text spares the others a parse.
-    if answer.status != 200 || !answer.body.contains("\"throttleStatus\"") && !answer.body.contains("THROTTLED") {
-        return None;
-    }
-    let body: Value = serde_json::from_str(&answer.body).ok()?;
-    let cost = &body["extensions"]["cost"];
-    let number = |value: &Value| value.as_f64();
-    let status = &cost["throttleStatus"];
-    let claim = Claim {
-        max: number(&status["maximumAvailable"]),
-        available: number(&status["currentlyAvailable"]),
-        per_second: number(&status["restoreRate"]),
-        cost: number(&cost["requestedQueryCost"]),
-    };
-    let mut errors = body["errors"].as_array().into_iter().flatten();
-    let is_throttled = errors.any(|error| error["extensions"]["code"] == "THROTTLED");
-    Some(Said { claim, is_throttled })
 }
 
 #[cfg(test)]

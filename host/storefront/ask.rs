@@ -1,12 +1,13 @@
-//! Asks Shopify who a customer is, and Omneo who a profile is and for a token. Nothing of it passes through the journal or a lane, so that
-//! it works while these stand still. Knows requests and answers; not whose token is given.
+//! Asks Shopify who a customer is, and Omneo who a profile is and for a token. The requests pass through no lane, and the journal keeps
+//! none of them, so tokens are given while lanes and targets stand still. Knows requests and answers; not whose token is given.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::token::{self, IdToken};
-use super::whose::{self, Customer, Profile, Unproven};
+use super::whose::{self, Accounts, Customer, Profile, Unproven};
+use crate::budget;
 use crate::client::Client;
 use crate::clock;
 use crate::config::{Peer, Tenant};
@@ -16,7 +17,7 @@ use crate::retry::Outcome;
 
 /// Where Omneo's API for shoppers is, at the same host as its API for programs.
 const ID_API: &str = "/id/api/v1";
-pub const CUSTOMER: &str = "query StorefrontCustomer($id: ID!) { customer(id: $id) { id verifiedEmail defaultEmailAddress { emailAddress } } }";
+pub const CUSTOMER: &str = "query StorefrontCustomer($id: ID!) { customer(id: $id) { id verifiedEmail defaultEmailAddress { emailAddress } } shop { customerAccountsV2 { customerAccountsVersion } } }";
 
 /// Whom to ask, in whose name.
 pub struct Ask<'a> {
@@ -46,7 +47,8 @@ impl Ask<'_> {
             Ok(shown)
         };
         let (customer, shown) = tokio::try_join!(self.customer(customer), shown)?;
-        match whose::proven(customer.as_ref(), &shown) {
+        let trusts = self.tenant.shopify.app().is_some_and(|app| app.trusts_classic_accounts(&self.tenant.shop));
+        match customer.and_then(|customer| whose::proven(customer.as_ref(), &shown, trusts)) {
             Ok(n) => Ok(self.token(profiles.get(n).map(String::as_str)).await?.ok_or(Unproven::NoProfile)),
             Err(unproven) => Ok(Err(unproven)),
         }
@@ -57,7 +59,8 @@ impl Ask<'_> {
         self.token(None).await?.ok_or_else(|| trouble("omneo", "404 where a token without a profile was asked for"))
     }
 
-    async fn customer(&self, customer: u64) -> Result<Option<Customer>, Trouble> {
+    /// `None`: the shop has no such customer.
+    async fn customer(&self, customer: u64) -> Result<Result<Option<Customer>, Unproven>, Trouble> {
         let id = format!("gid://shopify/Customer/{customer}");
         let variables = json!({ "id": id }).to_string();
         let request = Request::Graphql { document: CUSTOMER.into(), variables };
@@ -99,26 +102,37 @@ impl Ask<'_> {
             let token = self.credentials.token(self.tenant, target).await;
             let token = token.map_err(|NoToken { refused, .. }| trouble(target, refused.to_string()))?;
             let outcome = self.client.send(peer, &token.text, &call, LEAST_API_VERSION).await;
-            let (answer, after_ms) = match outcome {
-                Outcome::Answered { answer, retry_after_ms } => (answer, retry_after_ms),
-                Outcome::Throttled { wait_ms } => {
-                    return Err(Trouble { target, why: "throttled".into(), after_ms: Some(wait_ms) });
-                }
-                Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
-                    return Err(trouble(target, why));
-                }
+            let status = match &outcome {
+                Outcome::Answered { answer, .. } => answer.status,
+                _ => 0,
             };
-            match answer.status {
-                401 if self.credentials.refused_by_shop(self.tenant, target, &token) => {}
-                200..300 => {
-                    self.credentials.accepted_by_shop(self.tenant, target, &token);
-                    return Ok(answer);
-                }
-                404 if target == "omneo" => return Ok(answer),
-                status => return Err(Trouble { target, why: format!("it answers {status}"), after_ms }),
+            match status {
+                401 if self.credentials.refused_by_shop(self.tenant, target, &token) => continue,
+                200..300 => self.credentials.accepted_by_shop(self.tenant, target, &token),
+                _ => {}
             }
+            return read_answer(target, outcome);
         }
         Err(trouble(target, "it answers 401"))
+    }
+}
+
+/// The answer, if it is a success, or Omneo's 404.
+fn read_answer(target: &'static str, outcome: Outcome) -> Result<Answer, Trouble> {
+    let throttled = |wait_ms| Trouble { target, why: "it answers THROTTLED".into(), after_ms: Some(wait_ms) };
+    match outcome {
+        Outcome::Answered { answer, retry_after_ms } => match answer.status {
+            200..300 => match budget::said(&answer).filter(|said| said.is_throttled) {
+                Some(said) => Err(throttled(said.wait_ms())),
+                None => Ok(answer),
+            },
+            404 if target == "omneo" => Ok(answer),
+            status => Err(Trouble { target, why: format!("it answers {status}"), after_ms: retry_after_ms }),
+        },
+        Outcome::Throttled { wait_ms } => Err(throttled(wait_ms)),
+        Outcome::NotSent(why) | Outcome::NoAnswer(why) | Outcome::Blocked(why) | Outcome::NoToken(why) => {
+            Err(trouble(target, why))
+        }
     }
 }
 
@@ -127,15 +141,26 @@ fn trouble(target: &'static str, why: impl Into<String>) -> Trouble {
 }
 
 /// The customer in an answer to [`CUSTOMER`]; `None`: the shop has no such customer.
-fn read_customer(body: &str, id: &str) -> Result<Option<Customer>, &'static str> {
+fn read_customer(body: &str, id: &str) -> Result<Result<Option<Customer>, Unproven>, String> {
     #[derive(Deserialize)]
     struct Said {
         data: Option<Data>,
-        errors: Option<serde::de::IgnoredAny>,
+        errors: Option<Value>,
     }
     #[derive(Deserialize)]
     struct Data {
         customer: Option<Shown>,
+        shop: Option<Shop>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shop {
+        customer_accounts_v2: Option<Version>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        customer_accounts_version: Option<String>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -150,16 +175,39 @@ fn read_customer(body: &str, id: &str) -> Result<Option<Customer>, &'static str>
         email_address: Option<String>,
     }
     let said: Said = serde_json::from_str(body).map_err(|_| "its answer is not one about a customer")?;
-    let (Some(Data { customer }), None) = (said.data, said.errors) else {
-        return Err("it does not say who the customer is");
+    if let Some(errors) = said.errors {
+        let codes = codes(&errors);
+        if codes.iter().all(|code| code == "ACCESS_DENIED") {
+            return Ok(Err(Unproven::Denied));
+        }
+        return Err(format!("it answers with errors: {}", codes.join(", ")));
+    }
+    let Some(Data { customer, shop }) = said.data else { return Err("it does not say who the customer is".into()) };
+    let version = shop.and_then(|shop| shop.customer_accounts_v2?.customer_accounts_version);
+    let accounts = match version.as_deref() {
+        Some("NEW_CUSTOMER_ACCOUNTS") => Accounts::New,
+        _ => Accounts::Classic,
     };
     match customer {
-        None => Ok(None),
-        Some(shown) if shown.id != id => Err("it answers with another customer"),
+        None => Ok(Ok(None)),
+        Some(shown) if shown.id != id => Err("it answers with another customer".into()),
         Some(Shown { verified_email, default_email_address, .. }) => {
             let email = default_email_address.and_then(|email| email.email_address);
-            Ok(Some(Customer { email, is_verified: verified_email }))
+            Ok(Ok(Some(Customer { email, is_verified: verified_email, accounts })))
         }
+    }
+}
+
+/// The codes of GraphQL errors, for the log: capitals alone, so that nothing else of an answer gets there.
+fn codes(errors: &Value) -> Vec<String> {
+    let code = |error: &Value| {
+        let code = error["extensions"]["code"].as_str().unwrap_or_default();
+        let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+        if is_code { code.to_owned() } else { "without a code".to_owned() }
+    };
+    match errors.as_array() {
+        Some(errors) if !errors.is_empty() => errors.iter().take(8).map(code).collect(),
+        _ => vec![code(errors)],
     }
 }
 
@@ -177,26 +225,79 @@ fn read_profile(body: &str, id: &str) -> Result<Option<Profile>, &'static str> {
 mod tests {
     use super::*;
 
+    const ID: &str = "gid://shopify/Customer/7";
+
+    fn said(customer: Value, version: Value) -> Value {
+        json!({ "data": { "customer": customer, "shop": { "customerAccountsV2": { "customerAccountsVersion": version } } } })
+    }
+
+    fn read(body: &Value) -> Result<Result<Option<Customer>, Unproven>, String> {
+        read_customer(&body.to_string(), ID)
+    }
+
     #[test]
     fn a_customer_is_read_or_nothing_is_said() {
-        let id = "gid://shopify/Customer/7";
-        let said = |customer: serde_json::Value| json!({ "data": { "customer": customer } }).to_string();
-        let ada = json!({ "id": id, "verifiedEmail": true, "defaultEmailAddress": { "emailAddress": "a@b.c" } });
-        let due = Customer { email: Some("a@b.c".into()), is_verified: true };
-        assert_eq!(read_customer(&said(ada.clone()), id), Ok(Some(due)));
-        let bare = json!({ "id": id, "verifiedEmail": false, "defaultEmailAddress": null });
-        assert_eq!(read_customer(&said(bare), id), Ok(Some(Customer { email: None, is_verified: false })));
-        assert_eq!(read_customer(&said(json!(null)), id), Ok(None));
-        let mut denied = json!({ "data": { "customer": null }, "errors": [{ "message": "Access denied" }] });
-        assert!(read_customer(&denied.to_string(), id).is_err());
-        denied["data"]["customer"] = ada.clone();
-        assert!(read_customer(&denied.to_string(), id).is_err());
-        assert!(read_customer(&said(ada), "gid://shopify/Customer/70").is_err());
+        let ada = json!({ "id": ID, "verifiedEmail": true, "defaultEmailAddress": { "emailAddress": "a@b.c" } });
+        let due = |accounts| Ok(Ok(Some(Customer { email: Some("a@b.c".into()), is_verified: true, accounts })));
+        assert_eq!(read(&said(ada.clone(), json!("NEW_CUSTOMER_ACCOUNTS"))), due(Accounts::New));
+        // Whatever else a shop says, or does not, shows nobody's address.
+        for version in [json!("CLASSIC"), json!("LATER"), json!(null)] {
+            assert_eq!(read(&said(ada.clone(), version.clone())), due(Accounts::Classic), "{version}");
+        }
+        assert_eq!(read(&json!({ "data": { "customer": ada } })), due(Accounts::Classic));
+        assert_eq!(read(&json!({ "data": { "customer": ada, "shop": null } })), due(Accounts::Classic));
+        let bare = json!({ "id": ID, "verifiedEmail": false, "defaultEmailAddress": null });
+        let due = Customer { email: None, is_verified: false, accounts: Accounts::Classic };
+        assert_eq!(read(&said(bare, json!("CLASSIC"))), Ok(Ok(Some(due))));
+        assert_eq!(read(&said(json!(null), json!("CLASSIC"))), Ok(Ok(None)));
+        assert!(read_customer(&said(ada, json!("CLASSIC")).to_string(), "gid://shopify/Customer/70").is_err());
         for body in
             ["", "[]", "{}", "<html>", r#"{"data":null}"#, r#"{"data":{"customer":{"id":"gid://shopify/Customer/7"}}}"#]
         {
-            assert!(read_customer(body, id).is_err(), "{body}");
+            assert!(read_customer(body, ID).is_err(), "{body}");
         }
+    }
+
+    /// Without the approval for protected customer data, Shopify answers so, with and without the rest.
+    #[test]
+    fn what_the_app_may_not_read_is_no_failure_and_any_other_error_is() {
+        let ada = json!({ "id": ID, "verifiedEmail": true, "defaultEmailAddress": { "emailAddress": "a@b.c" } });
+        let with = |customer: &Value, errors: Value| {
+            let mut body = said(customer.clone(), json!("NEW_CUSTOMER_ACCOUNTS"));
+            body["errors"] = errors;
+            read(&body)
+        };
+        let error = |code: &str| json!({ "message": "x", "extensions": { "code": code } });
+        for customer in [&json!(null), &ada] {
+            assert_eq!(with(customer, json!([error("ACCESS_DENIED")])), Ok(Err(Unproven::Denied)));
+            for errors in [
+                json!([error("ACCESS_DENIED"), error("INTERNAL_SERVER_ERROR")]),
+                json!([{ "message": "x" }]),
+                json!([]),
+                json!({ "query": "x" }),
+                json!("x"),
+                json!([error("a@b.c")]),
+            ] {
+                let why = with(customer, errors.clone()).unwrap_err();
+                assert!(!why.contains("a@b.c"), "{errors}: {why}");
+            }
+        }
+        assert_eq!(read(&json!({ "data": null, "errors": [error("ACCESS_DENIED")] })), Ok(Err(Unproven::Denied)));
+    }
+
+    #[test]
+    fn a_system_that_asks_for_time_is_heard() {
+        let answered = |status, body: &str, retry_after_ms| {
+            let answer = Answer { status, headers: vec![], body: body.into() };
+            read_answer("shopify", Outcome::Answered { answer, retry_after_ms })
+        };
+        let throttled = r#"{"errors":[{"extensions":{"code":"THROTTLED"}}],"extensions":{"cost":{"requestedQueryCost":100,
+            "throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":0,"restoreRate":50}}}}"#;
+        assert_eq!(answered(200, throttled, None).unwrap_err().after_ms, Some(2_000));
+        assert_eq!(answered(429, "", Some(30_000)).unwrap_err().after_ms, Some(30_000));
+        assert_eq!(answered(500, "", None).unwrap_err().after_ms, None);
+        assert!(answered(404, "", None).is_err());
+        assert_eq!(answered(200, "{}", None).unwrap().body, "{}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What is in memory of each shop and of its customers: how much they may ask for, and a place for the token that was given last. Pure.
+//! What is in memory of each shop and of its customers: how much they may ask for, what the systems want to be spared, what the log was
+//! told, and a place for the token that was given last. Pure.
 //!
 //! Bounded whoever comes: a shop with many customers makes room in what it has itself, before another one does.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::token::KEPT_MS_MAX;
 use crate::budget::Bucket;
@@ -38,11 +40,23 @@ pub const ASKS: Rate = Rate { burst: 200.0, per_second: 20.0 };
 pub const RESYNCS: Rate = Rate { burst: 100.0, per_second: 1.0 };
 /// How long one customer is not looked at again for that.
 pub const RESYNC_AGAIN_MS: u64 = 3_600_000;
+/// For how long a system is spared that asks for it, at most.
+const SPARED_MS_MAX: u64 = 60_000;
+/// The time between two lines in the log about one thing of a shop.
+const LOG_EVERY_MS: u64 = 60_000;
 
 /// More than that came: again in so many milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TooMany {
     pub wait_ms: u64,
+}
+
+/// Why a shop's systems are not asked now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NotNow {
+    TooMany(TooMany),
+    /// This one has asked to be spared for so many milliseconds more.
+    Spared(&'static str, u64),
 }
 
 /// `T` is the place for a token. Whoever has one shares it with all who come for the same customer.
@@ -58,6 +72,10 @@ struct Shop<T> {
     strangers: Bucket,
     asks: Bucket,
     resyncs: Bucket,
+    /// The systems that have asked to be spared, and until when.
+    spared: HashMap<&'static str, Tick>,
+    /// What the log was told, when, and how often it was not told again since.
+    told: HashMap<&'static str, (Tick, u64)>,
     /// For all who are not logged in, and who have no profile.
     stranger: T,
     customers: HashMap<u64, Customer<T>>,
@@ -106,12 +124,40 @@ impl<T: Clone + Default> Table<T> {
         self.shop(shop, now).stranger.clone()
     }
 
-    /// Whether the other systems may be asked for a shop now.
-    pub fn ask(&mut self, shop: &str, now: Tick) -> Result<(), TooMany> {
-        take(&mut self.shop(shop, now).asks, now)
+    /// Whether these systems may be asked for a shop now.
+    pub fn ask(&mut self, shop: &str, targets: &[&'static str], now: Tick) -> Result<(), NotNow> {
+        let shop = self.shop(shop, now);
+        let spared = |target: &&'static str| shop.spared.get(target).filter(|until| now < **until);
+        let longest = targets.iter().filter_map(|target| Some((*target, spared(target)?.since(now))));
+        if let Some((target, wait_ms)) = longest.max_by_key(|(_, wait_ms)| *wait_ms) {
+            return Err(NotNow::Spared(target, wait_ms));
+        }
+        take(&mut shop.asks, now).map_err(NotNow::TooMany)
     }
 
-    /// Whether a customer without a profile is to be looked at now. Yes is said once an hour.
+    /// One of a shop's systems has asked to be spared: that counts for all of the shop's customers.
+    pub fn spare(&mut self, shop: &str, target: &'static str, wait_ms: u64, now: Tick) {
+        let until = now.plus(wait_ms.min(SPARED_MS_MAX));
+        let spared = self.shop(shop, now).spared.entry(target).or_insert(until);
+        *spared = (*spared).max(until);
+    }
+
+    /// Whether the log is to be told this of a shop now, and how often it was not told since the last time.
+    pub fn tells(&mut self, shop: &str, what: &'static str, now: Tick) -> Option<u64> {
+        match self.shop(shop, now).told.entry(what) {
+            Entry::Occupied(mut told) if now.since(told.get().0) < LOG_EVERY_MS => {
+                told.get_mut().1 += 1;
+                None
+            }
+            Entry::Occupied(mut told) => Some(told.insert((now, 0)).1),
+            Entry::Vacant(told) => {
+                told.insert((now, 0));
+                Some(0)
+            }
+        }
+    }
+
+    /// Whether a customer without a profile is to be looked at now. Yes is said once an hour, unless it has failed.
     pub fn resync(&mut self, shop: &str, customer: u64, now: Tick) -> bool {
         let shop = self.shop(shop, now);
         let Some(known) = shop.customers.get_mut(&customer) else { return false };
@@ -121,6 +167,13 @@ impl<T: Clone + Default> Table<T> {
         }
         known.resynced = Some(now);
         true
+    }
+
+    /// The customer could not be looked at.
+    pub fn resync_failed(&mut self, shop: &str, customer: u64, now: Tick) {
+        if let Some(known) = self.shop(shop, now).customers.get_mut(&customer) {
+            known.resynced = None;
+        }
     }
 
     fn shop(&mut self, name: &str, now: Tick) -> &mut Shop<T> {
@@ -136,6 +189,8 @@ impl<T: Clone + Default> Table<T> {
             strangers: full(STRANGERS, now),
             asks: full(ASKS, now),
             resyncs: full(RESYNCS, now),
+            spared: HashMap::new(),
+            told: HashMap::new(),
             stranger: T::default(),
             customers: HashMap::new(),
         });
@@ -175,7 +230,12 @@ impl<T: Clone + Default> Table<T> {
                     || customer.resynced.is_some_and(|at| now.since(at) < RESYNC_AGAIN_MS)
             };
             shop.customers.retain(|_, customer| is_needed(customer));
+            for customer in shop.customers.values_mut().filter(|customer| now.since(customer.used) >= IDLE_MS) {
+                customer.place = T::default();
+            }
         }
+        // Every rate is whole again by then, and a shop that is gone leaves nothing behind.
+        self.shops.retain(|_, shop| !shop.customers.is_empty() || now.since(shop.used) < IDLE_MS);
         self.customers = self.shops.values().map(|shop| shop.customers.len()).sum();
     }
 }
@@ -198,6 +258,7 @@ mod tests {
     type Place = Arc<()>;
 
     const T0: Tick = Tick(1_000);
+    const BOTH: [&str; 2] = ["shopify", "omneo"];
 
     fn table() -> Table<Place> {
         Table::new(T0)
@@ -227,9 +288,31 @@ mod tests {
         assert_eq!(all, 1_000);
         assert_eq!(admitted(&mut table, "acme", None, 1, T0), 1);
         assert_eq!(admitted(&mut table, "zeta", Some(1), 1, T0), 1);
-        let asks = (0..1_000).filter(|_| table.ask("acme", T0).is_ok()).count();
-        assert_eq!((asks, table.ask("zeta", T0)), (200, Ok(())));
-        assert_eq!(table.ask("acme", T0), Err(TooMany { wait_ms: 50 }));
+        let asks = (0..1_000).filter(|_| table.ask("acme", &BOTH, T0).is_ok()).count();
+        assert_eq!((asks, table.ask("zeta", &BOTH, T0)), (200, Ok(())));
+        assert_eq!(table.ask("acme", &BOTH, T0), Err(NotNow::TooMany(TooMany { wait_ms: 50 })));
+    }
+
+    #[test]
+    fn what_one_customer_learns_of_a_system_counts_for_all_of_the_shop() {
+        let mut table = table();
+        table.spare("acme", "omneo", 30_000, T0);
+        table.spare("acme", "omneo", 10_000, T0);
+        table.spare("acme", "shopify", u64::MAX, T0);
+        assert_eq!(table.ask("acme", &BOTH, T0), Err(NotNow::Spared("shopify", 60_000)));
+        assert_eq!(table.ask("acme", &["omneo"], T0.plus(29_000)), Err(NotNow::Spared("omneo", 1_000)));
+        assert_eq!(table.ask("acme", &["omneo"], T0.plus(30_000)), Ok(()));
+        assert_eq!(table.ask("acme", &BOTH, T0.plus(60_000)), Ok(()));
+        assert_eq!(table.ask("zeta", &BOTH, T0), Ok(()));
+    }
+
+    #[test]
+    fn the_log_is_told_now_and_then() {
+        let mut table = table();
+        let mut tells = |shop: &str, what, after_ms| table.tells(shop, what, T0.plus(after_ms));
+        assert_eq!((tells("acme", "failed", 0), tells("acme", "failed", 1)), (Some(0), None));
+        assert_eq!((tells("acme", "denied", 1), tells("zeta", "failed", 1)), (Some(0), Some(0)));
+        assert_eq!((tells("acme", "failed", 59_999), tells("acme", "failed", 60_000)), (None, Some(2)));
     }
 
     #[test]
@@ -257,6 +340,21 @@ mod tests {
         assert!(looked(7, T0.plus(RESYNC_AGAIN_MS)));
         let all = (100..600).filter(|customer| looked(*customer, T0.plus(2 * RESYNC_AGAIN_MS))).count();
         assert_eq!(all, 100);
+        // One who is remembered for that alone leaves the token.
+        let place = table.admit("acme", Some(8), T0.plus(2 * RESYNC_AGAIN_MS)).unwrap();
+        assert!(table.resync("acme", 8, T0.plus(2 * RESYNC_AGAIN_MS + 100_000)));
+        let later = T0.plus(2 * RESYNC_AGAIN_MS + IDLE_MS + 60_000);
+        let _ = table.admit("acme", Some(1), later);
+        assert!(!table.resync("acme", 8, later) && !Arc::ptr_eq(&place, &table.admit("acme", Some(8), later).unwrap()));
+        let mut looked = |customer: u64, now: Tick| {
+            table.admit("acme", Some(customer), now).unwrap();
+            table.resync("acme", customer, now)
+        };
+        // What has failed was not done.
+        let later = T0.plus(4 * RESYNC_AGAIN_MS);
+        assert!(looked(9, later) && !looked(9, later));
+        table.resync_failed("acme", 9, later);
+        assert!(table.resync("acme", 9, later));
     }
 
     #[test]
@@ -276,6 +374,8 @@ mod tests {
         assert!(table.shops["large"].customers.contains_key(&(2 * CUSTOMERS_MAX as u64 - 1)));
         let _ = table.admit("small", Some(1), T0.plus(IDLE_MS + 60_000));
         assert_eq!(table.customers, 1);
+        // A shop that nobody asks for any more leaves as well.
+        assert_eq!(table.shops.keys().collect::<Vec<_>>(), ["small"]);
         // All at one moment.
         let mut table = super::tests::table();
         for n in 0..CUSTOMERS_MAX as u64 + 10 {

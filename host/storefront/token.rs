@@ -87,6 +87,12 @@ pub fn read(body: &str, profile: Option<&str>, now_s: i64) -> Result<IdToken, No
     Ok(IdToken { text: token, expires_s: exp })
 }
 
+/// How many milliseconds a token is of use to whoever gets it now.
+pub fn left_ms(token: &IdToken, now: Millis) -> u64 {
+    let left = token.expires_s.saturating_sub(LEAST_S).saturating_mul(1_000).saturating_sub(now);
+    u64::try_from(left).unwrap_or_default()
+}
+
 /// How many milliseconds a token may be given out of memory.
 pub fn kept_ms(token: &IdToken, now: Millis) -> u64 {
     let left = token.expires_s.saturating_sub(MARGIN_S).saturating_mul(1_000).saturating_sub(now);

@@ -1,10 +1,18 @@
 //! Whose profile a shopper may see: the one place that decides it. Pure.
 //!
-//! A token opens a person's points, addresses and orders to whoever holds it, so that two questions are asked. The first is what the
-//! journal says: which profiles are the customer's. Omneo's identities do not count, because whoever has a token may write identities of
-//! their own profile. The second is whether the two are one person. The journal does not say how they were found to be: by an identity,
-//! by the e-mail, or because one was made from the other. So every pair is held to what the weakest of these needs: Shopify says now
-//! that the customer has shown the e-mail address to be their own, and it is the profile's address.
+//! A token opens a person's points, addresses and orders to whoever holds it. So two questions are asked.
+//!
+//! The first: which profiles does the journal link to the customer? Omneo's identities do not count, because whoever has a token may
+//! write identities of their own profile.
+//!
+//! The second: are the two one person? The journal does not say how it found the link: by an identity, by the e-mail, or because one was
+//! made from the other. So every link must pass the test that the weakest of these needs: the customer has shown the e-mail address to
+//! be their own, and the profile has the same address.
+//!
+//! Shopify's `verifiedEmail` alone shows nothing: it is true for every customer whom the admin or the API has made, and a classic
+//! account is opened with a password that anybody can choose who types the address. In a shop with new customer accounts, every login
+//! takes a code that is sent to the address. So the shop's kind of accounts counts as well, and an operator may trust a shop's classic
+//! accounts.
 //!
 //! A customer who was merged with another one can have two profiles by the journal. At most one of them has the customer's address.
 
@@ -26,8 +34,18 @@ pub enum Linked {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Customer {
     pub email: Option<String>,
-    /// The customer has shown the address to be their own.
+    /// Shopify counts the address as verified.
     pub is_verified: bool,
+    pub accounts: Accounts,
+}
+
+/// How the customers of a shop log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accounts {
+    /// With a code that is sent to the e-mail address.
+    New,
+    /// With a password, or in a way that is not known here.
+    Classic,
 }
 
 /// What Omneo says of a profile.
@@ -43,9 +61,13 @@ pub enum Unproven {
     NoCustomer,
     /// Omneo does not know the profile any more.
     NoProfile,
+    /// The app may not read who the customer is.
+    Denied,
     /// The customer has no e-mail address, or the app may not read it.
     NoEmail,
     Unverified,
+    /// The shop has classic customer accounts, which show nobody's address.
+    ClassicAccounts,
     OtherEmail,
     /// Omneo says of two profiles that they have the address.
     Several,
@@ -76,8 +98,12 @@ pub fn linked(customer: u64, names: &[String]) -> Linked {
 }
 
 /// Which of the profiles that are a customer's by the journal is that person's, by what both systems say now. `None` in place of a
-/// profile: Omneo has none.
-pub fn proven(customer: Option<&Customer>, profiles: &[Option<Profile>]) -> Result<usize, Unproven> {
+/// profile: Omneo has none. `trusts_classic`: the operator takes the word of the shop's classic accounts.
+pub fn proven(
+    customer: Option<&Customer>,
+    profiles: &[Option<Profile>],
+    trusts_classic: bool,
+) -> Result<usize, Unproven> {
     let customer = customer.ok_or(Unproven::NoCustomer)?;
     if profiles.iter().all(Option::is_none) {
         return Err(Unproven::NoProfile);
@@ -85,6 +111,9 @@ pub fn proven(customer: Option<&Customer>, profiles: &[Option<Profile>]) -> Resu
     let own = text(customer.email.as_deref()).ok_or(Unproven::NoEmail)?;
     if !customer.is_verified {
         return Err(Unproven::Unverified);
+    }
+    if customer.accounts != Accounts::New && !trusts_classic {
+        return Err(Unproven::ClassicAccounts);
     }
     // Letter by letter: beyond ASCII, letters that look or fold alike are other addresses.
     let is_own =
@@ -168,20 +197,28 @@ mod tests {
             (Some("ada@lovelace.dev"), true, Some("ada@lovelace.dev.example.org"), Err(Unproven::OtherEmail)),
         ];
         for (own, is_verified, other, due) in table {
-            let customer = Customer { email: text(own), is_verified };
+            let customer = Customer { email: text(own), is_verified, accounts: Accounts::New };
             let profile = Some(Profile { email: text(other) });
-            assert_eq!(proven(Some(&customer), std::slice::from_ref(&profile)), due, "{customer:?} {profile:?}");
-            assert_eq!(proven(None, &[profile]), Err(Unproven::NoCustomer));
-            assert_eq!(proven(Some(&customer), &[None]), Err(Unproven::NoProfile));
+            let said = |customer: &Customer, trusts| proven(Some(customer), std::slice::from_ref(&profile), trusts);
+            assert_eq!((said(&customer, false), said(&customer, true)), (due, due), "{customer:?} {profile:?}");
+            // What a classic account says of its address counts where an operator trusts it, and only there.
+            let classic = Customer { accounts: Accounts::Classic, ..customer.clone() };
+            assert!(said(&classic, false).is_err(), "{classic:?} {profile:?}");
+            assert_eq!(said(&classic, true), due, "{classic:?} {profile:?}");
+            if due.is_ok() {
+                assert_eq!(said(&classic, false), Err(Unproven::ClassicAccounts));
+            }
+            assert_eq!(proven(None, std::slice::from_ref(&profile), true), Err(Unproven::NoCustomer));
+            assert_eq!(proven(Some(&customer), &[None], true), Err(Unproven::NoProfile));
         }
     }
 
     #[test]
     fn of_two_profiles_one_has_the_address() {
-        let ada = Customer { email: text(Some("ada@lovelace.dev")), is_verified: true };
+        let ada = Customer { email: text(Some("ada@lovelace.dev")), is_verified: true, accounts: Accounts::New };
         let profile = |email| Some(Profile { email: text(Some(email)) });
         let (own, other) = (|| profile("Ada@lovelace.dev"), || profile("bob@example.org"));
-        let said = |profiles: &[Option<Profile>]| proven(Some(&ada), profiles);
+        let said = |profiles: &[Option<Profile>]| proven(Some(&ada), profiles, false);
         assert_eq!((said(&[own(), other()]), said(&[other(), own()]), said(&[None, own()])), (Ok(0), Ok(1), Ok(1)));
         assert_eq!(
             (said(&[other(), other()]), said(&[None, other()])),
@@ -189,6 +226,6 @@ mod tests {
         );
         assert_eq!((said(&[own(), own()]), said(&[])), (Err(Unproven::Several), Err(Unproven::NoProfile)));
         let unverified = Customer { is_verified: false, ..ada.clone() };
-        assert_eq!(proven(Some(&unverified), &[other(), own()]), Err(Unproven::Unverified));
+        assert_eq!(proven(Some(&unverified), &[other(), own()], true), Err(Unproven::Unverified));
     }
 }

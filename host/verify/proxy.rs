@@ -5,7 +5,7 @@
 //! Shopify signs the decoded parameters one after the other, with nothing between them, so the signature of `a=1` and `b=2` is
 //! the signature of `a=1b=2` as well. A visitor who may add a parameter of their own could use that to move digits into the
 //! number of the customer. A query therefore must have the five parameters that Shopify adds and no other, each once and in
-//! a form that leaves one way to split the signed text. (Shopify joins the values of a repeated name by commas before it signs.
+//! a form that leaves one way to split the signed text: no value has a `=`. (Shopify joins the values of a repeated name by commas before it signs.
 //! Here a repeated name is refused.)
 
 use super::parameters::{ParametersRefused, parameters};
@@ -39,7 +39,7 @@ pub enum ProxyRefused {
     Signature,
     #[error(transparent)]
     Timestamp(#[from] TimestampRefused),
-    #[error("the path is not the one that is configured for the app")]
+    #[error("the path is not one that an app proxy can have")]
     Path,
     #[error("the shop is not a domain of the form `acme.myshopify.com`")]
     Shop,
@@ -51,10 +51,11 @@ pub enum ProxyRefused {
 const ADDED: [&str; 5] = ["shop", "logged_in_customer_id", "path_prefix", "timestamp", "signature"];
 
 /// Who asks, if Shopify signed the query with one of the secrets (the app's new one, then its old one), its timestamp is recent
-/// and the request came by the configured path (`/apps/cx`). `raw_query` is the text after the `?`, as it came.
+/// and the request came by a path that an app proxy can have, as `is_path` says: a merchant may change the path, and Shopify signs
+/// whichever the shop has. Such a path has no `=`. `raw_query` is the text after the `?`, as it came.
 pub fn checked<'a>(
     raw_query: &str,
-    path_prefix: &str,
+    is_path: impl Fn(&str) -> bool,
     secrets: impl Iterator<Item = &'a str>,
     now_s: i64,
 ) -> Result<Visitor, ProxyRefused> {
@@ -71,7 +72,7 @@ pub fn checked<'a>(
     let text = signed_text(pairs.iter().copied().filter(|(name, _)| *name != "signature"));
     signature.check(secrets, text.as_bytes()).map_err(|_| ProxyRefused::Signature)?;
 
-    if path != path_prefix {
+    if path.contains('=') || !is_path(path) {
         return Err(ProxyRefused::Path);
     }
     let timestamp = timestamp::recent(Some(timestamp), now_s)?;
@@ -98,13 +99,16 @@ mod tests {
     use super::*;
 
     const KEY: &str = "hush";
-    const PATH: &str = "/apps/cx";
     const NOW_S: i64 = 1_466_106_083;
     const QUERY: &str =
         "shop=acme.myshopify.com&logged_in_customer_id=7064&path_prefix=%2Fapps%2Fcx&timestamp=1466106083";
 
+    fn is_path(path: &str) -> bool {
+        ["/apps/cx", "/tools/points"].contains(&path)
+    }
+
     fn check(raw_query: &str) -> Result<Visitor, ProxyRefused> {
-        checked(raw_query, PATH, [KEY].into_iter(), NOW_S)
+        checked(raw_query, is_path, [KEY].into_iter(), NOW_S)
     }
 
     fn signature_of(key: &str, query: &str) -> String {
@@ -145,8 +149,10 @@ mod tests {
         // The order in which the parameters came is not signed.
         let turned = signed(QUERY).split('&').rev().collect::<Vec<_>>().join("&");
         assert!(check(&turned).is_ok());
-        assert!(checked(&signed(QUERY), PATH, ["new", KEY].into_iter(), NOW_S).is_ok());
-        assert_eq!(checked(&signed(QUERY), PATH, ["new", ""].into_iter(), NOW_S), Err(ProxyRefused::Signature));
+        // A merchant has given the app another path.
+        assert!(check(&signed(&QUERY.replace("apps%2Fcx", "tools%2Fpoints"))).is_ok());
+        assert!(checked(&signed(QUERY), is_path, ["new", KEY].into_iter(), NOW_S).is_ok());
+        assert_eq!(checked(&signed(QUERY), is_path, ["new", ""].into_iter(), NOW_S), Err(ProxyRefused::Signature));
     }
 
     #[test]
@@ -174,6 +180,7 @@ mod tests {
             (signed(QUERY).replace("acme", "evil"), ProxyRefused::Signature),
             (signed(&QUERY.replace("cx", "cy")), ProxyRefused::Path),
             (signed(&QUERY.replace("cx", "cx%2F")), ProxyRefused::Path),
+            (signed(&QUERY.replace("cx", "c%3Dx")), ProxyRefused::Path),
             (signed(&QUERY.replace("%2Fapps%2Fcx", "")), ProxyRefused::Path),
             (signed(&QUERY.replace("acme.", "acme.evil.")), ProxyRefused::Shop),
             (signed(&QUERY.replace("acme.", "Acme.")), ProxyRefused::Shop),
@@ -181,6 +188,9 @@ mod tests {
         for (query, due) in cases {
             assert_eq!(check(&query), Err(due), "{query}");
         }
+        // A path with a `=` could be split in another way, whoever takes it for a path.
+        let with_equals = signed(&QUERY.replace("cx", "c%3Dx"));
+        assert_eq!(checked(&with_equals, |_| true, [KEY].into_iter(), NOW_S), Err(ProxyRefused::Path));
     }
 
     #[test]

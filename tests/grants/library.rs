@@ -122,12 +122,12 @@ async fn shopifys_own_library_and_this_host_accept_the_same() {
         assert_eq!(said["tokens"][n] == json!(true), own, "token {n}: {said}");
         assert_eq!(own, n == 0);
     }
-    assert_eq!(proxy::checked(&passed, "/apps/cx", secrets(), now).unwrap().customer, Some(7));
+    assert_eq!(proxy::checked(&passed, |path| path == "/apps/cx", secrets(), now).unwrap().customer, Some(7));
     assert!(query::checked(&opened, secrets(), now).is_ok() && query::checked(&forged, secrets(), now).is_err());
     // What the library signs.
     let own = |name: &str| said["own"][name].as_str().unwrap();
     assert_eq!(query::checked(own("query"), secrets(), now).unwrap().shop().domain(), "acme.myshopify.com");
-    assert!(proxy::checked(own("proxy"), "/apps/cx", secrets(), now).is_ok(), "{said}");
+    assert!(proxy::checked(own("proxy"), |path| path == "/apps/cx", secrets(), now).is_ok(), "{said}");
     assert_eq!(session::admin(own("token"), ID, secrets(), now).unwrap().shop.domain(), "acme.myshopify.com");
     let signature = Signature::of_shopify(Some(own("signature"))).unwrap();
     assert!(signature.check(secrets(), BODY.as_bytes()).is_ok());

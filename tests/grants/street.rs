@@ -35,6 +35,7 @@ pub fn app(kind: AppKind) -> Arc<App> {
         kind,
         endpoint: None,
         proxy: PROXY.into(),
+        trust_classic_accounts: [].into(),
     })
 }
 

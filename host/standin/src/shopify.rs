@@ -201,6 +201,8 @@ impl Shopify {
             taxes_included: options.taxes_included,
             scopes: options.scopes,
             api_version: options.api_version,
+            classic_accounts: false,
+            customers_denied: false,
         };
         let state = State {
             store: Store::new(facts, options.seed, options.big_ids, options.link_defined),
@@ -265,6 +267,17 @@ impl Shopify {
     /// Another shop under the same domain: one that was closed, and its name taken by somebody.
     pub fn set_shop_id(&self, id: u64) {
         lock(&self.core.state).store.facts.shop_id = id;
+    }
+
+    /// From now on customers log in with a password, which whoever signs up chooses without showing that the e-mail address is
+    /// theirs; or, as at the start, with a code that is sent to the address.
+    pub fn set_classic_accounts(&self, are_classic: bool) {
+        lock(&self.core.state).store.facts.classic_accounts = are_classic;
+    }
+
+    /// Whether the apps lack Shopify's approval for protected customer data: a query of a customer is refused.
+    pub fn set_customers_denied(&self, are_denied: bool) {
+        lock(&self.core.state).store.facts.customers_denied = are_denied;
     }
 
     /// A page of the theme, for a browser. Whoever has been at `/account/login?customer=N` is that customer, until

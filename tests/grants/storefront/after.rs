@@ -1,11 +1,17 @@
 //! Right after something has happened to a customer: what is in memory does not count any more.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tandem::config::{AppKind, Credential};
-use tandem_standin::SessionToken;
+use tandem_standin::{Fault, Rule, SessionToken};
 
 use super::Front;
 use crate::grants::street::*;
+
+/// Shorter than the host waits for an answer.
+const HANG: Duration = Duration::from_secs(4);
 
 /// Everybody has asked before, so that a token is in memory.
 #[tokio::test(flavor = "multi_thread")]
@@ -117,5 +123,104 @@ async fn another_shop_under_the_same_name_gets_nothing() {
     assert!(journal.number_shop("acme", "acme.myshopify.com", 2).await.unwrap().is_some());
     front.visit(Some(ada)).await.is_refused(404, "");
     front.visit(None).await.is_refused(404, "");
+    front.stop().await;
+}
+
+/// The profile is gone, and the person has another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_linked_anew_has_the_new_profile() {
+    let front = Front::new().await;
+    let (ada, old) = front.shopper("ada").await;
+    assert_eq!(front.visit(Some(ada)).await.pid(), old);
+    front.omneo().delete_profile(&old);
+    front.settle().await;
+    let fields = json!({ "first_name": "Ada", "email": "ada@example.org" });
+    let new = front.omneo().create_profile(fields).unwrap();
+    front.settle().await;
+    assert_ne!(new, old);
+    assert_eq!(front.visit(Some(ada)).await.pid(), new);
+    front.stop().await;
+}
+
+/// Seconds pass between the look into the journal and Omneo's answer. What happened meanwhile counts, for whoever asks and for those
+/// who wait for the same answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_a_token_is_asked_for_counts() {
+    let front = Arc::new(Front::new().await);
+    let (ada, _) = front.shopper("ada").await;
+    let (dan, _) = front.shopper("dan").await;
+    for (customer, is_deleted) in [(ada, true), (dan, false)] {
+        let before = front.tokens_asked();
+        front.omneo().faults().add(Rule::path("POST /id/api/v1/auth/token").times(1), Fault::Hang(HANG));
+        let queries: Vec<_> = (0..3).map(|_| super::query(&customer.to_string())).collect();
+        let waiting: Vec<_> = queries
+            .iter()
+            .map(|query| {
+                let (front, target) = (front.clone(), format!("{}?{query}", super::PROXIED));
+                tokio::spawn(async move { front.at(reqwest::Method::GET, &target, &[]).await })
+            })
+            .collect();
+        front.0.until("the question", || front.tokens_asked() > before).await;
+        let began = Instant::now();
+        if is_deleted {
+            assert!(front.shopify().delete_customer(customer));
+            front.settle().await;
+        } else {
+            front.shopify().uninstall(ID);
+            front.0.until("the pause", || front.0.paused().contains("the app was uninstalled")).await;
+        }
+        assert!(began.elapsed() < HANG, "the answer came before: this shows nothing");
+        for seen in waiting {
+            let seen = seen.await.unwrap();
+            if is_deleted {
+                assert_eq!(seen.pid(), "null");
+            } else {
+                seen.is_refused(404, "");
+            }
+        }
+        front.omneo().faults().clear();
+    }
+    Arc::into_inner(front).unwrap().stop().await;
+}
+
+/// Neither whether the shop has the app nor whose the tenant is can be read: nobody is let in for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_host_cannot_tell_lets_nobody_in() {
+    let front = Front::of(AppKind::Own).await;
+    let (ada, adas) = front.shopper("ada").await;
+    assert_eq!(front.visit(Some(ada)).await.pid(), adas);
+    let query = super::query(&ada.to_string());
+    let target = format!("{}?{query}", super::PROXIED);
+    let server = &front.0.playground.server;
+    // The grant is another shop's, as after a journal was restored.
+    let of = |shop: &str| {
+        let journal = rusqlite::Connection::open(&front.0.playground.config.journal).unwrap();
+        journal.busy_timeout(PATIENCE).unwrap();
+        assert_eq!(journal.execute("UPDATE grants SET shop = ? WHERE tenant = 'acme'", [shop]).unwrap(), 1);
+        server.credentials.forget("acme");
+    };
+    of("zeta.myshopify.com");
+    let seen = front.at(reqwest::Method::GET, &target, &[]).await;
+    seen.is_refused(503, &query);
+    assert_eq!(seen.json()["error"], "host");
+    // Nothing is waited for before somebody is admitted: they may not have that tried as often as they like.
+    let mut refused = vec![];
+    for _ in 0..40 {
+        refused.push(front.at(reqwest::Method::GET, &target, &[]).await.status);
+    }
+    assert!(refused.contains(&429), "{refused:?}");
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    of("acme.myshopify.com");
+    assert_eq!(front.at(reqwest::Method::GET, &target, &[]).await.pid(), adas);
+    // Its secrets cannot be opened: that is not for good.
+    front
+        .reload(|next| {
+            next.tenants[0].shopify.webhook_secrets.clear();
+            next.tenants[0].omneo.webhook_secrets.clear();
+        })
+        .await;
+    let seen = front.at(reqwest::Method::GET, &target, &[]).await;
+    seen.is_refused(503, &query);
+    assert_eq!((&seen.json()["error"], seen.header("retry-after")), (&json!("closed"), "30"));
     front.stop().await;
 }

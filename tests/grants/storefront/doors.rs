@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use tandem_standin::{SessionToken, sign_proxy};
+use tandem_standin::{AppProxy, SessionToken, sign_proxy};
 
 use super::{EXTENSION, Front, PATH, PROXIED, ask, encoded, pairs, query, signed_by};
 use crate::grants::street::{ID, SECRET};
@@ -61,7 +61,7 @@ async fn a_query_is_the_app_proxys_or_nobodys() {
         table.push((status, signed_by(SECRET, &pairs)));
     }
     // Other paths, and other parameters.
-    for path in ["/apps/other", "/apps/cx/", "/apps", "", "//apps/cx"] {
+    for path in ["/apps/cx/", "/apps/cx/more", "/apps", "/shop/cx", "/apps/c=x", "/apps/cx?", "", "//apps/cx"] {
         let pairs: Vec<_> =
             pairs(&bob, &now).into_iter().map(|(n, v)| (n, if n == "path_prefix" { path } else { v })).collect();
         table.push((400, signed_by(SECRET, &pairs)));
@@ -96,6 +96,21 @@ async fn a_query_is_the_app_proxys_or_nobodys() {
         assert!(!seen.headers.contains_key("access-control-allow-origin"), "{query}");
     }
     assert!(table.len() > 90, "{}", table.len());
+    front.stop().await;
+}
+
+/// A merchant may change the path of the app proxy in the shop's admin, and tells nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_may_have_the_app_at_another_path() {
+    let front = Front::new().await;
+    let (ada, adas) = front.shopper("ada").await;
+    for path in ["/apps/other", "/tools/points_2", "/a/cx", "/community/Omneo-1"] {
+        let url = format!("http://{}{PROXIED}", front.0.playground.server.address);
+        front.shopify().edit_app(ID, |app| app.proxy = Some(AppProxy { path: path.into(), url }));
+        let cookie = format!("storefront_customer={ada}");
+        let seen = ask(Method::GET, &format!("{}{path}", front.shopify().url()), &[("cookie", &cookie)]).await;
+        assert_eq!(seen.pid(), adas, "{path}");
+    }
     front.stop().await;
 }
 

@@ -2,12 +2,13 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tandem::config::AppKind;
+use tandem::config::{App, AppKind, Peer};
 use tandem::journal::{Direction, Mode};
 use tandem::playground::TENANT;
 use tandem_standin::{Delivery, SessionToken};
 
 use super::Front;
+use crate::grants::street::app;
 
 /// Bob signs up with the address that was Ann's.
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +52,67 @@ async fn an_address_that_was_anns_opens_nothing_of_hers_until_it_is_bobs() {
     front.shopify().update_customer(bob, json!({ "verified_email": true, "last_name": "Builder" })).unwrap();
     front.settle().await;
     assert_eq!(front.visit(Some(bob)).await.pid(), anns);
+    front.stop().await;
+}
+
+/// In a shop with classic accounts whoever types an address has an account with it, which Shopify counts as verified.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_classic_account_opens_nothing_unless_an_operator_trusts_it() {
+    let front = Front::new().await;
+    let (ann, anns) = front.shopper("ann").await;
+    assert!(front.shopify().delete_customer(ann));
+    front.settle().await;
+    front.shopify().set_classic_accounts(true);
+    // Shopify says of Mallory's account that the address is verified.
+    let fields = json!({ "first_name": "Mallory", "email": "ann@example.org" });
+    let mallory = front.shopify().create_customer(fields).unwrap();
+    assert_eq!(front.shopify().customer(mallory).unwrap()["verified_email"], json!(true));
+    front.settle().await;
+    let is_linked = |event: &tandem::journal::EventRow| {
+        event.names.contains(&format!("shopify/customer/{mallory}")) && event.outcome.as_deref() == Some("done")
+    };
+    assert!(front.0.events().iter().any(is_linked), "{:#?}", front.0.events());
+    for _ in 0..3 {
+        assert_eq!(front.visit(Some(mallory)).await.pid(), "null");
+        assert_eq!(front.extension(&SessionToken::extension(Some(mallory))).await.pid(), "null");
+    }
+    assert_eq!(front.counted("tandem_storefront_asks_total{outcome=\"classic accounts\"}"), 1);
+    // Another shop is trusted, and then this one.
+    for (shop, due) in [("zeta.myshopify.com", "null"), ("acme.myshopify.com", &*anns)] {
+        front
+            .reload(|next| {
+                let trusting =
+                    App { trust_classic_accounts: [shop.to_owned()].into(), ..(*app(AppKind::Standalone)).clone() };
+                let trusting = std::sync::Arc::new(trusting);
+                next.apps.insert("main".into(), trusting.clone());
+                next.tenants[0].shopify = Peer::of_app(front.shopify().url(), trusting, None);
+            })
+            .await;
+        assert_eq!(front.visit(Some(mallory)).await.pid(), due, "{shop} is trusted");
+    }
+    // Back to nobody's word, and to accounts that show the address at each login.
+    front.reload(|next| next.tenants[0].limits.keep_days += 1).await;
+    assert_eq!(front.visit(Some(mallory)).await.pid(), "null");
+    front.shopify().set_classic_accounts(false);
+    front.reload(|next| next.tenants[0].limits.keep_days += 2).await;
+    assert_eq!(front.visit(Some(mallory)).await.pid(), anns);
+    front.stop().await;
+}
+
+/// Without Shopify's approval for protected customer data nobody is known, and everybody has what a visitor has.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_app_may_not_read_customers_everybody_is_a_visitor() {
+    let front = Front::new().await;
+    let (ada, adas) = front.shopper("ada").await;
+    front.shopify().set_customers_denied(true);
+    for _ in 0..3 {
+        assert_eq!(front.visit(Some(ada)).await.pid(), "null");
+    }
+    assert_eq!(front.counted("tandem_storefront_asks_total{outcome=\"not approved\"}"), 1);
+    assert_eq!(front.counted("tandem_storefront_asks_total{outcome=\"failed\"}"), 0);
+    front.shopify().set_customers_denied(false);
+    front.reload(|next| next.tenants[0].limits.keep_days += 1).await;
+    assert_eq!(front.visit(Some(ada)).await.pid(), adas);
     front.stop().await;
 }
 
@@ -111,6 +173,7 @@ async fn a_customer_without_a_profile_is_looked_at_once() {
     for seen in futures_util::future::join_all(visits).await {
         assert_eq!(seen.status, 200, "{seen:?}");
     }
+    front.0.until("the look", || looks() == 1).await;
     front.settle().await;
     assert_eq!(looks(), 1);
     let adas = front.profile_of("ada@example.org").expect("the rules have made it");
@@ -120,9 +183,37 @@ async fn a_customer_without_a_profile_is_looked_at_once() {
     for _ in 0..3 {
         assert_eq!(front.signed("999999").await.pid(), "null");
     }
+    front.0.until("the second look", || looks() == 2).await;
     front.settle().await;
     assert_eq!(looks(), 2);
     front.0.no_dead_letters();
+    front.stop().await;
+}
+
+/// What could not be written down was not done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_without_a_profile_is_looked_at_once_there_is_room() {
+    let front = Front::of(AppKind::Own).await;
+    front.shopify().outbox().set_delivery(Delivery::Manual);
+    let ada = front.shopify().create_customer(json!({ "first_name": "Ada", "email": "ada@example.org" })).unwrap();
+    front.shopify().outbox().take();
+    front.shopify().outbox().set_delivery(Delivery::Automatic);
+    let looks = || front.0.events().iter().filter(|event| event.event.webhook.topic == "resync").count();
+    front.reload(|next| next.tenants[0].limits.journal_bytes_max = 1).await;
+    // The token does not wait for it.
+    for _ in 0..3 {
+        assert_eq!(front.visit(Some(ada)).await.pid(), "null");
+    }
+    assert_eq!(looks(), 0);
+    front.reload(|_| {}).await;
+    let began = std::time::Instant::now();
+    while looks() == 0 {
+        assert!(began.elapsed() < crate::grants::street::PATIENCE);
+        assert_eq!(front.visit(Some(ada)).await.status, 200);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    front.settle().await;
+    assert_eq!(looks(), 1);
     front.stop().await;
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Customer {
     pub locale: String,
     /// As in webhook bodies: `disabled`, `invited`, `enabled`, `declined`.
     pub state: String,
-    /// Whether the customer has shown the e-mail address to be theirs.
+    /// Whether Shopify counts the e-mail address as verified. By its SDL, true for whoever was made by the admin or the API.
     pub verified_email: bool,
     pub tax_exempt: bool,
     pub tax_exemptions: Vec<String>,
@@ -103,6 +103,8 @@ pub(crate) struct Facts {
     pub taxes_included: bool,
     pub scopes: Vec<String>,
     pub api_version: String,
+    pub classic_accounts: bool,
+    pub customers_denied: bool,
 }
 
 /// The app in whose name a request is made.

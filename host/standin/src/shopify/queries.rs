@@ -12,10 +12,16 @@ use super::{lists, merges, order_views, views};
 /// Recorded answer, for reading and for `customerSet` alike.
 const NO_DEFINITION: &str = "Metafield definition of type 'id' is required when using custom ids.";
 
+/// As in public threads about apps without the approval.
+const NOT_APPROVED: &str = "This app is not approved to access the Customer object.";
+
 pub(crate) fn resolve(store: &Store, field: &str, arguments: &Map<String, Value>) -> Result<Value, Failed> {
     let text = |name: &str| arguments.get(name).and_then(Value::as_str);
     let id = text("id").unwrap_or_default();
     let items = |items: Vec<Value>| json!({ ITEMS: items });
+    if field == "customer" && store.facts.customers_denied {
+        return Err(Failed { message: NOT_APPROVED.to_owned(), code: "ACCESS_DENIED" });
+    }
     Ok(match field {
         "customer" | "order" | "product" | "productVariant" | "node" => node(store, id),
         "nodes" => arguments["ids"]

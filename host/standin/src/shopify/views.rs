@@ -167,6 +167,10 @@ pub(crate) fn shop(store: &Store) -> Value {
     json!({
         "__typename": "Shop",
         "currencyCode": facts.currency,
+        "customerAccountsV2": {
+            "__typename": "CustomerAccountsV2",
+            "customerAccountsVersion": if facts.classic_accounts { "CLASSIC" } else { "NEW_CUSTOMER_ACCOUNTS" },
+        },
         "email": format!("owner@{}", facts.shop),
         "ianaTimezone": facts.timezone,
         "id": gid("Shop", facts.shop_id),
