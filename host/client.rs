@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url, redirect};
@@ -20,6 +19,9 @@ use crate::model::{self, Answer, Call, Request};
 use crate::retry::Outcome;
 
 mod addresses;
+mod roots;
+
+pub use roots::{Built, built};
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -80,9 +82,13 @@ impl Client {
                 .redirect(redirect::Policy::none())
                 .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
         };
+        let Built { client: public, is_by_own } = built(|| builder().dns_resolver(PublicOnly).https_only(true))?;
+        if is_by_own {
+            tracing::info!("this system has no certificate authorities to read, so those that came with tandem count");
+        }
         Ok(Self {
-            public: builder().dns_resolver(PublicOnly).https_only(true).build().context("building the HTTP client")?,
-            allowed: builder().build().context("building the HTTP client")?,
+            public,
+            allowed: built(builder)?.client,
             allow,
             large: Arc::new(Semaphore::new(LARGE_BYTES_MAX)),
             timeout: Duration::from_millis(timeout_ms),

@@ -61,6 +61,25 @@ pub fn wider(path: &Path) -> Option<u32> {
     None
 }
 
+/// Gives what root has made to whoever has the folder: a host runs there as that user, and must be able to open it.
+pub fn give_away(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let (file, folder) = (std::fs::metadata(path)?, std::fs::metadata(folder_of(path))?);
+        if file.uid() == 0 && folder.uid() != 0 {
+            chown(path, Some(folder.uid()), Some(folder.gid()))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The bytes of a file; `what` it is stands in the error: `the rules`.
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
     std::fs::read(path).map_err(|cause| {
@@ -75,8 +94,7 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, Unusable> {
 
 /// Has the folder of a new file on disk, so that the file is there after a power cut, too.
 pub fn settle_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { std::fs::File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }
 
 /// Writes a file whole or not at all, through one beside it. A file that is there keeps its permissions, and a link stays
@@ -107,7 +125,7 @@ fn written(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         return std::fs::write(&path, bytes);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&path);
     std::fs::metadata(folder)?;
     let mut beside = tempfile::Builder::new();
     // Before the umask.

@@ -11,6 +11,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::client;
 use crate::paint::harmless;
 use crate::problem::{Kind, MEDIA_TYPE, Problem};
 
@@ -68,14 +69,16 @@ impl Remote {
         let token = token.map(header).transpose()?;
         // Installing it twice is no mistake: it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_MAX)
-            // A redirect would take the token to another address.
-            .redirect(redirect::Policy::none())
-            .user_agent(OWN);
-        // A proxy would read what goes to a plain address; what goes to https passes it sealed.
-        let client = if is_plain { client.no_proxy() } else { client };
-        Ok(Self { client: client.build().context("building the HTTP client")?, base, token })
+        let builder = || {
+            let client = reqwest::Client::builder()
+                .connect_timeout(CONNECT_MAX)
+                // A redirect would take the token to another address.
+                .redirect(redirect::Policy::none())
+                .user_agent(OWN);
+            // A proxy would read what goes to a plain address; what goes to https passes it sealed.
+            if is_plain { client.no_proxy() } else { client }
+        };
+        Ok(Self { client: client::built(builder)?.client, base, token })
     }
 
     /// Where it is, for people.

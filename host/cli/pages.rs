@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::help;
@@ -20,7 +20,7 @@ pub struct Completions {
 
 #[derive(Args)]
 pub struct Man {
-    /// The folder to write the pages into: `tandem.1`, `tandem-serve.1` and one for each other command.
+    /// The folder to write the pages into: `tandem.1`, `tandem-serve.1`, `tandem-token-create.1` and one for each other command.
     folder: PathBuf,
 }
 
@@ -34,14 +34,25 @@ pub fn man(Man { folder }: Man) -> anyhow::Result<()> {
     files::folder(&folder)?;
     let mut whole = help::plain();
     whole.build();
-    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
-    let pages = shown.map(|command| (format!("{NAME}-{}", command.get_name()), command.clone()));
-    let pages: Vec<_> = [(NAME.to_owned(), whole.clone())].into_iter().chain(pages).collect();
-    for (name, page) in &pages {
-        let mut text = vec![];
-        let page = clap_mangen::Man::new(page.clone()).title(name);
-        page.render(&mut text).with_context(|| format!("writing the page of `{name}`"))?;
-        files::write(&folder.join(format!("{name}.1")), &text)?;
+    let mut pages = vec![];
+    written(&whole, NAME, &mut pages)?;
+    for (name, text) in &pages {
+        files::write(&folder.join(format!("{name}.1")), text)?;
     }
     outln!("{}: {} pages", folder.display(), pages.len())
+}
+
+/// The pages of a command and of those below it: a page lists the pages of its commands, so each of these is there.
+fn written(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+    let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
+    // `help` has no page, and so is listed on none.
+    let listed = command.clone().mut_subcommands(|one| if shown(&&one) { one } else { one.hide(true) });
+    let page = clap_mangen::Man::new(listed.display_name(name.to_owned())).title(name);
+    let mut text = vec![];
+    page.render(&mut text).with_context(|| format!("writing the page of `{name}`"))?;
+    pages.push((name.to_owned(), text));
+    for inner in command.get_subcommands().filter(shown) {
+        written(inner, &format!("{name}-{}", inner.get_name()), pages)?;
+    }
+    Ok(())
 }

@@ -79,10 +79,15 @@ pub fn beside(journal: &Path) -> Vec<PathBuf> {
 /// mode.
 pub fn make(journal: &Path) -> anyhow::Result<()> {
     match files::private().create_new(true).write(true).open(journal) {
-        Ok(_) => Ok(()),
+        Ok(_) => given_away(journal),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(Unusable::new("making the journal", journal, error, PLACE_HINT).into()),
     }
+}
+
+/// What root makes here would be closed to the host that runs as the folder's owner.
+fn given_away(path: &Path) -> anyhow::Result<()> {
+    Ok(files::give_away(path).map_err(|cause| Unusable::new("making the journal", path, cause, PLACE_HINT))?)
 }
 
 /// Refuses a journal with two names (hard links). SQLite names its log of writes after the path that the journal is
@@ -106,7 +111,7 @@ fn lock(path: &Path, journal: &Path) -> anyhow::Result<File> {
     let file = files::private().create(true).truncate(false).read(true).write(true).open(path);
     let file = file.map_err(|cause| Unusable::new(LOCKING, path, cause, PLACE_HINT))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => given_away(path).map(|()| file),
         Err(TryLockError::WouldBlock) => Err(Taken(format!(
             "another host runs on the journal `{}`\nhint: stop that one, or give this one another journal",
             journal.display()

@@ -88,6 +88,14 @@ pub fn refuse_strangers(connection: &Connection, path: &Path) -> anyhow::Result<
     version(connection, path).map(drop)
 }
 
+/// Refuses a file that is no journal which this program can read: another's, an empty one, one of a newer schema.
+pub fn refuse_unknown(connection: &Connection, path: &Path) -> anyhow::Result<()> {
+    match version(connection, path)? {
+        None => bail!("`{}` is empty, and no journal\nhint: check the name", path.display()),
+        Some(version) => refuse_newer(version, path),
+    }
+}
+
 /// Refuses to read a journal of an older or a newer schema.
 pub fn check(connection: &Connection, path: &Path) -> anyhow::Result<()> {
     let version = version(connection, path)?.unwrap_or_default();

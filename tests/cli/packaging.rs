@@ -10,6 +10,20 @@ fn packaged(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)).unwrap()
 }
 
+/// As in an image with nothing else in it: there are no certificate authorities to read.
+fn without_authorities(command: &mut Command) {
+    command.env("SSL_CERT_FILE", "/no/such/file").env("SSL_CERT_DIR", "/no/such/folder");
+}
+
+#[test]
+fn a_command_asks_a_host_from_where_nothing_is_installed() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(["status", "--host", "https://127.0.0.1:1"]);
+    without_authorities(&mut command);
+    let said = Folder::new().run(command);
+    assert!(said.status == 1 && said.stderr.contains("127.0.0.1:1") && !said.stderr.contains("client"), "{said:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn systemd_is_told_when_a_host_listens_lives_and_ends() {
@@ -28,6 +42,7 @@ fn systemd_is_told_when_a_host_listens_lives_and_ends() {
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
     command.arg("serve").current_dir(folder.path()).env("TANDEM_LOG", "off");
+    without_authorities(&mut command);
     let mut host = command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").spawn().unwrap();
     assert!(heard().starts_with("READY=1\n"));
     assert_eq!([heard(), heard()], ["WATCHDOG=1", "WATCHDOG=1"]);
@@ -44,13 +59,20 @@ fn each_command_has_a_manual_page_and_each_shell_its_completions() {
     let names: Vec<_> =
         std::fs::read_dir(folder.path().join("pages")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!((said.status, said.stdout), (0, format!("pages: {} pages\n", names.len())));
-    let groups = tandem::cli::command();
-    let commands: Vec<_> = groups.get_subcommands().filter(|command| !command.is_hide_set()).collect();
-    assert_eq!(names.len(), commands.len() + 1);
-    for command in commands {
+    let names: std::collections::BTreeSet<_> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let command = tandem::cli::command();
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let page = folder.read(&format!("pages/tandem-{}.1", command.get_name()));
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains(&format!(".TH tandem-{}", command.get_name())), "{page}");
+    }
+    assert!(names.contains("tandem-token-create.1") && names.len() > 50, "{names:?}");
+    // Each page that a page lists is there.
+    for name in &names {
+        let page = String::from_utf8(folder.read(&format!("pages/{name}"))).unwrap().replace("\\-", "-");
+        for listed in page.lines().filter_map(|line| line.strip_suffix("(1)")) {
+            assert!(names.contains(&format!("{listed}.1")), "{name} lists {listed}");
+        }
     }
     assert!(String::from_utf8(folder.read("pages/tandem.1")).unwrap().contains(".TH tandem"));
     for (shell, part) in [("bash", "_tandem()"), ("zsh", "#compdef tandem"), ("fish", "complete -c tandem")] {
@@ -65,9 +87,14 @@ fn the_unit_and_the_image_start_this_program_as_it_is() {
     let unit = packaged("tandem.service");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/")).unwrap();
     assert!(tandem::cli::command().try_get_matches_from(start.split(' ')).is_ok(), "{start}");
-    for line in
-        ["Type=notify", "WatchdogSec=60", "RestartPreventExitStatus=2 3", "DynamicUser=yes", "NoNewPrivileges=yes"]
-    {
+    for line in [
+        "Type=notify",
+        "TimeoutStartSec=infinity",
+        "WatchdogSec=60",
+        "RestartPreventExitStatus=2 3",
+        "DynamicUser=yes",
+        "NoNewPrivileges=yes",
+    ] {
         assert!(unit.lines().any(|own| own == line), "{line}");
     }
     let image = packaged("Containerfile");
