@@ -125,7 +125,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Write what is held on a person who asked for it, as JSON.
     ///
-    /// The event is a `customers/data_request`. The journal is read at this moment.
+    /// The event is a `customers/data_request`. The journal is read at this moment. Until `--answered` says that it was handed over,
+    /// the event stays in the journal and an alert names its date.
     DataRequest(data_request::Arguments),
     /// Copy the journal into a file, while a host runs on it.
     ///
@@ -257,7 +258,7 @@ fn run(Arguments { access, command }: Arguments) -> anyhow::Result<()> {
         Command::Replay(arguments) => replay::run(arguments, &access),
         Command::Backup(arguments) => backup::backup(arguments),
         Command::Restore(arguments) => backup::restore(arguments),
-        Command::DataRequest(arguments) => data_request::run(arguments),
+        Command::DataRequest(arguments) => runtime()?.block_on(data_request::run(arguments)),
         Command::Resume(arguments) => runtime()?.block_on(resume::run(arguments, &access)),
         Command::Token { command, place } => runtime()?.block_on(token::run(command, &place.path()?)),
         Command::Versions(arguments) => runtime()?.block_on(versions::run(arguments, &access)),

@@ -227,10 +227,10 @@ pub fn parse(
     let admin = check.listen(&file.admin.listen);
     let public_url = check.public_url(file.public_url.as_ref());
     let keys = check.keys(file.secrets.keys.as_ref());
-    let alerts = check.alerts(&file.alerts);
     let of_all = file.delivery.concurrent_calls.iter().map(|given| ("concurrent_calls", given));
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
+    let alerts = check.alerts(&file.alerts, &allow);
     let allow_merchants = check.allowed(&file.network.allow_merchants);
     if let Some(other) = file.network.allow_merchants.iter().find(|one| !allow.contains(one.get_ref())) {
         let address = other.get_ref();

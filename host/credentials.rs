@@ -85,7 +85,7 @@ pub struct Shown {
     /// `None` if nothing has been granted yet.
     pub held: Option<ShownGrant>,
     /// Why there is no newer grant, if one was asked for in vain.
-    pub refused: Option<String>,
+    pub refused: Option<Refused>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -336,9 +336,9 @@ impl Credentials {
                     refresh_ends_at: held.grant.refresh.as_ref().map(|refresh| refresh.ends_at),
                     scopes: held.grant.scopes.clone(),
                 });
-                (held, state.why().map(ToString::to_string))
+                (held, state.why().cloned())
             }
-            Err(refused) => (None, Some(refused.to_string())),
+            Err(refused) => (None, Some(refused)),
         };
         let (tenant, shop) = (tenant.name.clone(), tenant.shop.clone());
         Some(Shown { tenant, app: app.name.clone(), kind: app.kind, shop, held, refused })

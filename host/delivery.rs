@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
-use crate::budget::Cause;
+pub use crate::budget::Cause;
 use crate::client::Client;
 use crate::config::{self, Peer};
 use crate::credentials::{Credentials, NoToken, Token};
@@ -33,6 +33,9 @@ use target::{Allowed, Permit, Target};
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const LOOKS_AT_ONCE: usize = 16;
 const SIDES: [&str; 2] = ["shopify", "omneo"];
+
+/// A target by tenant and name, with everything that it is paused by, and why.
+pub type PausedBy = (String, String, Vec<(Cause, String)>);
 
 /// Everything that attempts share.
 pub struct Delivery {
@@ -81,6 +84,7 @@ impl Delivery {
         targets.retain(|(of, _), target| {
             let stays = of != tenant;
             if !stays {
+                target.lift(Cause::Closed);
                 target.resume();
             }
             stays
@@ -175,6 +179,13 @@ impl Delivery {
             .iter()
             .filter_map(|((tenant, name), target)| Some((tenant.clone(), name.clone(), target.why_paused()?)))
             .collect()
+    }
+
+    /// The paused targets.
+    pub fn causes(&self) -> Vec<PausedBy> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let causes = targets.iter().map(|((tenant, name), target)| (tenant.clone(), name.clone(), target.causes()));
+        causes.filter(|(_, _, causes)| !causes.is_empty()).collect()
     }
 
     /// The targets whose calls wait although nobody paused them, by tenant and name.

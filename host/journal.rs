@@ -20,6 +20,7 @@ use crate::model::{
 use crate::scheduler::{Input, Keyed, Opened, Place, System};
 
 mod accounts;
+mod alerts;
 mod backup;
 mod cases;
 mod dead;
@@ -53,6 +54,7 @@ mod usage;
 mod versions;
 mod writer;
 
+pub use alerts::{Answering, DataRequest, ToldAlert};
 pub use backup::{Copied, back_up, restore};
 pub use cases::Files;
 pub use dead::{DeadLetters, Which};

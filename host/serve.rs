@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -71,10 +71,35 @@ pub struct Server {
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
     stages: [JoinHandle<()>; 7],
+    /// Tells of each part of the host that has ended.
+    ended: Option<UnboundedReceiver<&'static str>>,
+    client: Client,
     shadow: Thread<()>,
     writer: Thread<()>,
     /// As long as it is there, no other host takes work from this journal.
     _claim: Claim,
+}
+
+/// A part of the host that goes on until it is told to stop. When it ends, whatever way, the host is told.
+struct Part {
+    name: &'static str,
+    ends: UnboundedSender<&'static str>,
+}
+
+impl Part {
+    fn spawn(self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let _ends = self;
+            work.await;
+        })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Nobody listens to the end of a host that stops.
+        let _ = self.ends.send(self.name);
+    }
 }
 
 /// What came of the rules that the configuration names.
@@ -102,7 +127,7 @@ impl Server {
     pub async fn start_on(config: &Config, compiler: Compiler) -> anyhow::Result<Self> {
         let mut server = Self::open(config, compiler, None).await?;
         let look = Look {
-            client: Client::new(config.delivery.timeout_ms, config.allow.clone())?,
+            client: server.client.clone(),
             credentials: server.credentials.clone(),
             registry: server.registry.clone(),
             tenants: server.tenants.clone(),
@@ -150,6 +175,20 @@ impl Server {
                 && let Some(error) = wrong.into_iter().next()
             {
                 return error;
+            }
+            std::future::pending().await
+        }
+    }
+
+    /// Waits until a part of the host has ended that should go on until it is told to stop, and says which: what is left of the host
+    /// looks alive and does not do its work. Once.
+    pub fn failed(&mut self) -> impl Future<Output = anyhow::Error> + use<> {
+        let ended = self.ended.take();
+        async move {
+            if let Some(mut ended) = ended
+                && let Some(part) = ended.recv().await
+            {
+                return anyhow!("the host's part `{part}` has ended, so the host ends with it\nhint: its log says why");
             }
             std::future::pending().await
         }
@@ -287,7 +326,9 @@ impl Server {
             tenants: tenants.clone(),
         });
         let pages = pages.merge(storefront).merge(intake.router());
-        let intake = tokio::spawn(listen::serve(listener, pages, webhooks, stopped));
+        let (ends, ended) = unbounded_channel();
+        let part = |name: &'static str| Part { name, ends: ends.clone() };
+        let intake = part("webhooks").spawn(listen::serve(listener, pages, webhooks, stopped));
         let (admin, operators) = match config.admin {
             Some(address) => {
                 let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -312,15 +353,15 @@ impl Server {
                     public_url: config.public_url.clone(),
                     places: admin::Places::default(),
                 });
-                (Some(address), tokio::spawn(admin::serve(admin, listener, descriptors, stopped)))
+                (Some(address), part("admin").spawn(admin::serve(admin, listener, descriptors, stopped)))
             }
             None => (None, tokio::spawn(std::future::ready(()))),
         };
         // Ends with the stage that may ask.
         let (farewells, asked) = unbounded_channel();
-        tokio::spawn(accounts.clone().let_go(asked));
+        part("accounts").spawn(accounts.clone().let_go(asked));
         let stages = [
-            tokio::spawn(mapping::run(
+            part("mapping").spawn(mapping::run(
                 journal.clone(),
                 registry.clone(),
                 tenants.clone(),
@@ -329,9 +370,9 @@ impl Server {
                 config.delivery.settled_ms(),
                 stopping.clone(),
             )),
-            tokio::spawn(imports.clone().run(stopping.clone())),
-            tokio::spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
-            tokio::spawn(alerts::run(
+            part("imports").spawn(imports.clone().run(stopping.clone())),
+            part("retention").spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
+            part("alerts").spawn(alerts::run(
                 alerts::Look {
                     journal: journal.clone(),
                     delivery: delivery.clone(),
@@ -340,12 +381,12 @@ impl Server {
                     tenants: tenants.clone(),
                 },
                 config.alerts.clone(),
-                client,
+                client.clone(),
                 stopping,
             )),
-            tokio::spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
-            tokio::spawn(delivery.clone().keep_grants()),
-            tokio::spawn(delivery.clone().take_up_granted()),
+            part("delivery").spawn(delivery.clone().run(feeds.calls, feeds.pauses)),
+            part("grants").spawn(delivery.clone().keep_grants()),
+            part("granted").spawn(delivery.clone().take_up_granted()),
         ];
         tracing::info!("listening on http://{address}");
         if let Some(admin) = admin {
@@ -369,6 +410,8 @@ impl Server {
             stop,
             intake,
             stages,
+            ended: Some(ended),
+            client,
             shadow,
             writer,
             _claim: claim,
@@ -490,5 +533,24 @@ impl Look {
                 Err(refused) => tracing::warn!(tenant = name, "what the rules need was not looked at: {refused}"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_in_whatever_way_is_told() {
+        let (ends, mut ended) = unbounded_channel();
+        let part = |name| Part { name, ends: ends.clone() };
+        let panics = part("panics").spawn(async { panic!("on purpose") });
+        assert_eq!(ended.recv().await, Some("panics"));
+        assert!(panics.await.is_err());
+        let stays = part("stays").spawn(std::future::pending());
+        part("ends").spawn(async {}).await.unwrap();
+        assert_eq!(ended.recv().await, Some("ends"));
+        stays.abort();
+        assert_eq!(ended.recv().await, Some("stays"));
     }
 }

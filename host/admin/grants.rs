@@ -52,6 +52,7 @@ pub(super) async fn grants(State(admin): State<Admin>, who: Who) -> Result<Json<
 
 impl From<Shown> for Grant {
     fn from(Shown { tenant, app, kind, shop, held, refused }: Shown) -> Self {
+        let refused = refused.map(|refused| refused.to_string());
         Self { tenant, app, kind: kind.name().to_owned(), shop, held: held.map(HeldGrant::from), refused }
     }
 }

@@ -50,6 +50,18 @@ pub enum Cause {
     Locked,
 }
 
+impl Cause {
+    /// A word for it, in counters and alerts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Ordered => "ordered",
+            Self::Unauthorized => "unauthorized",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 enum Door {
     Open { failures: u32 },
     Shut(Shut),
@@ -83,6 +95,8 @@ pub struct Held {
     pub since: Tick,
     /// When the next call is let through: in the past if no call has come since.
     pub until: Tick,
+    /// Whether the target is the reason, and not a budget that is used up.
+    pub is_shut: bool,
 }
 
 /// What a call asks for.
@@ -163,9 +177,10 @@ impl Gate {
         self.paused.remove(&cause);
     }
 
-    /// Removes every reason to wait, and forgets what was estimated and claimed of the budget.
+    /// Removes every reason to wait that a person may end, and forgets what was estimated and claimed of the budget. A tenant
+    /// without secrets, or without Omneo, stays closed.
     pub fn resume(&mut self) {
-        self.paused.clear();
+        self.paused.retain(|cause, _| *cause == Cause::Closed);
         self.door = Door::Open { failures: 0 };
         self.per_minute = None;
         if let Some((bucket, fresh)) = &mut self.cost {
@@ -176,6 +191,11 @@ impl Gate {
     /// Why the target is paused; `None` if it is not.
     pub fn why_paused(&self) -> Option<String> {
         (!self.paused.is_empty()).then(|| self.paused.values().cloned().collect::<Vec<_>>().join("; "))
+    }
+
+    /// Everything that it is paused by, and why.
+    pub fn causes(&self) -> Vec<(Cause, String)> {
+        self.paused.iter().map(|(cause, why)| (*cause, why.clone())).collect()
     }
 
     /// Lets a call through, or says what to wait for. No wait is longer than [`WAIT_MS_MAX`] before asking again.
@@ -272,13 +292,14 @@ impl Gate {
         match &self.door {
             Door::Shut(Shut { by, why, since, until, probe, .. }) => {
                 let is_over = *by == HeldBy::Throttled && *until <= now && probe.is_none();
-                (!is_over).then(|| Held { by: *by, why: why.clone(), since: *since, until: *until })
+                (!is_over).then(|| Held { by: *by, why: why.clone(), since: *since, until: *until, is_shut: true })
             }
             Door::Open { .. } => {
                 let cost = self.cost.as_mut().and_then(|(bucket, _)| bucket.wait(usual_cost, now).err());
                 let rate = self.rate.as_mut().and_then(|bucket| bucket.wait(1.0, now).err());
                 let until = now.plus(cost.max(rate)?);
-                Some(Held { by: HeldBy::Throttled, why: "its budget is used up".into(), since: now, until })
+                let why = "its budget is used up".into();
+                Some(Held { by: HeldBy::Throttled, why, since: now, until, is_shut: false })
             }
         }
     }
@@ -359,6 +380,26 @@ mod tests {
         assert_eq!(waits(&mut gate, 0), Some(Wait::Paused));
         gate.resume();
         assert_eq!((gate.why_paused(), waits(&mut gate, 0)), (None, None));
+        // A person's word opens no secrets, and connects nothing.
+        gate.pause(Cause::Closed, "Omneo is not connected yet".into());
+        gate.pause(Cause::Ordered, "paused by ops".into());
+        gate.resume();
+        assert_eq!(gate.causes(), [(Cause::Closed, "Omneo is not connected yet".to_owned())]);
+        gate.lift(Cause::Closed);
+        assert_eq!(waits(&mut gate, 0), None);
+    }
+
+    #[test]
+    fn a_budget_that_is_used_up_is_told_from_a_target_that_is_shut() {
+        let mut gate = gate();
+        let ask = Ask { per_minute: Some(60), ..ASK };
+        while let Ok(pass) = gate.admit(ask, Tick(0)) {
+            let _ = gate.ended(pass, Ended::Answered, None, Tick(0));
+        }
+        assert!(!gate.held(Tick(0), 1.0).unwrap().is_shut);
+        let mut gate = self::gate();
+        sent(&mut gate, busy(9_000), 0);
+        assert!(gate.held(Tick(0), 1.0).unwrap().is_shut);
     }
 
     #[test]

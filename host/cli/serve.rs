@@ -28,7 +28,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { config: path, relink } = arguments;
     let path = super::configuration(path);
     write_log(config::log().map_err(wrong_command)?);
-    let config = Config { relink, ..config::load(&path)? };
+    // Exit code 2: no start mends it, so whatever starts hosts again leaves this one alone.
+    let config = Config { relink, ..config::load(&path).map_err(wrong_command)? };
     for name in &config.relink {
         known_tenant(&config, name, &path)?;
     }
@@ -43,7 +44,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for file in config::secret_files(&path) {
         if let Some(mode) = files::wider(&file) {
             let file = file.display();
-            tracing::warn!("`{file}` has the mode {mode:o}: others may read the secret in it\nhint: chmod 600 {file}");
+            tracing::warn!(
+                "`{file}` has the mode {mode:o}: others may read the secret in it\nhint: leave it to the user that the host runs as: `chown USER {file}` and `chmod 600 {file}`; for a user of systemd's own, which has no name before, `EnvironmentFile=` or `LoadCredential=`"
+            );
         }
     }
     let mut reloads = reload_signals()?;
@@ -52,6 +55,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let notify = Notify::new(socket, watchdog_us);
     notify.ready();
     let mut useless = pin!(server.useless());
+    let mut failed = pin!(server.failed());
+    // A journal that takes nothing for so long hangs, and so does the host. One that refuses, as on a full disk, does not.
+    let lives = async || drop(server.journal.try_to_write().await);
     let mut broken = pin!(server.journal.broken());
     let mut stopped = pin!(stop_signal());
     let reloading = async {
@@ -65,7 +71,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         // Whoever starts this again has it read what is on disk.
         why = &mut broken => return Err(ended(&config.journal, why)),
         () = reloading => {}
-        () = notify.live() => {}
+        () = notify.live(lives) => {}
+        error = &mut failed => {
+            notify.stopping();
+            // What has ended in a panic says so again.
+            return Err(server.stop().await.err().map_or(error, |why| why.context("a part of the host has ended")));
+        }
         error = &mut useless => {
             server.stop().await?;
             return Err(error);

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::check::Check;
+use super::check_url;
 use super::file::AlertsFile;
 
 const EVERY_S: u64 = 60;
@@ -37,23 +38,26 @@ impl Default for Alerts {
 
 impl fmt::Debug for Post {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Post").field("url", &self.url).finish_non_exhaustive()
+        // The path of such an address is often a secret.
+        let url = Url::parse(&self.url).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        f.debug_struct("Post").field("host", &host).finish_non_exhaustive()
     }
 }
 
 impl Check<'_> {
-    pub fn alerts(&mut self, file: &AlertsFile) -> Alerts {
+    pub fn alerts(&mut self, file: &AlertsFile, allow: &[String]) -> Alerts {
         let every_s = file.every_s.as_ref().map_or(EVERY_S, |given| *given.get_ref());
         if let Some(given) = file.every_s.as_ref().filter(|_| !EVERY_S_BOUNDS.contains(&every_s)) {
             let (least, most) = (EVERY_S_BOUNDS.start(), EVERY_S_BOUNDS.end());
             let why = format!("`every_s = {every_s}` is out of bounds\nhint: use {least} to {most} seconds");
             self.problem(given.span(), why);
         }
-        Alerts { every: Duration::from_secs(every_s), post: self.post(file) }
+        Alerts { every: Duration::from_secs(every_s), post: self.post(file, allow) }
     }
 
     /// Reads `url` and `secret`, which must be given together. Alerts may be posted wherever calls may go.
-    fn post(&mut self, file: &AlertsFile) -> Option<Post> {
+    fn post(&mut self, file: &AlertsFile, allow: &[String]) -> Option<Post> {
         let (url, secret) = match (&file.url, &file.secret) {
             (Some(url), Some(secret)) => (url, secret),
             (None, None) => return None,
@@ -63,9 +67,8 @@ impl Check<'_> {
                 return None;
             }
         };
-        if let Err(error) = Url::parse(url.get_ref()) {
-            let why = format!("`url` of `[alerts]` is not an address: {error}\nhint: write `https://…`");
-            self.problem(url.span(), why);
+        if let Err(why) = check_url(url.get_ref(), allow) {
+            self.problem(url.span(), format!("`url` of `[alerts]`: {why}"));
             return None;
         }
         let given = self.secret(secret.get_ref(), secret)?;
@@ -100,10 +103,14 @@ mod tests {
         let expected = Post { url: "https://a.example/x".into(), key: vec![7; 32] };
         assert_eq!(read(&whole).unwrap(), Alerts { every: Duration::from_secs(5), post: Some(expected) });
         assert_eq!(read("").unwrap(), Alerts::default());
+        assert!(!format!("{:?}", read(&whole).unwrap()).contains("/x"));
+        let near = format!("url = \"http://127.0.0.1:9/x\"\nsecret = \"whsec_{key}\"");
+        assert!(read(&format!("{near}\n[network]\nallow = [\"127.0.0.1:9\"]")).unwrap().post.is_some());
         for (alerts, why) in [
             ("url = \"https://a.example/x\"".to_owned(), "go together"),
             (format!("secret = \"whsec_{key}\""), "go together"),
             (format!("url = \"a.example\"\nsecret = \"whsec_{key}\""), "is not an address"),
+            (near, "is not https"),
             (format!("url = \"https://a.example\"\nsecret = \"{key}\""), "no key of Standard Webhooks"),
             ("url = \"https://a.example\"\nsecret = \"whsec_AAAA\"".to_owned(), "no key of Standard Webhooks"),
             ("every_s = 0".to_owned(), "use 1 to 3600 seconds"),

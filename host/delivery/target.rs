@@ -51,6 +51,8 @@ pub struct Holding {
     pub since: Millis,
     /// When the next call is sent.
     pub until: Millis,
+    /// Whether the target is the reason, and not a budget that is used up.
+    pub is_shut: bool,
 }
 
 impl Target {
@@ -93,11 +95,16 @@ impl Target {
         self.gate().why_paused()
     }
 
+    /// Everything that it is paused by, and why.
+    pub fn causes(&self) -> Vec<(Cause, String)> {
+        self.gate().causes()
+    }
+
     /// Why the target's calls wait, if they do for another reason than a pause.
     pub fn holding(&self) -> Option<Holding> {
-        let Held { by, why, since, until } = self.gate().held(self.clock.now(), MUTATION_COST)?;
+        let Held { by, why, since, until, is_shut } = self.gate().held(self.clock.now(), MUTATION_COST)?;
         let at = |tick| self.clock.time_of_day(tick);
-        Some(Holding { is_down: by == HeldBy::Down, why, since: at(since), until: at(until) })
+        Some(Holding { is_down: by == HeldBy::Down, why, since: at(since), until: at(until), is_shut })
     }
 
     /// Waits this long, or until an operator lets everything go on.

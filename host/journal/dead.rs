@@ -150,11 +150,19 @@ fn find(tx: &Transaction, tenant: &str, which: &Which) -> rusqlite::Result<Vec<E
     Ok(events)
 }
 
-/// A reason without the words that belong to one event only: those with a digit or an `@`.
+/// A reason without what belongs to one event only: words with a digit or an `@`, and what is quoted and is neither a key nor a
+/// topic, such as a name.
 fn cause(reason: &str) -> String {
     let is_own = |word: &str| word.contains(|c: char| c.is_ascii_digit() || c == '@');
-    let words = reason.split(' ').map(|word| if is_own(word) { "…" } else { word });
-    words.collect::<Vec<_>>().join(" ")
+    let is_key = |c: char| c.is_ascii_lowercase() || "_./-$[]*'\"".contains(c);
+    let parts: Vec<_> = reason.split('`').collect();
+    // Every second part is between two quotes; the last may have one only.
+    let is_quoted = |n: usize| n % 2 == 1 && n + 1 < parts.len();
+    let part = |(n, part): (usize, &&str)| match is_quoted(n) && !part.chars().all(is_key) {
+        true => "…".to_owned(),
+        false => part.split(' ').map(|word| if is_own(word) { "…" } else { word }).collect::<Vec<_>>().join(" "),
+    };
+    parts.iter().enumerate().map(part).collect::<Vec<_>>().join("`")
 }
 
 #[cfg(test)]
@@ -167,5 +175,13 @@ mod tests {
             cause("the customer's e-mail ada@example.org belongs to profile 0b7dbfa6-25d3, which is customer 7's"),
             "the customer's e-mail … belongs to profile … which is customer …"
         );
+        for name in ["Fitzroy", "Saint Kilda", "Chapel St 7"] {
+            assert_eq!(cause(&format!("location `{name}` has no phone")), "location `…` has no phone");
+        }
+        for same in
+            ["`tags.whitelist` is no list", "`/customer/first_name` is missing", "a ` alone", "ends in `Fitzroy"]
+        {
+            assert_eq!(cause(same), same);
+        }
     }
 }

@@ -57,10 +57,14 @@ impl Journal {
 }
 
 fn remove(tx: &Transaction, Old { event, before }: Old) -> rusqlite::Result<bool> {
+    // A data request stays until somebody says that it is answered, unless nobody can any more.
     // The newest event stays: its number would be given again, and an entity is known by the number of its first event.
     let leaves: Option<bool> = tx
         .prepare_cached(
             "SELECT outcome IN ('done', 'skipped', 'discarded') AND ended_at < ? AND id < (SELECT max(id) FROM events)
+                    AND NOT (topic = 'customers/data_request' AND source = 'shopify' AND outcome <> 'discarded'
+                             AND redacted_at IS NULL AND id NOT IN (SELECT event FROM answers)
+                             AND tenant NOT IN (SELECT tenant FROM removed_tenants))
              FROM events WHERE id = ? AND outcome IS NOT NULL",
         )?
         .query_row(params![before, event.0], |row| row.get(0))
@@ -78,6 +82,7 @@ fn remove(tx: &Transaction, Old { event, before }: Old) -> rusqlite::Result<bool
         format!("DELETE FROM attempts WHERE call IN (SELECT id FROM calls WHERE run IN ({runs}))"),
         format!("DELETE FROM calls WHERE run IN ({runs})"),
         "DELETE FROM runs WHERE event = ?1".to_owned(),
+        "DELETE FROM answers WHERE event = ?1".to_owned(),
         "DELETE FROM events WHERE id = ?1".to_owned(),
     ] {
         tx.prepare_cached(&statement)?.execute([event.0])?;

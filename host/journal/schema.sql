@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS events_of ON events (tenant, id);
 CREATE INDEX IF NOT EXISTS unfinished ON events (id) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS waiting ON events (tenant, place) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS dead_letters ON events (tenant, id) WHERE outcome IN ('refused', 'invalid', 'failed');
+CREATE INDEX IF NOT EXISTS data_requests ON events (id) WHERE topic = 'customers/data_request';
 CREATE INDEX IF NOT EXISTS redacted ON events (redacted_by) WHERE redacted_by IS NOT NULL;
 
 -- The last place that was given: one row.
@@ -111,6 +112,25 @@ CREATE TABLE IF NOT EXISTS attempts (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS attempts_of ON attempts (call);
 CREATE INDEX IF NOT EXISTS unsettled ON attempts (call) WHERE ended_at IS NULL OR is_unsettled;
+
+-- Data requests that somebody has said to be answered, when and by whom. Those that are not stay in the journal.
+CREATE TABLE IF NOT EXISTS answers (
+  event INTEGER PRIMARY KEY REFERENCES events,
+  tenant TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  by TEXT NOT NULL
+) STRICT;
+
+-- Alerts that somebody was told of and that are open, so that a start tells none anew. The id is a hash of what an alert is about,
+-- since that may name a person.
+CREATE TABLE IF NOT EXISTS alerts (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  -- Null: the host's own.
+  tenant TEXT,
+  since INTEGER NOT NULL,
+  told_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Lines that the rules logged in the last ask of a run.
 CREATE TABLE IF NOT EXISTS log (

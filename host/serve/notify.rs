@@ -27,10 +27,11 @@ impl Notify {
         self.tell("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// Shows life for ever, if that is wanted: where it does not come, the runtime hangs.
-    pub async fn live(&self) {
+    /// Shows life for ever, if that is wanted, each time after this has shown it: what does not come back shows none.
+    pub async fn live(&self, lives: impl AsyncFn()) {
         let Some(every) = self.every else { return std::future::pending().await };
         loop {
+            lives().await;
             self.tell("WATCHDOG=1");
             tokio::time::sleep(every).await;
         }
@@ -92,10 +93,18 @@ mod tests {
             notify.stopping();
             assert_eq!(heard(&socket), "STOPPING=1\nSTATUS=stopping");
             tokio::select! {
-                () = notify.live() => {}
+                () = notify.live(async || ()) => {}
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
             assert_eq!(heard(&socket), "WATCHDOG=1");
+            // What hangs shows no life.
+            socket.set_nonblocking(true).unwrap();
+            while socket.recv(&mut [0; 100]).is_ok() {}
+            tokio::select! {
+                () = notify.live(async || std::future::pending().await) => {}
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+            assert!(socket.recv(&mut [0; 100]).is_err());
         }
     }
 
