@@ -13,6 +13,7 @@ use crate::config::{self, Config, Tenant};
 use crate::files::Unusable;
 use crate::journal::Taken;
 use crate::output::{self, noteln};
+use crate::samples::Unfit;
 use crate::version;
 
 mod access;
@@ -212,7 +213,7 @@ pub fn main() -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<Unusable>() || error.is::<WrongCommand>() {
+    if error.is::<Unusable>() || error.is::<WrongCommand>() || error.is::<Unfit>() {
         return 2;
     }
     // So that whoever starts hosts again when they end can leave this one alone.

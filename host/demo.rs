@@ -13,7 +13,7 @@ use crate::config;
 use crate::events;
 use crate::journal::{EventRow, Filter};
 use crate::model::EventId;
-use crate::output::{out, outln};
+use crate::output::{noteln, out, outln};
 use crate::paint::Paint;
 use crate::playground::Playground;
 use crate::serve::stop_signal;
@@ -40,17 +40,18 @@ pub async fn run(keep: bool, rules: Option<&Path>) -> anyhow::Result<()> {
     install::installed(&playground, paint).await?;
     install::configured(&playground, rules, RULES, paint).await?;
     let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
-    day.play().await?;
-    let differences = agree::differences(&day.playground);
-    outln!("\n{}\n", paint.bold("In the end"))?;
-    out!("{}", agree::side_by_side(&day.playground, paint))?;
-    let verdict = day.verdict(&differences);
+    let played = day.whole().await;
     if keep {
+        // Rules of somebody's own may do otherwise than the story has it, and that is what a playground is for.
+        if let Err(error) = &played {
+            noteln!("{error:#}");
+        }
         out!("{}", open::exports(&day.playground, folder.path()).await?)?;
         stop_signal().await?;
+        return day.playground.stop().await;
     }
     day.playground.stop().await?;
-    verdict
+    played
 }
 
 struct Day {
@@ -62,6 +63,15 @@ struct Day {
 }
 
 impl Day {
+    /// To its end, with what both sides hold then.
+    async fn whole(&mut self) -> anyhow::Result<()> {
+        self.play().await?;
+        let differences = agree::differences(&self.playground);
+        outln!("\n{}\n", self.paint.bold("In the end"))?;
+        out!("{}", agree::side_by_side(&self.playground, self.paint))?;
+        self.verdict(&differences)
+    }
+
     async fn play(&mut self) -> anyhow::Result<()> {
         let (shopify, omneo) = (self.playground.shopify.clone(), self.playground.omneo.clone());
         let edited = |result: Result<(), Vec<String>>| result.map_err(|errors| anyhow::anyhow!(errors.join(", ")));

@@ -12,12 +12,24 @@ const DEPTH_MAX: usize = 20;
 const MEMBERS_MAX: usize = 100;
 const ADA: &str = "5f0c2a4e-8d37-4b1c-9a61-2e7d40c9b813";
 
+/// The shop that an invented body names, until [`in_shop`] says another.
+const SHOP: &str = "acme.myshopify.com";
+const SHOP_NUMBER: u64 = 954_889;
+/// Where topics come from that the host makes itself, and nobody sends.
+pub const OWN: &str = "tandem";
+
+/// What is wrong with an edit: it does not fit the body.
+#[derive(Debug, thiserror::Error)]
+#[error("`--edit`: {0}")]
+pub struct Unfit(pub String);
+
 /// The system that sends a topic; by its looks, where nobody lists it.
 pub fn source_of(topic: &str) -> &'static str {
     let has = |source: &str| topics::of(source).contains(&topic);
     match topic {
         _ if has("shopify") => "shopify",
         _ if has("omneo") => "omneo",
+        _ if has(OWN) => OWN,
         _ if topic.contains('/') => "shopify",
         _ => "omneo",
     }
@@ -27,6 +39,7 @@ pub fn source_of(topic: &str) -> &'static str {
 pub fn body(topic: &str, now: &str) -> Value {
     let (resource, verb) = topic.split_once(['/', '.']).unwrap_or((topic, ""));
     match (resource, verb) {
+        ("customers", "redact" | "data_request") | ("shop", "redact") | ("app", _) => duty(resource, verb, now),
         ("customers", "delete") => json!({"id": 7_064_055_069_u64}),
         ("customers", _) => customer(now),
         ("customer", _) => {
@@ -52,6 +65,42 @@ pub fn body(topic: &str, now: &str) -> Value {
         }
         _ if source_of(topic) == "omneo" => json!({"id": 1, "profile_id": ADA, "updated_at": now}),
         _ => json!({"id": 1, "updated_at": now}),
+    }
+}
+
+/// What the law asks for, and what becomes of an app.
+fn duty(resource: &str, verb: &str, now: &str) -> Value {
+    let mut body = json!({"shop_id": SHOP_NUMBER, "shop_domain": SHOP});
+    let orders = match (resource, verb) {
+        ("app", "uninstalled") => {
+            return json!({"id": SHOP_NUMBER, "name": "Acme", "domain": SHOP, "myshopify_domain": SHOP, "updated_at": now});
+        }
+        ("app", _) => {
+            let scopes = ["read_customers", "write_customers"];
+            return json!({"id": 7, "shop_id": "gid://shopify/Shop/954889", "previous": scopes, "current": scopes, "updated_at": now});
+        }
+        ("customers", "redact") => "orders_to_redact",
+        ("customers", _) => {
+            body["data_request"] = json!({"id": 9_999});
+            "orders_requested"
+        }
+        _ => return body,
+    };
+    body["customer"] = json!({"id": 7_064_055_069_u64, "email": "ada@lovelace.dev", "phone": "+61400000001"});
+    body[orders] = json!([5_500_000_001_001_u64]);
+    body
+}
+
+/// Has an invented body name this shop, and its number where that is known.
+pub fn in_shop(body: &mut Value, shop: &str, number: Option<u64>) {
+    let is_shop = body.get("myshopify_domain").is_some();
+    let keys = if is_shop { ["domain", "myshopify_domain", "id"] } else { ["shop_domain", "shop_id", "shop_id"] };
+    for key in keys {
+        match body.get_mut(key) {
+            Some(named) if *named == SHOP => *named = json!(shop),
+            Some(named) if *named == SHOP_NUMBER => *named = json!(number.unwrap_or(SHOP_NUMBER)),
+            _ => {}
+        }
     }
 }
 
@@ -180,10 +229,18 @@ impl Edit {
         Ok(())
     }
 
-    /// The edits alone, as an object: for what takes changed keys.
-    pub fn object(edits: &[Self]) -> Result<Value, String> {
-        let mut object = json!({});
-        edits.iter().try_for_each(|edit| edit.apply(&mut object)).map(|()| object)
+    /// What edits change, as an object for what takes changed keys. A place in a list takes the rest of the list along as it is
+    /// there, since a list is replaced as a whole.
+    pub fn changes(edits: &[Self], there: &Value) -> Result<Value, Unfit> {
+        let mut changes = json!({});
+        for edit in edits {
+            let key = edit.keys.first().map(String::as_str).unwrap_or_default();
+            if edit.keys.len() > 1 && changes.get(key).is_none() && there[key].is_array() {
+                changes[key] = there[key].clone();
+            }
+            edit.apply(&mut changes).map_err(Unfit)?;
+        }
+        Ok(changes)
     }
 }
 
@@ -201,6 +258,23 @@ mod tests {
             }
         }
         assert_eq!((source_of("loyalty/tick"), source_of("tick.done")), ("shopify", "omneo"));
+        assert_eq!(source_of("resync"), OWN);
+        // Whose body has to name a shop names one, and a person where it is about one.
+        for (topic, at) in [
+            ("customers/redact", "/customer/id"),
+            ("customers/data_request", "/customer/email"),
+            ("customers/redact", "/orders_to_redact/0"),
+            ("customers/data_request", "/orders_requested/0"),
+            ("shop/redact", "/shop_id"),
+            ("app/scopes_update", "/current/0"),
+            ("app/uninstalled", "/myshopify_domain"),
+        ] {
+            let mut body = body(topic, "now");
+            assert!(body.pointer(at).is_some(), "{topic}: {at}");
+            in_shop(&mut body, "other.myshopify.com", Some(7));
+            assert!(!body.to_string().contains(SHOP), "{topic}");
+            assert!(topic == "app/scopes_update" || !body.to_string().contains("954889"), "{topic}");
+        }
         let order = |topic: &str| body(topic, "now");
         assert_eq!(order("orders/create")["financial_status"], "pending");
         assert_eq!(order("orders/cancelled")["cancelled_at"], "now");
@@ -237,7 +311,14 @@ mod tests {
             let said = edited(edit).unwrap_err();
             assert!(said.starts_with(expected), "{edit}: {said}");
         }
-        let edits: Vec<Edit> = ["a=1", "b.c=x"].iter().map(|edit| edit.parse().unwrap()).collect();
-        assert_eq!(Edit::object(&edits), Ok(json!({"a": 1, "b": {"c": "x"}})));
+        let changes = |edits: &[&str]| {
+            let edits: Vec<Edit> = edits.iter().map(|edit| edit.parse().unwrap()).collect();
+            let there = json!({"b": {"kept": 1}, "list": [{"n": 1}, {"n": 2, "m": 3}]});
+            Edit::changes(&edits, &there).map_err(|unfit| unfit.to_string())
+        };
+        assert_eq!(changes(&["a=1", "b.c=x"]), Ok(json!({"a": 1, "b": {"c": "x"}})));
+        // The rest of a list stays.
+        assert_eq!(changes(&["list.1.n=7"]), Ok(json!({"list": [{"n": 1}, {"n": 7, "m": 3}]})));
+        assert_eq!(changes(&["list.3.n=7"]), Err("`--edit`: `list.3` is no member of its list, which has 2".into()));
     }
 }

@@ -307,7 +307,7 @@ fn list() -> String {
             text.push_str(&format!("| [`{path}`](#{}) | {} |\n", anchor(&path), about.trim_end_matches('.')));
         }
     }
-    text.push_str("\n### Every argument\n\nAll commands take these:\n\n| argument | |\n|---|---|\n");
+    text.push_str("\n### Every argument\n\nEvery command knows these; one that asks no host refuses them:\n\n| argument | |\n|---|---|\n");
     let of_all: Vec<&Arg> = command.get_arguments().filter(|arg| arg.is_global_set()).collect();
     for arg in &of_all {
         text.push_str(&format!("| {} | {} |\n", shown(arg), said(arg)));

@@ -475,3 +475,36 @@ fn a_change_of_rules_or_cases_is_tested_at_once() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_plugin_is_built_before_its_cases_run_and_again_when_its_sources_change() {
+    let folder = Folder::new().with("src/note", "one");
+    std::fs::rename(folder.path("acme.wasm"), folder.path("made.wasm")).unwrap();
+    let build = |more: &str| {
+        let mut command = folder.command("test cases --rules acme.wasm --build");
+        command.arg("cp made.wasm acme.wasm && cat src/note >> notes && ! grep broken src/note");
+        command.args(more.split_whitespace());
+        command
+    };
+    let said = build("").output().unwrap();
+    assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).ends_with("1 case: 1 ok\n"), "{said:?}");
+    let mut child = build("--watch").spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut waits = || assert!(errors.any(|line| line == "waiting for a change; ctrl-c ends this"));
+    assert_eq!(lines.find(|line| line.starts_with("1 case: ")).unwrap(), "1 case: 1 ok");
+    waits();
+    folder.write("src/note", "two");
+    assert_eq!(lines.find(|line| line.starts_with("1 case: ")).unwrap(), "1 case: 1 ok");
+    waits();
+    // A build that fails runs no case, and the next change is waited for.
+    folder.write("src/note", "broken");
+    waits();
+    folder.write("src/note", "three");
+    assert_eq!(lines.find(|line| line.starts_with("1 case: ")).unwrap(), "1 case: 1 ok");
+    waits();
+    assert!(folder.read("notes").ends_with("onetwobrokenthree"), "{}", folder.read("notes"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::ArgGroup;
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// Run again whenever the rules, the plugin or the cases change.
     #[arg(long, requires = "dir")]
     watch: bool,
+    /// Run this in a shell before the cases: what builds the plugin. With `--watch`, also whenever its sources change: what is below
+    /// `src`, and the sources beside it.
+    #[arg(long, requires = "dir", value_name = "COMMAND")]
+    build: Option<String>,
     /// Show each conversation step by step.
     #[arg(long, conflicts_with = "json")]
     trace: bool,
@@ -68,18 +73,37 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let Some(dir) = &arguments.dir else { return one_event(&arguments).await };
     if !arguments.watch {
-        return cases(&arguments, dir).await;
+        return built_and_run(&arguments, dir).await;
     }
+    // What a build makes is no change of its own.
+    let is_made =
+        |file: &&PathBuf| arguments.build.is_some() && file.extension().is_some_and(|extension| extension == "wasm");
     let files = [Some(&arguments.rules), arguments.base.as_ref(), arguments.schema.as_ref()];
-    let watch = Watch::new(dir, files.into_iter().flatten()).map_err(wrong_command)?;
+    let files = files.into_iter().flatten().filter(|file| !is_made(file));
+    let sources = arguments.build.is_some().then_some(Path::new("."));
+    let watch = Watch::new(dir, files, sources).map_err(wrong_command)?;
     loop {
-        if let Err(error) = cases(&arguments, dir).await {
+        if let Err(error) = built_and_run(&arguments, dir).await {
             super::print_error(&error);
         }
         noteln!("waiting for a change; ctrl-c ends this");
         let changed = watch.change()?;
         noteln!("\n{} has changed", changed.display());
     }
+}
+
+/// Builds the plugin, if that is asked for, and runs all cases with it.
+async fn built_and_run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
+    if let Some(build) = &arguments.build {
+        let [shell, flag] = if cfg!(windows) { ["cmd", "/C"] } else { ["sh", "-c"] };
+        // Standard output is for what the cases say.
+        let built = Command::new(shell).args([flag, build]).stdin(Stdio::null()).stdout(std::io::stderr()).status();
+        let built = built.with_context(|| format!("running `{build}`"))?;
+        if !built.success() {
+            bail!("`{build}` failed ({built}), and no case was run");
+        }
+    }
+    cases(arguments, dir).await
 }
 
 /// Runs all cases of a folder and prints what came of them.

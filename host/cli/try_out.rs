@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::slow::slow;
 use super::trigger::made;
-use super::wrong_command;
 use crate::output::{out, outln};
 use crate::paint::Paint;
-use crate::samples::{self, Edit};
+use crate::samples::{self, Edit, Unfit};
 use crate::simulate::{self, Step};
 use crate::{config, playground, topics};
 
@@ -56,7 +55,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let (topic, whole) = made(last, body.as_deref(), &[])?;
     let body = body.map(|_| edits.iter().try_fold(whole, |mut body, edit| edit.apply(&mut body).map(|()| body)));
-    let body = body.transpose().map_err(|why| wrong_command(anyhow!("`--edit`: {why}")))?;
+    let body = body.transpose().map_err(Unfit)?;
     steps.push(Step { topic, body, edits });
     play(&with, &steps).await
 }

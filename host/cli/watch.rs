@@ -10,17 +10,26 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 /// A change is over when nothing has changed for this long: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// What a plugin is written in, by the endings of files beside its `src`.
+const SOURCES: [&str; 6] = ["rs", "js", "mjs", "ts", "toml", "wit"];
+
 /// Watches a folder with all that is below it, and single files.
 pub struct Watch {
     changes: Receiver<notify::Result<Event>>,
     folder: PathBuf,
     files: Vec<PathBuf>,
+    /// The folder of a plugin's sources.
+    sources: Option<PathBuf>,
     /// Watches as long as it is there.
     _watcher: RecommendedWatcher,
 }
 
 impl Watch {
-    pub fn new<'a>(folder: &Path, files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<Self> {
+    pub fn new<'a>(
+        folder: &Path,
+        files: impl Iterator<Item = &'a PathBuf>,
+        sources: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let (sender, changes) = channel();
         let mut watcher = notify::recommended_watcher(sender).context("watching files")?;
         let whole = |path: &Path| path.canonicalize().with_context(|| format!("watching `{}`", path.display()));
@@ -33,7 +42,15 @@ impl Watch {
             watcher.watch(file.parent().unwrap_or(&file), RecursiveMode::NonRecursive).context("watching the rules")?;
             watched.push(file);
         }
-        Ok(Self { changes, folder, files: watched, _watcher: watcher })
+        let sources = sources.map(whole).transpose()?;
+        if let Some(sources) = &sources {
+            watcher.watch(sources, RecursiveMode::NonRecursive).context("watching the sources")?;
+            let below = sources.join("src");
+            if below.is_dir() {
+                watcher.watch(&below, RecursiveMode::Recursive).context("watching the sources")?;
+            }
+        }
+        Ok(Self { changes, folder, files: watched, sources, _watcher: watcher })
     }
 
     /// Waits for the next change to be over, and says what has changed.
@@ -64,6 +81,13 @@ impl Watch {
     fn is_ours(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let of_an_editor = name.starts_with('.') || name.ends_with('~');
-        self.files.iter().any(|file| file == path) || path.starts_with(&self.folder) && !of_an_editor
+        self.files.iter().any(|file| file == path)
+            || !of_an_editor && (path.starts_with(&self.folder) || self.is_source(path))
+    }
+
+    fn is_source(&self, path: &Path) -> bool {
+        let Some(sources) = &self.sources else { return false };
+        let is_written_in = path.extension().is_some_and(|ending| SOURCES.iter().any(|known| ending == *known));
+        path.starts_with(sources.join("src")) || path.parent() == Some(sources) && is_written_in
     }
 }

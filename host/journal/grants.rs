@@ -165,6 +165,11 @@ impl Reader {
         Ok(statement.query_row([tenant, shop], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
+    /// The number of a tenant's shop, if it is known.
+    pub fn shop_number(&self, tenant: &str, shop: &str) -> anyhow::Result<Option<u64>> {
+        Ok(self.number_of_shop(tenant, shop)?.and_then(|(own, _)| u64::try_from(own).ok()))
+    }
+
     /// Whether a tenant's shop is known to have another number than this.
     pub fn is_shop_of_another_number(&self, tenant: &str, shop: &str, number: u64) -> anyhow::Result<bool> {
         let known = self.number_of_shop(tenant, shop)?;

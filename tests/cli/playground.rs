@@ -36,7 +36,22 @@ fn what_happens_is_played_against_both_sides_without_a_written_reply() {
         ("carts/update", refused(1, "the rules do not listen to `carts/update` of shopify")),
         (
             "orders/paid --edit line_items.7.price=1",
-            refused(1, "`--edit`: `line_items.7` is no member of its list, which has 2"),
+            refused(2, "`--edit`: `line_items.7` is no member of its list, which has 2"),
+        ),
+        (
+            "orders/paid --body order.json --edit line_items=1",
+            refused(
+                2,
+                "`order.json` is not JSON: EOF while parsing an object at line 1 column 8\nhint: give the body of a webhook as it is sent",
+            ),
+        ),
+        (
+            "customers/update --edit first_name=Ada --edit first_name.x=1",
+            refused(2, "`--edit`: `first_name.x` is inside of a value that is neither a list nor an object"),
+        ),
+        (
+            "resync",
+            refused(2, "`resync` is the host's own topic, which nobody sends\nhint: `serve --relink` brings it about"),
         ),
         (
             "orders/paid --body no.json",
@@ -62,6 +77,51 @@ fn what_happens_is_played_against_both_sides_without_a_written_reply() {
     assert_eq!(said.status, 1, "{said:?}");
     assert!(said.stderr.starts_with("error: locations/create is refused: location `Fitzroy` has no phone"), "{said:?}");
     assert_eq!(folder.tandem(&format!("{refused} --ends refused")).status, 0);
+}
+
+/// `tandem test --simulate`: the event comes from standard input, and nobody writes a reply.
+#[test]
+fn a_test_is_simulated_with_the_event_that_standard_input_has() {
+    let folder = Folder::new().with("acme.toml", GOOD_RULES).with(
+        "created.json",
+        r#"{"id": 706405506, "email": "grace@hopper.dev", "first_name": "Grace", "last_name": "Hopper", "state": "enabled",
+            "tags": "", "addresses": [], "created_at": "2026-03-04T05:06:07+11:00", "updated_at": "2026-03-04T05:06:07+11:00"}"#,
+    );
+    let simulated = |topic: &str, body: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.args(["test", "--simulate", "--topic", topic, "--rules", "acme.toml", "--json"]);
+        command.stdin(std::fs::File::open(folder.path().join(body)).unwrap());
+        folder.run(command)
+    };
+    let said = simulated("customers/create", "created.json");
+    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_default();
+    assert_eq!((said.status, &json["events"][0]["outcome"]), (0, &"done".into()), "{said:?}");
+    let new = json["after"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .find(|(name, _)| !json["before"].as_object().unwrap().contains_key(*name));
+    let (name, profile) = new.expect("a profile is made in Omneo");
+    assert!(name.starts_with("Omneo profile ") && profile["email"] == "grace@hopper.dev", "{json:#}");
+    // A customer that is changed is there before, with that number.
+    folder.write("updated.json", std::fs::read_to_string(folder.path().join("created.json")).unwrap());
+    let said = simulated("customers/update", "updated.json");
+    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_default();
+    let customer = |when: &str| json[when]["Shopify customer 706405506"]["first_name"].clone();
+    assert_eq!((said.status, customer("before"), customer("after")), (0, "Ada".into(), "Grace".into()), "{said:?}");
+    let profile = json["after"].as_object().unwrap().iter().find(|(name, _)| name.starts_with("Omneo profile "));
+    assert_eq!(profile.unwrap().1["first_name"], "Grace", "{json:#}");
+    // The same commands refuse the same mistakes.
+    let said = simulated("customers/creat", "created.json");
+    assert_eq!(
+        (said.status, &*said.stderr),
+        (2, "error: there is no topic `customers/creat`\nhint: did you mean `customers/create`?\n")
+    );
+    let said = simulated("customers/create", "acme.toml");
+    assert!(said.status == 2 && said.stderr.starts_with("error: what standard input gave is not JSON: "), "{said:?}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(["test", "cases", "--simulate", "--rules", "acme.toml"]);
+    assert_eq!(folder.run(command).status, 2, "what is simulated is one event");
 }
 
 /// A demo that is left running, and what it says for a shell.
@@ -154,6 +214,23 @@ fn a_demo_that_is_kept_is_a_host_to_play_with() {
     // A mistake in a rules file is shown in the file that was given.
     let said = kept.tandem(&folder, "deploy acme wrong.toml");
     assert!(said.status == 1 && said.stderr.contains("\n --> wrong.toml:1:1\n"), "{said:?}");
+    // Whoever has another secret is told so.
+    let config = std::fs::read_to_string(&kept.variables["TANDEM_CONFIG"]).unwrap();
+    let secret = config.lines().find(|line| line.starts_with("client_secret = ")).unwrap();
+    folder.write("other.toml", config.replace(secret, "client_secret = \"another\""));
+    let said = kept.tandem(&folder, "trigger orders/paid --config other.toml");
+    assert!(said.status == 1 && said.stderr.contains(" answered 401\nhint: that host has another secret"), "{said:?}");
+    // A data request waits for an answer until somebody says that it has one.
+    let said = kept.tandem(&folder, "trigger customers/data_request");
+    assert!(said.status == 0, "{said:?}");
+    let listed = kept.tandem(&folder, "events --tenant acme --topic customers/data_request --json");
+    let requests: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let number = &requests[0]["id"];
+    assert!(number.is_u64(), "{listed:?}");
+    let answer = |number: &serde_json::Value| kept.tandem(&folder, &format!("data-request {number} --answered"));
+    assert_eq!(answer(number).stdout, format!("event {number} is answered\n"));
+    assert!(answer(number).stdout.ends_with(", as command line said\n"));
+    assert!(answer(&1.into()).status == 1);
     // A copy of the running host's journal becomes a journal elsewhere.
     let said = kept.tandem(&folder, "backup copy.db");
     assert!(
@@ -178,8 +255,34 @@ fn a_webhook_that_cannot_be_sent_says_why() {
     assert!(said.status == 1 && said.stderr.contains("there is no tenant `nobody`"), "{said:?}");
     let said = folder.tandem("trigger orders/paid --to https://tandem.example.org/webhooks/shopify");
     assert!(said.status == 1 && said.stderr.contains("is not plain HTTP"), "{said:?}");
+    // What erases asks, and without a terminal takes a word.
+    for (topic, what) in [
+        ("shop/redact", "erase everything that it holds"),
+        ("customers/redact", "redact everything that it holds of a person"),
+        ("app/uninstalled", "pause the calls to the shop"),
+    ] {
+        let said = folder.tandem(&format!("trigger {topic}"));
+        let expected = format!("error: this would have the host {what}, of tenant `acme`, and there is no terminal");
+        assert!(said.status == 2 && said.stderr.starts_with(&expected), "{said:?}");
+        let said = folder.tandem(&format!("trigger {topic} --yes"));
+        assert!(said.status == 1 && said.stderr.contains("hint: does the host run?"), "{said:?}");
+    }
+    let said = folder.tandem("trigger orders/paid --to http://127.0.0.1:1/x");
+    assert!(said.status == 1 && said.stderr.contains("hint: does a host listen at the address of `--to`?"), "{said:?}");
+    folder.write("nobody.toml", "journal = \"tandem.db\"\n");
+    let said = folder.tandem("trigger orders/paid --config nobody.toml");
+    assert!(said.status == 2 && said.stderr.contains("`nobody.toml` has no tenant"), "{said:?}");
     // The body alone takes no configuration.
     let said = Folder::new().tandem("trigger orders/paid --edit total_price=10.00 --dry-run");
     let body: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((said.status, &body["total_price"]), (0, &"10.00".into()));
+}
+
+/// Rules of somebody's own may do nothing of what the story has them do.
+#[test]
+fn a_demo_stays_open_with_whatever_rules() {
+    let folder = Folder::new().with("acme.toml", "[sync]\nshopify_to_omneo = false\n");
+    let kept = Kept::open(&folder);
+    let said = kept.tandem(&folder, "tenants");
+    assert!(said.status == 0 && said.stdout.contains("acme"), "{said:?}");
 }

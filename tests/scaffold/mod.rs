@@ -41,7 +41,27 @@ fn a_javascript_plugin_does_what_its_readme_says() {
         std::fs::write(scaffold.folder.join("tandem.test.js"), include_str!("../../plugin/scaffold/js/tandem.test.js"))
             .unwrap();
         follow(&scaffold, "acme.wasm", "shout");
+        // As an editor sees it: its types take what is right, and only that.
+        std::fs::write(scaffold.folder.join("usage.ts"), include_str!("usage.ts")).unwrap();
+        scaffold.run("npm install --no-save --no-audit --no-fund typescript@5.9.3");
+        let tsc = "npx tsc --noEmit --module nodenext --target es2022";
+        scaffold.run(&format!("{tsc} --strict usage.ts"));
+        scaffold.run(&format!("{tsc} --allowJs --checkJs rules.js"));
     }
+}
+
+/// Types of what is not there would be believed.
+#[test]
+fn what_has_types_in_the_sdk_for_javascript_is_in_it_and_the_other_way_round() {
+    let names = |text: &str| -> std::collections::BTreeSet<String> {
+        let kinds = ["export const ", "export function ", "export class "];
+        let lines = text.lines().filter_map(|line| kinds.iter().find_map(|kind| line.strip_prefix(kind)));
+        let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        lines.map(name).collect()
+    };
+    let typed = names(include_str!("../../plugin/scaffold/js/tandem.d.ts"));
+    assert_eq!(typed, names(include_str!("../../plugin/scaffold/js/tandem.js")));
+    assert!(typed.len() > 12 && typed.contains("converse"), "{typed:?}");
 }
 
 #[test]

@@ -40,7 +40,9 @@ async fn exchange(Sent { method, url, headers, body }: Sent<'_>) -> Result<Came,
     let say = |what: &str, error: &dyn std::fmt::Display| format!("{what} `{url}`: {error}");
     let uri: hyper::Uri = url.parse().map_err(|error| say("reading", &error))?;
     let authority = uri.authority().ok_or_else(|| say("reading", &"no host in it"))?;
-    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await;
+    // An address of version 6 is in brackets here.
+    let host = authority.host().trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await;
     let stream = stream.map_err(|error| say("connecting to", &error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -66,5 +68,36 @@ struct EndsWithThis(AbortHandle);
 impl Drop for EndsWithThis {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receiver_is_reached_by_an_address_of_either_version() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = match TcpListener::bind(address).await {
+                Ok(listener) => listener,
+                Err(error) => {
+                    eprintln!("SKIPPED: nobody can listen on {address} here: {error}");
+                    continue;
+                }
+            };
+            let url = format!("http://{}/a", listener.local_addr().unwrap());
+            let answer = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+            });
+            let sent = Sent { method: hyper::Method::POST, url: &url, headers: &[], body: vec![] };
+            let came = send(sent, Duration::from_secs(10)).await;
+            assert_eq!(came.map(|came| came.status), Ok(204), "{url}");
+            answer.await.unwrap();
+        }
     }
 }

@@ -104,6 +104,25 @@ async fn an_address_named_by_its_id_is_changed_and_another_becomes_the_default()
     assert_eq!(updated["customer"]["addressesV2"]["nodes"], expected, "{updated}");
 }
 
+/// As a merchant does it in the admin: one address is changed, and the list is saved.
+#[tokio::test]
+async fn a_list_that_is_saved_again_keeps_its_addresses() {
+    let (shop, _) = shop().await;
+    let address = |line: &str| json!({ "address1": line, "city": "Perth", "country_code": "AU" });
+    let ann = json!({ "first_name": "Ann", "addresses": [address("1 High St"), address("2 High St")] });
+    let ann = shop.create_customer(ann).unwrap();
+    let before = shop.customer(ann).unwrap()["addresses"].clone();
+    let mut changed = before.clone();
+    changed[1]["city"] = json!("Fremantle");
+    shop.update_customer(ann, json!({ "addresses": changed.clone() })).unwrap();
+    assert_eq!(shop.customer(ann).unwrap()["addresses"], changed);
+    let refused = shop.update_customer(ann, json!({ "addresses": { "0": { "city": "Perth" } } }));
+    assert_eq!(refused, Err(vec!["addresses: is no list".to_owned()]));
+    assert_eq!(shop.customer(ann).unwrap()["addresses"], changed);
+    shop.update_customer(ann, json!({ "addresses": null })).unwrap();
+    assert_eq!(shop.customer(ann).unwrap()["addresses"], json!([]));
+}
+
 #[tokio::test]
 async fn a_subscription_goes_to_an_address_that_shopify_would_take() {
     let (shop, _) = shop().await;

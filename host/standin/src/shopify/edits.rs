@@ -136,10 +136,14 @@ fn edit(store: &mut Store, old: Option<&Customer>, fields: &Value) -> Result<u64
     let mut input = Map::new();
     for (key, value) in fields.as_object().into_iter().flatten() {
         let known = NAMES.iter().find(|(rest, _)| rest == key).map_or(key.as_str(), |(_, graphql)| graphql);
-        let value = if key == "addresses" {
-            value.as_array().into_iter().flatten().map(graphql_address).collect()
-        } else {
-            value.clone()
+        let value = match value {
+            Value::Array(all) if key == "addresses" => all.iter().map(graphql_address).collect(),
+            Value::Null if key == "addresses" => json!([]),
+            Value::String(tags) if key == "tags" => {
+                tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect()
+            }
+            _ if key == "addresses" => return Err(vec!["addresses: is no list".to_owned()]),
+            value => value.clone(),
         };
         input.insert(known.to_owned(), value);
     }
@@ -174,7 +178,9 @@ fn graphql_address(rest: &Value) -> Value {
     ];
     let pairs = rest.as_object().into_iter().flatten().map(|(key, value)| {
         let name = NAMES.iter().find(|(rest, _)| rest == key).map_or(key.as_str(), |(_, graphql)| graphql);
-        (name.to_owned(), value.clone())
+        // An address that is named is changed, and any other is new.
+        let value = value.as_u64().filter(|_| key == "id").map(|id| json!(webhooks::gid("MailingAddress", id)));
+        (name.to_owned(), value.unwrap_or_else(|| rest[key].clone()))
     });
     pairs.collect()
 }
