@@ -89,6 +89,8 @@ pub struct ShopifyOptions {
     pub seed: u64,
     /// Size of the bucket in points, and points it regains per second of [`clock`](ShopifyOptions::clock).
     pub bucket: (f64, f64),
+    /// How many of a shop's things a bulk operation reads while one request is answered.
+    pub bulk_at_once: usize,
     /// What the app may do here, as `currentAppInstallation { accessScopes }` gives it.
     pub scopes: Vec<String>,
     /// Whether the metafield definition `omneo.profile_id` of type `id` exists from the start.
@@ -121,6 +123,7 @@ impl Default for ShopifyOptions {
             seed: 1,
             // Recorded answers: what a development store has.
             bucket: (2_000.0, 100.0),
+            bulk_at_once: 500,
             scopes: ["read_customer_merge", "read_locations", "read_orders", "read_products", "write_customers"]
                 .map(String::from)
                 .into(),
@@ -207,7 +210,7 @@ impl Shopify {
         let state = State {
             store: Store::new(facts, options.seed, options.big_ids, options.link_defined),
             bucket: Bucket::new(options.bucket, options.clock.now_ms()),
-            bulk: Bulk::default(),
+            bulk: Bulk::new(options.bulk_at_once),
             random: fastrand::Rng::with_seed(options.seed),
         };
         let core = Arc::new(Core {

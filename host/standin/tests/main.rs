@@ -17,3 +17,4 @@ mod past;
 mod recordings;
 mod shopify;
 mod storefront;
+mod whole;

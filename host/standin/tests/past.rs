@@ -60,9 +60,10 @@ async fn a_past_is_shared_as_far_as_it_says_and_told_to_nobody() {
 
 #[tokio::test]
 async fn tens_of_thousands_are_made_and_read_within_seconds() {
-    let (shop, _) = shop_with(|options| {
+    let (shop, clock) = shop_with(|options| {
         options.scopes.push("read_all_orders".to_owned());
         options.bucket = (1e9, 1e9);
+        options.bulk_at_once = 1_000;
     })
     .await;
     let (omneo, _) = tenant().await;
@@ -80,6 +81,18 @@ async fn tens_of_thousands_are_made_and_read_within_seconds() {
     }
     let page = rest(&omneo, "GET /profiles?page[size]=250&page[number]=72&sort=updated_at", Value::Null).await;
     println!("made in {made:?}, a page in {:?}", (began.elapsed() - made) / 21);
+    let whole =
+        "{ orders { edges { node { id name updatedAt customer { id email } totalPriceSet { shopMoney { amount } }
+        lineItems { edges { node { id sku quantity originalUnitPriceSet { shopMoney { amount } } } } } } } } }";
+    let run = "mutation Run($query: String!) { bulkOperationRunQuery(query: $query) { bulkOperation { id } } }";
+    let begun = graphql(&shop, run, json!({ "query": whole })).await["data"]["bulkOperationRunQuery"].clone();
+    let begun = begun["bulkOperation"]["id"].clone();
+    clock.advance(1_000);
+    let poll = "query Poll($id: ID!) { bulkOperation(id: $id) { status rootObjectCount } }";
+    let began = Instant::now();
+    let polled = graphql(&shop, poll, json!({ "id": begun })).await["data"]["bulkOperation"].clone();
+    println!("{} orders for a file in {:?}", polled["rootObjectCount"], began.elapsed());
+    assert_eq!(polled, json!({ "status": "RUNNING", "rootObjectCount": "1000" }));
     assert_eq!(
         (read, &page.body["meta"]["total"], page.body["data"].as_array().unwrap().len()),
         (5_000, &json!(18_000), 250)

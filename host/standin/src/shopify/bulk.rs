@@ -25,8 +25,6 @@ const QUERY_BYTES_MAX: usize = 65_535;
 const URL_MS: i64 = 7 * 86_400_000;
 /// How long one is only created, and how long one takes to be cancelled, by the stand-in's clock.
 const STEP_MS: i64 = 1_000;
-/// How much of a shop is read with each request that comes in meanwhile, so that none of them takes long.
-const ROOTS_AT_ONCE: usize = 500;
 
 /// What goes wrong with a bulk operation. Each is asked for with [`Shopify::next_bulk`](crate::Shopify::next_bulk).
 #[derive(Clone, Debug, PartialEq)]
@@ -54,10 +52,11 @@ pub enum BulkFault {
 }
 
 /// The bulk operations of a shop.
-#[derive(Default)]
 pub(crate) struct Bulk {
     operations: Vec<Operation>,
     pub faults: VecDeque<BulkFault>,
+    /// How many things are read with each request that comes in meanwhile, so that none of them takes long.
+    at_once: usize,
     /// `http://127.0.0.1:PORT`.
     pub site: String,
 }
@@ -118,6 +117,10 @@ impl Status {
 }
 
 impl Bulk {
+    pub fn new(at_once: usize) -> Bulk {
+        Bulk { operations: Vec::new(), faults: VecDeque::new(), at_once, site: String::new() }
+    }
+
     /// `bulkOperationRunQuery`.
     pub fn run(&mut self, schema: &Schema, store: &mut Store, arguments: &Map<String, Value>) -> Value {
         let query = arguments["query"].as_str().unwrap_or_default();
@@ -202,7 +205,7 @@ impl Bulk {
     /// Lets all operations go on for a while; those that end tell of it.
     pub fn advance(&mut self, schema: &Schema, store: &mut Store) {
         for operation in self.operations.iter_mut().filter(|one| !one.status.is_over()) {
-            operation.advance(schema, store);
+            operation.advance(schema, store, self.at_once);
             if operation.status.is_over() {
                 let body = operation.webhook(store.facts.offset_minutes);
                 store.events.push(("bulk_operations/finish".to_owned(), body));
@@ -232,7 +235,7 @@ fn of_whom(store: &Store) -> Option<String> {
 }
 
 impl Operation {
-    fn advance(&mut self, schema: &Schema, store: &Store) {
+    fn advance(&mut self, schema: &Schema, store: &Store, at_once: usize) {
         match self.status {
             Status::Canceling if store.now_ms >= self.cancelled_ms + STEP_MS => {
                 self.end(Status::Canceled, store.now_ms)
@@ -243,7 +246,7 @@ impl Operation {
         if self.status != Status::Running {
             return;
         }
-        self.export.go_on(schema, store, &self.query, ROOTS_AT_ONCE);
+        self.export.go_on(schema, store, &self.query, at_once);
         let waits = match self.fault {
             Some(BulkFault::Slow(ms)) => store.now_ms < self.created_ms + ms,
             _ => false,

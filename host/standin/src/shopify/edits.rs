@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use super::shelf::Shelf;
 use super::store::{Customer, Store};
-use super::{Shopify, customer, merges, metafields, mutations, webhooks};
+use super::{Shopify, customer, merges, metafields, mutations, views, webhooks};
 use crate::clock;
 
 impl Shopify {
@@ -107,7 +107,7 @@ impl Shopify {
 
     /// Adds a location, which GraphQL then lists; no webhook.
     pub fn add_location(&self, id: u64, name: &str) {
-        let location = json!({ "__typename": "Location", "id": webhooks::gid("Location", id), "legacyResourceId": id.to_string(), "name": name, "isActive": true, "address": {} });
+        let location = views::location(id, name, true);
         self.core.with(|store| store.locations.push(location));
     }
 

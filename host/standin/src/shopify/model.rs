@@ -30,6 +30,33 @@ pub(crate) struct Customer {
     pub updated_ms: i64,
 }
 
+impl Customer {
+    /// Somebody of whom nothing is known.
+    pub fn nobody(id: u64, now_ms: i64) -> Customer {
+        Customer {
+            id,
+            email: None,
+            first_name: None,
+            last_name: None,
+            phone: None,
+            note: None,
+            locale: "en".to_owned(),
+            state: "disabled".to_owned(),
+            verified_email: true,
+            tax_exempt: false,
+            tax_exemptions: Vec::new(),
+            tags: Vec::new(),
+            email_consent: Consent::default(),
+            sms_consent: Consent::default(),
+            addresses: Vec::new(),
+            default_address: None,
+            metafields: Vec::new(),
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        }
+    }
+}
+
 /// State and level in the small letters of webhook bodies.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Consent {

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::amounts::{negative, sum};
 use super::connections::ITEMS;
-use super::model::Facts;
+use super::model::{Customer, Facts};
 use super::store::Store;
-use super::views::{linked, utc, words};
+use super::views::{customer, linked, location, utc, words};
 use super::webhooks::gid;
+use crate::clock;
 
 /// A body and the shop that it is of.
 struct Order<'a> {
@@ -33,8 +34,6 @@ impl Order<'_> {
             "__typename": "Order",
             "cancelReason": body["cancel_reason"].as_str().map(str::to_uppercase),
             "cancelledAt": utc(&body["cancelled_at"]),
-            "cartToken": body["cart_token"],
-            "checkoutToken": body["checkout_token"],
             "closed": body["closed_at"].is_string(),
             "closedAt": utc(&body["closed_at"]),
             "confirmationNumber": body["confirmation_number"],
@@ -147,12 +146,19 @@ impl Order<'_> {
         if self.store.customers.contains_key(&id) {
             return Some(linked("Customer", id));
         }
-        Some(json!({
-            "__typename": "Customer", "id": gid("Customer", id), "legacyResourceId": id.to_string(), "email": said["email"],
-            "firstName": said["first_name"], "lastName": said["last_name"], "phone": said["phone"], "note": said["note"],
-            "tags": [], "state": said["state"].as_str().unwrap_or("disabled").to_uppercase(),
-            "createdAt": utc(&said["created_at"]), "updatedAt": utc(&said["updated_at"]),
-        }))
+        let text = |key: &str| said[key].as_str().map(str::to_owned);
+        let at_ms = |key: &str| said[key].as_str().and_then(clock::parse).unwrap_or(self.store.now_ms);
+        let said = Customer {
+            email: text("email"),
+            first_name: text("first_name"),
+            last_name: text("last_name"),
+            phone: text("phone"),
+            state: text("state").unwrap_or_else(|| "disabled".to_owned()),
+            created_ms: at_ms("created_at"),
+            updated_ms: at_ms("updated_at"),
+            ..Customer::nobody(id, self.store.now_ms)
+        };
+        Some(customer(self.store, &said))
     }
 
     fn line(&self, line: &Value) -> Value {
@@ -246,7 +252,7 @@ impl Order<'_> {
                 "amountSet": self.bag(one, "amount"), "taxAmountSet": self.bag(one, "tax_amount"),
             })
         });
-        let transactions = rows(refund, "transactions").map(|one| self.transaction(one));
+        let transactions = rows(refund, "transactions").map(|one| self.transaction(one, refund));
         let duties = rows(refund, "duties").map(|one| {
             let original = one["duty_id"].as_u64().map(|id| json!({ "__typename": "Duty", "id": gid("Duty", id) }));
             json!({ "amountSet": self.bag(one, "amount"), "originalDuty": original })
@@ -271,11 +277,11 @@ impl Order<'_> {
         })
     }
 
-    fn transaction(&self, one: &Value) -> Value {
+    fn transaction(&self, one: &Value, refund: &Value) -> Value {
         let upper = |key: &str, other: &str| one[key].as_str().unwrap_or(other).to_uppercase();
         json!({
             "__typename": "OrderTransaction", "id": gid("OrderTransaction", number(&one["id"])),
-            "amountSet": self.bag(one, "amount"), "createdAt": utc(&one["created_at"]), "gateway": one["gateway"],
+            "amountSet": self.bag(one, "amount"), "createdAt": utc(&one["created_at"]).or_else(|| utc(&refund["created_at"])), "gateway": one["gateway"],
             "kind": upper("kind", "refund"), "processedAt": utc(&one["processed_at"]), "status": upper("status", "success"),
             "test": one["test"] == true,
         })
@@ -356,7 +362,8 @@ impl Order<'_> {
         let id = id.as_u64()?;
         let gid = gid("Location", id);
         let own = self.store.locations.iter().find(|location| location["id"] == gid.as_str());
-        Some(own.cloned().unwrap_or_else(|| known("Location", id)))
+        // One that was deleted stays on what was sold there.
+        Some(own.cloned().unwrap_or_else(|| location(id, &format!("Location {id}"), false)))
     }
 
     fn address(&self, key: &str) -> Option<Value> {

@@ -90,27 +90,7 @@ impl Store {
     /// An unsaved customer with the next id.
     pub fn blank_customer(&mut self) -> Customer {
         self.next_customer += 2;
-        Customer {
-            id: self.next_customer,
-            email: None,
-            first_name: None,
-            last_name: None,
-            phone: None,
-            note: None,
-            locale: "en".to_owned(),
-            state: "disabled".to_owned(),
-            verified_email: true,
-            tax_exempt: false,
-            tax_exemptions: Vec::new(),
-            tags: Vec::new(),
-            email_consent: Consent::default(),
-            sms_consent: Consent::default(),
-            addresses: Vec::new(),
-            default_address: None,
-            metafields: Vec::new(),
-            created_ms: self.now_ms,
-            updated_ms: self.now_ms,
-        }
+        Customer::nobody(self.next_customer, self.now_ms)
     }
 
     pub fn by_email(&self, email: &str) -> Option<&Customer> {

@@ -74,7 +74,7 @@ pub(crate) fn customer(store: &Store, customer: &Customer) -> Value {
             "marketingUpdatedAt": sms_at,
             "marketingCollectedFrom": from,
         })),
-        "displayName": shown.into_iter().flatten().next(),
+        "displayName": shown.into_iter().flatten().next().unwrap_or_default(),
         "email": customer.email,
         "emailMarketingConsent": customer.email.as_ref().map(|_| json!({
             "consentUpdatedAt": email_at, "marketingOptInLevel": upper(&email.level), "marketingState": upper(&email.state),
@@ -211,6 +211,10 @@ pub(crate) fn product(body: &Value) -> Value {
         "variants": list(variants.collect()),
         "vendor": body["vendor"].as_str().unwrap_or_default(),
     })
+}
+
+pub(crate) fn location(id: u64, name: &str, is_active: bool) -> Value {
+    json!({ "__typename": "Location", "id": gid("Location", id), "legacyResourceId": id.to_string(), "name": name, "isActive": is_active, "address": {} })
 }
 
 pub(crate) fn variant(product: &Value, variant: &Value) -> Value {
