@@ -355,6 +355,7 @@ fn settings(schema: &Value, path: &str, rows: &mut String) {
             None if setting["type"] == "boolean" => "`true`, `false`".to_owned(),
             None if is_list => "texts".to_owned(),
             None if name == "timezone" => "an IANA name".to_owned(),
+            None if setting["format"] == "date" => "a day".to_owned(),
             None if choices.is_some() => "a country code".to_owned(),
             None => "a text".to_owned(),
         };

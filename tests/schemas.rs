@@ -1,5 +1,8 @@
 //! The check of requests against Shopify's schemas refuses what Shopify would refuse.
 
+use tandem_rules::DefaultRules;
+use tandem_sdk::{Ask, Reading, Request, Rules, Value, json};
+
 use crate::admin_schema::{is_at_hand, valid};
 
 const READ: &str = "query Read($id: ID!) { customer(id: $id) { id firstName } }";
@@ -64,5 +67,50 @@ fn what_shopify_refuses_is_refused() {
     ] {
         let refused = valid(document, variables).expect_err(&format!("{document} {variables}"));
         assert!(refused.starts_with("Shopify 2026-01 would refuse") && refused.contains(why), "{why}: {refused}");
+    }
+}
+
+/// Every form in which the default rules can ask for a pull.
+fn readings() -> Vec<Reading> {
+    let mut readings = vec![];
+    for pull in DefaultRules::default().pulls() {
+        for since in [None, Some("2026-11-28T00:00:00Z".to_owned())] {
+            for (names_only, bulk) in [(false, false), (false, true), (true, false)] {
+                for cursor in ["", r#"{"after":"7064"}"#] {
+                    let (pull, cursor) = (pull.name.clone(), cursor.to_owned());
+                    let begun_at = "2026-11-30T02:00:00Z".to_owned();
+                    readings.push(Reading { pull, begun_at, since: since.clone(), names_only, bulk, cursor });
+                }
+            }
+        }
+    }
+    readings
+}
+
+#[test]
+fn shopify_takes_what_the_default_rules_ask_for_to_read_a_collection() {
+    let fields = json!({
+        "vip": { "omneo": "custom_attributes.crm.vip", "shopify": "metafields.crm.vip", "format": "boolean" },
+    });
+    let from = |money: &str| json!({ "from": "2026-01-01", "money": money });
+    for settings in [
+        json!({ "timezone": "UTC", "orders": from("shop") }),
+        json!({ "timezone": "UTC", "orders": from("presentment"), "fields": fields }),
+    ] {
+        let (rules, _) = DefaultRules::configure(&settings.to_string()).expect("the settings are right");
+        let mut documents = 0;
+        for reading in readings() {
+            let (document, variables) = match rules.ask_page(&reading).expect("it can be asked for") {
+                Ask::Bulk(document) => (document, Value::Null.to_string()),
+                Ask::Call(call) => match call.request {
+                    Request::Graphql(request) => (request.document, request.variables),
+                    Request::Rest(_) => continue,
+                },
+            };
+            let variables = if variables == "null" { "{}".to_owned() } else { variables };
+            assert_eq!(valid(&document, &variables), Ok(()), "{reading:?}");
+            documents += 1;
+        }
+        assert!(documents > 0);
     }
 }

@@ -8,17 +8,21 @@ mod fingerprint;
 mod key;
 mod location;
 mod mapping;
+mod node;
 mod order;
 mod person;
 mod problems;
 mod product;
+mod pulled;
 mod pulls;
+mod seen;
 mod settings;
 
 use tandem_sdk::{
     Answer, Ask, Cx, Ending, Entity, Event, Manifest, Page, Problem, Pull, Reading, Rules, Value, json, skipped,
 };
 
+use seen::Seen;
 use settings::{OnProfileMerge, Settings};
 
 /// The version of Shopify's Admin API that every GraphQL document here is written for.
@@ -111,6 +115,12 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "profile.address.created", Subject::Person),
     ("omneo", "profile.address.updated", Subject::Person),
     ("omneo", "profile.address.deleted", Subject::Person),
+    // Items of pulls. An order, a product and a location are written as a webhook's body before anything else is done.
+    ("shopify", "pull/locations", Subject::Location),
+    ("shopify", "pull/products", Subject::Product),
+    ("shopify", "pull/orders", Subject::Order),
+    ("shopify", "pull/customers", Subject::Person),
+    ("omneo", "pull/profiles", Subject::Person),
     // The host's own event: a person is to be looked at although neither side has sent anything.
     ("tandem", "resync", Subject::Person),
 ];
@@ -156,7 +166,10 @@ impl Rules for DefaultRules {
             .target("shopify", SHOPIFY_API_VERSION, of_shopify);
         // Topics about parts of an order are left out: the order's body carries the same data, so they are not worth a
         // subscription, let alone a scope.
-        for (source, topic, _) in TOPICS.iter().filter(|(.., subject)| *subject != Subject::PartOfOrder) {
+        // Items of pulls are heard without being listed.
+        let is_listed =
+            |topic: &str, subject: Subject| !topic.starts_with(pulled::TOPIC) && subject != Subject::PartOfOrder;
+        for (source, topic, _) in TOPICS.iter().filter(|(_, topic, subject)| is_listed(topic, *subject)) {
             manifest = manifest.listens(source, [*topic]);
         }
         for (at, value, fixed) in self.settings.in_force(&self.given) {
@@ -176,7 +189,10 @@ impl Rules for DefaultRules {
 
     fn key(&self, event: &Event) -> Result<Entity, String> {
         match subject(event) {
-            Some(subject) => key::key(subject, event).map_err(|wrong| wrong.to_string()),
+            Some(subject) => {
+                let event = pulled::as_webhook(event).map_err(|wrong| wrong.to_string())?;
+                key::key(subject, &event).map_err(|wrong| wrong.to_string())
+            }
             None => Err(format!("topic `{}` of {} is not mapped", event.topic, event.source)),
         }
     }
@@ -194,6 +210,20 @@ impl Rules for DefaultRules {
     }
 
     async fn handle(&self, cx: &Cx, event: &Event) -> Ending {
+        let seen = Seen::of(cx.memory(), event, &self.given);
+        if let Some(reason) = seen.as_before() {
+            return Ok(skipped(reason));
+        }
+        let is_due = |memory: &str| subject(event) == Some(Subject::Person) && person::is_due(memory);
+        match self.hear(cx, event).await {
+            Ok(end) => Ok(seen.keep(end, is_due)),
+            Err(end) => Err(seen.keep(end, is_due)),
+        }
+    }
+}
+
+impl DefaultRules {
+    async fn hear(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
         let source = event.source.as_str();
         // A redaction is handled even when the direction is switched off, so that the person is remembered as erased.
@@ -208,6 +238,7 @@ impl Rules for DefaultRules {
         if let Some(name) = off {
             return Ok(skipped(format!("switched off: `sync.{name} = false`")));
         }
+        let event = &*pulled::as_webhook(event)?;
         match subject(event) {
             Some(Subject::Person) if sync.profiles => match source {
                 "shopify" => person::from_shopify(cx, &self.settings, event).await,

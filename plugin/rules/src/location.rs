@@ -3,6 +3,8 @@
 //! No body of these topics has been published, so they are read leniently, as the Location resource that Shopify
 //! documents. An order of the point of sale names its location by the same external id.
 
+mod node;
+
 use serde::Serialize;
 use serde_json::Map;
 use tandem_sdk::{
@@ -13,6 +15,8 @@ use crate::clock::Clock;
 use crate::fingerprint::fingerprint_json;
 use crate::key::own_id;
 use crate::settings::Settings;
+
+pub use node::body as body_of_node;
 
 /// The key by which a deletion names the location that takes over. Inferred: Omneo requires such a location and does
 /// not say under which key.

@@ -6,6 +6,7 @@ mod alone;
 mod amount;
 mod body;
 mod figures;
+mod graphql;
 mod item;
 mod memory;
 mod piece;
@@ -19,12 +20,14 @@ mod worth;
 use std::collections::BTreeSet;
 
 use serde_json::Map;
-use tandem_sdk::{Cx, End, Ending, Event, Json, Value, View, done, invalid, refused, skipped};
+use tandem_sdk::{Cx, End, Ending, Event, Json, Time, Value, View, done, invalid, refused, skipped};
 
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
 use crate::key::own_id;
 use crate::settings::{OnRefund, Settings};
+pub use graphql::{body as body_of_node, orders as orders_document, shown_keys};
+
 use amount::Purse;
 use body::{CANCELLED, Draft};
 use item::Lines;
@@ -57,6 +60,11 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     if memory.deleted {
         return Ok(skipped("the order was deleted in Shopify"));
     }
+    if !memory.has_sent()
+        && let Some(reason) = is_before(&order, settings.orders.from)?
+    {
+        return Ok(skipped(reason));
+    }
     let clock = Clock::of(&order, event)?;
     if memory.clock.is_some_and(|known| clock.is_older_than(known)) {
         let stale = skipped("older than what is known of the order");
@@ -70,6 +78,9 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     let is_same_time = memory.clock == Some(clock);
     memory.clock = Some(clock.or(memory.clock));
     let before = std::mem::take(&mut memory.state);
+    let is_over = memory.cancelled || order.opt_text("/cancelled_at")?.is_some() || status::voided(&order)?.is_some();
+    let whole = if is_over { None } else { graphql::with_refunds(cx, &order).await? };
+    let order = whole.as_ref().map_or(order, Json::view);
     let mut job = Job { cx, settings, order, id, memory };
     let result = if job.memory.cancelled || job.order.opt_text("/cancelled_at")?.is_some() {
         job.cancel().await
@@ -79,6 +90,19 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         job.send(is_same_time.then_some(before)).await
     };
     remembering(job.memory, result)
+}
+
+/// Why an order is left out that was processed before orders count; `None` if it counts. Without a time in the body,
+/// the order counts.
+fn is_before(order: &View, from: Option<Time>) -> Result<Option<String>, End> {
+    let Some(from) = from else { return Ok(None) };
+    for at in ["/processed_at", "/created_at"] {
+        if let Some(time) = order.opt_text(at)?.and_then(Time::parse) {
+            let day = &from.rfc3339()[..10];
+            return Ok((time < from).then(|| format!("processed before `orders.from = \"{day}\"`")));
+        }
+    }
+    Ok(None)
 }
 
 /// Handles `orders/delete`, whose body may hold only the id: makes void what was sent.

@@ -32,16 +32,21 @@ use tandem_sdk::{Cx, End, Ending, Event, Json, join, skipped};
 
 use crate::key::{self, customer_name, profile_name};
 use crate::settings::Settings;
-use fields::{Core, Side, Snapshot};
+use fields::{Core, Field, Side, Snapshot};
 use merge::{Limits, RunOver};
 use news::{Extras, News};
 use omneo::Profile;
 use put::Asked;
 use run::Run;
+use shopify::Customer;
 use who::Met;
 use write::{Merged, Pair};
 
 pub use buyer::{Buyer, of_guest};
+
+/// The topics of the items that are people.
+const PULLED_CUSTOMER: &str = "pull/customers";
+const PULLED_PROFILE: &str = "pull/profiles";
 
 /// How often, within one event, a customer is read again because somebody changed a metafield before it was written.
 const LOOKS_MAX: usize = 3;
@@ -59,7 +64,11 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
     if event.topic == "customers/delete" {
         return deleted::customer(started(), id).await;
     }
-    let news = News::read(&event.topic, &body, settings)?;
+    let listed = (event.topic == PULLED_CUSTOMER).then(|| Customer::read(&body, &settings.mapping)).transpose()?;
+    let news = match &listed {
+        Some(customer) => News::of_item(customer),
+        None => News::read(&event.topic, &body, settings)?,
+    };
     let mut run = started();
     if let Some(reason) = news.says_nothing(settings).or_else(|| known_as_deleted(&run, id)) {
         return Ok(skipped(reason));
@@ -83,6 +92,14 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
             let named = shopify::named_profile(&body)?;
             return without_protected_data(run, id, snapshot, named).await;
         }
+        if let News::Body { snapshot, .. } = &news
+            && listed.as_ref().is_none_or(|customer| customer.profile.is_none())
+            && shopify::named_profile(&body)?.is_none()
+            && has_no_email(&run, snapshot)
+        {
+            run.memory.waits = true;
+            return Ok(skipped(who::NO_EMAIL).remember(run.memory.write()));
+        }
         return first_contact_of_customer(run, id).await;
     };
     let over = match &news {
@@ -90,15 +107,18 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         _ => RunOver::new(),
     };
     let clock = run.memory.clock.merged;
+    // What waits for a chance gets one with every reading.
+    let is_due = run.memory.waits || listed.is_some() && run.memory.is_due();
     if over.is_empty()
-        && !run.memory.waits
+        && !is_due
         && let Some(reason) = news.is_old(&mut run)
     {
         let end = skipped(reason);
         return Ok(if run.memory.clock.merged > clock { end.remember(run.memory.write()) } else { end });
     }
-    if let News::Body { snapshot, extras } = &news
+    if let News::Body { snapshot, extras, is_whole } = &news
         && over.is_empty()
+        && *is_whole
         && is_enough(&run, snapshot, extras)
     {
         return from_body(run, &link.profile, id, snapshot).await;
@@ -142,7 +162,8 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         run.address_deleted = body.opt_loose("/id")?.filter(|_| event.topic == "profile.address.deleted");
     }
     // Only a profile event shows the profile. Its body is used only to find values that one of our writes ran over.
-    let shown = if event.topic.starts_with("profile.") && !about_address {
+    let is_listed = event.topic == PULLED_PROFILE;
+    let shown = if is_listed || (event.topic.starts_with("profile.") && !about_address) {
         Profile::read(&body, run.reading()).ok()
     } else {
         None
@@ -151,6 +172,23 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         Some(shown) => merge::run_over(&run.memory, Side::Omneo, &shown.snapshot, &settings.mapping),
         None => RunOver::new(),
     };
+    if settings.sync.addresses && shown.is_some() {
+        run.addresses_over = addresses::run_over(&run.memory, Side::Omneo, &body, settings.addresses_owner)?;
+    }
+    if let Some(shown) = shown.as_ref().filter(|shown| !is_merge && over.is_empty() && says_all(&run, shown, is_listed))
+    {
+        if let Some(reason) = run.kept_from_shopify(shown) {
+            return Ok(skipped(reason));
+        }
+        if run.memory.link.as_ref().is_some_and(|link| link.profile == id)
+            && run.addresses_over.is_empty()
+            && !run.memory.waits
+            && !(is_listed && run.memory.is_due())
+            && is_echo(&run, shown)
+        {
+            return Ok(skipped("echo: the profile is as it was last seen"));
+        }
+    }
     let Some(mut profile) = omneo::profile(cx, id, run.reading()).await? else {
         let has_no_customer = |shown: Profile| shown.shows_identities && shown.customers.is_empty();
         let was_nobodys = run.memory.link.is_none() && shown.is_some_and(has_no_customer);
@@ -180,7 +218,8 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     if about_address && run.addresses_over.is_empty() && addresses::omneo_as_seen(&run, id).await? {
         run.addresses_due = false;
     }
-    if over.is_empty() && !run.addresses_due && !run.memory.waits && is_echo(&run, &profile) {
+    let is_due = run.memory.waits || is_listed && run.memory.is_due();
+    if over.is_empty() && !run.addresses_due && !is_due && is_echo(&run, &profile) {
         let what = if about_address { "addresses are as they were" } else { "profile is as it was" };
         let end = skipped(format!("echo: the {what} last seen"));
         return Ok(if was_gone { end.remember(run.memory.write()) } else { end });
@@ -234,6 +273,33 @@ pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     who::identify(&mut run, customer.id, &mut profile).await?;
     run.addresses_due = true;
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
+}
+
+/// Whether something about the person is to be tried again although neither side changes.
+pub fn is_due(memory: &str) -> bool {
+    memory::Memory::read(&[memory.to_owned()]).is_due()
+}
+
+/// Whether a body says by itself that the customer cannot have a profile yet: it shows that there is no e-mail, which
+/// Omneo requires. A customer with a phone number may still be known by its identity, and is looked for once.
+fn has_no_email(run: &Run, body: &Snapshot) -> bool {
+    let is_empty = |core: Core| body.fields.all().any(|(field, value)| field.is(core) && value.is_none());
+    is_empty(Core::Email) && (is_empty(Core::Phone) || run.memory.waits)
+}
+
+/// Whether a body of Omneo shows all of the profile that is compared: the core fields, and those that were seen before. A
+/// list shows no communication attributes, so they are not asked of an item.
+fn says_all(run: &Run, shown: &Profile, is_listed: bool) -> bool {
+    let fields = &shown.snapshot.fields;
+    let mut wanted = run.settings.mapping.fields().filter(|field| field.goes_to(Side::Shopify));
+    let is_shown = |field: Field| {
+        let was_never_seen = field.core.is_none() && !run.memory.base.contains_key(field.name());
+        fields.shown(field).is_some() || fields.failed().contains_key(&field) || was_never_seen
+    };
+    wanted.all(is_shown)
+        && shown.tags.is_some()
+        && (is_listed || shown.comms.is_some() || !run.settings.sync.consent)
+        && run.memory.gone.profile.as_ref() != Some(&shown.id)
 }
 
 fn known_as_deleted(run: &Run, customer: u64) -> Option<String> {
@@ -315,7 +381,6 @@ fn is_enough(run: &Run, body: &Snapshot, extras: &Extras) -> bool {
         && body.fields.all().all(|(field, _)| {
             !(field.is(Core::Email) || field.is(Core::Phone)) || memory.knows(Side::Shopify, field, &body.fields)
         })
-        && !run.settings.mapping.needs_the_customer()
         && !memory.held.values().any(|held| held.again)
         && !is_held(&memory.consent.email)
         && !is_held(&memory.consent.sms)

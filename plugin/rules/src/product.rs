@@ -10,6 +10,7 @@ use tandem_sdk::{
 };
 
 mod filled;
+mod node;
 
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint_json;
@@ -17,6 +18,7 @@ use crate::key::own_id;
 use crate::mapping::{self, Of};
 use crate::settings::{Level, Products, Settings};
 use filled::Filled;
+pub use node::body as body_of_node;
 
 /// A body holds a hundred variants and only names the others. The others are read in batches of this size.
 const NODES_MAX: usize = 250;
@@ -29,21 +31,30 @@ const AT_ONCE: usize = 50;
 /// The title of the one variant of a product without options.
 const NO_TITLE: &str = "Default Title";
 
-const VARIANTS: &str = "\
-query Variants($ids: [ID!]!) {
-  nodes(ids: $ids) {
-    ... on ProductVariant {
-      id
-      title
-      sku
-      barcode
-      price
-      compareAtPrice
-      position
-      selectedOptions { name value }
-    }
-  }
-}";
+/// What is read of a product and of a variant, one by one and in lists.
+pub const PRODUCT: &str = "__typename id title handle vendor productType status descriptionHtml tags createdAt \
+     updatedAt publishedAt templateSuffix variantsCount { count }";
+pub const VARIANT: &str =
+    "__typename id title sku barcode price compareAtPrice position selectedOptions { name value }";
+
+/// The key of a body made of an item: how many variants the product has, since a list can hold fewer of them without
+/// saying so.
+const VARIANTS_COUNT: &str = "variants_count";
+
+/// Variants in a page, and the pages that are read at most. Shopify gives a product 2,048 variants.
+const VARIANTS_PAGE: u64 = 250;
+const VARIANT_PAGES_MAX: usize = 12;
+
+fn named_variants() -> String {
+    format!("query Variants($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on ProductVariant {{ {VARIANT} }} }} }}")
+}
+
+fn all_variants() -> String {
+    format!(
+        "query ProductVariants($id: ID!, $n: Int!, $after: String) {{ product(id: $id) {{ \
+         variants(first: $n, after: $after) {{ nodes {{ {VARIANT} }} pageInfo {{ hasNextPage endCursor }} }} }} }}"
+    )
+}
 
 /// Prefix of the SKU that is made for a variant without one.
 const SKU_PREFIX: &str = "shopify-";
@@ -120,18 +131,25 @@ pub async fn handle(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
         variants.push(of_body(&variant, &options)?);
     }
     let missing = missing(&product, &variants)?;
-    let is_whole = product.has("/variant_gids") || variants.len() < LISTED_MAX;
+    let counted = product.opt_id(&format!("/{VARIANTS_COUNT}"))?;
+    let lacks_some = counted.is_some_and(|count| count > variants.len() as u64);
+    let is_whole = product.has("/variant_gids") || counted.is_some() || variants.len() < LISTED_MAX;
     let mut head = header(&product, id, title, &settings.products)?;
     let left_out = mapping::add(settings.mapping.details(Of::Product), &product, &mut head);
     let head = Value::Object(head);
     let mut listed = variants_json(&mut variants);
-    let hash = mark(&product, &head, &listed, !missing.is_empty(), settings.products.level);
+    let unread = Unread { are_named: !missing.is_empty(), are_counted: lacks_some };
+    let hash = mark(&product, &head, &listed, unread, settings.products.level);
     let mut memory = Memory { clock: clock.or(Some(known.clock)), hash, sent: known.sent, filled: known.filled };
     if memory.hash == known.hash {
         return Ok(skipped("nothing of the product that Omneo keeps has changed").remember(memory.text()));
     }
     if !missing.is_empty() {
         variants.extend(read(cx, &missing).await?);
+        listed = variants_json(&mut variants);
+    }
+    if lacks_some {
+        variants = read_all(cx, id).await?;
         listed = variants_json(&mut variants);
     }
     let bodies = bodies(head, listed, is_whole, settings.products.level);
@@ -223,12 +241,22 @@ fn said(title: &str, variants: usize, sent: usize, archived: usize, level: Level
     }
 }
 
-/// The mark of a body, taken before the variants that it only names are read. The names carry the time of each
-/// variant's last change.
-fn mark(product: &View, head: &Value, listed: &Value, names_more: bool, level: Level) -> String {
-    let gids = product.get("/variant_gids").filter(|_| names_more).map(|gids| gids.value());
+/// Variants that a body does not hold.
+#[derive(Clone, Copy)]
+struct Unread {
+    /// Whether the body names them.
+    are_named: bool,
+    /// Whether only their number tells that they are there.
+    are_counted: bool,
+}
+
+/// The mark of a body, taken before the variants that it does not hold are read. Names carry the time of each variant's
+/// last change; where there are none, the time of the product stands for them.
+fn mark(product: &View, head: &Value, listed: &Value, unread: Unread, level: Level) -> String {
+    let gids = product.get("/variant_gids").filter(|_| unread.are_named).map(|gids| gids.value());
+    let at = product.get("/updated_at").filter(|_| unread.are_counted).map(|at| at.value());
     let level = (level == Level::Variant).then(|| json!("variant"));
-    fingerprint_json([head, listed].into_iter().chain(&gids).chain(&level))
+    fingerprint_json([head, listed].into_iter().chain(&gids).chain(&at).chain(&level))
 }
 
 /// The product that stands for a single variant. Its title and handle are inferred, because Omneo's app does not show
@@ -416,7 +444,7 @@ fn missing(product: &View, variants: &[Variant]) -> Result<Vec<u64>, End> {
 async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
     let chunk = |ids: &[u64]| {
         let ids: Vec<_> = ids.iter().map(|id| format!("gid://shopify/ProductVariant/{id}")).collect();
-        cx.shopify(query(VARIANTS, json!({"ids": ids})))
+        cx.shopify(query(&named_variants(), json!({"ids": ids})))
     };
     let mut variants = vec![];
     for answer in join_all(ids.chunks(NODES_MAX).map(chunk)).await {
@@ -432,6 +460,31 @@ async fn read(cx: &Cx, ids: &[u64]) -> Result<Vec<Variant>, End> {
         }
     }
     Ok(variants)
+}
+
+/// Every variant of a product.
+async fn read_all(cx: &Cx, id: u64) -> Result<Vec<Variant>, End> {
+    const DOING: &str = "reading the variants that the list does not hold";
+    let (mut variants, mut after) = (vec![], None::<String>);
+    for _ in 0..VARIANT_PAGES_MAX {
+        let id = format!("gid://shopify/Product/{id}");
+        let variables = json!({ "id": id, "n": VARIANTS_PAGE, "after": after });
+        let json = cx.shopify(query(&all_variants(), variables)).await?.ok(DOING)?.json()?;
+        if let Some(error) = json.graphql_errors().first() {
+            return Err(refused(format!("{DOING}: {}", error.message)));
+        }
+        let Some(page) = json.view().get("/data/product/variants").filter(|page| page.is_object()) else {
+            return Err(refused(format!("{DOING}: Shopify does not show the product")));
+        };
+        for node in page.list("/nodes")? {
+            variants.push(of_node(&node)?);
+        }
+        if page.opt_bool("/pageInfo/hasNextPage")? != Some(true) {
+            return Ok(variants);
+        }
+        after = Some(page.text("/pageInfo/endCursor")?.to_owned());
+    }
+    Err(refused(format!("{DOING}: there are more than {} of them", VARIANT_PAGES_MAX as u64 * VARIANTS_PAGE)))
 }
 
 /// The variants by position, each with a SKU of its own. Where two share a SKU, the first keeps it and the other gets

@@ -3,7 +3,10 @@
 
 mod customers;
 mod graphql;
+mod locations;
+mod orders;
 mod place;
+mod products;
 mod profiles;
 
 use tandem_sdk::{Answer, Ask, Item, Json, Page, Pull, Reading, Time, View};
@@ -11,21 +14,38 @@ use tandem_sdk::{Answer, Ask, Item, Json, Page, Pull, Reading, Time, View};
 use crate::mapping::{Core, is_e164};
 use crate::settings::Settings;
 
+pub use locations::NAME as LOCATIONS;
+pub use orders::NAME as ORDERS;
+pub use products::NAME as PRODUCTS;
+
 /// Every pull, in the order in which they are to be read. Profiles come before customers, so that the clues of a
-/// customer can name the profile that may be the same person.
+/// customer can name the profile that may be the same person. Shopify shows an app no orders that are older than 60 days
+/// unless it may read all of them, so the absence of an order says nothing.
 pub fn all() -> Vec<Pull> {
     let pull = |name: &str, source: &str, gone: &str| Pull {
         name: name.into(),
         source: source.into(),
-        caution: String::new(),
+        caution: if name == ORDERS { orders::CAUTION.into() } else { String::new() },
         gone: gone.into(),
     };
-    vec![pull(profiles::NAME, "omneo", "omneo/profile"), pull(customers::NAME, "shopify", "shopify/customer")]
+    vec![
+        pull(LOCATIONS, "shopify", "shopify/location"),
+        pull(PRODUCTS, "shopify", "shopify/product"),
+        pull(profiles::NAME, "omneo", "omneo/profile"),
+        pull(customers::NAME, "shopify", "shopify/customer"),
+        pull(ORDERS, "shopify", ""),
+    ]
 }
 
 /// What to ask for to get the next page. An error is a reason for the tenant.
 pub fn ask_page(settings: &Settings, reading: &Reading) -> Result<Ask, String> {
+    if let Some(switch) = switched_off(settings, &reading.pull) {
+        return Err(format!("switched off: `sync.{switch} = false`"));
+    }
     match reading.pull.as_str() {
+        LOCATIONS => locations::ask(reading),
+        PRODUCTS => products::ask(reading),
+        ORDERS => orders::ask(settings, reading),
         profiles::NAME => profiles::ask(reading),
         customers::NAME => customers::ask(settings, reading),
         other => Err(unknown(other)),
@@ -35,10 +55,26 @@ pub fn ask_page(settings: &Settings, reading: &Reading) -> Result<Ask, String> {
 /// Where the items are in an answer, and where to go on.
 pub fn read_page(settings: &Settings, reading: &Reading, answer: &Answer) -> Result<Page, String> {
     match reading.pull.as_str() {
+        LOCATIONS => locations::read(reading, answer),
+        PRODUCTS => products::read(reading, answer),
+        ORDERS => orders::read(reading, answer),
         profiles::NAME => profiles::read(settings, reading, answer),
         customers::NAME => customers::read(settings, reading, answer),
         other => Err(unknown(other)),
     }
+}
+
+/// The switch by which the items of a pull are switched off, if it is off.
+fn switched_off(settings: &Settings, pull: &str) -> Option<&'static str> {
+    let sync = &settings.sync;
+    let (name, is_on) = match pull {
+        LOCATIONS => ("locations", sync.locations),
+        PRODUCTS => ("products", sync.products),
+        ORDERS => ("orders", sync.orders),
+        profiles::NAME | customers::NAME => ("profiles", sync.profiles),
+        _ => return None,
+    };
+    (!is_on).then_some(name)
 }
 
 fn unknown(pull: &str) -> String {

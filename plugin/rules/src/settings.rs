@@ -9,7 +9,7 @@ mod schema;
 mod table;
 mod zones;
 
-use tandem_sdk::{Problem, Value, json};
+use tandem_sdk::{Problem, Time, Value, json};
 
 use crate::mapping::{self, Mapping, Owner};
 use crate::problems::problem;
@@ -128,6 +128,8 @@ pub struct Consent {
 
 #[derive(Clone, Debug)]
 pub struct Orders {
+    /// From when on orders count, by the time when they were processed. An order that was sent before stays in step.
+    pub from: Option<Time>,
     /// The status from which on an order counts as a transaction.
     pub transaction_status: Threshold,
     pub include_test: bool,
@@ -337,6 +339,7 @@ impl Settings {
 /// Reads the settings of orders. Each setting is given as text: a switch reads `true` or `false`.
 fn read_orders(text: &dyn Fn(&str) -> String) -> Orders {
     Orders {
+        from: table::midnight(&text("/orders/from")),
         transaction_status: match text("/orders/transaction_status").as_str() {
             "pending" => Threshold::Pending,
             "authorized" => Threshold::Authorized,

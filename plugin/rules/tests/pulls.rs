@@ -8,60 +8,65 @@ use crate::conversation::{body_of, rules};
 const ADA: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a11";
 const BOB: &str = "0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a22";
 
-fn reading(pull: &str) -> Reading {
+pub fn reading(pull: &str) -> Reading {
     Reading { begun_at: "2026-11-30T02:00:00Z".into(), ..tandem_sdk::reading(pull) }
 }
 
-fn since(pull: &str, time: &str) -> Reading {
+pub fn since(pull: &str, time: &str) -> Reading {
     Reading { since: Some(time.into()), ..reading(pull) }
 }
 
-fn at(reading: &Reading, cursor: &str) -> Reading {
+pub fn at(reading: &Reading, cursor: &str) -> Reading {
     Reading { cursor: cursor.into(), ..reading.clone() }
 }
 
-fn names(pull: &str) -> Reading {
+pub fn names(pull: &str) -> Reading {
     Reading { names_only: true, ..reading(pull) }
 }
 
-fn asked(reading: &Reading) -> Call {
-    match rules(json!({})).ask_page(reading) {
+/// The default rules with a day from which on orders count.
+pub fn dated() -> DefaultRules {
+    rules(json!({ "orders": { "from": "2026-01-01" } }))
+}
+
+pub fn asked(reading: &Reading) -> Call {
+    match dated().ask_page(reading) {
         Ok(Ask::Call(call)) => call,
         other => panic!("{other:?}"),
     }
 }
 
-fn variables(reading: &Reading) -> Value {
+pub fn variables(reading: &Reading) -> Value {
     body_of(&asked(reading))
 }
 
 /// The query of a REST call, as text.
-fn line(reading: &Reading) -> String {
+pub fn line(reading: &Reading) -> String {
     asked(reading).line()
 }
 
-fn read_as(rules: &DefaultRules, reading: &Reading, status: u16, body: &str) -> Result<Page, String> {
+pub fn read_as(rules: &DefaultRules, reading: &Reading, status: u16, body: &str) -> Result<Page, String> {
     rules.read_page(reading, &Answer { status, headers: vec![], body: body.into() })
 }
 
-fn read(reading: &Reading, body: Value) -> Result<Page, String> {
+pub fn read(reading: &Reading, body: Value) -> Result<Page, String> {
     read_as(&rules(json!({})), reading, 200, &body.to_string())
 }
 
-fn page(reading: &Reading, body: Value) -> Page {
+pub fn page(reading: &Reading, body: Value) -> Page {
     read(reading, body).expect("it is a page")
 }
 
-fn place(page: &Page) -> Value {
+pub fn place(page: &Page) -> Value {
     serde_json::from_str(page.next.as_deref().expect("there are more")).expect("a cursor of these rules is JSON")
 }
 
-fn named(page: &Page) -> Vec<&str> {
+pub fn named(page: &Page) -> Vec<&str> {
     page.items.iter().map(|item| item.name.as_str()).collect()
 }
 
 /// A page of a connection of Shopify's.
-fn connection(name: &str, nodes: Value, end: Option<&str>) -> Value {
+pub fn connection(name: &str, nodes: Value, end: Option<&str>) -> Value {
     let mut data = json!({ name: { "nodes": nodes, "pageInfo": { "hasNextPage": end.is_some(), "endCursor": end } } });
     data[format!("{name}Count")] = json!({ "count": 9000 });
     json!({ "data": data })
@@ -81,20 +86,45 @@ fn profiles(rows: &[(&str, &str)], has_next: bool) -> Value {
 
 #[test]
 fn profiles_are_read_before_the_customers_that_may_be_the_same_people() {
-    let pulls = rules(json!({})).pulls();
+    let pulls = dated().pulls();
     let listed: Vec<_> = pulls.iter().map(|pull| (&*pull.source, &*pull.name, &*pull.gone)).collect();
-    let people = [("omneo", "profiles", "omneo/profile"), ("shopify", "customers", "shopify/customer")];
-    assert_eq!(listed, people);
+    let wanted = [
+        ("shopify", "locations", "shopify/location"),
+        ("shopify", "products", "shopify/product"),
+        ("omneo", "profiles", "omneo/profile"),
+        ("shopify", "customers", "shopify/customer"),
+        // An order that is not listed may only be older than what this app may read.
+        ("shopify", "orders", ""),
+    ];
+    assert_eq!(listed, wanted);
+    let cautious: Vec<_> = pulls.iter().filter(|pull| !pull.caution.is_empty()).map(|pull| &*pull.name).collect();
+    assert_eq!(cautious, ["orders"]);
     for pull in &pulls {
-        assert_eq!(asked(&reading(&pull.name)).effect, Effect::Read);
-        assert_eq!(asked(&reading(&pull.name)).target, pull.source);
-        assert_eq!(asked(&names(&pull.name)).effect, Effect::Read);
-        let everything = Reading { bulk: true, ..since(&pull.name, "2026-11-29T02:00:00Z") };
-        assert!(rules(json!({})).ask_page(&everything).is_ok());
+        for reading in [reading(&pull.name), names(&pull.name), since(&pull.name, "2026-11-29T02:00:00Z")] {
+            let call = asked(&reading);
+            assert_eq!((call.effect, &call.target), (Effect::Read, &pull.source));
+        }
     }
     let unknown = "these rules have no pull `rewards`".to_owned();
     assert_eq!(rules(json!({})).ask_page(&reading("rewards")), Err(unknown.clone()));
     assert_eq!(read(&reading("rewards"), json!({})), Err(unknown));
+}
+
+#[test]
+fn what_is_switched_off_is_not_read() {
+    for (switch, pulls) in [
+        ("locations", vec!["locations"]),
+        ("products", vec!["products"]),
+        ("orders", vec!["orders"]),
+        ("profiles", vec!["profiles", "customers"]),
+    ] {
+        let off = rules(json!({ "sync": { switch: false }, "orders": { "from": "2026-01-01" } }));
+        let all = off.pulls();
+        let refused = all.iter().filter(|pull| off.ask_page(&reading(&pull.name)).is_err());
+        assert_eq!(refused.map(|pull| &*pull.name).collect::<Vec<_>>(), pulls);
+        let why = format!("switched off: `sync.{switch} = false`");
+        assert_eq!(off.ask_page(&reading(pulls[0])), Err(why));
+    }
 }
 
 #[test]

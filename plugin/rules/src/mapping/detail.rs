@@ -109,6 +109,15 @@ pub(super) fn shopify_pattern(of: Of) -> String {
 }
 
 impl Detail {
+    /// The keys of the body that the value is made of.
+    pub fn keys(&self) -> Vec<&str> {
+        match &self.from {
+            From::Key(key) => vec![*key],
+            From::Note(_) => vec!["note_attributes"],
+            From::Expression(expression) => expression.roots().collect(),
+        }
+    }
+
     /// Reads an entry, or finds every mistake in it.
     pub(super) fn read(at: &str, name: &str, keys: &Map<String, Value>) -> Result<Self, Vec<Problem>> {
         let of = Of::line(keys).unwrap_or(Of::Order);

@@ -279,6 +279,18 @@ impl Memory {
         }
     }
 
+    /// Whether something about a linked person should be tried again although nothing changes: a value that was held, or
+    /// purchases that still have no profile.
+    pub fn is_due(&self) -> bool {
+        let is_held = |consent: &Option<Consent>| consent.as_ref().is_some_and(|consent| consent.held.is_some());
+        self.link.is_some()
+            && (self.waits
+                || self.held.values().any(|held| held.again)
+                || is_held(&self.consent.email)
+                || is_held(&self.consent.sms)
+                || self.addresses.entries.iter().any(|entry| entry.held.is_some()))
+    }
+
     pub fn write(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

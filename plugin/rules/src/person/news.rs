@@ -5,6 +5,7 @@ use tandem_sdk::{End, View};
 use super::consent::Said;
 use super::fields::{Medium, Side, Snapshot};
 use super::run::Run;
+use super::shopify::{Customer, Marketing};
 use super::tags;
 use crate::settings::Settings;
 
@@ -14,6 +15,8 @@ pub enum News<'a> {
     Body {
         snapshot: Snapshot,
         extras: Extras<'a>,
+        /// Whether every mapped field is shown. A webhook's body holds neither metafields nor tags.
+        is_whole: bool,
     },
     Tags {
         tags: Vec<&'a str>,
@@ -40,18 +43,33 @@ impl<'a> News<'a> {
             }
             "customers_email_marketing_consent/update" => News::Consent(Said::read(body, Medium::Email)?),
             "customers_marketing_consent/update" => News::Consent(Said::read(body, Medium::Sms)?),
-            _ => News::Body { snapshot: Snapshot::of_body(body, &settings.mapping)?, extras: Extras::read(body)? },
+            _ => News::Body {
+                snapshot: Snapshot::of_body(body, &settings.mapping)?,
+                extras: Extras::read(body)?,
+                is_whole: !settings.mapping.needs_the_customer(),
+            },
         })
+    }
+
+    /// What a list shows of a customer: everything but the addresses.
+    pub fn of_item(customer: &'a Customer) -> Self {
+        let said = |medium, marketing: &Marketing| Said { medium, decision: marketing.decision, at: marketing.at };
+        let consents = [said(Medium::Email, &customer.email), said(Medium::Sms, &customer.sms)];
+        let extras = Extras {
+            tags: Some(customer.tags.iter().map(String::as_str).collect()),
+            consents: consents.into_iter().filter(|said| said.decision.is_some()).collect(),
+            accepts: None,
+        };
+        News::Body { snapshot: customer.snapshot.clone(), extras, is_whole: true }
     }
 
     /// Why no look at the linked person is needed; `None` if one is. A body that equals what was last seen is an echo,
     /// even when its clock is older. A body with an equal clock is never old.
     pub fn is_old(&self, run: &mut Run) -> Option<String> {
         match self {
-            News::Body { snapshot, extras } => {
-                // If bodies do not show every mapped field, a newer body only says that something may have changed.
-                let is_news = run.settings.mapping.needs_the_customer()
-                    && snapshot.at.is_none_or(|at| at > run.memory.clock.merged);
+            News::Body { snapshot, extras, is_whole } => {
+                // If the body does not show every mapped field, a newer one only says that something may have changed.
+                let is_news = !is_whole && snapshot.at.is_none_or(|at| at > run.memory.clock.merged);
                 if !is_news
                     && run.memory.knows_all(Side::Shopify, &snapshot.fields)
                     && extras.are_as_seen(run)

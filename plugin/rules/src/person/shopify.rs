@@ -137,7 +137,8 @@ impl Snapshot {
 }
 
 impl Customer {
-    fn read(node: &View, mapping: &Mapping) -> Result<Self, Wrong> {
+    /// Reads a customer as every document of these rules asks for one.
+    pub fn read(node: &View, mapping: &Mapping) -> Result<Self, Wrong> {
         let tags: Result<Vec<_>, Wrong> =
             node.list("/tags")?.iter().map(|tag| tag.text("").map(str::to_owned)).collect();
         let tags = tags?;

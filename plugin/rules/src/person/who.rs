@@ -17,6 +17,9 @@ use crate::mapping::is_e164;
 /// answer may be lost; each time, the next look finds what exists.
 const CREATE_TRIES: usize = 3;
 
+/// Why a customer gets no profile.
+pub const NO_EMAIL: &str = "the customer has no e-mail, and Omneo requires one; it is tried again when there is one";
+
 /// The two halves of a person, both read.
 pub struct Met {
     pub customer: Customer,
@@ -50,7 +53,7 @@ pub async fn without_identity(run: &mut Run<'_>, customer: Customer) -> Result<M
     }
     let fields = &customer.snapshot.fields;
     let Some(email) = fields.plain(Core::Email) else {
-        return Err(skipped("the customer has no e-mail, and Omneo requires one; it is tried again when there is one"));
+        return Err(skipped(NO_EMAIL));
     };
     let phone = fields.plain(Core::Phone).filter(|phone| is_e164(phone));
     let mut last = String::new();

@@ -1,9 +1,9 @@
 //! Reads a page of Shopify's Admin API: its errors, its nodes and whether there are more. Knows no kind of item.
 
-use tandem_sdk::{Answer, Json, View};
+use tandem_sdk::{Answer, Json, View, Wrong};
 
 use super::place::Place;
-use super::{Page, members};
+use super::{Item, Page, members};
 
 /// Shopify's name, in what the tenant is told.
 pub const SHOPIFY: &str = "Shopify";
@@ -30,6 +30,31 @@ pub fn said(answer: &Answer, place: &Place, most: u64) -> Result<Said, String> {
     }
     let code = if error.code.is_empty() { String::new() } else { format!(" ({})", error.code) };
     Err(format!("Shopify refused the query: {}{code}", error.message))
+}
+
+/// A page of a connection that is walked through by Shopify's own cursor. `item` makes an item of its place and its id.
+pub fn page(body: &View, place: &Place, connection: &str, item: impl Fn(String, u64) -> Item) -> Result<Page, String> {
+    let mut items = vec![];
+    for (n, node) in nodes(body, connection)?.iter().enumerate() {
+        let id = node.id("/id").map_err(|wrong| wrong.to_string())?;
+        items.push(item(format!("/data/{connection}/nodes/{n}"), id));
+    }
+    let next = end(body, connection)?.map(|cursor| place.moved(Some(cursor), None).write());
+    Ok(Page { items, next, total: count(body, &format!("{connection}Count"))? })
+}
+
+/// A part of the result of a job: for each item, the lines about it, its own first.
+pub fn grouped(answer: &Answer, kind: &str, item: impl Fn(String, u64) -> Item) -> Result<Page, String> {
+    let json = super::body(SHOPIFY, answer)?;
+    let (mut items, wrong) = (vec![], |wrong: Wrong| wrong.to_string());
+    for (n, lines) in members(SHOPIFY, &json.view(), "")?.iter().enumerate() {
+        let id = lines.id("/0/id").map_err(wrong)?;
+        if lines.text("/0/__typename").map_err(wrong)? != kind {
+            return Err(lines.wrong("/0/__typename", format!("expected a line about a `{kind}`")).to_string());
+        }
+        items.push(item(format!("/{n}"), id));
+    }
+    Ok(Page { items, next: None, total: None })
 }
 
 /// The nodes of a connection.

@@ -66,6 +66,7 @@ impl MayBe {
             Self::Tags => json!({"type": "array", "items": {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}}),
             Self::Country => json!({"type": "string", "enum": mapping::known_countries().collect::<Vec<_>>()}),
             Self::Timezone => json!({"type": "string", "enum": zones::names().collect::<Vec<_>>()}),
+            Self::Date => json!({"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}),
             Self::SomeOf(allowed) => json!({"type": "array", "items": {"type": "string", "enum": allowed}}),
             Self::OneOf(allowed) => json!({"type": "string", "enum": allowed}),
         };

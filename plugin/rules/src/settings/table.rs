@@ -1,6 +1,6 @@
 //! The table of settings: the name, the meaning, the allowed values and the default of each.
 
-use tandem_sdk::{Problem, Value, json};
+use tandem_sdk::{Problem, Time, Value, json};
 
 use super::zones;
 use crate::mapping;
@@ -26,6 +26,8 @@ pub enum MayBe {
     /// A country whose national phone numbers are known.
     Country,
     Timezone,
+    /// A day.
+    Date,
     /// Some of these.
     SomeOf(&'static [&'static str]),
     /// Tags that can go to Omneo.
@@ -175,6 +177,12 @@ pub const KNOWN: &[Known] = &[
         MayBe::OneOf(&["pending", "authorized", "partially_paid", "paid", "partial", "fulfilled"]),
         || json!("paid"),
     ),
+    known(
+        "/orders/from",
+        "The day from whose midnight in UTC on orders go to Omneo, by the time when they were processed. An order before it is skipped, even if it changes later, unless something of it is in Omneo. Without this setting every order goes that a webhook brings, and orders cannot be imported.",
+        MayBe::Date,
+        || Value::Null,
+    ),
     known("/orders/include_test", "Whether test orders are sent.", MayBe::Switch, || json!(false)),
     known(
         "/orders/item_price",
@@ -245,6 +253,11 @@ const fn known(at: &'static str, what: &'static str, may_be: MayBe, default: fn(
     Known { at, what, may_be, default, fixed: false }
 }
 
+/// The moment at which a day such as `2026-01-31` begins in UTC; `None` if the text is no day.
+pub fn midnight(day: &str) -> Option<Time> {
+    (day.len() == 10).then(|| Time::parse(&format!("{day}T00:00:00Z"))).flatten()
+}
+
 impl Known {
     pub fn value(&self, rules: &Value) -> Value {
         rules.pointer(self.at).cloned().unwrap_or_else(self.default)
@@ -271,6 +284,8 @@ impl MayBe {
             (Self::Country, _) => expected("the two capital letters of a country whose phone numbers are known"),
             (Self::Timezone, Value::String(zone)) => zones::check(at, zone),
             (Self::Timezone, _) => expected("the IANA name of a time zone"),
+            (Self::Date, Value::String(day)) if midnight(day).is_some() => None,
+            (Self::Date, _) => expected("a day as a text"),
             (Self::OneOf(allowed), Value::String(text)) if allowed.contains(&text.as_str()) => None,
             (Self::OneOf(allowed), Value::String(text)) => {
                 let never =
@@ -296,6 +311,7 @@ impl MayBe {
             Self::SomeOf(allowed) => format!("write `{key} = [\"…\"]` with some of {}", quoted(allowed)),
             Self::Timezone => format!("write `{key} = \"Australia/Melbourne\"`"),
             Self::Country => format!("write `{key} = \"AU\"`, or leave it out"),
+            Self::Date => format!("write `{key} = \"2026-01-31\"`, with the quotes"),
             Self::OneOf(allowed) => format!("use one of {}", quoted(allowed)),
         }
     }
