@@ -116,8 +116,12 @@ fn line_back(quantity: u64, subtotal: &str, tax: &str) -> Value {
     json!([{ "id": 801, "line_item_id": 81, "quantity": quantity, "subtotal": subtotal, "total_tax": tax }])
 }
 
-/// Own bodies for what no published body has, each with the transactions that it becomes.
-fn own() -> Vec<(&'static str, Value, Vec<(&'static str, &'static str)>)> {
+/// What an order shows, the changes that make it of the usual one, and the transactions that it becomes: external ids and
+/// totals.
+type Own = (&'static str, Value, Vec<(&'static str, &'static str)>);
+
+/// Own bodies for what no published body has.
+fn own() -> Vec<Own> {
     let line = |id: u64, name: &str, price: &str, more: Value| {
         let mut line = json!({
             "id": id, "name": name, "title": name, "price": price, "quantity": 1, "sku": "", "variant_id": 90 + id,

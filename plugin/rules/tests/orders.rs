@@ -24,7 +24,8 @@ fn an_identity_alone_makes_nobody_the_buyer() {
     let host = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let (own, theirs) = (["shopify/customer/7064", "omneo/profile/p1"], ["shopify/customer/9", "omneo/profile/p1"]);
     // E-mail of the customer, link of the customer, names that the host knows, and what becomes of the sale.
-    let table: [(Option<&str>, Option<&str>, &[&str], Result<(), &str>); 8] = [
+    type Row<'a> = (Option<&'static str>, Option<&'static str>, &'a [&'static str], Result<(), &'static str>);
+    let table: [Row; 8] = [
         (Some("ada@example.org"), None, &[], Ok(())),
         (Some("ADA@example.org "), None, &[], Ok(())),
         (Some("ann@example.org"), None, &[], Err("nothing else says")),
