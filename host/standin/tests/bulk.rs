@@ -120,13 +120,14 @@ async fn products_come_with_their_variants_and_images() {
     );
     let query = |since: &str| {
         format!("query BulkProducts {{ products(query: \"updated_at:>='{since}'\") {{ edges {{ node {{ __typename id title handle vendor status
-        descriptionHtml tags updatedAt publishedAt variants {{ edges {{ node {{ __typename id title sku barcode price compareAtPrice position
+        descriptionHtml tags updatedAt publishedAt templateSuffix variantsCount {{ count }} variants {{ edges {{ node {{ __typename id title sku barcode price compareAtPrice position
             selectedOptions {{ name value }} }} }} }}
         media {{ edges {{ node {{ __typename id ... on MediaImage {{ image {{ url }} }} }} }} }} }} }} }} }}")
     };
     let (done, lines) = exported(&shop, &clock, &query("2026-06-30T12:00:00Z"), false).await;
     assert_eq!((&done["objectCount"], types(&lines)), (&json!("3"), vec!["Product", "ProductVariant", "MediaImage"]));
     assert_eq!((&lines[1]["sku"], &lines[2]["image"]["url"]), (&json!("HAT-M"), &json!("https://cdn.test/hat.jpg")));
+    assert_eq!((&lines[0]["variantsCount"]["count"], &lines[0]["templateSuffix"]), (&json!(1), &Value::Null));
     assert!(lines[1..].iter().all(|line| line["__parentId"] == "gid://shopify/Product/5"));
     let begun = run(&shop, &query("2026-06-30T12:00:01Z"), false).await;
     let nothing = poll(&shop, &clock, &begun["bulkOperation"]["id"]).await;

@@ -130,7 +130,7 @@ async fn what_came_of_a_query_never_costs_more_than_was_asked_for_and_a_query_ha
 
 #[tokio::test]
 async fn locations_are_paged_and_counted_the_inactive_ones_where_asked_for() {
-    let (shop, _) = shop().await;
+    let (shop, clock) = shop().await;
     for (id, name) in [(3, "Carlton"), (1, "Brunswick"), (2, "Abbotsford")] {
         shop.add_location(id, name);
     }
@@ -145,6 +145,14 @@ async fn locations_are_paged_and_counted_the_inactive_ones_where_asked_for() {
     let after = &first["locations"]["pageInfo"]["endCursor"];
     let rest = graphql(&shop, query, json!({ "n": 2, "after": after })).await["data"]["locations"].clone();
     assert_eq!((&rest["nodes"][0]["name"], &rest["pageInfo"]["hasNextPage"]), (&json!("Carlton"), &json!(false)));
+    clock.advance(60_000);
+    shop.change_location(2, json!({ "isActive": false, "address": { "city": "Melbourne" } }));
+    let all = "query All { locations(first: 9) { nodes { name } } location: node(id: \"gid://shopify/Location/2\") {
+        ... on Location { isActive createdAt updatedAt address { city } } } }";
+    let seen = graphql(&shop, all, json!({})).await["data"].clone();
+    assert_eq!(seen["locations"]["nodes"], json!([{ "name": "Brunswick" }, { "name": "Carlton" }]));
+    let changed = json!({ "isActive": false, "createdAt": "2026-07-01T00:00:00Z", "updatedAt": "2026-07-01T00:01:00Z", "address": { "city": "Melbourne" } });
+    assert_eq!(seen["location"], changed);
 }
 
 async fn profiles(omneo: &tandem_standin::Omneo, query: &str) -> (Vec<String>, Value) {

@@ -16,7 +16,7 @@ const DETAILS: &str = "query Order($id: ID!) { order(id: $id) { id name number c
         discountAllocations { allocatedAmountSet { shopMoney { amount } presentmentMoney { amount } } discountApplication { index } } } }
     shown: shippingLines(first: 5) { nodes { title } }
     shippingLines(first: 5, includeRemovals: true) { nodes { title isRemoved originalPriceSet { shopMoney { amount } } } }
-    refunds { id legacyResourceId createdAt note totalRefundedSet { shopMoney { amount } } duties { amountSet { shopMoney { amount } } }
+    refunds { id legacyResourceId createdAt note totalRefundedSet { shopMoney { amount } } duties { amountSet { shopMoney { amount } } originalDuty { id price { shopMoney { amount } } taxLines { rate } } }
         refundLineItems(first: 50) { nodes { quantity lineItem { id } subtotalSet { shopMoney { amount } } totalTaxSet { shopMoney { amount } } } }
         refundShippingLines(first: 5) { nodes { subtotalAmountSet { shopMoney { amount } } shippingLine { originalPriceSet { shopMoney { amount } } } } }
         orderAdjustments(first: 5) { nodes { reason amountSet { shopMoney { amount } } } }
@@ -99,6 +99,7 @@ async fn a_sale_at_the_till_in_another_currency_reads_as_its_body_says() {
             "duties": [{ "id": 8, "shop_money": { "amount": "2.00", "currency_code": "AUD" } }],
             "discount_allocations": [{ "amount": "3.00", "amount_set": set("3.00", "3.30"), "discount_application_index": 0 }] }],
         "shipping_lines": [{ "id": 5, "title": "Post", "price": "4.00", "is_removed": true }],
+        "refunds": [{ "id": 11, "created_at": "2026-07-01T11:00:00+10:00", "duties": [{ "duty_id": 8, "amount_set": set("1.00", "1.10") }] }],
         "returns": [{ "id": 6, "exchange_line_items": [{ "id": 7, "line_item_id": 1, "quantity": 1 }] }],
     });
     shop.send_order("orders/create", body);
@@ -124,6 +125,8 @@ async fn a_sale_at_the_till_in_another_currency_reads_as_its_body_says() {
     assert_eq!(line["discountAllocations"][0]["allocatedAmountSet"]["presentmentMoney"]["amount"], "3.30");
     assert_eq!((&seen["shown"]["nodes"], &seen["shippingLines"]["nodes"][0]["isRemoved"]), (&json!([]), &json!(true)));
     assert_eq!(seen["returns"]["nodes"][0]["exchangeLineItems"]["nodes"][0]["lineItems"][0]["id"], line["id"]);
+    let duty = &seen["refunds"][0]["duties"][0];
+    assert_eq!((amount(&duty["amountSet"]), amount(&duty["originalDuty"]["price"])), ("1.00", "2.00"));
     let stranger = graphql(&shop, "query S { order(id: \"gid://shopify/Order/1\") { id } }", json!({})).await;
     assert_eq!(stranger["data"]["order"], Value::Null);
 }

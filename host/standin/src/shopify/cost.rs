@@ -28,7 +28,7 @@ fn share(size: u64) -> u64 {
 pub(crate) fn of_object(ty: &str, parent: &str) -> u64 {
     let is_free = ["Payload", "Connection", "Edge"].iter().any(|end| parent.ends_with(end)) || ty.ends_with("Payload");
     match ty {
-        "Count" => COUNT_COST,
+        "Count" if parent == "QueryRoot" => COUNT_COST,
         _ => u64::from(!is_free),
     }
 }

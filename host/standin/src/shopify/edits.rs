@@ -107,8 +107,23 @@ impl Shopify {
 
     /// Adds a location, which GraphQL then lists; no webhook.
     pub fn add_location(&self, id: u64, name: &str) {
-        let location = views::location(id, name, true);
-        self.core.with(|store| store.locations.push(location));
+        self.core.with(|store| {
+            let location = views::location(id, name, true, store.now_ms);
+            store.locations.push(location);
+        });
+    }
+
+    /// Changes what GraphQL shows of a location, as `name`, `isActive` or `address`; no webhook.
+    pub fn change_location(&self, id: u64, fields: Value) {
+        self.core.with(|store| {
+            let gid = webhooks::gid("Location", id);
+            let now = clock::utc(store.now_ms);
+            let location = store.locations.iter_mut().find(|location| location["id"] == gid.as_str());
+            if let (Some(Value::Object(location)), Value::Object(fields)) = (location, fields) {
+                location.extend(fields);
+                location.insert("updatedAt".to_owned(), json!(now));
+            }
+        });
     }
 
     /// Sends any body under any topic, signed like the others.

@@ -254,7 +254,9 @@ impl Order<'_> {
         });
         let transactions = rows(refund, "transactions").map(|one| self.transaction(one, refund));
         let duties = rows(refund, "duties").map(|one| {
-            let original = one["duty_id"].as_u64().map(|id| json!({ "__typename": "Duty", "id": gid("Duty", id) }));
+            let all = rows(self.body, "line_items").flat_map(|line| rows(line, "duties"));
+            let original = all.into_iter().find(|duty| !one["duty_id"].is_null() && duty["id"] == one["duty_id"]);
+            let original = original.map(|duty| self.duty(duty));
             json!({ "amountSet": self.bag(one, "amount"), "originalDuty": original })
         });
         let refunded: Vec<_> = paid_back(refund).collect();
@@ -363,7 +365,7 @@ impl Order<'_> {
         let gid = gid("Location", id);
         let own = self.store.locations.iter().find(|location| location["id"] == gid.as_str());
         // One that was deleted stays on what was sold there.
-        Some(own.cloned().unwrap_or_else(|| location(id, &format!("Location {id}"), false)))
+        Some(own.cloned().unwrap_or_else(|| location(id, &format!("Location {id}"), false, self.store.now_ms)))
     }
 
     fn address(&self, key: &str) -> Option<Value> {

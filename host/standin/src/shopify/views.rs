@@ -206,15 +206,22 @@ pub(crate) fn product(body: &Value) -> Value {
         "publishedAt": utc(&body["published_at"]),
         "status": upper(body["status"].as_str().unwrap_or("active")),
         "tags": words(&body["tags"]),
+        "templateSuffix": body["template_suffix"],
         "title": body["title"],
         "updatedAt": utc(&body["updated_at"]),
+        "variantsCount": { "count": body["variants"].as_array().map_or(0, Vec::len), "precision": "EXACT" },
         "variants": list(variants.collect()),
         "vendor": body["vendor"].as_str().unwrap_or_default(),
     })
 }
 
-pub(crate) fn location(id: u64, name: &str, is_active: bool) -> Value {
-    json!({ "__typename": "Location", "id": gid("Location", id), "legacyResourceId": id.to_string(), "name": name, "isActive": is_active, "address": {} })
+/// A location without an address, made and changed at one time.
+pub(crate) fn location(id: u64, name: &str, is_active: bool, at_ms: i64) -> Value {
+    let at = clock::utc(at_ms);
+    json!({
+        "__typename": "Location", "address": {}, "createdAt": at, "id": gid("Location", id), "isActive": is_active,
+        "legacyResourceId": id.to_string(), "name": name, "updatedAt": at,
+    })
 }
 
 pub(crate) fn variant(product: &Value, variant: &Value) -> Value {
