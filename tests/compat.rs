@@ -8,7 +8,7 @@ use tandem::engine;
 use tandem::model::{
     Answer, Call, Effect, End, Entity, Event, EventId, Method, Names, Next, Outcome, Reply, Request, Webhook,
 };
-use tandem::rules::Plugin;
+use tandem::rules::{Item, Page, Plugin, Pull, Reading};
 use wit_parser::Resolve;
 
 use frozen::{RULES, WIT, module};
@@ -64,6 +64,22 @@ async fn rules_for_the_first_release_are_built_and_asked() {
         (setting.at.as_str(), setting.value.as_str(), setting.fixed),
         ("/rules", r#"{"a":1,"rules":[2]}"#, true)
     );
+
+    let pull =
+        Pull { name: "frozen".into(), source: "omneo".into(), caution: "looks odd".into(), gone: "look again".into() };
+    assert_eq!(manifest.pulls, [pull]);
+    let reading = Reading {
+        pull: "frozen".into(),
+        begun_at: "2026-01-02T03:04:05Z".into(),
+        since: Some("2026-01-01T00:00:00Z".into()),
+        names_only: true,
+        cursor: "7".into(),
+    };
+    assert_eq!(plugin.ask_page(&reading).result.unwrap(), Err("7".to_owned()));
+    let answer = Answer { status: 206, headers: vec![], body: "{}".into() };
+    let item = Item { at: "{}".into(), name: reading.begun_at.clone(), clues: vec!["frozen".into()] };
+    let page = Page { items: vec![item], next: reading.since.clone(), total: Some(206) };
+    assert_eq!(plugin.read_page(&reading, &answer).result.unwrap(), Ok(page));
 
     let named = plugin.key(&event()).result.unwrap().unwrap();
     assert_eq!(named, Entity { names: vec!["orders/paid".into(), "17".into()], after: vec!["{\"id\":7}".into()] });

@@ -71,6 +71,42 @@
     (call $put (i32.const 1244) (i32.const 4240) (i32.const 2))
     (i32.const 1244))
 
+  (func (export "tandem:rules/rules@0.1.0#pulls") (result i32)
+    ;; pull: name, source, caution, gone
+    (call $put (i32.const 1740) (i32.const 1752) (i32.const 1))
+    (call $put (i32.const 1752) (i32.const 4096) (i32.const 6))
+    (call $put (i32.const 1760) (i32.const 4160) (i32.const 5))
+    (call $put (i32.const 1768) (i32.const 4256) (i32.const 9))
+    (call $put (i32.const 1776) (i32.const 4272) (i32.const 10))
+    (i32.const 1740))
+
+  (func (export "tandem:rules/rules@0.1.0#ask-page")
+    (param $pull i32) (param $pull_len i32) (param $begun i32) (param $begun_len i32)
+    (param $has_since i32) (param $since i32) (param $since_len i32) (param $names i32) (param $bulk i32)
+    (param $cursor i32) (param $cursor_len i32) (result i32)
+    ;; err: the cursor
+    (i32.store8 (i32.const 1788) (i32.const 1))
+    (call $put (i32.const 1792) (local.get $cursor) (local.get $cursor_len))
+    (i32.const 1788))
+
+  (func (export "tandem:rules/rules@0.1.0#read-page")
+    (param $pull i32) (param $pull_len i32) (param $begun i32) (param $begun_len i32)
+    (param $has_since i32) (param $since i32) (param $since_len i32) (param $names i32) (param $bulk i32)
+    (param $cursor i32) (param $cursor_len i32)
+    (param $status i32) (param $headers i32) (param $headers_len i32) (param $body i32) (param $body_len i32) (result i32)
+    ;; ok: items, next, total
+    (call $put (i32.const 1808) (i32.const 1860) (i32.const 1))
+    (i32.store8 (i32.const 1816) (local.get $has_since))
+    (call $put (i32.const 1820) (local.get $since) (local.get $since_len))
+    (i32.store8 (i32.const 1832) (i32.const 1))
+    (i64.store (i32.const 1840) (i64.extend_i32_u (local.get $status)))
+    ;; item: at, name, clues
+    (call $put (i32.const 1860) (local.get $body) (local.get $body_len))
+    (call $put (i32.const 1868) (local.get $begun) (local.get $begun_len))
+    (call $put (i32.const 1876) (i32.const 1900) (i32.const 1))
+    (call $put (i32.const 1900) (local.get $pull) (local.get $pull_len))
+    (i32.const 1800))
+
   (func (export "tandem:rules/rules@0.1.0#key")
     (param $source i32) (param $source_len i32) (param $topic i32) (param $topic_len i32)
     (param $id i32) (param $id_len i32) (param $occurred i32) (param $occurred_len i32)
