@@ -7,6 +7,7 @@ mod any_text;
 mod compat;
 mod compose;
 mod large_orders;
+mod order_pairs;
 mod orders;
 mod real_payloads;
 mod schemas;
