@@ -236,8 +236,8 @@ impl Storefront {
         if uninstalled.map_err(|refused| host_error(&tenant, &anyhow::anyhow!("{refused}")))? {
             return Err(Refused::NoShop);
         }
-        let Standing { names, revision, is_other_shop, .. } = self.standing(&tenant, who.customer).await?;
-        if is_other_shop {
+        let Standing { names, revision, is_other_shop, is_uninstalled } = self.standing(&tenant, who.customer).await?;
+        if is_other_shop || is_uninstalled {
             return Err(Refused::NoShop);
         }
         Ok(Stand { tenant, linked: who.customer.map(|customer| whose::linked(customer, &names)), revision })

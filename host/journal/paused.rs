@@ -8,7 +8,7 @@ use crate::clock;
 use crate::model::Millis;
 
 /// Why Shopify is paused after the merchant has uninstalled the app.
-const UNINSTALLED: &str = "the app was uninstalled";
+pub(super) const UNINSTALLED: &str = "the app was uninstalled";
 
 /// A target that has been paused, or that takes calls again.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 
 use rusqlite::OptionalExtension;
 
+use super::paused::UNINSTALLED;
 use super::{Reader, names};
 
 /// How a name stands.
@@ -16,6 +17,8 @@ pub struct Standing {
     pub revision: i64,
     /// The tenant's shop is in doubt: it has given another number since, or another tenant has it.
     pub is_other_shop: bool,
+    /// Shopify is paused because the shop has taken the app away, whatever is still granted as far as is known here.
+    pub is_uninstalled: bool,
 }
 
 impl Reader {
@@ -25,11 +28,15 @@ impl Reader {
         let moment = self.connection.unchecked_transaction()?;
         let mut statement = moment.prepare_cached("SELECT other IS NOT NULL FROM shops WHERE tenant = ?")?;
         let is_other_shop = statement.query_row([tenant], |row| row.get(0)).optional()?.unwrap_or_default();
+        let sql = "SELECT 1 FROM paused WHERE tenant = ? AND target = 'shopify' AND reason = ?";
+        let is_uninstalled = moment.prepare_cached(sql)?.exists([tenant, UNINSTALLED])?;
         let found = name.map(|name| names::standing(&moment, tenant, name)).transpose()?.flatten();
-        let Some((entity, names)) = found else { return Ok(Standing { is_other_shop, ..Standing::default() }) };
+        let Some((entity, names)) = found else {
+            return Ok(Standing { is_other_shop, is_uninstalled, ..Standing::default() });
+        };
         let sql = "SELECT coalesce(max(revision), 0) FROM memory WHERE entity = ? AND current";
         let revision = moment.prepare_cached(sql)?.query_row([entity.0], |row| row.get(0))?;
-        Ok(Standing { names, revision, is_other_shop })
+        Ok(Standing { names, revision, is_other_shop, is_uninstalled })
     }
 }
 
@@ -49,6 +56,8 @@ mod tests {
                      ('acme', 'shopify/customer/2', 1, TRUE), ('zeta', 'shopify/customer/1', 2, FALSE);
                  INSERT INTO memory VALUES (4, 1, 1, '{}', FALSE, 'acme'), (5, 1, 1, '{}', TRUE, 'acme'),
                      (6, 2, 1, '{}', TRUE, 'zeta');
+                 INSERT INTO paused (tenant, target, since, reason) VALUES ('zeta', 'shopify', 1, 'the app was uninstalled'),
+                     ('zeta', 'omneo', 1, 'x'), ('acme', 'shopify', 1, 'an operator'), ('acme', 'omneo', 1, 'the app was uninstalled');
                  INSERT INTO shops VALUES ('acme', 'acme.myshopify.com', 7, NULL), ('zeta', 'zeta.myshopify.com', 7, 8);",
             )
             .unwrap();
@@ -57,16 +66,18 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let ada = standing("acme", "shopify/customer/1");
         assert_eq!(ada.names, names(&["omneo/profile/p", "shopify/customer/1"]));
-        assert_eq!((ada.revision, ada.is_other_shop), (5, false));
+        assert_eq!((ada.revision, ada.is_other_shop, ada.is_uninstalled), (5, false, false));
         assert_eq!(standing("acme", "omneo/profile/p"), ada);
         for (tenant, name) in
             [("acme", "shopify/customer/2"), ("acme", "shopify/customer/3"), ("beta", "shopify/customer/1")]
         {
             assert_eq!(standing(tenant, name), Standing::default(), "{tenant} {name}");
         }
-        let zeta = Standing { names: names(&["shopify/customer/1"]), revision: 6, is_other_shop: true };
+        let zeta =
+            Standing { names: names(&["shopify/customer/1"]), revision: 6, is_other_shop: true, is_uninstalled: true };
         assert_eq!(standing("zeta", "shopify/customer/1"), zeta);
-        assert_eq!(reader.standing("zeta", None).unwrap(), Standing { is_other_shop: true, ..Standing::default() });
+        let shops = Standing { is_other_shop: true, is_uninstalled: true, ..Standing::default() };
+        assert_eq!(reader.standing("zeta", None).unwrap(), shops);
     }
 
     /// Names and revision belong together, however often a writer changes both.
