@@ -175,7 +175,10 @@ pub async fn from_omneo(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     if settings.sync.addresses && shown.is_some() {
         run.addresses_over = addresses::run_over(&run.memory, Side::Omneo, &body, settings.addresses_owner)?;
     }
-    if let Some(shown) = shown.as_ref().filter(|shown| !is_merge && over.is_empty() && says_all(&run, shown, is_listed))
+    // What is said of a profile that is gone is what it was before.
+    let says_how_it_is = !is_merge && event.topic != "profile.deleted";
+    if let Some(shown) =
+        shown.as_ref().filter(|shown| says_how_it_is && over.is_empty() && says_all(&run, shown, is_listed))
     {
         if let Some(reason) = run.kept_from_shopify(shown) {
             return Ok(skipped(reason));
