@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tandem::client::Client;
 use tandem::config::Peer;
+use tandem::lookup::{self, Lookup};
 use tandem::model::{Effect, Event, EventId, Next, Outcome, Reply, Request, Webhook};
 use tandem::playground;
 use tandem::rules::Plugin;
@@ -286,6 +287,10 @@ impl World {
     }
 
     async fn answer(&self, plugin: &Plugin, call: &tandem::model::Call) -> Reply {
+        // The host has heard of nobody before.
+        if Lookup::of(call).is_some() {
+            return lookup::answer(&[]);
+        }
         let (url, token) = match call.target.as_str() {
             "shopify" => (self.shopify.url(), ShopifyOptions::default().token),
             _ => (self.omneo.url(), OmneoOptions::default().token),

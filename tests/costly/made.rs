@@ -34,6 +34,11 @@ fn module(imports: &str, pages: u32, items: &str, [key, step]: [&str; 2]) -> Str
         (i32.const {manifest}))
     (func (export "tandem:rules/rules@0.1.0#configure") (param i32 i32) (result i32) (i32.const 0))
     (func (export "tandem:rules/rules@0.1.0#schema") (result i32) (i32.const 0))
+    (func (export "tandem:rules/rules@0.1.0#pulls") (result i32) (i32.const 0))
+    (func (export "tandem:rules/rules@0.1.0#ask-page")
+        (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))
+    (func (export "tandem:rules/rules@0.1.0#read-page")
+        (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))
     (func (export "tandem:rules/rules@0.1.0#step") (param i32) (result i32)
         {step}
         (i32.const 256))
