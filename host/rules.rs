@@ -180,9 +180,7 @@ impl Plugin {
             code,
         };
         inner.check()?;
-        let manifest = inner.describe()?;
-        let pulls = inner.pulls(&manifest)?;
-        let inner = Arc::new(Inner { manifest: Manifest { pulls, ..manifest }, ..inner });
+        let inner = Arc::new(Inner { manifest: inner.describe()?, ..inner });
         Ok(Self { inner, wanted: StillWanted::default() })
     }
 
@@ -271,14 +269,16 @@ impl Inner {
         self.code.is_none() && required.is_none_or(|required| required.num_memories > 1)
     }
 
-    /// What it says it is.
+    /// What it says it is, with its collections.
     fn describe(&self) -> anyhow::Result<Manifest> {
         let asked = self.call(&self.describe, (), Limits::for_input(0), StillWanted::default());
         let (manifest,): (v0_1::Manifest,) = match asked {
             Asked { result: Ok(manifest), .. } => manifest,
             Asked { result: Err(failure), .. } => bail!("the component cannot be asked: {}", failure.reason),
         };
-        Ok(manifest.into())
+        let manifest = Manifest::from(manifest);
+        let pulls = self.pulls(&manifest)?;
+        Ok(Manifest { pulls, ..manifest })
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -381,12 +381,19 @@ pub async fn describe(
     check_functions(store, instance, [&key, &step, &describe])?;
     let function = instance.get_typed_func::<(), (v0_1::Manifest,)>(&mut *store, &describe);
     let function = function.map_err(|error| misfit("the component's `describe`", &error))?;
-    match function.call_async(&mut *store, ()).await {
-        Ok((manifest,)) => Ok(manifest.into()),
-        Err(error) => {
-            bail!("the component cannot be asked: {}", explain(&error, store.data(), Limits::for_input(0)).reason)
-        }
-    }
+    let failed = |error: wasmtime::Error, store: &Store<State>| {
+        anyhow!("the component cannot be asked: {}", explain(&error, store.data(), Limits::for_input(0)).reason)
+    };
+    let manifest = match function.call_async(&mut *store, ()).await {
+        Ok((manifest,)) => Manifest::from(manifest),
+        Err(error) => return Err(failed(error, store)),
+    };
+    let pulls = match pulls::listed(store, component, instance).await {
+        Ok(pulls) => pulls,
+        Err(error) => return Err(failed(error, store)),
+    };
+    pulls::check(&pulls, &manifest)?;
+    Ok(Manifest { pulls, ..manifest })
 }
 
 /// Whether `key`, `step` and `describe` are those of the contract: what they take and give is only looked at when they are

@@ -3,10 +3,11 @@
 
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 
 use super::{Asked, EXPORT, Inner, Manifest, Plugin, v0_1};
-use crate::engine::{Limits, StillWanted, Usage};
+use crate::engine::{Limits, State, StillWanted, Usage};
 use crate::model::{Answer, Blame, Call, Effect, Failure};
 
 /// How many pulls a component may have.
@@ -80,19 +81,8 @@ impl Inner {
             Err(failure) => bail!("the component cannot be asked for its pulls: {}", failure.reason),
         };
         let pulls: Vec<_> = pulls.into_iter().map(Pull::from).collect();
-        if pulls.len() > PULLS_MAX {
-            bail!("the component has {} pulls; {PULLS_MAX} are allowed", pulls.len());
-        }
-        for (n, Pull { name, source, .. }) in pulls.iter().enumerate() {
-            if !is_word(name) {
-                bail!("the pull `{name}` has no good name\nhint: use lower-case letters, digits and `-`, 64 at most");
-            }
-            if pulls[..n].iter().any(|other| other.name == *name) {
-                bail!("the component has two pulls `{name}`");
-            }
-            if !manifest.targets.iter().any(|target| target.name == *source) {
-                bail!("the pull `{name}` reads `{source}`, which the manifest does not declare as a target");
-            }
+        check(&pulls, manifest)?;
+        for Pull { name, source, .. } in &pulls {
             let begun_at = "2026-01-02T03:04:05Z".to_owned();
             let first = Reading { pull: name.clone(), begun_at, since: None, names_only: false, cursor: String::new() };
             match self.ask_page(&first, wanted.clone()).result {
@@ -138,6 +128,39 @@ impl Inner {
         let rules = component.get_export_index(None, EXPORT)?;
         component.get_export_index(Some(&rules), name)
     }
+}
+
+/// The collections that a component under construction has.
+pub(super) async fn listed(
+    store: &mut Store<State>,
+    component: &Component,
+    instance: &Instance,
+) -> wasmtime::Result<Vec<Pull>> {
+    let rules = component.get_export_index(None, EXPORT);
+    let function = rules.and_then(|rules| component.get_export_index(Some(&rules), "pulls"));
+    let Some(function) = function else { return Ok(vec![]) };
+    let pulls = instance.get_typed_func::<(), (Vec<v0_1::Pull>,)>(&mut *store, &function)?;
+    let (pulls,) = pulls.call_async(&mut *store, ()).await?;
+    Ok(pulls.into_iter().map(Pull::from).collect())
+}
+
+/// Whether the collections have good names and read what the manifest declares.
+pub(super) fn check(pulls: &[Pull], manifest: &Manifest) -> anyhow::Result<()> {
+    if pulls.len() > PULLS_MAX {
+        bail!("the component has {} pulls; {PULLS_MAX} are allowed", pulls.len());
+    }
+    for (n, Pull { name, source, .. }) in pulls.iter().enumerate() {
+        if !is_word(name) {
+            bail!("the pull `{name}` has no good name\nhint: use lower-case letters, digits and `-`, 64 at most");
+        }
+        if pulls[..n].iter().any(|other| other.name == *name) {
+            bail!("the component has two pulls `{name}`");
+        }
+        if !manifest.targets.iter().any(|target| target.name == *source) {
+            bail!("the pull `{name}` reads `{source}`, which the manifest does not declare as a target");
+        }
+    }
+    Ok(())
 }
 
 fn is_word(text: &str) -> bool {
