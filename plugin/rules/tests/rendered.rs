@@ -175,13 +175,15 @@ pub fn order(body: &Value) -> Value {
     let tags = body["tags"].as_str().unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty());
     let attributes = list(body, "note_attributes").map(|note| json!({"key": note["name"], "value": note["value"]}));
     let edges = |nodes: Vec<Value>| json!({"edges": nodes.iter().map(|node| json!({"node": node})).collect::<Value>()});
-    let customer = body["customer"].as_object().map(|customer| {
-        json!({
-            "id": gid("Customer", &body["customer"]), "firstName": customer.get("first_name"),
-            "lastName": customer.get("last_name"),
-            "defaultEmailAddress": customer["email"].as_str().map(|email| json!({"emailAddress": email})),
-        })
-    });
+    // Some published bodies have a customer without an id, whom no system would show.
+    let customer =
+        body["customer"].as_object().filter(|customer| customer.get("id").is_some_and(Value::is_u64)).map(|customer| {
+            json!({
+                "id": gid("Customer", &body["customer"]), "firstName": customer.get("first_name"),
+                "lastName": customer.get("last_name"),
+                "defaultEmailAddress": customer["email"].as_str().map(|email| json!({"emailAddress": email})),
+            })
+        });
     let tip = match body.get("total_tip_received") {
         Some(_) => money("total_tip_received", "total_tip_received_set"),
         None => Value::Null,
