@@ -70,6 +70,8 @@ pub enum Refused {
     NoPulls(String),
     #[error("the rules have no collection `{0}`\nhint: they have {1}")]
     Unknown(String, String),
+    #[error("`{0}` cannot be read yet: {1}")]
+    Unready(String, String),
     #[error("{0}\nhint: read that, and say that you agree: `--yes`, or `\"agreed\": true`")]
     Caution(String),
     #[error("`since` is `{0}`, which is {1}\nhint: give a date, `2026-01-31`, or a time, `2026-01-31T08:00:00+11:00`")]
@@ -101,7 +103,8 @@ impl Imports {
         if pulls.is_empty() { Err(Refused::NoPulls(tenant.to_owned())) } else { Ok(pulls) }
     }
 
-    /// Begins an import; it goes on by itself.
+    /// Begins an import; it goes on by itself. Where everything is wanted, a collection that the rules cannot read yet is left
+    /// out, and `why` of the import that is given says so.
     pub async fn begin(&self, tenant: &str, wanted: Wanted, by: &str) -> Result<Import, Refused> {
         let known = self.pulls(tenant).await?;
         let names = || known.iter().map(|pull| format!("`{}`", pull.name)).collect::<Vec<_>>().join(", ");
@@ -109,7 +112,17 @@ impl Imports {
             return Err(Refused::Unknown(other.clone(), names()));
         }
         let is_wanted = |pull: &&Pull| wanted.pulls.is_empty() || wanted.pulls.contains(&pull.name);
-        let chosen: Vec<_> = known.iter().filter(is_wanted).collect();
+        let (mut chosen, mut left_out) = (vec![], vec![]);
+        for pull in known.iter().filter(is_wanted) {
+            match self.0.first_page(tenant, pull).await? {
+                Ok(()) => chosen.push(pull),
+                Err(why) if wanted.pulls.is_empty() => left_out.push((pull.name.clone(), why)),
+                Err(why) => return Err(Refused::Unready(pull.name.clone(), why)),
+            }
+        }
+        if let (true, Some((name, why))) = (chosen.is_empty(), left_out.first()) {
+            return Err(Refused::Unready(name.clone(), why.clone()));
+        }
         let cautions = chosen.iter().filter(|pull| !pull.caution.is_empty());
         let cautions: Vec<_> = cautions.map(|pull| format!("`{}`: {}", pull.name, pull.caution)).collect();
         if !cautions.is_empty() && !wanted.agreed {
@@ -132,6 +145,8 @@ impl Imports {
         };
         let begun = self.0.parts.journal.begin_import(import.clone()).await?;
         import.id = begun.ok_or_else(|| Refused::Open(tenant.to_owned()))?;
+        let left_out = left_out.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
+        import.why = left_out.collect::<Vec<_>>().join("; ");
         Ok(import)
     }
 
@@ -191,6 +206,19 @@ impl Inner {
     async fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         let (registry, tenant) = (self.parts.registry.clone(), tenant.to_owned());
         spawn_blocking(move || registry.active(&tenant)).await?
+    }
+
+    /// Whether the rules can say what to ask for; otherwise why not.
+    async fn first_page(&self, tenant: &str, pull: &Pull) -> anyhow::Result<Result<(), String>> {
+        let Some(plugin) = self.active(tenant).await? else { return Ok(Err("no version is active".into())) };
+        let reading = rules::Reading {
+            pull: pull.name.clone(),
+            begun_at: clock::rfc3339(clock::now()),
+            since: None,
+            names_only: false,
+            cursor: String::new(),
+        };
+        Ok(spawn_blocking(move || page::ask(&plugin, &reading).map(drop)).await?)
     }
 
     async fn go_on(&self, tenant: &str) {

@@ -102,9 +102,18 @@ async fn what_cannot_be_read_is_refused_with_what_can() {
     );
     assert!(refused(since("tomorrow")).await.contains("neither a date nor a time"));
     assert!(refused(since("2999-01-01")).await.contains("not in the past"));
+    assert!(
+        refused(wanted(&["orders"]))
+            .await
+            .starts_with("`orders` cannot be read yet: orders are read only from a day on")
+    );
+    let begun = imports.begin(TENANT, Wanted { agreed: true, ..Wanted::default() }, "olga").await.unwrap();
+    assert!(
+        begun.why.starts_with("`orders` is left out: ")
+            && begun.readings.iter().all(|reading| reading.pull != "orders")
+    );
     let nobody = imports.begin("zeta", Wanted::default(), "olga").await;
     assert!(matches!(nobody, Err(Refused::NoVersion(tenant)) if tenant == "zeta"));
-    assert!(matches!(imports.set(TENANT, ImportState::Paused, "why", "olga").await, Err(Refused::NotOpen(_))));
     town.stop().await;
 }
 

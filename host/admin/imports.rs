@@ -109,7 +109,8 @@ pub(super) async fn list(Shared(admin): Shared<Admin>, Of { tenant, .. }: Of) ->
 }
 
 /// Begins to read what a tenant has of its past, page by page, behind its live events. Every item goes through the rules as an
-/// event, so that reading twice does no harm. One import of a tenant is open at a time.
+/// event, so that reading twice does no harm. One import of a tenant is open at a time. Where no collections are named, those that the
+/// rules cannot read yet are left out, as `why` of the answer says.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/imports", operation_id = "import", params(("tenant" = String, Path)),
     request_body = ImportWanted,
     responses((status = 201, body = Import), (status = 404), (status = 409), (status = 422)))]
@@ -119,10 +120,10 @@ pub(super) async fn begin(
     Body(ImportWanted { collections, since, agreed }): Body<ImportWanted>,
 ) -> Result<(StatusCode, Json<Import>), Problem> {
     let wanted = Wanted { pulls: collections, since, agreed };
-    let begun = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
-    let begun = shown(&admin, &tenant).await?.into_iter().find(|import| import.id == begun.id);
+    let journal::Import { id, why, .. } = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
+    let begun = shown(&admin, &tenant).await?.into_iter().find(|import| import.id == id);
     let begun = begun.ok_or_else(|| Problem::own(anyhow::anyhow!("the import is not there")))?;
-    Ok((StatusCode::CREATED, Json(begun)))
+    Ok((StatusCode::CREATED, Json(Import { why, ..begun })))
 }
 
 /// Pauses the import that is open, lets it go on, or cancels it. What has become an event stays one.
@@ -148,7 +149,11 @@ fn problem(refused: Refused) -> Problem {
     let kind = match &refused {
         Refused::Other(_) => return Problem::own(anyhow::anyhow!(refused)),
         Refused::Open(_) | Refused::NotOpen(_) | Refused::NoVersion(_) => Kind::Conflict,
-        Refused::NoPulls(_) | Refused::Unknown(..) | Refused::Caution(_) | Refused::Since(..) => Kind::Unfit,
+        Refused::NoPulls(_)
+        | Refused::Unknown(..)
+        | Refused::Caution(_)
+        | Refused::Since(..)
+        | Refused::Unready(..) => Kind::Unfit,
     };
     Problem::new(kind, refused.to_string())
 }

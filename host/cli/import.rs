@@ -13,7 +13,7 @@ use super::operations::{CHANGE_IMPORT, IMPORT, IMPORTS};
 use super::table::{count, moment, table};
 use crate::admin::{Import, ImportState};
 use crate::config;
-use crate::output::{note, out, outln};
+use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
@@ -78,6 +78,9 @@ pub async fn run(host: &Remote, arguments: Arguments) -> anyhow::Result<()> {
     confirm(&format!("read {what}{from} of {tenant}, and have its rules write what is not in step"), true, *yes)?;
     let body = json!({ "collections": collections, "since": since, "agreed": yes });
     let import: Import = host.ask(IMPORT, &[tenant], &[], Body::Json(body)).await?.json()?;
+    if !import.why.is_empty() {
+        noteln!("{}", import.why);
+    }
     if *detach {
         outln!("import {} of {tenant} has begun; `tandem import {tenant} --status` says how far it is", import.id)?;
         return Ok(());
@@ -119,7 +122,7 @@ async fn follow(host: &Remote, tenant: &str, id: i64) -> anyhow::Result<()> {
             }
             show(&import)?;
             if import.state != ImportState::Done {
-                bail!("import {id} of {tenant} is {}: {}", word(import.state), import.why);
+                bail!("import {id} of {tenant} {}: {}", how(import.state), import.why);
             }
             return Ok(());
         }
@@ -190,5 +193,14 @@ fn word(state: ImportState) -> &'static str {
         ImportState::Done => "done",
         ImportState::Failed => "failed",
         ImportState::Cancelled => "cancelled",
+    }
+}
+
+/// How an import that was followed ended otherwise.
+fn how(state: ImportState) -> &'static str {
+    match state {
+        ImportState::Failed => "has failed",
+        ImportState::Paused => "is paused",
+        _ => "was cancelled",
     }
 }
