@@ -73,7 +73,7 @@ impl Credentials {
     async fn asked_for_access(&self, tenant: &Tenant) -> (Access, i64) {
         let mut judged = 0;
         let cell = tenant.shopify.app().and_then(|app| self.known(&tenant.name, app));
-        let mut is_refused = cell.is_some_and(|cell| cell.state().is_dropped);
+        let mut is_refused = cell.is_some_and(|cell| cell.state().is_refused_by_shop());
         // A second 401 is final, so two tries are enough.
         for _ in 0..2 {
             let token = match self.token(tenant, "shopify").await {
@@ -82,7 +82,7 @@ impl Credentials {
                     let access = match no.refused {
                         Refused::Ended { .. } | Refused::NotInstalled { .. } => Access::Refused,
                         // By itself, a refusal may mean a wrong secret, or a shop that has granted nothing yet. After a
-                        // 401 to a token that was valid, it means more.
+                        // 401 to a token that was valid, it means more, whichever call had the 401.
                         Refused::Client { .. } | Refused::Never { .. } if is_refused => Access::Refused,
                         Refused::Client { .. } => Access::NotAccepted,
                         other => Access::Unclear(other.to_string()),

@@ -109,6 +109,11 @@ impl State {
         true
     }
 
+    /// Whether the shop has refused this grant while it should have been valid.
+    pub fn is_refused_by_shop(&self) -> bool {
+        self.is_dropped || self.not_accepted == Some(self.revision)
+    }
+
     /// Records that the shop has accepted a token of this revision.
     pub fn accepted_by_shop(&mut self, revision: i64) {
         if self.on_trial == Some(revision) {

@@ -28,11 +28,22 @@ pub struct Claim {
     /// The journal's path, without links.
     path: PathBuf,
     /// The lock on the file beside the journal, which a second host meets first.
-    _beside: File,
+    _beside: Lock,
     /// The lock on the journal itself, whatever path it is opened by. This handle is opened before SQLite opens the
     /// file and closed after SQLite has closed it, because closing any handle on a file releases the locks that SQLite
     /// holds on it.
-    _itself: Option<File>,
+    _itself: Option<Lock>,
+}
+
+/// A locked file. Ends the lock itself instead of closing the file only: a process that is just being started has the
+/// open file too, until it becomes its program, and the lock would last as long.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl Claim {
@@ -107,11 +118,11 @@ pub fn refuse_names(journal: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path, journal: &Path) -> anyhow::Result<File> {
+fn lock(path: &Path, journal: &Path) -> anyhow::Result<Lock> {
     let file = files::private().create(true).truncate(false).read(true).write(true).open(path);
     let file = file.map_err(|cause| Unusable::new(LOCKING, path, cause, PLACE_HINT))?;
     match file.try_lock() {
-        Ok(()) => given_away(path).map(|()| file),
+        Ok(()) => given_away(path).map(|()| Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Taken(format!(
             "another host runs on the journal `{}`\nhint: stop that one, or give this one another journal",
             journal.display()
@@ -125,4 +136,22 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut path = OsString::from(path);
     path.push(ending);
     path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy of the handle stands for a process that is just being started.
+    #[test]
+    fn a_claim_ends_though_another_process_has_the_open_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.db");
+        let claim = Claim::on(&journal).unwrap();
+        let inherited = claim._beside.0.try_clone().unwrap();
+        assert!(Claim::on(&journal).unwrap_err().to_string().starts_with("another host runs on the journal `"));
+        drop(claim);
+        Claim::on(&journal).unwrap();
+        drop(inherited);
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tandem::config::AppKind;
 use tandem::journal::EventRow;
 use tandem::playground::TENANT;
-use tandem_standin::{Fault, RefreshRule, Rule};
+use tandem_standin::{Fault, Losing, RefreshRule, Rule};
 
 use super::connect::{CONNECT, Fresh, TOKEN, form};
 use super::install::{Browser, approved};
@@ -271,6 +271,26 @@ async fn a_duty_is_the_shops_of_its_number() {
             .any(|row| row.outcome.as_deref() == Some("done") && row.event.webhook.topic == "shop/redact")
     };
     until("the redaction", forgotten, || fresh.events()).await;
+    fresh.stop().await;
+}
+
+/// A call under way is the first to hear that the app is gone. What the shop told that call counts for the redaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_shop_told_a_call_counts() {
+    let fresh = Fresh::of(AppKind::Standalone).await;
+    connected(&fresh, AppKind::Standalone, &mut Browser::default()).await;
+    let slow = std::time::Duration::from_millis(500);
+    fresh.desk.host.omneo.faults().add(Rule::path("POST /profiles/search-id").times(1), Fault::Hang(slow));
+    fresh.shopify.create_customer(json!({ "first_name": "Ada", "email": "ada@lovelace.dev" })).unwrap();
+    let omneo = &fresh.desk.host.omneo;
+    let asked = || omneo.requests().iter().any(|request| request.path.ends_with("/search-id"));
+    until("the call", asked, || fresh.events()).await;
+    fresh.shopify.outbox().lose(Losing::Everything);
+    let before = fresh.shopify.token_counts(ID).requests;
+    fresh.shopify.uninstall(ID);
+    until("the refusal", || fresh.shopify.token_counts(ID).requests > before, || fresh.events()).await;
+    let row = duty(&fresh, "shop/redact", json!({ "shop_id": 1, "shop_domain": "acme.myshopify.com" })).await;
+    assert_eq!(row.outcome.as_deref(), Some("done"), "{row:?}");
     fresh.stop().await;
 }
 
