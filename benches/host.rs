@@ -291,6 +291,7 @@ fn two_tenants(journal: &std::path::Path) -> Config {
         keys: Keys::default(),
         admin: None,
         alerts: Alerts::default(),
+        reconcile: None,
         relink: vec![],
     }
 }

@@ -169,6 +169,7 @@ fn config(folder: &Path, tenants: usize) -> Config {
         keys: Keys::default(),
         admin: None,
         alerts: Alerts::default(),
+        reconcile: None,
         relink: vec![],
     }
 }

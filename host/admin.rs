@@ -54,7 +54,7 @@ use extract::{Body, Of, Path, Query, Side, Upload, Who};
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
 pub use grants::{Grant, HeldGrant};
-pub use imports::{Import, Outcomes, Reading, State as ImportState};
+pub use imports::{Import, Kinds as ImportKind, Outcomes, Reading as ImportReading, State as ImportState};
 pub use invitations::Invitation;
 pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
@@ -186,6 +186,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(directions::set))
         .routes(routes!(imports::list, imports::begin))
         .routes(routes!(imports::change))
+        .routes(routes!(imports::reconcile))
         .routes(routes!(repair::replay))
         .routes(routes!(grants::grants))
         .routes(routes!(verbs::audit))

@@ -39,6 +39,7 @@ mod new;
 mod on_host;
 mod operations;
 mod pages;
+mod reconcile;
 mod record;
 mod replay;
 mod replay_live;

@@ -28,6 +28,7 @@ mod check;
 mod environment;
 mod file;
 mod quota;
+mod reconcile;
 mod shape;
 
 pub use added::added;
@@ -40,6 +41,7 @@ pub use environment::{Log, cache_folder, host_and_token, log, no_color, notify_s
 use check::Check;
 use file::{File, default_journal};
 pub use quota::{KEEP_DAYS_MIN, Quota};
+pub use reconcile::Nightly;
 pub use shape::paths;
 
 const NAME_CHARS_MAX: usize = 64;
@@ -66,8 +68,9 @@ pub struct Config {
     /// The address of the admin API, if there is one.
     pub admin: Option<SocketAddr>,
     pub alerts: Alerts,
-    /// Tenants whose rules may, at this start, change settings that people are linked by. Given on the command line
-    /// only.
+    /// When the host reads again what may have changed without a webhook; `None`: never.
+    pub reconcile: Option<Nightly>,
+    /// Tenants whose rules may change settings that people are linked by at this start. Only from the command line.
     pub relink: Vec<String>,
 }
 
@@ -231,6 +234,7 @@ pub fn parse(
     let limits = check.limits(Quota::default(), of_all);
     let allow = check.allowed(&file.network.allow);
     let alerts = check.alerts(&file.alerts, &allow);
+    let reconcile = check.reconcile(&file.reconcile);
     let allow_merchants = check.allowed(&file.network.allow_merchants);
     if let Some(other) = file.network.allow_merchants.iter().find(|one| !allow.contains(one.get_ref())) {
         let address = other.get_ref();
@@ -258,6 +262,7 @@ pub fn parse(
             keys,
             admin,
             alerts,
+            reconcile,
             relink: vec![],
         })
     } else {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -27,6 +28,10 @@ use crate::tenants::Tenants;
 const CHECK_MAX: Duration = Duration::from_secs(60);
 /// How long the rest may take: the rules are compiled, and both sides asked for dozens of things.
 const MAKE_MAX: Duration = Duration::from_secs(240);
+/// How long webhooks that are gone may take to be made again.
+const MEND_MAX: Duration = Duration::from_secs(60);
+/// How many of them are named.
+const NAMED_MAX: usize = 5;
 /// How long the webhook secret of before stays in force, when another one comes.
 const OVERLAP_MS: Millis = 24 * 3_600_000;
 /// What the rules file of a tenant is called that wrote none.
@@ -225,6 +230,48 @@ impl Connect {
     pub async fn manifest(&self, name: &str) -> anyhow::Result<Option<Manifest>> {
         let (registry, of) = (self.0.parts.versions.registry.clone(), name.to_owned());
         spawn_blocking(move || registry.manifest(&of)).await?
+    }
+
+    /// Makes webhook subscriptions again that are gone; gives what was done, for people, which is empty if all are there.
+    pub async fn mend_webhooks(&self, tenant: &str) -> String {
+        let mended = timeout(MEND_MAX, self.mended(tenant)).await;
+        let mended = mended.unwrap_or_else(|_| Err(anyhow::anyhow!("it takes too long")));
+        mended.unwrap_or_else(|error| format!("webhooks were not looked at: {error:#}"))
+    }
+
+    async fn mended(&self, name: &str) -> anyhow::Result<String> {
+        let parts = &self.0.parts;
+        let Some(tenant) = parts.tenants.get(name) else { return Ok(String::new()) };
+        let Some(manifest) = self.manifest(name).await? else { return Ok(String::new()) };
+        let address = parts.public_url.as_deref().context("`public_url` is not set in the configuration")?;
+        let known = parts.credentials.with_tokens(&tenant).await?;
+        let setup = Setup {
+            client: &parts.client,
+            tenant: &known.tenant,
+            app: known.app.as_ref(),
+            zone: Zone::of_component(&manifest),
+            manifest: &manifest,
+            address: Some(address.trim_end_matches('/')),
+            leave_official: false,
+        };
+        let (mut made, mut failed) = (vec![], vec![]);
+        for step in setup::plan(&setup).await {
+            let is_webhook = matches!(step.one, Some((setup::Kind::Webhook, _)));
+            if is_webhook && matches!(step.state, State::Create | State::Change) {
+                let step = setup::apply(&setup, step).await;
+                let of = if step.state == State::Missing { &mut failed } else { &mut made };
+                of.push(format!("{}: {}", step.side, step.what));
+            }
+        }
+        let said = |what: &str, steps: &[String]| {
+            let more = steps.len().saturating_sub(NAMED_MAX);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            let named = &steps[..steps.len().min(NAMED_MAX)];
+            (!steps.is_empty()).then(|| format!("{what} ({}{more})", named.join("; ")))
+        };
+        let made = said("webhooks were gone and are made again", &made);
+        let failed = said("webhooks are gone and could not be made", &failed);
+        Ok(made.into_iter().chain(failed).collect::<Vec<_>>().join("; "))
     }
 
     /// Looks at what these rules need on both sides, and makes it unless it is only to be said.

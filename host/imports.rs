@@ -16,8 +16,10 @@ use tracing::Instrument as _;
 
 use crate::clock;
 use crate::delivery::{Delivery, Unread};
-use crate::journal::{Import, ImportState as State, Journal, PageTaken, Reading};
-use crate::model::{Millis, Webhook};
+use crate::journal::{
+    Import, ImportKind as Kind, ImportState as State, Journal, MISSING, PageTaken, Reading, TakenPage,
+};
+use crate::model::Millis;
 use crate::registry::Registry;
 use crate::rules::{self, Plugin, Pull};
 use crate::tenants::Tenants;
@@ -30,6 +32,8 @@ const AT_ONCE: usize = 4;
 /// Events of items that a tenant may have waiting before its next page is read, and how often that is looked at. Live events
 /// find no more than these before them.
 const WAITING_MAX: usize = 500;
+/// Events of any kind that a tenant may have waiting before its next page is read.
+const BACKLOG_MAX: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(200);
 
 /// What an import works with.
@@ -50,6 +54,9 @@ struct Inner {
     under_way: Mutex<HashSet<String>>,
 }
 
+/// How far before the last reading a reconciliation begins: what changed just before may not have been listed yet.
+const OVERLAP_MS: Millis = 3_600_000;
+
 /// What somebody wants to be read.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -59,6 +66,21 @@ pub struct Wanted {
     pub since: Option<String>,
     /// Whether what the collections warn of was read and accepted.
     pub agreed: bool,
+    /// Whether nothing is to be made of what is read.
+    pub plan: bool,
+}
+
+/// What is to be reconciled.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciling {
+    /// Whether to find what is gone, too, by reading all names.
+    pub names: bool,
+    /// Whether nothing is to be made of what is read.
+    pub plan: bool,
+    /// Whether many names may be gone.
+    pub agreed: bool,
+    /// What was done before, for people.
+    pub why: String,
 }
 
 /// Why no import was begun, or changed.
@@ -76,6 +98,10 @@ pub enum Refused {
     Caution(String),
     #[error("`since` is `{0}`, which is {1}\nhint: give a date, `2026-01-31`, or a time, `2026-01-31T08:00:00+11:00`")]
     Since(String, &'static str),
+    #[error(
+        "the rules of `{0}` do not listen to the host's event `missing`, so nothing would come of names that are gone\nhint: leave `--names` out"
+    )]
+    NotHeard(String),
     #[error("another import of the tenant is open\nhint: let it end, or cancel it: `tandem import {0} --cancel`")]
     Open(String),
     #[error("{0}")]
@@ -125,29 +151,74 @@ impl Imports {
         }
         let cautions = chosen.iter().filter(|pull| !pull.caution.is_empty());
         let cautions: Vec<_> = cautions.map(|pull| format!("`{}`: {}", pull.name, pull.caution)).collect();
-        if !cautions.is_empty() && !wanted.agreed {
+        if !cautions.is_empty() && !wanted.agreed && !wanted.plan {
             return Err(Refused::Caution(cautions.join("\n")));
         }
-        let now = clock::now();
-        let since = wanted.since.as_deref().map(|since| moment(since, now)).transpose()?;
-        let reading =
-            |pull: &&Pull| Reading { pull: pull.name.clone(), source: pull.source.clone(), ..Reading::default() };
-        let mut import = Import {
-            id: 0,
-            tenant: tenant.to_owned(),
-            began_at: now,
-            ended_at: None,
-            by: by.to_owned(),
-            state: State::Running,
-            why: String::new(),
-            since: since.map(clock::rfc3339),
-            readings: chosen.iter().map(reading).collect(),
-        };
-        let begun = self.0.parts.journal.begin_import(import.clone()).await?;
-        import.id = begun.ok_or_else(|| Refused::Open(tenant.to_owned()))?;
+        let since = wanted.since.as_deref().map(|since| moment(since, clock::now())).transpose()?.map(clock::rfc3339);
+        let readings = chosen.iter().map(|pull| Reading {
+            pull: pull.name.clone(),
+            source: pull.source.clone(),
+            since: since.clone(),
+            ..Reading::default()
+        });
         let left_out = left_out.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
-        import.why = left_out.collect::<Vec<_>>().join("; ");
-        Ok(import)
+        let import = Import {
+            plan: wanted.plan,
+            agreed: wanted.agreed,
+            why: left_out.collect::<Vec<_>>().join("; "),
+            since: since.clone(),
+            readings: readings.collect(),
+            ..new(tenant, Kind::Import, by)
+        };
+        self.keep(import).await
+    }
+
+    /// Begins to read again what has changed since it was last read, in case that a webhook never came. What was never read is
+    /// read from the day on that the tenant is served. Collections that the rules cannot read yet are left out.
+    pub async fn reconcile(&self, tenant: &str, wanted: Reconciling, by: &str) -> Result<Import, Refused> {
+        let known = self.pulls(tenant).await?;
+        let of = tenant.to_owned();
+        let (checkpoints, served) =
+            self.0.parts.journal.read(|reader| Ok((reader.checkpoints(&of)?, reader.served_since(&of)?)))?;
+        let now = clock::now();
+        let mut readings = vec![];
+        for pull in &known {
+            if self.0.first_page(tenant, pull).await?.is_ok() {
+                let since = since(checkpoints.get(&pull.name).copied().or(served), now).map(clock::rfc3339);
+                readings.push(Reading {
+                    pull: pull.name.clone(),
+                    source: pull.source.clone(),
+                    since,
+                    ..Reading::default()
+                });
+            }
+        }
+        if readings.is_empty() {
+            return Err(Refused::NoPulls(tenant.to_owned()));
+        }
+        if wanted.names {
+            let plugin = self.0.active(tenant).await?.ok_or_else(|| Refused::NoVersion(tenant.to_owned()))?;
+            if !plugin.manifest().listens_to("tandem", MISSING) {
+                return Err(Refused::NotHeard(tenant.to_owned()));
+            }
+            let is_read = |pull: &&Pull| !pull.gone.is_empty() && readings.iter().any(|other| other.pull == pull.name);
+            let by_names = known.iter().filter(is_read).map(|pull| Reading {
+                pull: pull.name.clone(),
+                source: pull.source.clone(),
+                names_of: Some(pull.gone.clone()),
+                ..Reading::default()
+            });
+            let by_names: Vec<_> = by_names.collect();
+            readings.extend(by_names);
+        }
+        let Reconciling { plan, agreed, why, .. } = wanted;
+        self.keep(Import { plan, agreed, why, readings, ..new(tenant, Kind::Reconciliation, by) }).await
+    }
+
+    async fn keep(&self, import: Import) -> Result<Import, Refused> {
+        let begun = self.0.parts.journal.begin_import(import.clone()).await?;
+        let id = begun.ok_or_else(|| Refused::Open(import.tenant.clone()))?;
+        Ok(Import { id, ..import })
     }
 
     /// Pauses the import that runs, lets one go on that is paused, or cancels the one that is open. What has become an event
@@ -188,6 +259,30 @@ impl Imports {
         // Waits for a target end by themselves when the host stops; a page that was answered is taken in before that.
         while under_way.join_next().await.is_some() {}
     }
+}
+
+/// An import that has read nothing yet.
+fn new(tenant: &str, kind: Kind, by: &str) -> Import {
+    Import {
+        id: 0,
+        tenant: tenant.to_owned(),
+        began_at: clock::now(),
+        ended_at: None,
+        by: by.to_owned(),
+        kind,
+        plan: false,
+        agreed: false,
+        state: State::Running,
+        why: String::new(),
+        since: None,
+        readings: vec![],
+    }
+}
+
+/// Where a reconciliation begins that follows a reading; `None`: with everything. A reading in the future was noted by a clock
+/// that was wrong, so that nothing is known.
+fn since(last: Option<Millis>, now: Millis) -> Option<Millis> {
+    last.filter(|last| *last <= now).map(|last| last.saturating_sub(OVERLAP_MS))
 }
 
 /// A moment as somebody gives it, which lies in the past.
@@ -251,11 +346,15 @@ impl Inner {
         let running = journal.read(|reader| reader.running_imports())?;
         let Some(import) = running.into_iter().find(|import| import.tenant == of) else { return Ok(Then::Over) };
         let Some(at) = import.current() else {
-            journal.set_import(tenant, &[State::Running], State::Done, "everything was read", None).await?;
+            let whys = import.readings.iter().map(|reading| &reading.why).chain([&import.why]);
+            let whys = whys.filter(|why| !why.is_empty()).cloned().chain(["everything was read".to_owned()]);
+            let why = whys.collect::<Vec<_>>().join("; ");
+            journal.set_import(tenant, &[State::Running], State::Done, &why, None).await?;
             tracing::info!("done");
             return Ok(Then::Over);
         };
-        if journal.read(|reader| reader.waiting_items(&of, WAITING_MAX))? >= WAITING_MAX {
+        let (waiting, items) = journal.read(|reader| reader.waiting_items(&of, BACKLOG_MAX))?;
+        if waiting >= BACKLOG_MAX || items >= WAITING_MAX || journal.read(|reader| reader.is_redacting(&of))? {
             return Ok(Then::Wait);
         }
         let Some(configured) = self.parts.tenants.get(tenant) else { return Ok(Then::Over) };
@@ -267,13 +366,13 @@ impl Inner {
             let why = format!("the active version has no collection `{}` of {} any more", reading.pull, reading.source);
             return self.fail(tenant, &why).await;
         }
-        let asked_at = clock::now();
+        let (asked_at, asked_after) = (clock::now(), journal.read(|reader| reader.newest_event())?);
         let begun_at = reading.begun_at.unwrap_or(asked_at);
         let place = rules::Reading {
             pull: reading.pull.clone(),
             begun_at: clock::rfc3339(begun_at),
-            since: import.since.clone(),
-            names_only: false,
+            since: reading.since.clone(),
+            names_only: reading.names_of.is_some(),
             cursor: reading.cursor.clone(),
         };
         let (asking, asked) = (plugin.clone(), place.clone());
@@ -305,10 +404,10 @@ impl Inner {
             in_step: reading.in_step + read.in_step,
             ..reading.clone()
         };
-        let events: Vec<Webhook> = read.events;
-        let limit = configured.limits.journal_bytes_max;
-        match journal.take_page(&import, at, after, events, Some(limit)).await? {
-            PageTaken::Yes | PageTaken::Moved => Ok(Then::Next),
+        let bytes_max = configured.limits.journal_bytes_max;
+        let taken = TakenPage { at, after, events: read.events, names: read.names, asked_after, bytes_max };
+        match journal.take_page(&import, taken).await? {
+            PageTaken::Yes | PageTaken::Moved | PageTaken::Redacted => Ok(Then::Next),
             PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,
         }
     }

@@ -37,6 +37,7 @@ pub mod output;
 pub mod paint;
 pub mod playground;
 pub mod problem;
+pub mod reconcile;
 pub mod record;
 pub mod registry;
 pub mod remote;

@@ -97,6 +97,7 @@ pub struct Metrics {
     token_requests: Family<Requested, Counter>,
     storefront: Family<AtDoor, Counter>,
     storefront_asked: Family<Outcome, Counter>,
+    items: Family<ItemRead, Counter>,
 }
 
 /// The counters of one tenant since the start.
@@ -194,6 +195,13 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ItemRead {
+    kind: &'static str,
+    source: String,
+    found: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Target {
     target: String,
 }
@@ -217,6 +225,7 @@ impl Default for Metrics {
             token_requests: Family::default(),
             storefront: Family::default(),
             storefront_asked: Family::default(),
+            items: Family::default(),
         };
         for cause in REFUSALS {
             drop(metrics.refused.get_or_create(&Cause { cause: cause.into() }));
@@ -293,6 +302,14 @@ impl Metrics {
     /// Counts a request to the other systems for a shopper's token by its outcome: `token`, or the reason why not.
     pub fn storefront_asked(&self, outcome: &'static str) {
         self.storefront_asked.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts items of an import or a reconciliation: those `in step`, those of which an event was made, and known names
+    /// that were `missing`.
+    pub fn items_read(&self, kind: &'static str, source: &str, found: &'static str, items: u64) {
+        if items > 0 {
+            self.items.get_or_create(&ItemRead { kind, source: source.into(), found }).inc_by(items);
+        }
     }
 
     /// Adds to the number of a listener's connections, or subtracts from it.
@@ -424,6 +441,11 @@ impl Metrics {
             answered,
         );
         registry.register("storefront_asks", "Times Omneo was asked for such a token, by outcome", asked);
+        registry.register(
+            "items_read",
+            "Items of imports and reconciliations, by whether they were in step, became an event, or were missing",
+            self.items.clone(),
+        );
     }
 }
 
@@ -454,6 +476,8 @@ mod tests {
         metrics.body_bytes("webhooks", 9);
         metrics.cut("webhooks", "silent");
         metrics.asked(0.002, 70_000, Some("late"));
+        metrics.items_read("reconciliation", "omneo", "in step", 7);
+        metrics.items_read("reconciliation", "omneo", "missing", 0);
         let tenants = vec![waits("acme".into(), 3), TenantNow { tenant: "idle".into(), ..TenantNow::default() }];
         let now =
             Now { tenants, journal_bytes: 4096, versions_loaded: 1, code_bytes: 7, rules_building: 2, rules_failed: 1 };
@@ -467,6 +491,7 @@ mod tests {
             "tandem_retries_total{target=\"omneo\"} 1",
             "tandem_throttles_total{target=\"omneo\"} 1",
             "tandem_swaps_total{cause=\"failing\"} 1",
+            "tandem_items_read_total{kind=\"reconciliation\",source=\"omneo\",found=\"in step\"} 7",
             "tandem_ask_seconds_count 1",
             "tandem_asks_ended_total{cause=\"late\"} 1",
             "tandem_ask_fuel_bucket{le=\"100000.0\"} 1",

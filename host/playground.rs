@@ -200,6 +200,7 @@ fn config(journal: &Path, shopify: &Shopify, omneo: &Omneo) -> Config {
         admin: Some(([127, 0, 0, 1], 0).into()),
         keys: Keys::default(),
         alerts: Alerts::default(),
+        reconcile: None,
         relink: vec![],
         listen: ([127, 0, 0, 1], 0).into(),
         journal: journal.to_owned(),

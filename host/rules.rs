@@ -26,7 +26,7 @@ mod v0_1;
 
 pub use compiled::{Code, Compiled, Shared, host, shared_by};
 pub use fit::{COMPONENT_BYTES_MAX, check as check_fit};
-pub use pulls::{Item, Page, Pull, Reading};
+pub use pulls::{Item, Page, Pull, Reading, TOPIC};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";
@@ -111,7 +111,12 @@ impl Manifest {
         if let Some(name) = webhook.topic.strip_prefix(pulls::TOPIC) {
             return self.pulls.iter().any(|pull| pull.name == name && pull.source == webhook.source);
         }
-        self.listens.iter().any(|(source, topic)| *source == webhook.source && *topic == webhook.topic)
+        self.listens_to(&webhook.source, &webhook.topic)
+    }
+
+    /// Whether the manifest lists a topic.
+    pub fn listens_to(&self, source: &str, topic: &str) -> bool {
+        self.listens.iter().any(|listens| listens.0 == source && listens.1 == topic)
     }
 
     /// What the requests to a target are written for; empty if it is none.

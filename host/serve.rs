@@ -31,6 +31,7 @@ use crate::install;
 use crate::journal::{Claim, Direction, Journal};
 use crate::listen::{self, Listen};
 use crate::mapping::{self, Control};
+use crate::reconcile;
 use crate::registry::Registry;
 use crate::repair::Repair;
 use crate::retention;
@@ -70,7 +71,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     intake: JoinHandle<()>,
     operators: JoinHandle<()>,
-    stages: [JoinHandle<()>; 7],
+    stages: [JoinHandle<()>; 8],
     /// Tells of each part of the host that has ended.
     ended: Option<UnboundedReceiver<&'static str>>,
     client: Client,
@@ -294,6 +295,7 @@ impl Server {
             allow: config.allow.clone(),
             allow_merchants: config.allow_merchants.clone(),
         });
+        let reconciling = connect.clone();
         let (preparing, mut stopped_before) = (connect.clone(), stopping.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -371,6 +373,16 @@ impl Server {
                 stopping.clone(),
             )),
             part("imports").spawn(imports.clone().run(stopping.clone())),
+            part("reconciliation").spawn(reconcile::run(
+                reconcile::Parts {
+                    journal: journal.clone(),
+                    tenants: tenants.clone(),
+                    connect: reconciling,
+                    imports: imports.clone(),
+                },
+                config.reconcile,
+                stopping.clone(),
+            )),
             part("retention").spawn(retention::run(journal.clone(), tenants.clone(), stopping.clone())),
             part("alerts").spawn(alerts::run(
                 alerts::Look {

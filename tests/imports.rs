@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem::imports::{Refused, Wanted};
-use tandem::journal::{Import, ImportState};
+use tandem::config::Nightly;
+use tandem::imports::{Reconciling, Refused, Wanted};
+use tandem::journal::{HOST, Import, ImportState};
 use tandem::playground::TENANT;
+use tandem_standin::{Losing, Rule};
 
 use crate::town::Town;
 
@@ -37,12 +39,15 @@ fn wanted(pulls: &[&str]) -> Wanted {
 
 /// Begins an import and waits until it is over, and everything that comes of it.
 async fn imported(town: &Town, wanted: Wanted) -> Import {
-    let server = &town.playground.server;
-    let begun = server.imports.begin(TENANT, wanted, "olga").await.unwrap();
+    let begun = town.playground.server.imports.begin(TENANT, wanted, "olga").await.unwrap();
+    over(town, begun.id).await
+}
+
+async fn over(town: &Town, id: i64) -> Import {
     let began = Instant::now();
     loop {
-        let imports = server.journal.read(|reader| reader.imports(TENANT)).unwrap();
-        let import = imports.into_iter().find(|import| import.id == begun.id).unwrap();
+        let imports = town.playground.server.journal.read(|reader| reader.imports(TENANT)).unwrap();
+        let import = imports.into_iter().find(|import| import.id == id).unwrap();
         if !import.state.is_open() {
             town.settle().await;
             return import;
@@ -168,5 +173,149 @@ async fn an_import_goes_on_after_a_restart() {
         town.outcomes(0)
     );
     assert_eq!(first_names(&town.profiles()), ["Ada", "Bea", "Cleo", "Dora"]);
+    town.stop().await;
+}
+
+fn lose(town: &Town, losing: Losing) {
+    town.playground.shopify.outbox().lose(losing);
+    town.playground.omneo.outbox().lose(losing);
+}
+
+/// Reconciles and waits until it is over, and everything that comes of it.
+async fn reconciled(town: &Town, wanted: Reconciling) -> Import {
+    let begun = town.playground.server.imports.reconcile(TENANT, wanted, "olga").await.unwrap();
+    over(town, begun.id).await
+}
+
+/// Readings of a reconciliation by names, with what was missing.
+fn missing(import: &Import) -> Vec<(&str, u64)> {
+    let by_names = import.readings.iter().filter(|reading| reading.names_of.is_some());
+    by_names.map(|reading| (&*reading.pull, reading.missing)).collect()
+}
+
+/// What has changed on either side, come, and gone while no webhook arrived.
+#[tokio::test]
+async fn what_no_webhook_has_told_is_found_and_looking_again_does_nothing() {
+    let town = with_past(&["Ada", "Bea"], &["Cleo"]).await;
+    imported(&town, wanted(&["profiles", "customers"])).await;
+    let of = |name: &str| {
+        let customers = town.playground.shopify.customers();
+        customers.iter().find(|customer| customer["first_name"] == name).unwrap()["id"].as_u64().unwrap()
+    };
+    let (ada, bea) = (of("Ada"), of("Bea"));
+    town.clock.advance(60_000);
+    lose(&town, Losing::Everything);
+    town.playground.shopify.update_customer(ada, json!({ "first_name": "Augusta" })).unwrap();
+    assert!(town.playground.shopify.delete_customer(bea));
+    town.playground.omneo.create_profile(json!({ "first_name": "Dora", "email": "dora@past.example" })).unwrap();
+    lose(&town, Losing::Nothing);
+    assert_eq!(town.playground.server.journal.read(|reader| reader.unfinished_count()).unwrap(), 0);
+
+    let plan = reconciled(&town, Reconciling { names: true, plan: true, ..Reconciling::default() }).await;
+    let not_in_step = |import: &Import| -> Vec<_> {
+        import
+            .readings
+            .iter()
+            .filter(|reading| reading.events > 0)
+            .map(|reading| (reading.pull.clone(), reading.events))
+            .collect()
+    };
+    assert_eq!(not_in_step(&plan), [("profiles".to_owned(), 1), ("customers".to_owned(), 1)], "{plan:?}");
+    assert!(missing(&plan).contains(&("customers", 1)));
+    assert_eq!(first_names(&town.playground.shopify.customers()), ["Augusta", "Cleo"], "nothing was made of a plan");
+
+    let import = reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
+    assert_eq!(import.state, ImportState::Done, "{import:?}");
+    assert_eq!(missing(&import).iter().map(|(_, missing)| missing).sum::<u64>(), 1, "{import:?}");
+    assert_eq!(first_names(&town.playground.shopify.customers()), ["Augusta", "Cleo", "Dora"]);
+    assert_eq!(first_names(&town.profiles()), ["Augusta", "Bea", "Cleo", "Dora"]);
+    let profiles = town.profiles();
+    let identities = &profiles.iter().find(|profile| profile["first_name"] == "Bea").unwrap()["identities"];
+    assert_eq!(*identities, json!([]), "{:?}", town.outcomes(0));
+    assert_eq!(town.dead_letters(), [""; 0]);
+
+    // Once more, since what was written has been heard of meanwhile; and then nothing is left to do.
+    reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
+    let (events, before) = (town.events().len(), calls(&town));
+    let import = reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
+    assert_eq!(town.events().len(), events, "{:?}", town.outcomes(events));
+    assert_eq!(calls(&town) - calls_of_pages(&import), before);
+    town.stop().await;
+}
+
+/// A list that is cut off looks as if everything behind it were gone.
+#[tokio::test]
+async fn a_list_that_lies_takes_nobody_away() {
+    let town = with_past(&["Ada"], &[]).await;
+    imported(&town, wanted(&["profiles", "customers"])).await;
+    let empty = json!({ "data": {
+        "customers": { "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } },
+        "customersCount": { "count": 0 },
+    } });
+    let faults = town.playground.shopify.faults();
+    faults.alter(Rule::operation("PullCustomerNames"), move |answer| *answer = empty.clone());
+    let import = reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
+    assert!(missing(&import).contains(&("customers", 1)), "{import:?}");
+    let end = town.events().into_iter().find(|event| event.event.webhook.topic == "missing").unwrap();
+    assert_eq!(end.outcome.as_deref(), Some("skipped"));
+    assert_eq!(end.reason.as_deref(), Some("Shopify still has it, though a list did not show it"));
+    assert_eq!(town.profiles()[0]["identities"].as_array().unwrap().len(), 1);
+    town.stop().await;
+}
+
+/// Each reading begins where the one before has ended, with an overlap; one of an import counts as well.
+#[tokio::test]
+async fn a_reconciliation_begins_where_the_last_reading_ended() {
+    let town = with_past(&["Ada"], &[]).await;
+    let server = &town.playground.server;
+    let since = |import: &Import, pull: &str| {
+        let reading = import.readings.iter().find(|reading| reading.pull == pull).unwrap();
+        tandem::clock::parse(reading.since.as_ref().unwrap()).unwrap()
+    };
+    let served = server.journal.read(|reader| reader.served_since(TENANT)).unwrap().unwrap();
+    let import = imported(&town, wanted(&["customers"])).await;
+    let first = reconciled(&town, Reconciling::default()).await;
+    assert_eq!(since(&first, "customers"), import.readings[0].begun_at.unwrap() - 3_600_000);
+    assert_eq!(since(&first, "profiles"), served - 3_600_000, "profiles were never read");
+    let plan = reconciled(&town, Reconciling { plan: true, ..Reconciling::default() }).await;
+    let second = reconciled(&town, Reconciling::default()).await;
+    assert_eq!(since(&second, "profiles"), since(&plan, "profiles"), "a plan moves nothing");
+    assert!(since(&second, "profiles") > served - 3_600_000);
+    assert!(first.readings.iter().all(|reading| reading.pull != "orders"), "orders cannot be read yet");
+    town.stop().await;
+}
+
+/// The host does so by itself, once a night, and by names when it has not done that for a week.
+#[tokio::test]
+async fn a_night_begins_one_reconciliation() {
+    let town = with_past(&["Ada"], &[]).await;
+    lose(&town, Losing::Everything);
+    let an_hour_ago = (tandem::clock::now() / 60_000 - 61).rem_euclid(24 * 60);
+    let nightly = Nightly { at: u16::try_from(an_hour_ago).unwrap(), names_on: Some(0) };
+    let town = town
+        .configured(|config| {
+            config.reconcile = Some(nightly);
+            // The tenant was first served a month ago.
+            let journal = rusqlite::Connection::open(&config.journal).unwrap();
+            journal.execute("UPDATE activations SET at = at - 30 * ?", [DAY_MS]).unwrap();
+        })
+        .await;
+    let own = || -> Vec<Import> {
+        let imports = town.playground.server.journal.read(|reader| reader.imports(TENANT)).unwrap();
+        imports.into_iter().filter(|import| import.by == HOST).collect()
+    };
+    let began = Instant::now();
+    while own().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let import = over(&town, own()[0].id).await;
+    assert_eq!(import.state, ImportState::Done, "{import:?}");
+    assert!(import.readings.iter().any(|reading| reading.names_of.is_some()), "{import:?}");
+    assert_eq!(first_names(&town.profiles()), ["Ada"]);
+    let town = town.configured(|config| config.reconcile = Some(nightly)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let imports = town.playground.server.journal.read(|reader| reader.imports(TENANT)).unwrap();
+    assert_eq!(imports.len(), 1, "a restart is no night");
     town.stop().await;
 }

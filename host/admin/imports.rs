@@ -9,20 +9,24 @@ use utoipa::ToSchema;
 use super::verbs::given;
 use super::{Admin, Body, Kind, Of, Problem};
 use crate::clock;
-use crate::imports::{Refused, Wanted};
-use crate::journal::{self, ImportState};
+use crate::imports::{Reconciling, Refused, Wanted};
+use crate::journal::{self, ImportKind, ImportState};
+use crate::rules;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Import {
     pub id: i64,
+    pub kind: Kinds,
+    /// Whether nothing is made of what is read.
+    pub plan: bool,
     pub state: State,
     /// Why it is in this state; may be empty.
     pub why: String,
     pub began_at: String,
     pub ended_at: Option<String>,
-    /// The name of the token that began it.
+    /// The name of the token that began it, or `the host`.
     pub by: String,
     /// Only what has changed since then is read; absent: everything.
     pub since: Option<String>,
@@ -40,22 +44,41 @@ pub struct Reading {
     pub name: String,
     /// The system that is read: `shopify` or `omneo`.
     pub source: String,
+    /// Only what has changed since then is read; absent: everything.
+    pub since: Option<String>,
+    /// Whether only names are read, to find what is gone.
+    pub by_names: bool,
     pub began_at: Option<String>,
     pub ended_at: Option<String>,
+    /// Why its end is not what was wanted; may be empty.
+    pub why: String,
     /// How many items there are, as far as the system says.
     pub total: Option<u64>,
     /// Items that were read.
     pub items: u64,
     /// Items of these for which there was nothing to do, so that no event was made.
     pub in_step: u64,
-    /// Items of these that became events.
+    /// Items of these that became events; in a plan, those that would.
     pub events: u64,
+    /// Known names that were not listed: one event each, at which the rules look whether it is gone.
+    pub missing: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Outcomes {
+    /// `customers`; `missing/customers` for names that were not listed.
+    pub collection: String,
     pub outcome: String,
     pub events: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ImportKind)]
+pub enum Kinds {
+    Import,
+    /// What has changed since the last reading is read again, in case that a webhook never came.
+    Reconciliation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -79,6 +102,23 @@ pub(super) struct ImportWanted {
     /// Read only what has changed since then: `2026-01-31`, or a time with an offset. Absent: read everything.
     since: Option<String>,
     /// Whether what the rules warn of was read and accepted.
+    #[serde(default)]
+    agreed: bool,
+    /// Read and compare, and make nothing of it: `events` of the answer says how many events there would be.
+    #[serde(default)]
+    plan: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReconciliationWanted {
+    /// Read all names, too, to find what is gone.
+    #[serde(default)]
+    names: bool,
+    /// Read and compare, and make nothing of it.
+    #[serde(default)]
+    plan: bool,
+    /// Have names looked at, one by one, though more than a tenth of those that are known are not listed any more.
     #[serde(default)]
     agreed: bool,
 }
@@ -117,13 +157,28 @@ pub(super) async fn list(Shared(admin): Shared<Admin>, Of { tenant, .. }: Of) ->
 pub(super) async fn begin(
     Shared(admin): Shared<Admin>,
     Of { who, tenant }: Of,
-    Body(ImportWanted { collections, since, agreed }): Body<ImportWanted>,
+    Body(ImportWanted { collections, since, agreed, plan }): Body<ImportWanted>,
 ) -> Result<(StatusCode, Json<Import>), Problem> {
-    let wanted = Wanted { pulls: collections, since, agreed };
-    let journal::Import { id, why, .. } = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
-    let begun = shown(&admin, &tenant).await?.into_iter().find(|import| import.id == id);
-    let begun = begun.ok_or_else(|| Problem::own(anyhow::anyhow!("the import is not there")))?;
-    Ok((StatusCode::CREATED, Json(Import { why, ..begun })))
+    let wanted = Wanted { pulls: collections, since, agreed, plan };
+    let import = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
+    Ok((StatusCode::CREATED, Json(show(vec![], import))))
+}
+
+/// Begins to read again what has changed on both sides since it was last read, in case that a webhook never came. The host does
+/// so itself every night, and by names once a week, as its configuration says. It is an import of another kind: one of
+/// either is open at a time, and `imports` shows both.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/reconciliations", operation_id = "reconcile", params(("tenant" = String, Path)),
+    request_body = ReconciliationWanted,
+    responses((status = 201, body = Import), (status = 404), (status = 409), (status = 422)))]
+pub(super) async fn reconcile(
+    Shared(admin): Shared<Admin>,
+    Of { who, tenant }: Of,
+    Body(ReconciliationWanted { names, plan, agreed }): Body<ReconciliationWanted>,
+) -> Result<(StatusCode, Json<Import>), Problem> {
+    let why = if plan { String::new() } else { admin.0.connect.mend_webhooks(&tenant).await };
+    let wanted = Reconciling { names, plan, agreed, why };
+    let import = admin.0.imports.reconcile(&tenant, wanted, &who.name).await.map_err(problem)?;
+    Ok((StatusCode::CREATED, Json(show(vec![], import))))
 }
 
 /// Pauses the import that is open, lets it go on, or cancels it. What has become an event stays one.
@@ -153,6 +208,7 @@ fn problem(refused: Refused) -> Problem {
         | Refused::Unknown(..)
         | Refused::Caution(_)
         | Refused::Since(..)
+        | Refused::NotHeard(_)
         | Refused::Unready(..) => Kind::Unfit,
     };
     Problem::new(kind, refused.to_string())
@@ -168,21 +224,33 @@ async fn shown(admin: &Admin, tenant: &str) -> Result<Vec<Import>, Problem> {
         .await
 }
 
-fn show(counts: Vec<(Option<String>, u64)>, import: journal::Import) -> Import {
+fn show(counts: Vec<journal::Outcomes>, import: journal::Import) -> Import {
     let reading = |reading: journal::Reading| Reading {
         name: reading.pull,
         source: reading.source,
+        since: reading.since,
+        by_names: reading.names_of.is_some(),
+        why: reading.why,
         began_at: reading.begun_at.map(clock::rfc3339),
         ended_at: reading.ended_at.map(clock::rfc3339),
         total: reading.total,
         items: reading.items,
         in_step: reading.in_step,
         events: reading.events,
+        missing: reading.missing,
     };
-    let waiting = counts.iter().filter(|(outcome, _)| outcome.is_none()).map(|(_, events)| events).sum();
-    let over = counts.into_iter().filter_map(|(outcome, events)| Some(Outcomes { outcome: outcome?, events }));
+    let waiting = counts.iter().filter(|one| one.outcome.is_none()).map(|one| one.events).sum();
+    let over = counts.into_iter().filter_map(|one| {
+        let collection = one.topic.strip_prefix(rules::TOPIC).unwrap_or(&one.topic).to_owned();
+        Some(Outcomes { collection, outcome: one.outcome?, events: one.events })
+    });
     Import {
         id: import.id,
+        kind: match import.kind {
+            ImportKind::Import => Kinds::Import,
+            ImportKind::Reconciliation => Kinds::Reconciliation,
+        },
+        plan: import.plan,
         state: match import.state {
             ImportState::Running => State::Running,
             ImportState::Paused => State::Paused,

@@ -14,7 +14,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Put a version live", &["deploy", "prove", "activate", "rollback", "undeploy", "shadow", "cases"]),
     (
         "Keep tenants running",
-        &["tenant", "connect", "import", "retry", "discard", "restart", "targets", "pause", "resume"],
+        &["tenant", "connect", "import", "reconcile", "retry", "discard", "restart", "targets", "pause", "resume"],
     ),
     ("Hold a direction", &["directions", "hold", "drop", "run"]),
     ("Install", &["completions", "man"]),

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::access::confirm;
 use super::operations::{CHANGE_IMPORT, IMPORT, IMPORTS};
 use super::table::{count, moment, table};
-use crate::admin::{Import, ImportState};
+use crate::admin::{Import, ImportKind, ImportReading, ImportState};
 use crate::config;
 use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Read only what has changed since then: `2026-01-31`, or a time with an offset.
     #[arg(long)]
     since: Option<String>,
+    /// Read and compare, and make nothing of it: how many items are not in step is shown.
+    #[arg(long)]
+    plan: bool,
     /// Do not ask before anything is begun, and agree to what the rules warn of.
     #[arg(long, short)]
     yes: bool,
@@ -56,7 +59,7 @@ pub struct Arguments {
 }
 
 pub async fn run(host: &Remote, arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { tenant, collections, since, yes, why, detach, json, .. } = &arguments;
+    let Arguments { tenant, collections, since, plan, yes, why, detach, json, .. } = &arguments;
     let wish = match () {
         () if arguments.status => return status(host, tenant, *json).await,
         () if arguments.pause => Some("pause"),
@@ -75,17 +78,24 @@ pub async fn run(host: &Remote, arguments: Arguments) -> anyhow::Result<()> {
     }
     let what = if collections.is_empty() { "everything".to_owned() } else { collections.join(" and ") };
     let from = since.as_deref().map(|since| format!(" that has changed since {since}")).unwrap_or_default();
-    confirm(&format!("read {what}{from} of {tenant}, and have its rules write what is not in step"), true, *yes)?;
-    let body = json!({ "collections": collections, "since": since, "agreed": yes });
+    let act = format!("read {what}{from} of {tenant}, and have its rules write what is not in step");
+    if !plan {
+        confirm(&act, true, *yes)?;
+    }
+    let body = json!({ "collections": collections, "since": since, "agreed": yes, "plan": plan });
     let import: Import = host.ask(IMPORT, &[tenant], &[], Body::Json(body)).await?.json()?;
+    if *detach {
+        return begun(tenant, &import);
+    }
+    follow(host, tenant, import.id).await
+}
+
+/// Says of an import that it has begun, for whoever does not wait.
+pub fn begun(tenant: &str, import: &Import) -> anyhow::Result<()> {
     if !import.why.is_empty() {
         noteln!("{}", import.why);
     }
-    if *detach {
-        outln!("import {} of {tenant} has begun; `tandem import {tenant} --status` says how far it is", import.id)?;
-        return Ok(());
-    }
-    follow(host, tenant, import.id).await
+    outln!("{} {} of {tenant} has begun; `tandem import {tenant} --status` says how far it is", kind(import), import.id)
 }
 
 async fn status(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
@@ -102,7 +112,7 @@ async fn status(host: &Remote, tenant: &str, json: bool) -> anyhow::Result<()> {
 }
 
 /// Waits until everything was read and every event is over, or the import ends otherwise.
-async fn follow(host: &Remote, tenant: &str, id: i64) -> anyhow::Result<()> {
+pub async fn follow(host: &Remote, tenant: &str, id: i64) -> anyhow::Result<()> {
     let (began, watches) = (Instant::now(), std::io::stderr().is_terminal());
     loop {
         let imports: Vec<Import> = host.ask(IMPORTS, &[tenant], &[], Body::Nothing).await?.json()?;
@@ -122,7 +132,7 @@ async fn follow(host: &Remote, tenant: &str, id: i64) -> anyhow::Result<()> {
             }
             show(&import)?;
             if import.state != ImportState::Done {
-                bail!("import {id} of {tenant} {}: {}", how(import.state), import.why);
+                bail!("{} {id} of {tenant} {}: {}", kind(&import), how(import.state), import.why);
             }
             return Ok(());
         }
@@ -149,41 +159,62 @@ fn show(import: &Import) -> anyhow::Result<()> {
     let since =
         import.since.as_deref().map(|since| format!(", what has changed since {}", moment(since))).unwrap_or_default();
     let why = if import.why.is_empty() { String::new() } else { format!(" ({})", import.why) };
-    let state = word(import.state);
-    outln!("import {} by {}, begun {}{since}: {state}{why}", import.id, import.by, moment(&import.began_at))?;
-    let rows: Vec<_> = import
-        .readings
-        .iter()
-        .map(|reading| {
-            let state = match (&reading.began_at, &reading.ended_at) {
-                (None, _) => "to come",
-                (_, None) => "under way",
-                _ => "read",
-            };
-            vec![
-                format!("{} of {}", reading.name, reading.source),
-                state.to_owned(),
-                reading.total.map(|total| total.to_string()).unwrap_or_default(),
-                reading.items.to_string(),
-                reading.in_step.to_string(),
-                reading.events.to_string(),
-            ]
-        })
-        .collect();
-    let head = ["collection", "now", "there are", "read", "in step", "events"];
-    out!("{}", table(&head, &rows, Paint::for_stdout(config::no_color())))?;
-    let mut ends: Vec<_> = import.outcomes.iter().map(|over| format!("{} {}", over.events, over.outcome)).collect();
-    if import.waiting > 0 {
-        ends.push(format!("{} not over", import.waiting));
+    let (state, kind) = (word(import.state), kind(import));
+    outln!("{kind} {} by {}, begun {}{since}: {state}{why}", import.id, import.by, moment(&import.began_at))?;
+    let rows: Vec<_> = import.readings.iter().map(|reading| row(import, reading)).collect();
+    let head: &[&str] = match import.plan {
+        true => &["collection", "now", "there are", "read", "in step", "not in step", "gone"],
+        false => &["collection", "now", "there are", "read", "in step", "events", "gone", "over"],
+    };
+    out!("{}", table(head, &rows, Paint::for_stdout(config::no_color())))?;
+    for reading in import.readings.iter().filter(|reading| !reading.why.is_empty()) {
+        outln!("{}: {}", reading.name, reading.why)?;
     }
-    if !ends.is_empty() {
-        outln!("{}: {}", count(usize::try_from(events(import)).unwrap_or(usize::MAX), "event"), ends.join(", "))?;
+    if import.waiting > 0 {
+        outln!("{} not over", count(usize::try_from(import.waiting).unwrap_or(usize::MAX), "event"))?;
+    }
+    if import.plan {
+        outln!("nothing was made of it")?;
     }
     Ok(())
 }
 
-fn events(import: &Import) -> u64 {
-    import.waiting + import.outcomes.iter().map(|outcome| outcome.events).sum::<u64>()
+fn row(import: &Import, reading: &ImportReading) -> Vec<String> {
+    let state = match (&reading.began_at, &reading.ended_at) {
+        (None, _) => "to come",
+        (_, None) => "under way",
+        _ => "read",
+    };
+    let what = match (&reading.since, reading.by_names) {
+        (_, true) => format!("names of {}", reading.name),
+        (Some(since), _) if import.since.is_none() => format!("{} since {}", reading.name, moment(since)),
+        _ => reading.name.clone(),
+    };
+    let number = |number: u64, counts: bool| if counts { number.to_string() } else { String::new() };
+    let mut row = vec![
+        format!("{what} of {}", reading.source),
+        state.to_owned(),
+        reading.total.map(|total| total.to_string()).unwrap_or_default(),
+        reading.items.to_string(),
+        number(reading.in_step, !reading.by_names),
+        number(reading.events - reading.missing.min(reading.events), !reading.by_names),
+        number(reading.missing, reading.by_names),
+    ];
+    if !import.plan {
+        let collection = if reading.by_names { format!("missing/{}", reading.name) } else { reading.name.clone() };
+        let ends = import.outcomes.iter().filter(|over| over.collection == collection);
+        row.push(ends.map(|over| format!("{} {}", over.events, over.outcome)).collect::<Vec<_>>().join(", "));
+    }
+    row
+}
+
+fn kind(import: &Import) -> &'static str {
+    match (import.kind, import.plan) {
+        (ImportKind::Import, false) => "import",
+        (ImportKind::Import, true) => "plan of an import",
+        (ImportKind::Reconciliation, false) => "reconciliation",
+        (ImportKind::Reconciliation, true) => "plan of a reconciliation",
+    }
 }
 
 fn word(state: ImportState) -> &'static str {

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 
 use super::access::{Access, OfTenant};
-use super::{audit, cases, connect, dead, deploy, directions, grants, import, shadow, status, targets, tenants, top};
+use super::{
+    audit, cases, connect, dead, deploy, directions, grants, import, reconcile, shadow, status, targets, tenants, top,
+};
 use crate::admin::DirectionMode;
 
 #[derive(Subcommand)]
@@ -35,6 +37,11 @@ pub enum Verb {
     /// The rules say how each collection is read. Every item goes through them as an event, behind live events, so that reading
     /// twice does no harm. Waits until everything is over; exit code 1 if the import fails.
     Import(import::Arguments),
+    /// Read again what has changed, in case that a webhook never came.
+    ///
+    /// Both sides of the tenant are read from where the last reading ended. The host does so every night by itself. Waits until
+    /// everything is over; exit code 1 if it fails.
+    Reconcile(reconcile::Arguments),
     /// List a tenant's dead letters by cause.
     Dead(OfTenant),
     /// Begin dead letters again: one, a topic, a cause, or all.
@@ -115,6 +122,7 @@ pub async fn run(verb: Verb, access: &Access) -> anyhow::Result<()> {
         Verb::Targets(arguments) => targets::list(&host, arguments).await,
         Verb::Pause(arguments) => targets::pause(&host, arguments).await,
         Verb::Import(arguments) => import::run(&host, arguments).await,
+        Verb::Reconcile(arguments) => reconcile::run(&host, arguments).await,
         Verb::Directions(arguments) => directions::list(&host, arguments).await,
         Verb::Run(arguments) => directions::set(&host, DirectionMode::Run, arguments.into()).await,
         Verb::Hold(arguments) => directions::set(&host, DirectionMode::Hold, arguments).await,

@@ -41,6 +41,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         keys,
         admin,
         alerts,
+        reconcile,
         relink: _,
     } = next;
     let settings = [
@@ -53,6 +54,7 @@ pub fn changes(now: &Config, next: &Config) -> Changes {
         ("[delivery]", now.delivery != *delivery),
         ("[admin] listen", now.admin != *admin),
         ("[alerts]", now.alerts != *alerts),
+        ("[reconcile]", now.reconcile != *reconcile),
     ];
     Changes {
         added: new.keys().filter(|name| !old.contains_key(*name)).cloned().collect(),

@@ -25,6 +25,8 @@ pub struct File {
     #[serde(default)]
     pub alerts: AlertsFile,
     #[serde(default)]
+    pub reconcile: ReconcileFile,
+    #[serde(default)]
     pub apps: BTreeMap<String, AppFile>,
     #[serde(default)]
     pub tenants: BTreeMap<String, TenantFile>,
@@ -73,6 +75,12 @@ pub struct AlertsFile {
     pub url: Option<Spanned<String>>,
     pub secret: Option<Spanned<String>>,
     pub every_s: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct ReconcileFile {
+    pub at: Option<Spanned<String>>,
+    pub names_on: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

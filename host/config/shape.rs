@@ -56,6 +56,7 @@ pub const CONFIGURATION: &[Key] = &[
         ]),
     ),
     may("alerts", Shape::Table(&[may("url", Shape::Text), may("secret", Shape::Text), may("every_s", Shape::Number)])),
+    may("reconcile", Shape::Table(&[may("at", Shape::Text), may("names_on", Shape::Text)])),
     may("apps", Shape::Named(APP)),
     may("tenants", Shape::Named(TENANT)),
 ];

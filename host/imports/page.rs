@@ -33,6 +33,8 @@ pub struct Read {
     /// Items whose rules have nothing to do and nothing to remember.
     pub in_step: u64,
     pub events: Vec<Webhook>,
+    /// The names of all items.
+    pub names: Vec<String>,
 }
 
 pub enum Unfit {
@@ -63,12 +65,16 @@ pub fn read(
     let page = plugin.read_page(reading, answer).result.map_err(|failure| Unfit::Wrong(failure.reason))?;
     let page = page.map_err(Unfit::Wrong)?;
     check_page(&page, reading).map_err(Unfit::Wrong)?;
+    let names = page.items.iter().map(|item| item.name.clone()).collect();
+    let (next, total, items) = (page.next, page.total, page.items.len() as u64);
+    let mut read = Read { next, total, items, in_step: 0, events: vec![], names };
+    if reading.names_only {
+        return Ok(read);
+    }
     let payloads = cut(&answer.body, &page.items).map_err(Unfit::Wrong)?;
     let rules = Rules::from(plugin);
     let source = plugin.manifest().pulls.iter().find(|pull| pull.name == reading.pull).map(|pull| pull.source.clone());
     let busy = journal.read(|reader| reader.busy_names(&known.tenant)).map_err(Unfit::Host)?;
-    let mut read =
-        Read { next: page.next, total: page.total, items: page.items.len() as u64, in_step: 0, events: vec![] };
     for (item, payload) in page.items.iter().zip(payloads) {
         let webhook = Webhook {
             tenant: known.tenant.clone(),

@@ -59,7 +59,7 @@ impl Journal {
     }
 
     /// Removes a tenant with this shop, in one transaction. A later tenant of the same name is a different one, so the
-    /// account, grants, cases, pauses and directions are deleted, the tokens are revoked, and no version stays active.
+    /// account, grants, cases, imports, pauses and directions are deleted, the tokens are revoked, and no version stays active.
     /// Events that are not over are discarded, so that none of them goes on; the others stay until retention removes
     /// them.
     pub async fn remove_tenant(&self, tenant: &str, shop: &str, deed: Deed) -> anyhow::Result<()> {
@@ -67,7 +67,9 @@ impl Journal {
         let gone = tenant.clone();
         let remove = move |tx: &Transaction| {
             let now = clock::now();
-            for table in ["accounts", "cases", "directions", "grants", "paused", "shops"] {
+            for table in
+                ["accounts", "cases", "checkpoints", "directions", "grants", "imports", "listed", "paused", "shops"]
+            {
                 tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&tenant])?;
             }
             tx.execute(

@@ -50,8 +50,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends every event of a tenant that came before this one and is not over, and forgets all names and all memory.
+    /// Ends every event of a tenant that came before this one and is not over, and forgets all names, all memory and all
+    /// imports.
     pub async fn erase(&self, tenant: &str, by: EventId) -> anyhow::Result<()> {
+        let of = tenant.to_owned();
+        let forget = move |tx: &Transaction| {
+            ["imports", "checkpoints", "listed"]
+                .iter()
+                .try_for_each(|table| tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&of]).map(drop))
+        };
+        self.writer.write(forget, |()| ()).await?;
         let waiting = self.read(|reader| reader.waiting_before(tenant, by))?;
         for some in waiting.chunks(EVENTS_PER_WRITE) {
             let some = some.to_vec();

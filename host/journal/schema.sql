@@ -379,9 +379,30 @@ CREATE TABLE IF NOT EXISTS imports (
   began_at INTEGER NOT NULL,
   ended_at INTEGER,
   by TEXT NOT NULL,
+  -- `import` or `reconciliation`.
+  kind TEXT NOT NULL,
+  -- Whether nothing is made of what is read.
+  plan INTEGER NOT NULL,
+  -- Whether somebody has agreed to what the rules warn of, and to many names that are not listed any more.
+  agreed INTEGER NOT NULL,
   state TEXT NOT NULL,
   why TEXT NOT NULL,
   since TEXT,
   readings TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS open_import ON imports (tenant) WHERE ended_at IS NULL;
+
+-- Until when the changes of a collection were read without a gap.
+CREATE TABLE IF NOT EXISTS checkpoints (
+  tenant TEXT NOT NULL,
+  pull TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, pull)
+) STRICT, WITHOUT ROWID;
+
+-- The names that the reading of a collection has found so far, until it is over.
+CREATE TABLE IF NOT EXISTS listed (
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;

@@ -209,6 +209,45 @@ async fn omneos_own_app_is_left_when_somebody_says_so() {
     fresh.stop().await;
 }
 
+/// Webhooks that somebody, or a system, has taken away are made again before anything is reconciled.
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_that_are_gone_are_made_again() {
+    let fresh = Fresh::of(AppKind::Embedded).await;
+    connected(&fresh, AppKind::Embedded, &mut Browser::default()).await;
+    let url = format!("{}/webhooks", fresh.desk.host.omneo.url());
+    let listed = async || -> Vec<Value> {
+        let answer =
+            reqwest::Client::new().get(format!("{url}?page[size]=100")).bearer_auth(TOKEN).send().await.unwrap();
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        body["data"].as_array().unwrap().clone()
+    };
+    let before = listed().await;
+    for webhook in &before[..6] {
+        let id = webhook["id"].as_i64().unwrap();
+        let gone = reqwest::Client::new().delete(format!("{url}/{id}")).bearer_auth(TOKEN).send().await.unwrap();
+        assert!(gone.status().is_success());
+    }
+    let reconciled = async |body: Value| {
+        let (status, import) = fresh.ask(Method::POST, "/v1/tenants/acme/reconciliations", Some(body)).await;
+        assert_eq!(status, 201, "{import}");
+        let ended = async || fresh.ask(Method::GET, "/v1/tenants/acme/imports", None).await.1[0]["state"] == "done";
+        while !ended().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        import["why"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reconciled(json!({ "plan": true })).await, "");
+    assert_eq!(listed().await.len() + 6, before.len(), "a plan changes nothing");
+    let why = reconciled(json!({})).await;
+    assert!(
+        why.starts_with("webhooks were gone and are made again (omneo: ") && why.ends_with(", and 1 more)"),
+        "{why}"
+    );
+    assert_eq!(listed().await.len(), before.len());
+    assert_eq!(reconciled(json!({})).await, "");
+    fresh.stop().await;
+}
+
 /// Once the app is gone and its shop redacted, nothing of Omneo's is held: whoever installs it again connects it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redacted_shop_forgets_its_omneo_tenant() {

@@ -223,6 +223,7 @@ pub fn config(folder: &Path, omneo: &Omneo, tenants: &[&str]) -> Config {
         tenants: tenants.iter().map(tenant).collect(),
         keys: Keys::default(),
         alerts: Alerts::default(),
+        reconcile: None,
         relink: vec![],
     }
 }

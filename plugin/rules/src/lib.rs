@@ -8,6 +8,7 @@ mod fingerprint;
 mod key;
 mod location;
 mod mapping;
+mod missing;
 mod node;
 mod order;
 mod person;
@@ -123,6 +124,8 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "pull/profiles", Subject::Person),
     // The host's own event: a person is to be looked at although neither side has sent anything.
     ("tandem", "resync", Subject::Person),
+    // Another: a name was not listed any more. It is written as a webhook about a deletion, whose subject counts.
+    ("tandem", missing::TOPIC, Subject::Person),
 ];
 
 impl Default for DefaultRules {
@@ -188,11 +191,9 @@ impl Rules for DefaultRules {
     }
 
     fn key(&self, event: &Event) -> Result<Entity, String> {
+        let event = &*pulled::as_webhook(event).map_err(|wrong| wrong.to_string())?;
         match subject(event) {
-            Some(subject) => {
-                let event = pulled::as_webhook(event).map_err(|wrong| wrong.to_string())?;
-                key::key(subject, &event).map_err(|wrong| wrong.to_string())
-            }
+            Some(subject) => key::key(subject, event).map_err(|wrong| wrong.to_string()),
             None => Err(format!("topic `{}` of {} is not mapped", event.topic, event.source)),
         }
     }
@@ -225,6 +226,8 @@ impl Rules for DefaultRules {
 impl DefaultRules {
     async fn hear(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
+        let is_missing = event.source == "tandem" && event.topic == missing::TOPIC;
+        let event = &*pulled::as_webhook(event)?;
         let source = event.source.as_str();
         // A redaction is handled even when the direction is switched off, so that the person is remembered as erased.
         if source == "shopify" && event.topic == REDACT {
@@ -238,7 +241,9 @@ impl DefaultRules {
         if let Some(name) = off {
             return Ok(skipped(format!("switched off: `sync.{name} = false`")));
         }
-        let event = &*pulled::as_webhook(event)?;
+        if is_missing && missing::is_there(cx, event).await? {
+            return Ok(skipped("Shopify still has it, though a list did not show it"));
+        }
         match subject(event) {
             Some(Subject::Person) if sync.profiles => match source {
                 "shopify" => person::from_shopify(cx, &self.settings, event).await,

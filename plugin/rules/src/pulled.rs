@@ -1,11 +1,12 @@
-//! Writes an item of a pull as the webhook's body that the rules read. Knows which pull lists what.
+//! Writes an item of a pull as the webhook's body that the rules read, and what is missing in a list as the webhook that tells
+//! of a deletion. Knows which pull lists what.
 
 use std::borrow::Cow;
 
 use tandem_sdk::{Event, Json, Wrong};
 
 use crate::node::Node;
-use crate::{location, order, product, pulls};
+use crate::{location, missing, order, product, pulls};
 
 /// How the topic of an item begins; the rest is the name of its pull.
 pub const TOPIC: &str = "pull/";
@@ -15,9 +16,12 @@ pub fn is_item(event: &Event) -> bool {
     event.topic.starts_with(TOPIC)
 }
 
-/// The event with a webhook's body in place of an item that GraphQL has given. Any other event stays as it is, and so
-/// does an item that is a webhook's body already, as REST gives them.
+/// The event with a webhook's body in place of an item that GraphQL has given, or the webhook that never came. Any other
+/// event stays as it is, and so does an item that is a webhook's body already, as REST gives them.
 pub fn as_webhook(event: &Event) -> Result<Cow<'_, Event>, Wrong> {
+    if event.source == "tandem" && event.topic == missing::TOPIC {
+        return missing::as_webhook(event).map(Cow::Owned);
+    }
     let Some(pull) = event.topic.strip_prefix(TOPIC).filter(|_| event.source == "shopify") else {
         return Ok(Cow::Borrowed(event));
     };

@@ -262,3 +262,66 @@ fn a_profile_that_is_deleted_before_its_consent_is_written_is_kept_in_mind() {
         assert!(run.end.reason.contains(why), "{}", run.end.reason);
     }
 }
+
+fn missing(name: &str) -> Event {
+    let payload = json!({"name": name, "names": [name, format!("omneo/profile/{PROFILE}")], "pull": "customers"});
+    Event { source: "tandem".into(), topic: "missing".into(), payload: payload.to_string(), ..event() }
+}
+
+/// A list that does not show somebody may be wrong. Only Shopify itself can say that the customer is gone.
+#[test]
+fn who_is_missing_in_a_list_is_deleted_once_shopify_says_so() {
+    for (answer, calls, outcome) in [
+        (json!({"data": {"node": null}}), 3, Outcome::Done),
+        (json!({"data": {"node": {"id": "gid://shopify/Customer/7"}}}), 1, Outcome::Skipped),
+        (json!({"data": {}}), 3, Outcome::Refused),
+        (json!({"data": {"node": null}, "errors": [{"message": "Access denied"}]}), 1, Outcome::Refused),
+    ] {
+        let mut others = omneo(&[7]);
+        let run = run(&rules(json!({})), &missing("shopify/customer/7"), &linked(), |call| {
+            if call.line() == "GRAPHQL shopify StillThere" { (200, answer.clone()) } else { others(call) }
+        });
+        assert_eq!(
+            (run.calls.len(), run.end.outcome),
+            (calls, outcome),
+            "{answer}: {:?} {}",
+            run.calls,
+            run.end.reason
+        );
+    }
+}
+
+#[test]
+fn a_missing_profile_is_read_before_it_counts_as_deleted() {
+    let name = format!("omneo/profile/{PROFILE}");
+    let run = run(&rules(json!({})), &missing(&name), &linked(), |call| match call.line() {
+        line if line == format!("GET omneo /profiles/{PROFILE}") => (404, json!({})),
+        line => panic!("not expected: {line}"),
+    });
+    assert_eq!(run.end.outcome, Outcome::Skipped);
+    assert!(run.end.reason.contains(&format!("profile {PROFILE} is deleted in Omneo")), "{}", run.end.reason);
+}
+
+#[test]
+fn whatever_is_missing_is_about_the_entity_with_that_name() {
+    for name in ["shopify/customer/7", "shopify/product/8", "shopify/location/9", &format!("omneo/profile/{PROFILE}")] {
+        let rules = rules(json!({}));
+        assert_eq!(tandem_sdk::Rules::key(&rules, &missing(name)).unwrap().names, [name]);
+        // Where Shopify still has it, nothing else is asked.
+        if name.starts_with("shopify/") {
+            let there = |call: &Call| (200, json!({"data": {"node": {"id": call.line()}}}));
+            let run = run(&rules, &missing(name), &[], there);
+            assert_eq!((run.calls.len(), run.end.outcome), (1, Outcome::Skipped), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_name_that_says_nothing_is_invalid() {
+    for name in
+        ["", "shopify/customer/", "shopify/customer/x", "shopify/customer/-7", "shopify/order/7", "omneo/profile/x"]
+    {
+        let rules = rules(json!({}));
+        assert!(tandem_sdk::Rules::key(&rules, &missing(name)).is_err(), "{name}");
+    }
+}
