@@ -54,7 +54,10 @@ use extract::{Body, Of, Path, Query, Side, Upload, Who};
 pub use cases::Cases;
 pub use directions::{Direction, DirectionMode};
 pub use grants::{Grant, HeldGrant};
-pub use imports::{Import, Kinds as ImportKind, Outcomes, Reading as ImportReading, State as ImportState};
+pub use imports::{
+    Import, Kinds as ImportKind, Outcomes, Reading as ImportReading, Sampled, Shared as SharedClues,
+    State as ImportState,
+};
 pub use invitations::Invitation;
 pub use repair::{LeftOut, PreviewedCall, PreviewedEvent, ReplayPreview, Replayed};
 pub use setup::Step;
@@ -187,6 +190,7 @@ fn verbs() -> OpenApiRouter<Admin> {
         .routes(routes!(imports::list, imports::begin))
         .routes(routes!(imports::change))
         .routes(routes!(imports::reconcile))
+        .routes(routes!(imports::clues))
         .routes(routes!(repair::replay))
         .routes(routes!(grants::grants))
         .routes(routes!(verbs::audit))

@@ -25,6 +25,7 @@ use crate::rules::{self, Plugin, Pull};
 use crate::tenants::Tenants;
 
 mod page;
+mod sample;
 
 /// How often the imports that run are looked for, and how many are under way at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -387,14 +388,24 @@ impl Inner {
             Err(Unread::Stopped | Unread::Gone) => return Ok(Then::Over),
             Err(Unread::GivenUp(why)) => return self.pause(tenant, &why).await,
         };
+        let reading_plugin = plugin.clone();
         let (reader, known) = (journal.clone(), page::Known { tenant: of, import: import.id, asked_at, version });
-        let read = spawn_blocking(move || page::read(&plugin, &place, &answer, &known, &reader)).await?;
+        let read = spawn_blocking(move || page::read(&reading_plugin, &place, &answer, &known, &reader)).await?;
         let read = match read {
             Ok(read) => read,
             Err(page::Unfit::Wrong(why)) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
             Err(page::Unfit::Host(error)) => return Err(error),
         };
+        let mut sampled = reading.sample.clone();
+        if import.plan {
+            let (with, most) = ((journal, &*self.parts.delivery), sample::ITEMS_MAX / import.readings.len() as u64);
+            let sample = sample::sample(with, &plugin, &read.events, &mut sampled, most);
+            if sample.await.is_err() {
+                return Ok(Then::Over);
+            }
+        }
         let after = Reading {
+            sample: sampled,
             begun_at: Some(begun_at),
             ended_at: read.next.is_none().then(clock::now),
             cursor: read.next.unwrap_or_default(),
@@ -405,7 +416,8 @@ impl Inner {
             ..reading.clone()
         };
         let bytes_max = configured.limits.journal_bytes_max;
-        let taken = TakenPage { at, after, events: read.events, names: read.names, asked_after, bytes_max };
+        let events = read.events.into_iter().map(|(_, event)| event).collect();
+        let taken = TakenPage { at, after, events, items: read.listed, asked_after, bytes_max };
         match journal.take_page(&import, taken).await? {
             PageTaken::Yes | PageTaken::Moved | PageTaken::Redacted => Ok(Then::Next),
             PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,

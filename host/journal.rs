@@ -23,6 +23,7 @@ mod accounts;
 mod alerts;
 mod backup;
 mod cases;
+mod clues;
 mod dead;
 mod directions;
 mod fence;
@@ -58,12 +59,16 @@ mod writer;
 pub use alerts::{Answering, DataRequest, ToldAlert};
 pub use backup::{Copied, back_up, restore};
 pub use cases::Files;
+pub use clues::{Alike, Shared, Standing as ClueStanding};
 pub use dead::{DeadLetters, Which};
 pub use directions::{Direction, Directions, Mode};
 use fence::Fence;
 pub use fixed::Change;
 pub use grants::GrantRow;
-pub use imports::{HOST, Import, Kind as ImportKind, Outcomes, PageTaken, Reading, State as ImportState, TakenPage};
+pub use imports::{
+    HOST, Import, Item as ItemRead, Kind as ImportKind, Outcomes, PageTaken, Reading, Sampled, State as ImportState,
+    TakenPage,
+};
 pub use installs::Asked as AskedMerchant;
 pub use intake::Terms;
 pub use invitations::Invitation;

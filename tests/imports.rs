@@ -319,3 +319,49 @@ async fn a_night_begins_one_reconciliation() {
     assert_eq!(imports.len(), 1, "a restart is no night");
     town.stop().await;
 }
+
+/// A plan says what there would be to do, and whom to look at first. It writes nothing anywhere.
+#[tokio::test]
+async fn a_plan_shows_what_the_rules_would_do_and_what_is_in_doubt() {
+    let town = with_past(&["Ada", "Bea"], &["Bea", "Cleo"]).await;
+    let shopify = &town.playground.shopify;
+    town.by_hand();
+    for (name, phone, email) in
+        [("Dan", "+61400000007", "dan@past.example"), ("Eve", "+61400000008", "e.ve@past.example")]
+    {
+        shopify.create_customer(json!({ "first_name": name, "email": email, "phone": phone })).unwrap();
+    }
+    for (name, phone, email) in
+        [("Eve", "+61400000009", "eve@past.example"), ("Eva", "+61400000010", "eva@past.example")]
+    {
+        let fields = json!({ "first_name": name, "email": email, "mobile_phone": phone });
+        town.playground.omneo.create_profile(fields).unwrap();
+    }
+    shopify.outbox().take();
+    town.playground.omneo.outbox().take();
+    town.automatic();
+    let writes = || -> Vec<String> {
+        let omneo =
+            town.playground.omneo.requests().into_iter().map(|request| format!("{} {}", request.method, request.path));
+        let shopify = shopify.requests().into_iter().map(|request| request.operation);
+        let reads =
+            ["GET ", "POST /api/v3/profiles/search-id", "POST /api/v3/profiles/availability", "Pull", "Person", "Find"];
+        omneo.chain(shopify).filter(|line| !reads.iter().any(|read| line.starts_with(read))).collect()
+    };
+    let before = writes();
+    let import = imported(&town, Wanted { plan: true, agreed: false, ..wanted(&["profiles", "customers"]) }).await;
+    assert_eq!(writes(), before);
+    assert_eq!(town.events().len(), 0);
+    assert_eq!(counts(&import), [("profiles", 4, 0, 4), ("customers", 4, 0, 4)]);
+    let sample = |at: usize| -> Vec<(&str, u64)> {
+        import.readings[at].sample.iter().map(|sampled| (&*sampled.what, sampled.items)).collect()
+    };
+    assert_eq!(sample(0).iter().map(|(_, items)| items).sum::<u64>(), 4, "{:?}", sample(0));
+    assert!(sample(0).iter().all(|(what, _)| what.starts_with("would write: ")), "{:?}", sample(0));
+    assert!(sample(1).contains(&("would write: POST omneo /profiles", 3)), "{:?}", sample(1));
+    let shared = town.playground.server.journal.read(|reader| reader.shared(TENANT)).unwrap();
+    assert_eq!(shared.collections["customers"].matched, 1, "{shared:?}");
+    let alike: Vec<_> = shared.alike.iter().map(|one| (&*one.kind, &*one.collection, one.clues)).collect();
+    assert_eq!(alike, [("alike", "", 1), ("note/test person", "customers", 4), ("note/test person", "profiles", 4),]);
+    town.stop().await;
+}

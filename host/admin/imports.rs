@@ -1,7 +1,7 @@
 //! The verbs about imports: what a tenant has of its past, read and made into events. Knows no SQL.
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::State as FromState;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -62,6 +62,50 @@ pub struct Reading {
     pub events: u64,
     /// Known names that were not listed: one event each, at which the rules look whether it is gone.
     pub missing: u64,
+    /// What some of the items that are not in step would lead to. Only in a plan.
+    pub sample: Vec<Sampled>,
+}
+
+/// What the rules would do about some items. They were asked with real reads, until they would have written.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Sampled {
+    /// `would write: POST omneo /profiles`, or how the event would end. Ids are left out.
+    pub what: String,
+    pub items: u64,
+    /// The names of a few of them.
+    pub names: Vec<String>,
+}
+
+/// What items share by which they may be about the same thing, as they were last read.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Shared {
+    pub collections: Vec<SharedBy>,
+    pub alike: Vec<Alike>,
+}
+
+/// How the items of a collection stand to those of others. Items of which nothing can be shared are not counted.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SharedBy {
+    pub collection: String,
+    /// Items that share something with one item of another collection, and with no other of their own.
+    pub matched: u64,
+    /// Items that share something with several.
+    pub doubtful: u64,
+    pub alone: u64,
+}
+
+/// Things that several items of a collection have, which a person may want to look at before an import.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Alike {
+    /// `email`, `phone`, or as the rules call it; `alike` for e-mail addresses that differ only in how they are written; and
+    /// `note/…` for what the rules say of an item.
+    pub kind: String,
+    /// Empty for `alike`.
+    pub collection: String,
+    /// How many such things there are; of a note, how many items.
+    pub count: u64,
+    /// The names of the items of some of them.
+    pub groups: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -144,7 +188,7 @@ pub(super) struct ImportChanged {
 /// The imports of a tenant, the newest first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/imports", operation_id = "imports", params(("tenant" = String, Path)),
     responses((status = 200, body = Vec<Import>), (status = 404)))]
-pub(super) async fn list(Shared(admin): Shared<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Import>> {
+pub(super) async fn list(FromState(admin): FromState<Admin>, Of { tenant, .. }: Of) -> Answer<Vec<Import>> {
     Ok(Json(shown(&admin, &tenant).await?))
 }
 
@@ -155,13 +199,32 @@ pub(super) async fn list(Shared(admin): Shared<Admin>, Of { tenant, .. }: Of) ->
     request_body = ImportWanted,
     responses((status = 201, body = Import), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn begin(
-    Shared(admin): Shared<Admin>,
+    FromState(admin): FromState<Admin>,
     Of { who, tenant }: Of,
     Body(ImportWanted { collections, since, agreed, plan }): Body<ImportWanted>,
 ) -> Result<(StatusCode, Json<Import>), Problem> {
     let wanted = Wanted { pulls: collections, since, agreed, plan };
     let import = admin.0.imports.begin(&tenant, wanted, &who.name).await.map_err(problem)?;
     Ok((StatusCode::CREATED, Json(show(vec![], import))))
+}
+
+/// What the items of a tenant share by which they may be about the same thing: what matches, what is in doubt, and what a
+/// person may want to look at before an import. From what was last read, by a plan or an import.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/clues", operation_id = "clues", params(("tenant" = String, Path)),
+    responses((status = 200, body = Shared), (status = 404)))]
+pub(super) async fn clues(FromState(admin): FromState<Admin>, Of { tenant, .. }: Of) -> Answer<Shared> {
+    let journal::Shared { collections, alike: found } = admin.read(move |reader| reader.shared(&tenant)).await?;
+    let by = |(collection, standing): (String, journal::ClueStanding)| SharedBy {
+        collection,
+        matched: standing.matched,
+        doubtful: standing.doubtful,
+        alone: standing.alone,
+    };
+    let alike = |journal::Alike { kind, collection, clues, groups }| Alike { kind, collection, count: clues, groups };
+    Ok(Json(Shared {
+        collections: collections.into_iter().map(by).collect(),
+        alike: found.into_iter().map(alike).collect(),
+    }))
 }
 
 /// Begins to read again what has changed on both sides since it was last read, in case that a webhook never came. The host does
@@ -171,7 +234,7 @@ pub(super) async fn begin(
     request_body = ReconciliationWanted,
     responses((status = 201, body = Import), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn reconcile(
-    Shared(admin): Shared<Admin>,
+    FromState(admin): FromState<Admin>,
     Of { who, tenant }: Of,
     Body(ReconciliationWanted { names, plan, agreed }): Body<ReconciliationWanted>,
 ) -> Result<(StatusCode, Json<Import>), Problem> {
@@ -186,7 +249,7 @@ pub(super) async fn reconcile(
     request_body = ImportChanged,
     responses((status = 200, body = Import), (status = 400), (status = 404), (status = 409), (status = 422)))]
 pub(super) async fn change(
-    Shared(admin): Shared<Admin>,
+    FromState(admin): FromState<Admin>,
     Of { who, tenant }: Of,
     Body(ImportChanged { wish, why }): Body<ImportChanged>,
 ) -> Answer<Import> {
@@ -224,6 +287,10 @@ async fn shown(admin: &Admin, tenant: &str) -> Result<Vec<Import>, Problem> {
         .await
 }
 
+fn sampled(journal::Sampled { what, items, names }: journal::Sampled) -> Sampled {
+    Sampled { what, items, names }
+}
+
 fn show(counts: Vec<journal::Outcomes>, import: journal::Import) -> Import {
     let reading = |reading: journal::Reading| Reading {
         name: reading.pull,
@@ -238,6 +305,7 @@ fn show(counts: Vec<journal::Outcomes>, import: journal::Import) -> Import {
         in_step: reading.in_step,
         events: reading.events,
         missing: reading.missing,
+        sample: reading.sample.into_iter().map(sampled).collect(),
     };
     let waiting = counts.iter().filter(|one| one.outcome.is_none()).map(|one| one.events).sum();
     let over = counts.into_iter().filter_map(|one| {

@@ -9,14 +9,16 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::access::confirm;
-use super::operations::{CHANGE_IMPORT, IMPORT, IMPORTS};
+use super::operations::{CHANGE_IMPORT, CLUES, IMPORT, IMPORTS};
 use super::table::{count, moment, table};
-use crate::admin::{Import, ImportKind, ImportReading, ImportState};
+use crate::admin::{Import, ImportKind, ImportReading, ImportState, Sampled, SharedClues};
 use crate::config;
 use crate::output::{note, noteln, out, outln};
 use crate::paint::Paint;
 use crate::remote::{Body, Remote};
 
+/// Groups of items that share something, of each kind.
+const GROUPS_SHOWN: usize = 3;
 /// How often the host is asked how far an import is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// Print how far the imports of the tenant are, and begin none.
     #[arg(long, conflicts_with_all = ["collections", "since", "yes", "detach"], group = "instead")]
     status: bool,
+    /// Print what the items that were read share: what matches, and what a person may want to look at.
+    #[arg(long, conflicts_with_all = ["collections", "since", "plan", "yes", "detach"], group = "instead")]
+    conflicts: bool,
     /// Read no further until `--resume`. Events that were made go on.
     #[arg(long, conflicts_with_all = ["collections", "since", "yes"], group = "instead")]
     pause: bool,
@@ -62,6 +67,7 @@ pub async fn run(host: &Remote, arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { tenant, collections, since, plan, yes, why, detach, json, .. } = &arguments;
     let wish = match () {
         () if arguments.status => return status(host, tenant, *json).await,
+        () if arguments.conflicts => return conflicts(host, tenant).await,
         () if arguments.pause => Some("pause"),
         () if arguments.resume => Some("run"),
         () if arguments.cancel => Some("cancel"),
@@ -131,6 +137,9 @@ pub async fn follow(host: &Remote, tenant: &str, id: i64) -> anyhow::Result<()> 
                 note!("\r\x1b[2K");
             }
             show(&import)?;
+            if import.plan && import.state == ImportState::Done {
+                conflicts(host, tenant).await?;
+            }
             if import.state != ImportState::Done {
                 bail!("{} {id} of {tenant} {}: {}", kind(&import), how(import.state), import.why);
             }
@@ -174,7 +183,45 @@ fn show(import: &Import) -> anyhow::Result<()> {
         outln!("{} not over", count(usize::try_from(import.waiting).unwrap_or(usize::MAX), "event"))?;
     }
     if import.plan {
+        import.readings.iter().filter(|reading| !reading.sample.is_empty()).try_for_each(show_sample)?;
         outln!("nothing was made of it")?;
+    }
+    Ok(())
+}
+
+fn show_sample(reading: &ImportReading) -> anyhow::Result<()> {
+    let looked: u64 = reading.sample.iter().map(|sampled| sampled.items).sum();
+    outln!("of {} that are not in step, {looked} were looked at:", reading.name)?;
+    let row = |sampled: &Sampled| vec![sampled.items.to_string(), sampled.what.clone(), sampled.names.join(", ")];
+    let rows: Vec<_> = reading.sample.iter().map(row).collect();
+    out!("{}", table(&["items", "what the rules do", "such as"], &rows, Paint::for_stdout(config::no_color())))?;
+    Ok(())
+}
+
+/// What the items that were read share.
+async fn conflicts(host: &Remote, tenant: &str) -> anyhow::Result<()> {
+    let SharedClues { collections, alike } = host.ask(CLUES, &[tenant], &[], Body::Nothing).await?.json()?;
+    let paint = || Paint::for_stdout(config::no_color());
+    if collections.is_empty() {
+        outln!("nothing is known of what is shared; `tandem import {tenant} --plan` reads it")?;
+        return Ok(());
+    }
+    let rows: Vec<_> = collections
+        .into_iter()
+        .map(|by| vec![by.collection, by.matched.to_string(), by.doubtful.to_string(), by.alone.to_string()])
+        .collect();
+    out!("{}", table(&["collection", "match", "in doubt", "alone"], &rows, paint()))?;
+    let rows: Vec<_> = alike
+        .into_iter()
+        .map(|alike| {
+            let groups: Vec<_> = alike.groups.iter().take(GROUPS_SHOWN).map(|names| names.join(" = ")).collect();
+            let of = if alike.collection.is_empty() { "all".to_owned() } else { alike.collection };
+            vec![of, alike.kind, alike.count.to_string(), groups.join("; ")]
+        })
+        .collect();
+    if !rows.is_empty() {
+        outln!("to be looked at:")?;
+        out!("{}", table(&["of", "what", "how many", "such as"], &rows, paint()))?;
     }
     Ok(())
 }

@@ -34,6 +34,7 @@ pub const DIRECT: Operation = put("/v1/tenants/{tenant}/directions/{source}");
 pub const IMPORTS: Operation = get("/v1/tenants/{tenant}/imports");
 pub const IMPORT: Operation = post("/v1/tenants/{tenant}/imports");
 pub const CHANGE_IMPORT: Operation = put("/v1/tenants/{tenant}/import");
+pub const CLUES: Operation = get("/v1/tenants/{tenant}/clues");
 pub const RECONCILE: Operation = slow(post("/v1/tenants/{tenant}/reconciliations"));
 pub const GRANTS: Operation = get("/v1/grants");
 pub const AUDIT: Operation = get("/v1/audit");
@@ -85,7 +86,7 @@ mod tests {
     use crate::{admin, cli};
 
     /// A command line that asks for each.
-    const COMMANDS: [(Operation, &str); 51] = [
+    const COMMANDS: [(Operation, &str); 52] = [
         (HEALTH, "status"),
         (READY, "status"),
         (METRICS, "metrics"),
@@ -118,6 +119,7 @@ mod tests {
         (IMPORTS, "import acme --status"),
         (IMPORT, "import acme customers --since 2026-01-31 --yes"),
         (CHANGE_IMPORT, "import acme --pause"),
+        (CLUES, "import acme --conflicts"),
         (RECONCILE, "reconcile acme --names"),
         (GRANTS, "grants"),
         (AUDIT, "audit"),

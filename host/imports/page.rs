@@ -8,13 +8,15 @@ use serde_json::value::RawValue;
 use crate::check::{self, Key};
 use crate::clock;
 use crate::conversation::{Conversation, Rules};
-use crate::journal::Journal;
+use crate::journal::{ItemRead, Journal};
 use crate::model::{Answer, Call, End, Event, EventId, Millis, Next, Outcome, Webhook, is_name};
 use crate::rules::{Item, Page, Plugin, Reading};
 
-/// Items of a page, and bytes of a cursor: more is a plugin gone astray.
+/// Items of a page, bytes of a cursor, clues of an item, and bytes of a clue: more is a plugin gone astray.
 const ITEMS_MAX: usize = 1_000;
 const CURSOR_BYTES_MAX: usize = 4 << 10;
+const CLUES_MAX: usize = 20;
+const CLUE_BYTES_MAX: usize = 512;
 
 /// What the events of a page have in common.
 pub struct Known {
@@ -32,9 +34,10 @@ pub struct Read {
     pub items: u64,
     /// Items whose rules have nothing to do and nothing to remember.
     pub in_step: u64,
-    pub events: Vec<Webhook>,
-    /// The names of all items.
-    pub names: Vec<String>,
+    /// The events of the others, each with the name of its item.
+    pub events: Vec<(String, Webhook)>,
+    /// All items.
+    pub listed: Vec<ItemRead>,
 }
 
 pub enum Unfit {
@@ -65,9 +68,10 @@ pub fn read(
     let page = plugin.read_page(reading, answer).result.map_err(|failure| Unfit::Wrong(failure.reason))?;
     let page = page.map_err(Unfit::Wrong)?;
     check_page(&page, reading).map_err(Unfit::Wrong)?;
-    let names = page.items.iter().map(|item| item.name.clone()).collect();
+    let noted = |item: &Item| ItemRead { name: item.name.clone(), clues: item.clues.clone() };
+    let listed = page.items.iter().map(noted).collect();
     let (next, total, items) = (page.next, page.total, page.items.len() as u64);
-    let mut read = Read { next, total, items, in_step: 0, events: vec![], names };
+    let mut read = Read { next, total, items, in_step: 0, events: vec![], listed };
     if reading.names_only {
         return Ok(read);
     }
@@ -96,7 +100,7 @@ pub fn read(
         let event = Event { id: EventId(0), webhook };
         match remembered {
             Some(memory) if is_in_step(&rules, &event, &memory, &item.name) => read.in_step += 1,
-            _ => read.events.push(event.webhook),
+            _ => read.events.push((item.name.clone(), event.webhook)),
         }
     }
     Ok(read)
@@ -126,6 +130,17 @@ fn check_page(page: &Page, reading: &Reading) -> Result<(), String> {
         if next.is_empty() || next.len() > CURSOR_BYTES_MAX {
             let bytes = next.len();
             return Err(format!("the rules gave a cursor of {bytes} bytes; 1 to {CURSOR_BYTES_MAX} are allowed"));
+        }
+    }
+    for Item { at, clues, .. } in &page.items {
+        let is_good = |clue: &String| {
+            let kind = clue.split_once('/').map(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
+            kind == Some(true) && clue.len() <= CLUE_BYTES_MAX
+        };
+        if clues.len() > CLUES_MAX || !clues.iter().all(is_good) {
+            return Err(format!(
+                "the item at `{at}` has clues that are not {CLUES_MAX} texts of the form kind/value, {CLUE_BYTES_MAX} bytes long, at most"
+            ));
         }
     }
     match page.items.iter().find(|item| !is_name(&item.name)) {
@@ -230,6 +245,19 @@ mod tests {
         }
         let long = "x".repeat(CURSOR_BYTES_MAX + 1);
         assert!(check_page(&page(Some(&long), 1), &reading("a")).is_err());
+        let with =
+            |clues: Vec<String>| Page { items: vec![Item { clues, ..item("/data/0") }], next: None, total: None };
+        for (clues, good) in [
+            (vec!["email/a".to_owned(); CLUES_MAX], true),
+            (vec!["email/a".to_owned(); CLUES_MAX + 1], false),
+            (vec!["email".to_owned()], false),
+            (vec!["/a".to_owned()], false),
+            (vec!["email/".to_owned()], false),
+            (vec![format!("email/{}", "a".repeat(CLUE_BYTES_MAX - 6))], true),
+            (vec![format!("email/{}", "a".repeat(CLUE_BYTES_MAX - 5))], false),
+        ] {
+            assert_eq!(check_page(&with(clues.clone()), &reading("")).is_ok(), good, "{clues:?}");
+        }
         let nameless = Page { items: vec![Item { name: "ada".into(), ..item("/data/0") }], next: None, total: None };
         assert!(check_page(&nameless, &reading("a")).is_err());
     }

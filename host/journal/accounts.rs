@@ -67,9 +67,18 @@ impl Journal {
         let gone = tenant.clone();
         let remove = move |tx: &Transaction| {
             let now = clock::now();
-            for table in
-                ["accounts", "cases", "checkpoints", "directions", "grants", "imports", "listed", "paused", "shops"]
-            {
+            for table in [
+                "accounts",
+                "cases",
+                "checkpoints",
+                "clues",
+                "directions",
+                "grants",
+                "imports",
+                "listed",
+                "paused",
+                "shops",
+            ] {
                 tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&tenant])?;
             }
             tx.execute(

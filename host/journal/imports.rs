@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::clues;
 use super::intake::append;
 use super::missing::{self, Listed};
 use super::operators::{Deed, record};
@@ -102,6 +103,18 @@ pub struct Reading {
     pub events: u64,
     /// Known names that were not listed, so that an event was made of each.
     pub missing: u64,
+    /// What the rules would begin with, for some of the items that are not in step. Only in a plan.
+    pub sample: Vec<Sampled>,
+}
+
+/// What the rules would do about some items.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// `would write: POST omneo /profiles`, or how the event would end.
+    pub what: String,
+    pub items: u64,
+    /// The names of a few of them.
+    pub names: Vec<String>,
 }
 
 /// A page that was read.
@@ -111,8 +124,7 @@ pub struct TakenPage {
     /// That reading with the page: `pages` in it is one more than the journal has.
     pub after: Reading,
     pub events: Vec<Webhook>,
-    /// The names of its items.
-    pub names: Vec<String>,
+    pub items: Vec<Item>,
     /// The newest event of the journal when the page was asked for.
     pub asked_after: EventId,
     /// How many bytes the tenant may have in the journal.
@@ -127,6 +139,14 @@ pub struct Outcomes {
     /// `None`: they are not over.
     pub outcome: Option<String>,
     pub events: u64,
+}
+
+/// An item of a page, as far as all items are noted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item {
+    pub name: String,
+    /// What may tell that an item of another collection is about the same: `email/ada@example.org`.
+    pub clues: Vec<String>,
 }
 
 /// What became of a page.
@@ -238,7 +258,7 @@ impl Journal {
         let before = import.readings.get(page.at).map_or(0, |reading| reading.in_step);
         let (source, in_step) = (page.after.source.clone(), page.after.in_step - before);
         let take = move |tx: &Transaction| {
-            let TakenPage { at, mut after, mut events, names, asked_after, bytes_max } = page;
+            let TakenPage { at, mut after, mut events, items, asked_after, bytes_max } = page;
             let running = "SELECT readings FROM imports WHERE id = ? AND state = 'running'";
             let known: Option<String> = tx.query_row(running, [import.id], |row| row.get(0)).optional()?;
             let Some(mut readings) = known.map(|text| from_json::<Vec<Reading>>(&text)).transpose()? else {
@@ -250,8 +270,13 @@ impl Journal {
             if is_redacted_since(tx, &import.tenant, asked_after)? {
                 return Ok((PageTaken::Redacted, vec![], 0));
             }
+            let names = items.iter().map(|item| &*item.name);
             if after.names_of.is_some() {
-                missing::list(tx, &import.tenant, after.pages == 1, &names)?;
+                missing::list(tx, &import.tenant, after.pages == 1, names)?;
+            } else {
+                let begins = after.pages == 1 && after.since.is_none();
+                let noted = items.iter().map(|item| (&*item.name, &*item.clues));
+                clues::note(tx, &import.tenant, &after.pull, begins, noted)?;
             }
             if after.ended_at.is_some() {
                 match &after.names_of {
@@ -416,6 +441,11 @@ impl Reader {
     pub fn newest_event(&self) -> anyhow::Result<EventId> {
         let mut statement = self.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM events")?;
         Ok(EventId(statement.query_row([], |row| row.get(0))?))
+    }
+
+    /// The names that count of the entity with this name.
+    pub fn standing_names(&self, tenant: &str, name: &str) -> anyhow::Result<Vec<String>> {
+        Ok(super::names::standing(&self.connection, tenant, name)?.map(|(_, names)| names).unwrap_or_default())
     }
 
     /// What is remembered of the entity with this name, newest first; `None` if an event that is not over may be about it.

@@ -16,12 +16,17 @@ const FEW: usize = 20;
 const EVENTS_MAX: usize = 5_000;
 
 /// Notes the names of a page. The first page of a reading begins anew.
-pub fn list(tx: &Transaction, tenant: &str, is_first: bool, names: &[String]) -> rusqlite::Result<()> {
+pub fn list<'a>(
+    tx: &Transaction,
+    tenant: &str,
+    is_first: bool,
+    mut names: impl Iterator<Item = &'a str>,
+) -> rusqlite::Result<()> {
     if is_first {
         forget(tx, tenant)?;
     }
     let mut insert = tx.prepare_cached("INSERT INTO listed (tenant, name) VALUES (?, ?) ON CONFLICT DO NOTHING")?;
-    names.iter().try_for_each(|name| insert.execute([tenant, name]).map(drop))
+    names.try_for_each(|name| insert.execute([tenant, name]).map(drop))
 }
 
 /// Forgets what was listed.
@@ -84,7 +89,9 @@ pub const MISSING: &str = "missing";
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HOST, Import, ImportKind, ImportState, Journal, PageTaken, Reading, TakenPage, Terms};
+    use super::super::{
+        HOST, Import, ImportKind, ImportState, ItemRead as Item, Journal, PageTaken, Reading, TakenPage, Terms,
+    };
     use super::*;
 
     /// A reading of customers by names, of a tenant with these customers.
@@ -127,9 +134,10 @@ mod tests {
     async fn page(journal: &Journal, import: &Import, n: u64, ids: &[usize], is_last: bool, room: u64) -> PageTaken {
         let after =
             Reading { begun_at: Some(1), ended_at: is_last.then_some(2), pages: n, ..import.readings[0].clone() };
-        let names = ids.iter().map(|id| format!("shopify/customer/{id}")).collect();
+        let item = |id| Item { name: format!("shopify/customer/{id}"), clues: vec![] };
+        let items = ids.iter().map(item).collect();
         let asked_after = journal.read(|reader| reader.newest_event()).unwrap();
-        let page = TakenPage { at: 0, after, events: vec![], names, asked_after, bytes_max: room };
+        let page = TakenPage { at: 0, after, events: vec![], items, asked_after, bytes_max: room };
         journal.take_page(import, page).await.unwrap()
     }
 
@@ -191,7 +199,7 @@ mod tests {
             let after = Reading { pages, ..import.readings[0].clone() };
             let asked_after = journal.read(|reader| reader.newest_event()).unwrap();
             journal.take_in(webhook(topic), Terms::default()).await.unwrap();
-            let page = TakenPage { at: 0, after, events: vec![], names: vec![], asked_after, bytes_max: 1 << 20 };
+            let page = TakenPage { at: 0, after, events: vec![], items: vec![], asked_after, bytes_max: 1 << 20 };
             assert_eq!(journal.take_page(&import, page).await.unwrap(), taken, "{topic}");
         }
     }

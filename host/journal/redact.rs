@@ -55,7 +55,7 @@ impl Journal {
     pub async fn erase(&self, tenant: &str, by: EventId) -> anyhow::Result<()> {
         let of = tenant.to_owned();
         let forget = move |tx: &Transaction| {
-            ["imports", "checkpoints", "listed"]
+            ["imports", "checkpoints", "clues", "listed"]
                 .iter()
                 .try_for_each(|table| tx.execute(&format!("DELETE FROM {table} WHERE tenant = ?"), [&of]).map(drop))
         };
@@ -155,6 +155,10 @@ pub(super) fn forget(tx: &Transaction, entity: EntityId, by: EventId) -> rusqlit
     tx.execute(
         &format!("UPDATE memory SET body = json_object('gone', json({gone})) WHERE entity = ? AND event <> ?"),
         [entity.0, by.0],
+    )?;
+    tx.execute(
+        "DELETE FROM clues WHERE (tenant, name) IN (SELECT tenant, name FROM names WHERE entity = ?)",
+        [entity.0],
     )?;
     tx.execute("DELETE FROM names WHERE entity = ? AND instr(name, '@') > 0", [entity.0])?;
     Ok(())

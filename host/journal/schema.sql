@@ -400,6 +400,19 @@ CREATE TABLE IF NOT EXISTS checkpoints (
   PRIMARY KEY (tenant, pull)
 ) STRICT, WITHOUT ROWID;
 
+-- What may tell that items of different collections are about the same thing, by digest: e-mail addresses, numbers.
+CREATE TABLE IF NOT EXISTS clues (
+  tenant TEXT NOT NULL,
+  clue BLOB NOT NULL,
+  name TEXT NOT NULL,
+  -- What the clue begins with: `email`.
+  kind TEXT NOT NULL,
+  pull TEXT NOT NULL,
+  read_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, clue, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS clues_of ON clues (tenant, name);
+
 -- The names that the reading of a collection has found so far, until it is over.
 CREATE TABLE IF NOT EXISTS listed (
   tenant TEXT NOT NULL,

@@ -1,6 +1,7 @@
 //! The collections that can be read as a whole: what to ask for to get a page, and what stands in the answer. Knows how
 //! each system lists things, and nothing of what becomes of an item.
 
+mod clues;
 mod customers;
 mod graphql;
 mod locations;
@@ -11,8 +12,9 @@ mod profiles;
 
 use tandem_sdk::{Answer, Ask, Item, Json, Page, Pull, Reading, Time, View};
 
-use crate::mapping::{Core, is_e164};
 use crate::settings::Settings;
+
+use clues::{Person, clues};
 
 pub use locations::NAME as LOCATIONS;
 pub use orders::NAME as ORDERS;
@@ -98,18 +100,6 @@ fn body(of: &str, answer: &Answer) -> Result<Json<'static>, String> {
 
 /// How much of a refusal is repeated to the tenant, in characters.
 const SAID_MAX: usize = 300;
-
-/// What may tell that a customer and a profile are one person. E-mail addresses and numbers are written here as the
-/// rules compare them.
-fn clues(settings: &Settings, email: Option<&str>, phone: Option<&str>) -> Vec<String> {
-    let plain = |core: Core, value: &str| {
-        let field = settings.mapping.fields().find(|field| field.is(core));
-        Some(field?.plain(value)).filter(|value| !value.is_empty())
-    };
-    let email = email.and_then(|email| plain(Core::Email, email)).map(|email| format!("email/{email}"));
-    let phone = phone.and_then(|phone| plain(Core::Phone, phone)).filter(|phone| is_e164(phone));
-    email.into_iter().chain(phone.map(|phone| format!("phone/{phone}"))).collect()
-}
 
 /// The members of the list at the pointer, which must be there.
 fn members<'a>(of: &str, body: &View<'a>, at: &str) -> Result<Vec<View<'a>>, String> {

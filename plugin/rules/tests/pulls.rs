@@ -369,22 +369,80 @@ fn clues_of_both_sides_are_equal_when_the_people_are() {
     let customer = |email: Value, phone: Value| json!({ "id": "gid://shopify/Customer/7", "defaultEmailAddress": email, "defaultPhoneNumber": phone });
     let shown = |email: &str, phone: &str| customer(json!({ "emailAddress": email }), json!({ "phoneNumber": phone }));
     for (node, wanted) in [
-        (shown("Ada@Example.ORG", "+61400000001"), vec!["email/ada@example.org", "phone/+61400000001"]),
+        (
+            shown("Ada@Example.ORG", "+61400000001"),
+            vec!["email/ada@example.org", "alike/ada@example.org", "phone/+61400000001", "note/test person"],
+        ),
         (customer(Value::Null, Value::Null), vec![]),
         (customer(json!({ "emailAddress": null }), json!({ "phoneNumber": "" })), vec![]),
     ] {
         assert_eq!(clues(&reading("customers"), connection("customers", json!([node]), None)), [wanted]);
     }
     for (email, mobile, international, wanted) in [
-        (" ada@ example.org", "+61 400 000 001", Value::Null, vec!["email/ada@example.org", "phone/+61400000001"]),
-        ("ADA@EXAMPLE.ORG", "0400 000 001", Value::Null, vec!["email/ada@example.org", "phone/+61400000001"]),
+        (
+            " ada@ example.org",
+            "+61 400 000 001",
+            Value::Null,
+            vec!["email/ada@example.org", "alike/ada@example.org", "phone/+61400000001", "note/test person"],
+        ),
+        (
+            "ADA@EXAMPLE.ORG",
+            "0400 000 001",
+            Value::Null,
+            vec!["email/ada@example.org", "alike/ada@example.org", "phone/+61400000001", "note/test person"],
+        ),
         ("", "0400 000 001", json!("+61400000001"), vec!["phone/+61400000001"]),
         // A number that would have to be guessed is no clue.
-        ("ada@example.org", "ask Bob", Value::Null, vec!["email/ada@example.org"]),
+        (
+            "ada@example.org",
+            "ask Bob",
+            Value::Null,
+            vec!["email/ada@example.org", "alike/ada@example.org", "note/test person"],
+        ),
     ] {
         let profile = json!({ "id": ADA, "email": email, "mobile_phone": mobile, "mobile_phone_e164": international });
         let body = json!({ "data": [profile], "links": { "next": null }, "meta": { "total": 1 } });
         assert_eq!(clues(&reading("profiles"), body), [wanted], "{email} {mobile}");
+    }
+}
+
+/// Shops want to know of these before anything is read in.
+#[test]
+fn clues_tell_of_claims_and_of_who_is_no_customer() {
+    let clues = |name: &str, body: Value| {
+        let mut items = read_as(&rules(json!({})), &reading(name), 200, &body.to_string()).unwrap().items;
+        items.remove(0).clues
+    };
+    let customer = json!({
+        "id": "gid://shopify/Customer/7", "firstName": "Test", "tags": ["vip", "Staff"], "link": { "value": ADA },
+        "defaultEmailAddress": { "emailAddress": "A.da+shop@lovelace.dev" },
+    });
+    assert_eq!(
+        clues("customers", connection("customers", json!([customer]), None)),
+        [
+            "email/a.da+shop@lovelace.dev",
+            "alike/ada@lovelace.dev",
+            &format!("link/{ADA}"),
+            "note/test person",
+            "note/staff"
+        ]
+    );
+    let identities: Vec<_> = (0..50).map(|n| json!({ "handle": "shopify", "identifier": n.to_string() })).collect();
+    let profile = json!({ "id": ADA, "email": "ada@lovelace.dev", "identities": identities });
+    let of_profile = clues("profiles", json!({ "data": [profile], "links": { "next": null }, "meta": { "total": 1 } }));
+    assert_eq!(of_profile[..3], ["email/ada@lovelace.dev", "alike/ada@lovelace.dev", "identity/0"]);
+    assert_eq!(of_profile.len(), 10, "more than a few identities are no clue");
+    for (email, is_test) in [
+        ("ada@example.com", true),
+        ("ada@shop.test", true),
+        ("test@lovelace.dev", true),
+        ("ada@myexample.com", false),
+        ("contest@lovelace.dev", false),
+        ("@", false),
+    ] {
+        let customer = json!({ "id": "gid://shopify/Customer/7", "defaultEmailAddress": { "emailAddress": email } });
+        let notes = clues("customers", connection("customers", json!([customer]), None));
+        assert_eq!(notes.contains(&"note/test person".to_owned()), is_test, "{email}");
     }
 }
 

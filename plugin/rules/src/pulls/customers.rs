@@ -4,7 +4,7 @@ use tandem_sdk::{Answer, CallTo, Time, View, json, query};
 
 use super::graphql::{self, Said};
 use super::place::Place;
-use super::{Ask, Item, Page, Reading, clues, since};
+use super::{Ask, Item, Page, Person, Reading, clues, since};
 use crate::customer::document;
 use crate::key::customer_name;
 use crate::settings::Settings;
@@ -124,5 +124,13 @@ fn is_older(node: &View, way: &Way) -> Result<bool, String> {
 fn item(settings: &Settings, node: &View, n: usize, id: u64) -> Result<Item, String> {
     let text = |at: &str| node.opt_text(at).map_err(|wrong| wrong.to_string());
     let (email, phone) = (text("/defaultEmailAddress/emailAddress")?, text("/defaultPhoneNumber/phoneNumber")?);
-    Ok(Item { at: format!("/data/customers/nodes/{n}"), name: customer_name(id), clues: clues(settings, email, phone) })
+    let tags = node.list("/tags").map_err(|wrong| wrong.to_string())?;
+    let person = Person {
+        email,
+        phone,
+        names: [text("/firstName")?, text("/lastName")?],
+        tags: tags.iter().filter_map(|tag| tag.text("").ok()).collect(),
+        claims: text("/link/value")?.map(|profile| format!("link/{profile}")).into_iter().collect(),
+    };
+    Ok(Item { at: format!("/data/customers/nodes/{n}"), name: customer_name(id), clues: clues(settings, person) })
 }

@@ -8,7 +8,7 @@
 use tandem_sdk::{Answer, CallTo, Time, View, get};
 
 use super::place::Place;
-use super::{Ask, Item, Page, Reading, body, clues, members, since};
+use super::{Ask, Item, Page, Person, Reading, body, clues, members, since};
 use crate::key::{profile_id, profile_name};
 use crate::settings::Settings;
 
@@ -104,5 +104,16 @@ fn item(settings: &Settings, profile: &View, n: usize) -> Result<Item, String> {
         Some(number) if !number.starts_with('+') => profile.opt_loose("/mobile_phone_e164").map_err(wrong)?.or(typed),
         _ => typed,
     };
-    Ok(Item { at: format!("/data/{n}"), name: profile_name(id), clues: clues(settings, email, phone.as_deref()) })
+    let mut claims = vec![];
+    for identity in profile.list("/identities").map_err(wrong)? {
+        if identity.opt_text("/handle").map_err(wrong)? == Some(settings.identity_handle.as_str()) {
+            claims.extend(
+                identity.opt_loose("/identifier").map_err(wrong)?.map(|customer| format!("identity/{customer}")),
+            );
+        }
+    }
+    let name = |at: &str| profile.opt_text(at).map_err(wrong);
+    let names = [name("/first_name")?, name("/last_name")?];
+    let person = Person { email, phone: phone.as_deref(), names, tags: vec![], claims };
+    Ok(Item { at: format!("/data/{n}"), name: profile_name(id), clues: clues(settings, person) })
 }
