@@ -224,7 +224,7 @@ async fn a_rambling_reason_becomes_one_line_of_bearable_length() {
 async fn two_names_of_one_kind_join_nobody() {
     assert_eq!(
         told_of("twins").await,
-        "failed (plugin): the rules concluded that `omneo/profile/1` and `omneo/profile/2` are one, which only an event may say; the event had said: learned"
+        "failed (payload): the rules concluded that `omneo/profile/1` and `omneo/profile/2` are one, which only an event may say; the event had said: learned"
     );
 }
 

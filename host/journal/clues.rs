@@ -51,6 +51,12 @@ pub struct Alike {
     pub groups: Vec<Vec<String>>,
 }
 
+impl Alike {
+    fn of(kind: &str, collection: &str) -> Self {
+        Self { kind: kind.to_owned(), collection: collection.to_owned(), clues: 0, groups: vec![] }
+    }
+}
+
 /// Notes the clues of a page's items in place of what was known of them. `begins`: everything is read, from this page on.
 pub fn note<'a>(
     tx: &Transaction,
@@ -139,7 +145,7 @@ struct Collected {
     /// The address of each item, and the items whose addresses are nearly the same.
     addresses: HashMap<String, Vec<u8>>,
     nearly: Vec<Vec<String>>,
-    alike: BTreeMap<(String, String), (u64, Vec<Vec<String>>)>,
+    alike: BTreeMap<(String, String), Alike>,
 }
 
 impl Collected {
@@ -168,11 +174,11 @@ impl Collected {
         };
         for (collection, names) in by_collection {
             if names.len() > 1 || is_note {
-                let (clues, groups) = self.alike.entry((kind.to_owned(), collection.to_owned())).or_default();
-                *clues += if is_note { names.len() as u64 } else { 1 };
-                let some: Vec<_> = names.into_iter().take(NAMES_MAX).collect();
-                if groups.len() < GROUPS_MAX {
-                    groups.push(some);
+                let of = || Alike::of(kind, collection);
+                let alike = self.alike.entry((kind.to_owned(), collection.to_owned())).or_insert_with(of);
+                alike.clues += if is_note { names.len() as u64 } else { 1 };
+                if alike.groups.len() < GROUPS_MAX {
+                    alike.groups.push(names.into_iter().take(NAMES_MAX).collect());
                 }
             }
         }
@@ -189,7 +195,9 @@ impl Collected {
         let nearly: Vec<_> = nearly.into_iter().filter(differ).collect();
         if !nearly.is_empty() {
             let some = nearly.iter().take(GROUPS_MAX).map(|names| names.iter().take(NAMES_MAX).cloned().collect());
-            self.alike.insert((ALIKE.to_owned(), String::new()), (nearly.len() as u64, some.collect()));
+            let groups = some.collect();
+            let alike = Alike { clues: nearly.len() as u64, groups, ..Alike::of(ALIKE, "") };
+            self.alike.insert((ALIKE.to_owned(), String::new()), alike);
         }
         let mut collections: BTreeMap<String, Standing> = BTreeMap::new();
         for ((collection, _), stands) in self.items {
@@ -200,13 +208,7 @@ impl Collected {
                 Stands::Doubtful => &mut standing.doubtful,
             } += 1;
         }
-        let alike = self.alike.into_iter().map(|((kind, collection), (clues, groups))| Alike {
-            kind,
-            collection,
-            clues,
-            groups,
-        });
-        Shared { collections, alike: alike.collect() }
+        Shared { collections, alike: self.alike.into_values().collect() }
     }
 }
 

@@ -444,7 +444,7 @@ fn send(
     };
     if let Some(names) = names {
         match names::learn(tx, tenant, at.lane, names)? {
-            Err(two) => return Ok((Sending::Two, With::Failure(Failure::new(Blame::Plugin, two)), vec![])),
+            Err(two) => return Ok((Sending::Two, With::Failure(Failure::new(TWO_OF_A_KIND, two)), vec![])),
             Ok(joined) if !joined.from.is_empty() => return nothing(Sending::Joins(joined)),
             Ok(_) => {}
         }
@@ -484,7 +484,7 @@ fn end_run(
     };
     let (outcome, blame, reason) = match learned {
         Ok(_) => (end.outcome, super::blame_of(end.outcome), end.reason),
-        Err(two) => (Outcome::Failed, Some(Blame::Plugin), format!("{two}; the event had said: {}", end.reason)),
+        Err(two) => (Outcome::Failed, Some(TWO_OF_A_KIND), format!("{two}; the event had said: {}", end.reason)),
     };
     tx.prepare_cached("UPDATE runs SET state = 'ended', remembered = ? WHERE id = ?")?
         .execute(params![remembered, run.0])?;
@@ -541,6 +541,10 @@ fn not_open(tx: &Transaction, event: EventId) -> rusqlite::Result<Ending> {
     let over = Ending::Over { joined: None, verdict: None };
     Ok(if is_over(tx, event)? { over } else { Ending::NotOpen })
 }
+
+/// To blame where names that were known before and those that a run has found do not go together. Both come from data, so
+/// whoever writes the data must not be able to make a version look bad.
+const TWO_OF_A_KIND: Blame = Blame::Payload;
 
 /// Whether a version has failed an event by its own fault.
 fn is_failed(outcome: Outcome, blame: Option<Blame>) -> bool {

@@ -215,10 +215,10 @@ impl Rules for DefaultRules {
         if let Some(reason) = seen.as_before() {
             return Ok(skipped(reason));
         }
-        let is_due = |memory: &str| subject(event) == Some(Subject::Person) && person::is_due(memory);
+        let is_open = |memory: &str| subject(event) == Some(Subject::Person) && person::is_open(memory);
         match self.hear(cx, event).await {
-            Ok(end) => Ok(seen.keep(end, is_due)),
-            Err(end) => Err(seen.keep(end, is_due)),
+            Ok(end) => Ok(seen.keep(end, is_open)),
+            Err(end) => Err(seen.keep(end, is_open)),
         }
     }
 }

@@ -70,12 +70,22 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
         None => News::read(&event.topic, &body, settings)?,
     };
     let mut run = started();
+    if listed.is_some() && run.memory.gone.customer == Some(id) {
+        // What is listed may be there all the same: a deletion was only seemingly seen.
+        if shopify::person(&run, id).await?.is_none() {
+            return Ok(skipped(format!("customer {id} is deleted in Shopify")));
+        }
+        run.memory.gone.customer = None;
+        run.memory.forget();
+    }
     if let Some(reason) = news.says_nothing(settings).or_else(|| known_as_deleted(&run, id)) {
         return Ok(skipped(reason));
     }
     let link = run.memory.link.clone().filter(|link| link.customer == id);
     // Only a whole body shows the addresses. At first contact through any other topic, they have to be read.
     run.addresses_due = match &news {
+        // A list shows none.
+        News::Body { .. } if listed.is_some() => settings.sync.addresses && link.is_none(),
         News::Body { .. } => settings.sync.addresses && !addresses::are_as_seen(&run.memory, &body)?,
         _ => link.is_none(),
     };
@@ -97,8 +107,9 @@ pub async fn from_shopify(cx: &Cx, settings: &Settings, event: &Event) -> Ending
             && shopify::named_profile(&body)?.is_none()
             && has_no_email(&run, snapshot)
         {
-            run.memory.waits = true;
-            return Ok(skipped(who::NO_EMAIL).remember(run.memory.write()));
+            let end = skipped(who::NO_EMAIL);
+            let waited = std::mem::replace(&mut run.memory.waits, true);
+            return Ok(if waited { end } else { end.remember(run.memory.write()) });
         }
         return first_contact_of_customer(run, id).await;
     };
@@ -278,9 +289,11 @@ pub async fn resync(cx: &Cx, settings: &Settings, event: &Event) -> Ending {
     in_step(run, Met { customer, profile }, &RunOver::new(), &Asked::default()).await
 }
 
-/// Whether something about the person is to be tried again although neither side changes.
-pub fn is_due(memory: &str) -> bool {
-    memory::Memory::read(&[memory.to_owned()]).is_due()
+/// Whether an item of a list is to be looked at again although it is the same: something is to be tried again, or the person has
+/// no other half. Why not depends on others, who may change.
+pub fn is_open(memory: &str) -> bool {
+    let memory = memory::Memory::read(&[memory.to_owned()]);
+    memory.link.is_none() || memory.is_due()
 }
 
 /// Whether a body says by itself that the customer cannot have a profile yet: it shows that there is no e-mail, which

@@ -49,10 +49,10 @@ impl Seen {
     }
 
     /// The ending with the marks in its memory. The item gets one if it is dealt with: if it has changed the memory, and
-    /// `is_due` finds nothing in the memory that should be tried again.
-    pub fn keep(mut self, mut end: End, is_due: impl Fn(&str) -> bool) -> End {
+    /// `is_open` finds nothing in the memory that should be looked at again.
+    pub fn keep(mut self, mut end: End, is_open: impl Fn(&str) -> bool) -> End {
         let Some(text) = end.memory.as_ref().filter(|text| !text.is_empty()) else { return end };
-        let is_settled = matches!(end.outcome, Outcome::Done | Outcome::Skipped) && !is_due(text);
+        let is_settled = matches!(end.outcome, Outcome::Done | Outcome::Skipped) && !is_open(text);
         let mark = self.mark.take().filter(|_| is_settled);
         if mark.is_none() && self.marks.is_empty() {
             return end;

@@ -362,6 +362,79 @@ fn a_customer_without_an_email_costs_nothing() {
     assert_eq!(world.omneo.profiles.len(), 2, "{:?}", world.reasons());
 }
 
+/// Shopify may have said once, by mistake, that somebody is gone. A list that shows them is a reason to ask again.
+#[test]
+fn who_is_listed_is_not_taken_for_deleted_for_ever() {
+    let ada = [("first_name", Some("Ada")), ("email", Some("ada@posteo.example"))];
+    let deleted = |customer: u64| {
+        let payload = json!({ "id": customer }).to_string();
+        Event { topic: "customers/delete".into(), payload, ..event() }
+    };
+    let (mut world, customer, profile) = World::met(json!({}), &ada);
+    world.send(0, deleted(customer));
+    assert!(world.rest());
+    assert_eq!(world.omneo.profiles[&profile].identities, Vec::<String>::new());
+    reconcile(&mut world);
+    assert_eq!(world.omneo.profiles[&profile].identities, [customer.to_string()], "{:?}", world.reasons());
+    world.waiting.clear();
+    for _ in 0..2 {
+        world.clean_slate();
+        reconcile(&mut world);
+    }
+    assert_eq!(world.writes, Vec::<String>::new(), "{:?}", world.reasons());
+    // Whoever is gone stays gone.
+    let (mut world, customer, profile) = World::met(json!({}), &ada);
+    let node = world.shopify.customers[&customer].node();
+    world.shopify.lose(customer);
+    world.send(0, deleted(customer));
+    assert!(world.rest());
+    world.clean_slate();
+    world.send(1, item("shopify", "customers", &node));
+    assert!(world.rest());
+    assert_eq!((world.writes.len(), world.calls.len()), (0, 1), "{:?}", world.reasons());
+    assert_eq!(world.omneo.profiles[&profile].identities, Vec::<String>::new());
+}
+
+/// A list shows no addresses, and yet a customer who is met in one takes them along.
+#[test]
+fn the_first_item_of_a_customer_brings_the_addresses() {
+    let mut world = World::new(with_timezone(json!({})), 1, Manners::default());
+    world.held_back = vec!["customers/"];
+    let ada = [("first_name", Some("Ada")), ("email", Some("ada@posteo.example"))];
+    let customer = world.edit(|world| world.shopify.create(&ada)).unwrap();
+    let address = json!({ "id": 41, "address1": "1 Gertrude St", "city": "Fitzroy", "zip": "3065", "country": "Australia", "country_code": "AU", "default": true });
+    world.shopify.customers.get_mut(&customer).unwrap().addresses.push(address);
+    assert!(world.rest());
+    world.waiting.clear();
+    reconcile(&mut world);
+    let profile = world.omneo.profiles.values().next().unwrap();
+    assert_eq!(profile.addresses.len(), 1, "{:?}", world.reasons());
+}
+
+/// What is skipped because of somebody else is looked at again: the other may be gone by then.
+#[test]
+fn a_verdict_about_somebody_else_is_not_kept() {
+    let ada = [("first_name", Some("Ada")), ("email", Some("ada@posteo.example"))];
+    let (mut world, customer, profile) = World::met(json!({}), &ada);
+    let other = world.edit(|world| world.shopify.create(&[("first_name", Some("Ada"))])).unwrap();
+    world.shopify.customers.get_mut(&other).unwrap().profile = Some(profile.clone());
+    assert!(world.rest());
+    for _ in 0..2 {
+        reconcile(&mut world);
+    }
+    assert!(
+        world.reasons().iter().any(|reason| reason.contains(&format!("customer {customer} speaks for"))),
+        "{:?}",
+        world.reasons()
+    );
+    world.shopify.lose(customer);
+    world
+        .send(0, Event { topic: "customers/delete".into(), payload: json!({ "id": customer }).to_string(), ..event() });
+    assert!(world.rest());
+    reconcile(&mut world);
+    assert_eq!(world.omneo.profiles[&profile].identities, [other.to_string()], "{:?}", world.reasons());
+}
+
 /// After any life, a reading of both sides writes nothing that the one after it would not have left alone.
 #[test]
 fn after_any_life_a_second_reading_changes_nothing() {

@@ -268,14 +268,23 @@ fn profiles_are_read_by_the_time_of_their_last_change() {
     assert_eq!(line(&second), format!("GET omneo /profiles?page[size]=250&sort=updated_at&{behind}&page[number]=1"));
     // Everything on the page has the time at which it begins: only its number leads on.
     let same = page(&second, profiles(&[(ADA, "2026-11-28 10:00:01"), (BOB, "2026-11-28 10:00:01")], true));
-    assert_eq!((same.total, place(&same)), (None, json!({ "after": "2026-11-28 10:00:01", "page": 2 })));
+    assert_eq!((same.total, place(&same)), (None, json!({ "after": "2026-11-28 10:00:01", "page": 2, "read": 2 })));
     let third = at(&all, same.next.as_deref().unwrap());
     assert_eq!(line(&third), format!("GET omneo /profiles?page[size]=250&sort=updated_at&{behind}&page[number]=2"));
-    let later = page(&third, profiles(&[(ADA, "2026-11-28 10:00:01"), (BOB, "2026-11-29 00:00:00")], true));
+    // Three had that time. Some may have left it meanwhile, so it is read once more; three again, and it goes on.
+    let last = || profiles(&[(ADA, "2026-11-28 10:00:01"), (BOB, "2026-11-29 00:00:00")], true);
+    let again = page(&third, last());
+    assert_eq!(place(&again), json!({ "after": "2026-11-28 10:00:01", "page": 1, "before": 3 }));
+    let same = page(
+        &at(&all, again.next.as_deref().unwrap()),
+        profiles(&[(ADA, "2026-11-28 10:00:01"), (BOB, "2026-11-28 10:00:01")], true),
+    );
+    let later = page(&at(&all, same.next.as_deref().unwrap()), last());
     assert_eq!(place(&later), json!({ "after": "2026-11-29 00:00:00" }));
-    let last = page(&third, profiles(&[(ADA, "2026-11-29 00:00:00")], false));
+    let settled = at(&all, r#"{"after":"2026-11-28 10:00:01","page":2,"read":2,"before":2}"#);
+    let last = page(&settled, profiles(&[(ADA, "2026-11-29 00:00:00")], false));
     assert_eq!((last.items.len(), last.next), (1, None));
-    assert_eq!(page(&third, profiles(&[], false)), Page::default());
+    assert_eq!(page(&settled, profiles(&[], false)), Page::default());
 
     let changed = since("profiles", "2026-11-29T02:00:00+02:00");
     let filter = "filter[updated_at][gte]=2026-11-29 00:00:00";
@@ -327,8 +336,7 @@ fn a_list_that_moves_while_it_is_read_skips_nobody() {
         let next = (kept.len() > 4 * number).then_some("more");
         let found = page(&now, json!({ "data": listed, "links": { "next": next }, "meta": { "total": kept.len() } }));
         seen.extend(shown.iter().map(|(n, _)| *n));
-        // Those of the one second stay as they are: among them only numbers can lead on.
-        if let Some(moved) = rows.iter_mut().find(|(n, at)| seen.contains(n) && *at != 3 && *at < 12) {
+        if let Some(moved) = rows.iter_mut().find(|(n, at)| seen.contains(n) && *at < 12) {
             (moved.1, clock) = (clock, clock + 1);
         }
         match &found.next {
@@ -340,6 +348,43 @@ fn a_list_that_moves_while_it_is_read_skips_nobody() {
         }
     }
     panic!("the reading does not end: {seen:?}");
+}
+
+/// A load of many profiles gives all of them one time, and what comes of the first pages changes them while the others are read.
+#[test]
+fn many_profiles_of_one_second_are_all_read_though_they_leave_it_meanwhile() {
+    for moved_by_page in [0, 1, 3, 4] {
+        // 40 profiles of one second, 4 in a page, and one of a later second.
+        let mut rows: Vec<(u64, u64)> = (0..41).map(|n| (n, if n < 40 { 3 } else { 5 })).collect();
+        let (mut now, mut seen) = (at(&reading("profiles"), r#"{"n":4}"#), std::collections::BTreeSet::new());
+        let mut pages = 0;
+        loop {
+            pages += 1;
+            assert!(pages < 400, "the reading does not end: {seen:?}");
+            let call = asked(&now);
+            let Request::Rest(request) = &call.request else { panic!("it is REST") };
+            let of = |name: &str| request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+            let number: usize = of("page[number]").unwrap().parse().unwrap();
+            let time = |at: u64| format!("2026-11-28 10:{:02}:{:02}", at / 60, at % 60);
+            rows.sort_by_key(|(_, at)| *at);
+            let is_kept = |at: u64| of("filter[updated_at][gte]").is_none_or(|from| time(at).as_str() >= from);
+            let kept: Vec<_> = rows.iter().copied().filter(|(_, at)| is_kept(*at)).collect();
+            let shown: Vec<_> = kept.iter().skip(4 * (number - 1)).take(4).copied().collect();
+            let id = |n: u64| format!("0b7dbfa6-25d3-4a2b-8b5e-3d3e6c1b2a{n:02}");
+            let listed: Vec<_> = shown.iter().map(|(n, at)| json!({ "id": id(*n), "updated_at": time(*at) })).collect();
+            let next = (kept.len() > 4 * number).then_some("more");
+            let found = page(&now, json!({ "data": listed, "links": { "next": next }, "meta": { "total": 41 } }));
+            for (n, _) in shown.iter().take(moved_by_page).filter(|(n, _)| !seen.contains(n)) {
+                rows.iter_mut().find(|(row, _)| row == n).unwrap().1 = 60 + n;
+            }
+            seen.extend(shown.iter().map(|(n, _)| *n));
+            match &found.next {
+                Some(next) => now = at(&now, next),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), 41, "{moved_by_page} of each page move: {seen:?}");
+    }
 }
 
 #[test]

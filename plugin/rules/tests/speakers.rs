@@ -265,3 +265,24 @@ fn an_identity_alone_has_no_customers_merged() {
     );
     assert!(world.shopify.customers.contains_key(&customer) && world.shopify.customers.contains_key(&victim));
 }
+
+/// Each identity costs a read, and a run has only so many. Whoever writes a hundred of them must not make the rules fail.
+#[test]
+fn a_profile_with_a_crowd_of_identities_is_a_matter_for_a_person() {
+    let (mut world, victim, profile) = claimed(json!({}));
+    for n in 0..100 {
+        world.omneo.profiles.get_mut(&profile).unwrap().identities.push((900_000 + n).to_string());
+    }
+    world.held_back.clear();
+    world.let_go(|_| {});
+    world.edit(|world| world.shopify.update(victim, &[("last_name", Some("Vane"))])).unwrap();
+    world.edit(|world| world.omneo.update(&profile, &json!({ "last_name": "Mal" }))).unwrap();
+    assert!(world.rest());
+    let reasons: Vec<_> = world.host.dead_letters().map(|ended| ended.end.reason.clone()).collect();
+    assert!(
+        reasons.iter().any(|reason| reason.starts_with("the profile has the identities of 101 customers")),
+        "{reasons:?}"
+    );
+    assert!(world.host.dead_letters().all(|ended| ended.end.outcome == tandem_sdk::Outcome::Refused), "{reasons:?}");
+    invariants::hold(&mut world);
+}

@@ -161,7 +161,7 @@ async fn by_email(run: &mut Run<'_>, customer: Customer, id: String) -> Result<M
 /// creating one. `is_merged`: another profile, of which Omneo says no more, has just gone into this one.
 pub async fn of_profile(run: &mut Run<'_>, mut profile: Profile, is_merged: bool) -> Result<Met, End> {
     let mut doubted = None;
-    for id in profile.customers.clone() {
+    for id in few(&profile.customers)?.to_vec() {
         let Some(customer) = living(run, id).await? else { continue };
         if is_theirs(run, &customer, &profile).await? || is_merged && has_lost(run, id, &profile.id).await? {
             meet(run, &customer, &profile.id).await?;
@@ -321,9 +321,24 @@ async fn living(run: &Run<'_>, id: u64) -> Result<Option<Customer>, End> {
     Ok(customer)
 }
 
+/// Customers whose identities one profile may have. Each is read, and a run has only so many reads.
+const IDENTITIES_MAX: usize = 10;
+
+/// The customers of a profile's identities, if they are so few that all can be looked at.
+fn few(customers: &[u64]) -> Result<&[u64], End> {
+    if customers.len() > IDENTITIES_MAX {
+        return Err(refused(format!(
+            "the profile has the identities of {} customers, of which no more than {IDENTITIES_MAX} are looked at; remove \
+             those that are not its own, and run the event again",
+            customers.len()
+        )));
+    }
+    Ok(customers)
+}
+
 /// The first of these customers that exists.
 pub async fn first_living(run: &Run<'_>, customers: &[u64]) -> Result<Option<u64>, End> {
-    for id in customers {
+    for id in few(customers)? {
         if living(run, *id).await?.is_some() {
             return Ok(Some(*id));
         }

@@ -12,9 +12,15 @@ pub struct Place {
     /// The number of the page among those behind `after`, from 1 on. Only for lists that have page numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
+    /// How many items behind `after` were read by number in this round, and in the round before. Only for lists that are read by
+    /// number until nothing moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// The items of a page, if the first size was too much for the system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<u64>,
+    pub n: Option<u64>,
 }
 
 impl Place {
@@ -40,6 +46,6 @@ impl Place {
 
     /// Another place, with pages of the same size.
     pub fn moved(&self, after: Option<String>, page: Option<u64>) -> Self {
-        Self { after, page, n: self.n }
+        Self { after, page, n: self.n, ..Self::default() }
     }
 }

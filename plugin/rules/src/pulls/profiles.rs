@@ -4,6 +4,8 @@
 //! was read, the pages behind it move up, and a reading by numbers would skip one. So the list is sorted by the time of
 //! the last change, and each page begins at the time of the last profile before it. Nothing that changes leaves what is
 //! still ahead; what stands at that time is seen twice. Numbers are only used among profiles of one second.
+//! There a profile that changes leaves the second, and the pages behind it move up: so that second is read again from
+//! its first page until it has as many profiles as the time before.
 
 use tandem_sdk::{Answer, CallTo, Time, View, get};
 
@@ -46,12 +48,13 @@ pub fn read(settings: &Settings, reading: &Reading, answer: &Answer) -> Result<P
         return Err("Omneo does not say whether there are more profiles: nothing at `/links/next`".to_owned());
     };
     let next = match link.is_null() {
-        true => None,
+        true => again(&place, &profiles)?,
         false if profiles.is_empty() => {
             return Err("Omneo answered an empty page and says that there are more profiles".to_owned());
         }
-        false => Some(behind(&place, from(&place, reading)?, &profiles)?.write()),
+        false => Some(behind(&place, from(&place, reading)?, &profiles)?),
     };
+    let next = next.map(|place| place.write());
     // Behind the first page, Omneo counts only what is still ahead.
     let total =
         if place.after.is_none() { body.opt_id("/meta/total").map_err(|wrong| wrong.to_string())? } else { None };
@@ -79,13 +82,35 @@ fn behind(place: &Place, from: Option<String>, profiles: &[View]) -> Result<Plac
         before = at;
     }
     Ok(match before.filter(|last| began.is_none_or(|began| *last > began)) {
-        Some(last) => place.moved(Some(last.plain()), None),
-        None => by_number(place),
+        Some(last) => again(place, profiles)?.unwrap_or_else(|| place.moved(Some(last.plain()), None)),
+        None => Place { read: Some(so_far(place, profiles)?), before: place.before, ..by_number(place) },
     })
 }
 
 fn by_number(place: &Place) -> Place {
     place.moved(place.after.clone(), Some(place.page.unwrap_or(1) + 1))
+}
+
+/// How many profiles of the second at which the place stands were read in this round, with those of this page.
+fn so_far(place: &Place, profiles: &[View]) -> Result<u64, String> {
+    let second = place.after.as_deref().and_then(Time::parse);
+    let mut count = place.read.unwrap_or_default();
+    for profile in profiles {
+        let at = profile.opt_text("/updated_at").map_err(|wrong| wrong.to_string())?.and_then(Time::parse);
+        count += u64::from(second.is_some() && at == second);
+    }
+    Ok(count)
+}
+
+/// The first page of the same second, if it was read by more than one page and had another number of profiles in the round
+/// before.
+fn again(place: &Place, profiles: &[View]) -> Result<Option<Place>, String> {
+    if place.after.is_none() || place.page.unwrap_or(1) == 1 {
+        return Ok(None);
+    }
+    let count = so_far(place, profiles)?;
+    let again = Place { before: Some(count), ..place.moved(place.after.clone(), Some(1)) };
+    Ok((place.before != Some(count)).then_some(again))
 }
 
 /// The same place with half the profiles in a page. The number of the page changes with the size.
