@@ -16,9 +16,7 @@ use tracing::Instrument as _;
 
 use crate::clock;
 use crate::delivery::{Delivery, Unread};
-use crate::journal::{
-    Import, ImportKind as Kind, ImportState as State, Journal, MISSING, PageTaken, Reading, TakenPage,
-};
+use crate::journal::{Import, ImportKind as Kind, ImportState as State, Journal, Mode, PageTaken, Reading, TakenPage};
 use crate::model::Millis;
 use crate::registry::Registry;
 use crate::rules::{self, Plugin, Pull};
@@ -99,10 +97,6 @@ pub enum Refused {
     Caution(String),
     #[error("`since` is `{0}`, which is {1}\nhint: give a date, `2026-01-31`, or a time, `2026-01-31T08:00:00+11:00`")]
     Since(String, &'static str),
-    #[error(
-        "the rules of `{0}` do not listen to the host's event `missing`, so nothing would come of names that are gone\nhint: leave `--names` out"
-    )]
-    NotHeard(String),
     #[error("another import of the tenant is open\nhint: let it end, or cancel it: `tandem import {0} --cancel`")]
     Open(String),
     #[error("{0}")]
@@ -198,10 +192,6 @@ impl Imports {
             return Err(Refused::NoPulls(tenant.to_owned()));
         }
         if wanted.names {
-            let plugin = self.0.active(tenant).await?.ok_or_else(|| Refused::NoVersion(tenant.to_owned()))?;
-            if !plugin.manifest().listens_to("tandem", MISSING) {
-                return Err(Refused::NotHeard(tenant.to_owned()));
-            }
             let is_read = |pull: &&Pull| !pull.gone.is_empty() && readings.iter().any(|other| other.pull == pull.name);
             let by_names = known.iter().filter(is_read).map(|pull| Reading {
                 pull: pull.name.clone(),
@@ -306,6 +296,12 @@ impl Inner {
 
     /// Whether the rules can say what to ask for; otherwise why not.
     async fn first_page(&self, tenant: &str, pull: &Pull) -> anyhow::Result<Result<(), String>> {
+        if self.parts.journal.mode(tenant, &pull.source) == Mode::Drop {
+            return Ok(Err(format!(
+                "what comes from {} is dropped; `tandem directions {tenant}` says why",
+                pull.source
+            )));
+        }
         let Some(plugin) = self.active(tenant).await? else { return Ok(Err("no version is active".into())) };
         let reading = rules::Reading {
             pull: pull.name.clone(),
@@ -420,6 +416,14 @@ impl Inner {
         let taken = TakenPage { at, after, events, items: read.listed, asked_after, bytes_max };
         match journal.take_page(&import, taken).await? {
             PageTaken::Yes | PageTaken::Moved | PageTaken::Redacted => Ok(Then::Next),
+            PageTaken::Dropped => {
+                let source = &import.readings[at].source;
+                self.pause(
+                    tenant,
+                    &format!("what comes from {source} is dropped; `tandem directions {tenant}` says why"),
+                )
+                .await
+            }
             PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,
         }
     }

@@ -73,7 +73,6 @@ pub use installs::Asked as AskedMerchant;
 pub use intake::Terms;
 pub use invitations::Invitation;
 pub use keep::{Old, Pace, Received};
-pub use missing::MISSING;
 pub use operators::{Deed, Token};
 pub use orders::{Asked, At, Begun, Fact, Known, Orders, Over, With};
 pub use paused::Paused;

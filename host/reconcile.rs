@@ -136,14 +136,7 @@ async fn begin(parts: &Parts, tenant: &str, due: Due) -> Result<(), Refused> {
         tracing::warn!(tenant, "{why}");
     }
     let wanted = Reconciling { names: due == Due::ChangesAndNames, why, ..Reconciling::default() };
-    let begun = match parts.imports.reconcile(tenant, wanted.clone(), HOST).await {
-        // These rules do not want to know what is gone.
-        Err(Refused::NotHeard(_)) => {
-            parts.imports.reconcile(tenant, Reconciling { names: false, ..wanted }, HOST).await
-        }
-        begun => begun,
-    };
-    begun.map(drop)
+    parts.imports.reconcile(tenant, wanted, HOST).await.map(drop)
 }
 
 fn past(journal: &Journal, tenant: &str) -> anyhow::Result<Past> {

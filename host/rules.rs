@@ -26,7 +26,7 @@ mod v0_1;
 
 pub use compiled::{Code, Compiled, Shared, host, shared_by};
 pub use fit::{COMPONENT_BYTES_MAX, check as check_fit};
-pub use pulls::{Item, Page, Pull, Reading, TOPIC};
+pub use pulls::{Item, MISSING, Page, Pull, Reading, TOPIC};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";
@@ -106,17 +106,17 @@ pub struct Problem {
 }
 
 impl Manifest {
-    /// Whether the rules want to be asked about events like this: those that they listen to, and items of their pulls.
+    /// Whether the rules want to be asked about events like this: those that they listen to, items of their pulls, and names
+    /// that one of these does not list any more, where the rules say that this means something.
     pub fn hears(&self, webhook: &Webhook) -> bool {
         if let Some(name) = webhook.topic.strip_prefix(pulls::TOPIC) {
             return self.pulls.iter().any(|pull| pull.name == name && pull.source == webhook.source);
         }
-        self.listens_to(&webhook.source, &webhook.topic)
-    }
-
-    /// Whether the manifest lists a topic.
-    pub fn listens_to(&self, source: &str, topic: &str) -> bool {
-        self.listens.iter().any(|listens| listens.0 == source && listens.1 == topic)
+        if let Some(name) = webhook.topic.strip_prefix(pulls::MISSING) {
+            let asks = |pull: &Pull| pull.name == name && pull.source == webhook.source && !pull.gone.is_empty();
+            return self.pulls.iter().any(asks);
+        }
+        self.listens.iter().any(|(source, topic)| *source == webhook.source && *topic == webhook.topic)
     }
 
     /// What the requests to a target are written for; empty if it is none.

@@ -25,6 +25,7 @@ use crate::credentials::Credentials;
 use crate::journal::{Appended, Journal, Mode, Terms};
 use crate::metrics::Metrics;
 use crate::model::{self, EventId, Millis, Webhook};
+use crate::rules;
 use crate::tenants::Tenants;
 use crate::verify::{self, Signature};
 
@@ -33,7 +34,7 @@ const BURST_S: f64 = 10.0;
 /// What the law wants done is taken in beyond a tenant's bytes, up to so many more.
 const DUTY_BYTES: u64 = 64 << 20;
 /// How topics of events begin that the host itself makes of what it has read.
-const OF_PULLS: &str = "pull/";
+const OWN: [&str; 2] = [rules::TOPIC, rules::MISSING];
 
 pub struct Intake {
     journal: Journal,
@@ -416,8 +417,9 @@ fn delivery_id(headers: &HeaderMap) -> Option<String> {
 
 fn topic(header: Option<&str>) -> Result<String, Refused> {
     match header {
-        Some(topic) if topic.starts_with(OF_PULLS) => {
-            Err(Refused(StatusCode::BAD_REQUEST, format!("topics that begin with `{OF_PULLS}` are the host's own")))
+        Some(topic) if OWN.iter().any(|own| topic.starts_with(own)) => {
+            let own = OWN.map(|own| format!("`{own}`")).join(" or ");
+            Err(Refused(StatusCode::BAD_REQUEST, format!("topics that begin with {own} are the host's own")))
         }
         Some(topic) if !topic.is_empty() => Ok(topic.to_owned()),
         _ => Err(Refused(StatusCode::BAD_REQUEST, "the header with the topic is missing".into())),

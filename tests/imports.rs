@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tandem::config::Nightly;
 use tandem::imports::{Reconciling, Refused, Wanted};
-use tandem::journal::{HOST, Import, ImportState};
+use tandem::journal::{Direction, HOST, Import, ImportState, Mode};
 use tandem::playground::TENANT;
 use tandem_standin::{Losing, Rule};
 
@@ -256,7 +256,7 @@ async fn a_list_that_lies_takes_nobody_away() {
     faults.alter(Rule::operation("PullCustomerNames"), move |answer| *answer = empty.clone());
     let import = reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
     assert!(missing(&import).contains(&("customers", 1)), "{import:?}");
-    let end = town.events().into_iter().find(|event| event.event.webhook.topic == "missing").unwrap();
+    let end = town.events().into_iter().find(|event| event.event.webhook.topic == "missing/customers").unwrap();
     assert_eq!(end.outcome.as_deref(), Some("skipped"));
     assert_eq!(end.reason.as_deref(), Some("Shopify still has it, though a list did not show it"));
     assert_eq!(town.profiles()[0]["identities"].as_array().unwrap().len(), 1);
@@ -363,5 +363,52 @@ async fn a_plan_shows_what_the_rules_would_do_and_what_is_in_doubt() {
     assert_eq!(shared.collections["customers"].matched, 1, "{shared:?}");
     let alike: Vec<_> = shared.alike.iter().map(|one| (&*one.kind, &*one.collection, one.clues)).collect();
     assert_eq!(alike, [("alike", "", 1), ("note/test person", "customers", 4), ("note/test person", "profiles", 4),]);
+    town.stop().await;
+}
+
+/// A merchant who has switched a direction off wants nothing written by an import either; and what is held waits.
+#[tokio::test]
+async fn what_is_dropped_is_not_read_and_what_is_held_waits() {
+    let town = with_past(&["Ada"], &["Bea"]).await;
+    let server = &town.playground.server;
+    let to = async |mode: Mode| {
+        let (tenant, source) = (TENANT.to_owned(), "shopify".to_owned());
+        let (by, why) = ("olga".to_owned(), "for a test".to_owned());
+        server.journal.direct(Direction { tenant, source, mode, since: 0, by, why }).await.unwrap();
+    };
+    to(Mode::Drop).await;
+    let refused = server.imports.begin(TENANT, wanted(&["customers"]), "olga").await.unwrap_err().to_string();
+    assert!(refused.starts_with("`customers` cannot be read yet: what comes from shopify is dropped"), "{refused}");
+    let import = imported(&town, Wanted { agreed: true, ..Wanted::default() }).await;
+    assert!(import.readings.iter().all(|reading| reading.source == "omneo"), "{import:?}");
+    let import = reconciled(&town, Reconciling { names: true, ..Reconciling::default() }).await;
+    assert!(import.readings.iter().all(|reading| reading.source == "omneo"), "{import:?}");
+    assert_eq!(first_names(&town.profiles()), ["Bea"]);
+    // Held from the middle of the import on, nothing of it is done, what is missing included.
+    to(Mode::Run).await;
+    imported(&town, wanted(&["customers"])).await;
+    let customers = town.playground.shopify.customers();
+    let ada = customers.iter().find(|customer| customer["first_name"] == "Ada").unwrap()["id"].as_u64().unwrap();
+    to(Mode::Hold).await;
+    lose(&town, Losing::Everything);
+    assert!(town.playground.shopify.delete_customer(ada));
+    lose(&town, Losing::Nothing);
+    let begun = server.imports.reconcile(TENANT, Reconciling { names: true, ..Reconciling::default() }, "olga").await;
+    let began = Instant::now();
+    let of =
+        |id: i64| server.journal.read(|reader| reader.imports(TENANT)).unwrap().into_iter().find(|one| one.id == id);
+    while of(begun.as_ref().unwrap().id).is_some_and(|import| import.state.is_open()) {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let identities = |name: &str| {
+        let profiles = town.profiles();
+        profiles.iter().find(|profile| profile["first_name"] == name).unwrap()["identities"].as_array().unwrap().len()
+    };
+    assert_eq!(identities("Ada"), 1, "{:?}", town.outcomes(0));
+    to(Mode::Run).await;
+    town.settle().await;
+    assert_eq!(identities("Ada"), 0, "{:?}", town.outcomes(0));
     town.stop().await;
 }

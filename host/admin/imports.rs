@@ -271,7 +271,6 @@ fn problem(refused: Refused) -> Problem {
         | Refused::Unknown(..)
         | Refused::Caution(_)
         | Refused::Since(..)
-        | Refused::NotHeard(_)
         | Refused::Unready(..) => Kind::Unfit,
     };
     Problem::new(kind, refused.to_string())

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::clues;
+use super::directions::Mode;
 use super::intake::append;
 use super::missing::{self, Listed};
 use super::operators::{Deed, record};
@@ -157,6 +158,8 @@ pub enum PageTaken {
     Moved,
     /// The tenant may have no more bytes in the journal: nothing was written.
     NoRoom,
+    /// What comes from the system that was read is dropped: nothing was written.
+    Dropped,
     /// Somebody's data was to be redacted after the page was asked for, and may be in it: nothing was written.
     Redacted,
 }
@@ -255,6 +258,9 @@ impl Journal {
     pub async fn take_page(&self, import: &Import, page: TakenPage) -> anyhow::Result<PageTaken> {
         let (feeds, import, writer) = (self.feeds.clone(), import.clone(), self.writer.of(&import.tenant));
         let (tenant, kind, is_plan) = (import.tenant.clone(), import.kind, import.plan);
+        if !is_plan && self.mode(&tenant, &page.after.source) == Mode::Drop {
+            return Ok(PageTaken::Dropped);
+        }
         let before = import.readings.get(page.at).map_or(0, |reading| reading.in_step);
         let (source, in_step) = (page.after.source.clone(), page.after.in_step - before);
         let take = move |tx: &Transaction| {
@@ -280,7 +286,7 @@ impl Journal {
             }
             if after.ended_at.is_some() {
                 match &after.names_of {
-                    Some(kind) => match missing::of(tx, listed(&import, kind, &after.pull))? {
+                    Some(kind) => match missing::of(tx, listed(&import, kind, &after))? {
                         Ok(missing) => {
                             after.missing = missing.len() as u64;
                             events.extend(missing);
@@ -329,8 +335,9 @@ impl Journal {
     }
 }
 
-fn listed<'a>(import: &'a Import, kind: &'a str, pull: &'a str) -> Listed<'a> {
-    Listed { tenant: &import.tenant, import: import.id, pull, kind, agreed: import.agreed }
+fn listed<'a>(import: &'a Import, kind: &'a str, over: &'a Reading) -> Listed<'a> {
+    let Reading { pull, source, .. } = over;
+    Listed { tenant: &import.tenant, import: import.id, pull, source, kind, agreed: import.agreed }
 }
 
 /// Whether somebody's data was to be redacted since an event came.
@@ -342,14 +349,16 @@ fn is_redacted_since(tx: &Transaction, tenant: &str, event: EventId) -> rusqlite
     .query_row(params![tenant, event.0], |row| row.get(0))
 }
 
-/// Notes until when the changes of a collection are read. A reading that begins later than the one before has ended leaves
-/// a gap, and so moves nothing.
+/// Notes until when the changes of a collection are read. A reading that begins later than the one before was begun, or than
+/// the tenant was first served, leaves a gap, and so moves nothing.
 fn checkpoint(tx: &Transaction, tenant: &str, over: &Reading) -> rusqlite::Result<()> {
     let Some(at) = over.begun_at else { return Ok(()) };
     let from = over.since.as_deref().map_or(Some(Millis::MIN), clock::parse);
     tx.execute(
-        "INSERT INTO checkpoints (tenant, pull, at) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET at = excluded.at WHERE at >= ?4",
+        "INSERT INTO checkpoints (tenant, pull, at)
+         SELECT ?1, ?2, ?3 WHERE coalesce((SELECT at FROM checkpoints WHERE tenant = ?1 AND pull = ?2),
+                                          (SELECT min(at) FROM activations WHERE tenant = ?1), ?4) >= ?4
+         ON CONFLICT DO UPDATE SET at = excluded.at",
         params![tenant, over.pull, at, from.unwrap_or(Millis::MAX)],
     )?;
     Ok(())
@@ -406,14 +415,12 @@ impl Reader {
     /// What the events of an import have come to: for each topic, how many wait, and how many are over, by outcome.
     pub fn outcomes_of_import(&self, tenant: &str, import: i64) -> anyhow::Result<Vec<Outcomes>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT CASE WHEN topic = ?4 THEN substr(delivery_id, length(?2) + 1, instr(substr(delivery_id, length(?2) + 1), '/')
-                     + instr(substr(delivery_id, length(?2) + length(?4) + 2), '/') - 1) ELSE topic END AS of, outcome, count(*)
-             FROM events
-             WHERE tenant = ?1 AND source IN ('shopify', 'omneo', 'tandem') AND delivery_id >= ?2 AND delivery_id < ?3
-             GROUP BY of, outcome ORDER BY of, outcome",
+            "SELECT topic, outcome, count(*) FROM events
+             WHERE tenant = ?1 AND source IN ('shopify', 'omneo') AND delivery_id >= ?2 AND delivery_id < ?3
+             GROUP BY topic, outcome ORDER BY topic, outcome",
         )?;
         let (from, to) = (format!("import/{import}/"), format!("import/{import}0"));
-        let rows = statement.query_map(params![tenant, from, to, missing::MISSING], |row| {
+        let rows = statement.query_map(params![tenant, from, to], |row| {
             Ok(Outcomes { topic: row.get(0)?, outcome: row.get(1)?, events: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -498,8 +505,16 @@ mod tests {
             let moved = move |tx: &Transaction| checkpoint(tx, "acme", &reading);
             journal.writer.write(moved, |()| ()).await.unwrap();
         };
+        let served = |tx: &Transaction| {
+            let sql =
+                "INSERT INTO activations (tenant, digest, at, cause, current) VALUES ('acme', 'd', 1500, 'c', TRUE)";
+            tx.execute(sql, [])
+        };
+        journal.writer.write(served, |_| ()).await.unwrap();
+        over(Some("1970-01-01T00:00:02Z"), 2_500).await;
+        assert_eq!(at(), None, "between 1.5 and 2 the tenant was served, and nothing was read");
         over(Some("1970-01-01T00:00:01Z"), 2_000).await;
-        assert_eq!(at(), Some(2_000), "the first reading counts, wherever it begins");
+        assert_eq!(at(), Some(2_000));
         over(Some("1970-01-01T00:00:02Z"), 5_000).await;
         assert_eq!(at(), Some(5_000));
         over(Some("1970-01-01T00:00:06Z"), 9_000).await;

@@ -39,6 +39,8 @@ pub struct Listed<'a> {
     pub tenant: &'a str,
     pub import: i64,
     pub pull: &'a str,
+    /// The system that was asked.
+    pub source: &'a str,
     /// The kind of the names: `shopify/customer`.
     pub kind: &'a str,
     /// Whether many names may be gone.
@@ -48,7 +50,7 @@ pub struct Listed<'a> {
 /// The events of the known names of a kind that were not listed. If it is not credible that so many are
 /// gone, gives what to tell a person instead.
 pub fn of(tx: &Transaction, listed: Listed) -> rusqlite::Result<Result<Vec<Webhook>, String>> {
-    let Listed { tenant, import, pull, kind, agreed } = listed;
+    let Listed { tenant, import, pull, source, kind, agreed } = listed;
     let (from, to) = (format!("{kind}/"), format!("{kind}0"));
     let known = "FROM names WHERE tenant = ?1 AND name >= ?2 AND name < ?3 AND NOT retired";
     let count: usize =
@@ -72,9 +74,9 @@ pub fn of(tx: &Transaction, listed: Listed) -> rusqlite::Result<Result<Vec<Webho
         let Some((_, all)) = names::standing(tx, tenant, &name)? else { continue };
         events.push(Webhook {
             tenant: tenant.to_owned(),
-            source: "tandem".into(),
-            topic: MISSING.into(),
-            delivery_id: Some(format!("import/{import}/{MISSING}/{pull}/{name}")),
+            source: source.to_owned(),
+            topic: format!("{MISSING}{pull}"),
+            delivery_id: Some(format!("import/{import}/{MISSING}{name}")),
             occurred_at: clock::rfc3339(now),
             received_at: now,
             api_version: String::new(),
@@ -84,8 +86,9 @@ pub fn of(tx: &Transaction, listed: Listed) -> rusqlite::Result<Result<Vec<Webho
     Ok(Ok(events))
 }
 
-/// The topic of these events; their source is `tandem`.
-pub const MISSING: &str = "missing";
+/// How the topics of these events begin; the name of their pull follows. Their source is the system that was read, so that they
+/// are held when what comes from it is.
+pub const MISSING: &str = "missing/";
 
 #[cfg(test)]
 mod tests {

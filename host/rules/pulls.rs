@@ -15,6 +15,8 @@ const PULLS_MAX: usize = 32;
 
 /// How the topics of items begin; the name of their pull follows.
 pub const TOPIC: &str = "pull/";
+/// How the topics begin of events about known names that a whole reading did not list; the name of their pull follows.
+pub const MISSING: &str = "missing/";
 
 /// A collection that a component says how to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -38,6 +38,7 @@ async fn an_address_of_an_app_believes_bodies_only() {
         (&own, "shop/redact", SECRET, redact("other.myshopify.com"), 400),
         (&own, "app/uninstalled", SECRET, gone("other.myshopify.com"), 400),
         (&own, "pull/customers", SECRET, json!({"id": 1}).to_string(), 400),
+        (&own, "missing/customers", SECRET, json!({"id": 1}).to_string(), 400),
         (&own, "customers/update", SECRET, json!({"id": 1}).to_string(), 200),
         // The address of tokens is not for the shops of apps.
         ("/webhooks/shopify", "customers/update", SECRET, json!({"id": 1}).to_string(), 404),

@@ -124,8 +124,6 @@ const TOPICS: &[(&str, &str, Subject)] = &[
     ("omneo", "pull/profiles", Subject::Person),
     // The host's own event: a person is to be looked at although neither side has sent anything.
     ("tandem", "resync", Subject::Person),
-    // Another: a name was not listed any more. It is written as a webhook about a deletion, whose subject counts.
-    ("tandem", missing::TOPIC, Subject::Person),
 ];
 
 impl Default for DefaultRules {
@@ -226,7 +224,7 @@ impl Rules for DefaultRules {
 impl DefaultRules {
     async fn hear(&self, cx: &Cx, event: &Event) -> Ending {
         let sync = &self.settings.sync;
-        let is_missing = event.source == "tandem" && event.topic == missing::TOPIC;
+        let is_missing = event.topic.starts_with(missing::TOPIC);
         let event = &*pulled::as_webhook(event)?;
         let source = event.source.as_str();
         // A redaction is handled even when the direction is switched off, so that the person is remembered as erased.

@@ -1,10 +1,10 @@
-//! The host's event `missing`: a whole list did not show a known name any more. It is treated as the webhook about a deletion
-//! that never came. Knows what those webhooks are called; not what a deletion leads to.
+//! The host's events `missing/…`: a whole list did not show a known name any more. Each is treated as the webhook about a
+//! deletion that never came. Knows what those webhooks are called; not what a deletion leads to.
 
 use tandem_sdk::{Cx, End, Event, Json, Wrong, json, query, refused};
 
-/// The topic; its source is the host.
-pub const TOPIC: &str = "missing";
+/// How their topics begin; the name of the pull follows.
+pub const TOPIC: &str = "missing/";
 
 const STILL_THERE: &str = "query StillThere($id: ID!) { node(id: $id) { id } }";
 
@@ -21,9 +21,10 @@ pub fn as_webhook(event: &Event) -> Result<Event, Wrong> {
     let payload = Json::payload(event)?;
     let payload = payload.view();
     let name = payload.text("/name")?;
-    let of_kind = KINDS.iter().find_map(|kind| Some((kind, name.strip_prefix(kind.0)?)));
-    let Some((&(_, source, topic, _), id)) = of_kind else {
-        return Err(payload.wrong("/name", "expected a customer, a product, a location or a profile"));
+    let mut of_kind = KINDS.iter().filter(|kind| kind.1 == event.source);
+    let Some((&(_, source, topic, _), id)) = of_kind.find_map(|kind| Some((kind, name.strip_prefix(kind.0)?))) else {
+        let wanted = "expected a customer, a product or a location of Shopify, or a profile of Omneo";
+        return Err(payload.wrong("/name", wanted));
     };
     let id = match source {
         "shopify" => {

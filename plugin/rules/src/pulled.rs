@@ -19,7 +19,7 @@ pub fn is_item(event: &Event) -> bool {
 /// The event with a webhook's body in place of an item that GraphQL has given, or the webhook that never came. Any other
 /// event stays as it is, and so does an item that is a webhook's body already, as REST gives them.
 pub fn as_webhook(event: &Event) -> Result<Cow<'_, Event>, Wrong> {
-    if event.source == "tandem" && event.topic == missing::TOPIC {
+    if event.topic.starts_with(missing::TOPIC) {
         return missing::as_webhook(event).map(Cow::Owned);
     }
     let Some(pull) = event.topic.strip_prefix(TOPIC).filter(|_| event.source == "shopify") else {

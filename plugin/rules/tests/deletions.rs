@@ -265,7 +265,8 @@ fn a_profile_that_is_deleted_before_its_consent_is_written_is_kept_in_mind() {
 
 fn missing(name: &str) -> Event {
     let payload = json!({"name": name, "names": [name, format!("omneo/profile/{PROFILE}")], "pull": "customers"});
-    Event { source: "tandem".into(), topic: "missing".into(), payload: payload.to_string(), ..event() }
+    let source = name.split('/').next().unwrap().to_owned();
+    Event { source, topic: "missing/people".into(), payload: payload.to_string(), ..event() }
 }
 
 /// A list that does not show somebody may be wrong. Only Shopify itself can say that the customer is gone.
@@ -318,9 +319,15 @@ fn whatever_is_missing_is_about_the_entity_with_that_name() {
 
 #[test]
 fn a_missing_name_that_says_nothing_is_invalid() {
-    for name in
-        ["", "shopify/customer/", "shopify/customer/x", "shopify/customer/-7", "shopify/order/7", "omneo/profile/x"]
-    {
+    for name in [
+        "",
+        "shopify/customer/",
+        "shopify/customer/x",
+        "shopify/customer/-7",
+        "shopify/order/7",
+        "omneo/profile/x",
+        "omneo/customer/7",
+    ] {
         let rules = rules(json!({}));
         assert!(tandem_sdk::Rules::key(&rules, &missing(name)).is_err(), "{name}");
     }
