@@ -4,6 +4,7 @@ mod admin_schema;
 mod desk;
 mod host;
 mod liar;
+mod past;
 mod town;
 
 mod accounts;
