@@ -391,6 +391,7 @@ impl Server {
                     credentials: credentials.clone(),
                     registry: registry.clone(),
                     tenants: tenants.clone(),
+                    reconciles: config.reconcile.is_some(),
                 },
                 config.alerts.clone(),
                 client.clone(),

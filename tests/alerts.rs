@@ -162,6 +162,7 @@ async fn a_look_finds_what_is_wrong_and_nothing_that_is_usual() {
         credentials: server.credentials.clone(),
         registry: server.registry.clone(),
         tenants: tenants.clone(),
+        reconciles: true,
     };
     let quiet = look.look().await;
     let wrong: Vec<_> = quiet.alerts.iter().filter(|alert| alert.kind != Kind::DiskFilling).collect();
@@ -279,6 +280,7 @@ async fn events_that_wait_for_nothing_that_is_known_are_found() {
         credentials: server.credentials.clone(),
         registry: server.registry.clone(),
         tenants: Tenants::new(&[acme]),
+        reconciles: true,
     };
     append(&host, webhook(TENANT, "good", clock::now() - 29 * 60_000, r#"{"id": 7}"#.into())).await;
     assert_eq!(of(&look.look().await, Kind::EventsWaiting), []);

@@ -313,8 +313,23 @@ async fn a_night_begins_one_reconciliation() {
     assert_eq!(import.state, ImportState::Done, "{import:?}");
     assert!(import.readings.iter().any(|reading| reading.names_of.is_some()), "{import:?}");
     assert_eq!(first_names(&town.profiles()), ["Ada"]);
-    let town = town.configured(|config| config.reconcile = Some(nightly)).await;
+    let now = tandem::clock::now();
+    let late = |before: i64| -> Vec<String> {
+        let found = town.playground.server.journal.read(|reader| reader.not_reconciled_since(before, 10)).unwrap();
+        found.into_iter().map(|(tenant, _)| tenant).collect()
+    };
+    assert_eq!((late(now - 3 * DAY_MS), late(now + DAY_MS)), (vec![], vec![TENANT.to_owned()]));
+    let town = town
+        .configured(|config| {
+            config.reconcile = Some(nightly);
+            let journal = rusqlite::Connection::open(&config.journal).unwrap();
+            journal.execute("UPDATE imports SET state = 'paused'", []).unwrap();
+        })
+        .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
+    let server = &town.playground.server;
+    let found = server.journal.read(|reader| reader.not_reconciled_since(now - 3 * DAY_MS, 10)).unwrap();
+    assert_eq!(found, [(TENANT.to_owned(), None)], "one that is paused is none");
     let imports = town.playground.server.journal.read(|reader| reader.imports(TENANT)).unwrap();
     assert_eq!(imports.len(), 1, "a restart is no night");
     town.stop().await;

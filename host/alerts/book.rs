@@ -32,10 +32,11 @@ pub enum Kind {
     TargetHeld,
     TokenEnding,
     DeadLetters,
+    NotReconciled,
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::DiskFilling,
         Self::DataRequest,
         Self::VersionFailed,
@@ -47,6 +48,7 @@ impl Kind {
         Self::TargetHeld,
         Self::TokenEnding,
         Self::DeadLetters,
+        Self::NotReconciled,
     ];
 
     /// As posts and the log have it.
@@ -63,6 +65,7 @@ impl Kind {
             Self::TargetHeld => "target-held",
             Self::TokenEnding => "token-ending",
             Self::DeadLetters => "dead-letters",
+            Self::NotReconciled => "not-reconciled",
         }
     }
 
@@ -74,7 +77,7 @@ impl Kind {
     /// After which it is told again while it is open: what has days, once a day.
     fn again_ms(self) -> i64 {
         match self {
-            Self::DataRequest | Self::VersionFailed | Self::TokenEnding => 24 * HOUR_MS,
+            Self::DataRequest | Self::VersionFailed | Self::TokenEnding | Self::NotReconciled => 24 * HOUR_MS,
             _ => 4 * HOUR_MS,
         }
     }

@@ -29,6 +29,8 @@ const DATA_REQUEST_DAYS: i64 = 30;
 const TOKEN_DAYS: i64 = 14;
 /// How long a target has to be shut without a break: one is throttled now and then.
 const HELD_MS: i64 = 5 * MINUTE_MS;
+/// How long a tenant may go without a reconciliation that came to its end.
+const RECONCILED_MS: i64 = 3 * DAY_MS;
 /// How long an event may wait where nothing else says why.
 const WAITING_MS: i64 = 30 * MINUTE_MS;
 /// The share of a tenant's room in the journal from which on it fills up; and of the disk, what has to be free.
@@ -42,6 +44,8 @@ pub struct Look {
     pub credentials: Credentials,
     pub registry: Registry,
     pub tenants: Tenants,
+    /// Whether the host reconciles every night.
+    pub reconciles: bool,
 }
 
 impl Look {
@@ -54,6 +58,7 @@ impl Look {
         waits.extend(self.unbuilt(&mut found));
         self.tokens(now, &mut found).await;
         let (journal, tenants) = (self.journal.clone(), self.tenants.clone());
+        let (registry, reconciles) = (self.registry.clone(), self.reconciles);
         let read = spawn_blocking(move || {
             let part = Part { journal: &journal, tenants: &tenants, now };
             let mut found = Found::default();
@@ -61,6 +66,9 @@ impl Look {
             found.try_for(&[Kind::DataRequest], |found| part.data_requests(found));
             found.try_for(&[Kind::VersionFailed, Kind::JournalFilling], |found| part.each_tenant(found));
             found.try_for(&[Kind::EventsWaiting], |found| part.waiting(&waits, found));
+            if reconciles {
+                found.try_for(&[Kind::NotReconciled], |found| part.not_reconciled(&registry, found));
+            }
             found.try_for(&[Kind::DiskFilling], |found| {
                 found.alerts.extend(disk(&journal.path())?);
                 Ok(())
@@ -340,6 +348,31 @@ impl Part<'_> {
                     tenant: Some(tenant),
                 });
             }
+        }
+        Ok(())
+    }
+}
+
+impl Part<'_> {
+    /// Tenants of which nobody knows whether a webhook is missing.
+    fn not_reconciled(&self, registry: &Registry, found: &mut Found) -> anyhow::Result<()> {
+        let before = self.now - RECONCILED_MS;
+        for (tenant, last) in self.journal.read(|reader| reader.not_reconciled_since(before, TENANTS_MAX))? {
+            let is_served = self.tenants.get(&tenant).is_some_and(|tenant| !tenant.is_closed() && tenant.has_omneo());
+            if !is_served || registry.manifest(&tenant)?.is_none_or(|manifest| manifest.pulls.is_empty()) {
+                continue;
+            }
+            let since = match last {
+                Some(at) => format!("since {}", clock::date(at)),
+                None => "ever".to_owned(),
+            };
+            found.alerts.push(Alert {
+                kind: Kind::NotReconciled,
+                about: String::new(),
+                text: format!("no reconciliation of {tenant} came to its end {since}"),
+                hint: format!("`tandem import {tenant} --status` says what stands in its way"),
+                tenant: Some(tenant),
+            });
         }
         Ok(())
     }

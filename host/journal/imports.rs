@@ -406,6 +406,20 @@ impl Reader {
         Ok(statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
     }
 
+    /// Tenants that were served before this time already and of which no reconciliation has come to its end since, with when the
+    /// last one did, if any is known.
+    pub fn not_reconciled_since(&self, before: Millis, most: usize) -> anyhow::Result<Vec<(String, Option<Millis>)>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT served.tenant, last FROM (SELECT tenant, min(at) AS at FROM activations GROUP BY tenant) AS served
+             LEFT JOIN (SELECT tenant, max(ended_at) AS last FROM imports
+                 WHERE kind = 'reconciliation' AND state = 'done' AND NOT plan GROUP BY tenant) AS reconciled
+                 ON reconciled.tenant = served.tenant
+             WHERE served.at < ?1 AND coalesce(last, 0) < ?1 ORDER BY served.tenant LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![before, most], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// When a tenant was first served, which is when a version was first activated.
     pub fn served_since(&self, tenant: &str) -> anyhow::Result<Option<Millis>> {
         let mut statement = self.connection.prepare_cached("SELECT min(at) FROM activations WHERE tenant = ?")?;
