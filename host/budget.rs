@@ -51,16 +51,21 @@ impl Bucket {
         Self { max, per_second, available: max, at: now }
     }
 
-    /// A plain rate, which begins with the calls of one second, and with one at least.
-    pub fn per_minute(calls: u32, now: Tick) -> Self {
-        let per_second = f64::from(calls.max(1)) / 60.0;
+    /// A plain rate, or a share of it, which begins with the calls of one second, and with one at least.
+    pub fn per_minute(calls: u32, share: f64, now: Tick) -> Self {
+        let per_second = f64::from(calls.max(1)) / 60.0 * share;
         Self::new(per_second.max(1.0), per_second, now)
     }
 
     /// Takes the points, or says how many milliseconds to wait before asking again: at least one, and never more than
     /// [`WAIT_MS_MAX`].
     pub fn take(&mut self, cost: f64, now: Tick) -> Result<(), u64> {
-        self.wait(cost, now)?;
+        self.take_of(1.0, cost, now)
+    }
+
+    /// The same, of this share of the bucket: the rest of it stays for others.
+    fn take_of(&mut self, share: f64, cost: f64, now: Tick) -> Result<(), u64> {
+        self.wait(cost + self.max * (1.0 - share), now)?;
         self.available -= cost.min(self.max);
         Ok(())
     }
@@ -131,6 +136,17 @@ mod tests {
 
     fn claim(max: f64, available: f64, per_second: f64, cost: f64) -> Claim {
         Claim { max: Some(max), available: Some(available), per_second: Some(per_second), cost: Some(cost) }
+    }
+
+    #[test]
+    fn a_share_leaves_the_rest_of_the_bucket_to_others() {
+        let mut bucket = Bucket::new(100.0, 10.0, Tick(0));
+        assert_eq!(bucket.take_of(0.5, 40.0, Tick(0)), Ok(()));
+        assert_eq!(bucket.take_of(0.5, 40.0, Tick(0)), Err(3000));
+        assert_eq!(bucket.take(60.0, Tick(0)), Ok(()));
+        // A cost that never fits into the share waits for the whole bucket.
+        assert_eq!(bucket.take_of(0.5, 70.0, Tick(9_999)), Err(1));
+        assert_eq!(bucket.take_of(0.5, 70.0, Tick(10_000)), Ok(()));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub const PROBE_MS_MAX: u64 = 60_000;
 const BUSY_MS: u64 = 250;
 /// Longest time that a target may ask to wait. After that it is tried again, which does no harm.
 pub const HOLD_MS_MAX: u64 = 3_600_000;
+/// How much of a budget the reading of collections may take: of a rate, and of a bucket of cost as it is when full. Live
+/// events find the rest.
+pub const PULLS_SHARE: f64 = 0.5;
 
 pub struct Gate {
     paused: BTreeMap<Cause, String>,
@@ -32,6 +35,8 @@ pub struct Gate {
     /// The calls per minute that `rate` was made for.
     per_minute: Option<u32>,
     rate: Option<Bucket>,
+    /// The part of `rate` that pulls may take.
+    pulls: Option<Bucket>,
     /// The bucket of cost, and the same bucket before the target has said anything of it.
     cost: Option<(Bucket, Bucket)>,
     in_flight: f64,
@@ -106,6 +111,8 @@ pub struct Ask {
     pub per_minute: Option<u32>,
     /// It may not be sent twice, so it is the last to try a target that is down.
     pub is_once: bool,
+    /// No event has asked for it: it reads a collection.
+    pub is_pull: bool,
 }
 
 /// A call that was let through.
@@ -162,6 +169,7 @@ impl Gate {
             tries: 0,
             per_minute: None,
             rate: None,
+            pulls: None,
             cost: cost.map(|bucket| (bucket.clone(), bucket)),
             in_flight: 0.0,
         }
@@ -308,18 +316,18 @@ impl Gate {
     fn spend(&mut self, ask: Ask, now: Tick) -> Result<(), u64> {
         if self.per_minute != ask.per_minute {
             self.per_minute = ask.per_minute;
-            self.rate = ask.per_minute.map(|calls| Bucket::per_minute(calls, now));
+            let rate = |share| ask.per_minute.map(|calls| Bucket::per_minute(calls, share, now));
+            (self.rate, self.pulls) = (rate(1.0), rate(PULLS_SHARE));
         }
-        if let Some(rate) = &mut self.rate {
+        let pulls = if ask.is_pull { self.pulls.as_mut() } else { None };
+        let mut rates: Vec<_> = self.rate.iter_mut().chain(pulls).collect();
+        for rate in &mut rates {
             rate.wait(1.0, now)?;
         }
         if let Some((bucket, _)) = &mut self.cost {
-            bucket.take(ask.cost, now)?;
+            bucket.take_of(if ask.is_pull { PULLS_SHARE } else { 1.0 }, ask.cost, now)?;
         }
-        if let Some(rate) = &mut self.rate {
-            rate.take(1.0, now)?;
-        }
-        Ok(())
+        rates.into_iter().try_for_each(|rate| rate.take(1.0, now))
     }
 }
 
@@ -339,7 +347,7 @@ fn doubled(ms: u64, times: u32) -> u64 {
 mod tests {
     use super::*;
 
-    const ASK: Ask = Ask { cost: 10.0, per_minute: None, is_once: false };
+    const ASK: Ask = Ask { cost: 10.0, per_minute: None, is_once: false, is_pull: false };
 
     fn gate() -> Gate {
         Gate::new(None, Tick(0))
@@ -400,6 +408,30 @@ mod tests {
         let mut gate = self::gate();
         sent(&mut gate, busy(9_000), 0);
         assert!(gate.held(Tick(0), 1.0).unwrap().is_shut);
+    }
+
+    #[test]
+    fn pulls_take_half_of_a_budget_and_live_events_the_rest() {
+        let sent = |gate: &mut Gate, ask: Ask, now: u64| {
+            let pass = gate.admit(ask, Tick(now)).ok();
+            pass.map(|pass| gate.ended(pass, Ended::Answered, None, Tick(now))).is_some()
+        };
+        let pull = Ask { cost: 100.0, is_pull: true, ..ASK };
+        let mut gate = Gate::new(Some((1_000.0, 50.0)), Tick(0));
+        let count = |gate: &mut Gate, ask: Ask, now| (0..).take_while(|_| sent(gate, ask, now)).count();
+        assert_eq!(count(&mut gate, pull, 0), 5);
+        assert_eq!(count(&mut gate, Ask { is_pull: false, ..pull }, 0), 5);
+        // Pulls wait until half of the bucket is there again.
+        assert_eq!((count(&mut gate, pull, 10_000), count(&mut gate, pull, 12_000)), (0, 1));
+
+        let mut gate = self::gate();
+        let pull = Ask { per_minute: Some(600), ..pull };
+        let mut both = [0, 0];
+        for now in 0..60 {
+            both[0] += count(&mut gate, pull, now * 1_000);
+            both[1] += count(&mut gate, Ask { is_pull: false, ..pull }, now * 1_000);
+        }
+        assert_eq!(both, [300, 300]);
     }
 
     #[test]

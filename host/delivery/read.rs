@@ -28,7 +28,7 @@ impl Delivery {
         let target = self.target(tenant, name).ok_or(Unread::Gone)?;
         let (mut attempts, mut waits, mut renewed) = (0, 0, false);
         loop {
-            let admission = target.admission(call, || self.allowed(tenant, name));
+            let admission = target.admission_of_pull(call, || self.allowed(tenant, name));
             let permit = self.unless_stopped(admission).await.ok_or(Unread::Stopped)?;
             let of = self.tenants.get(tenant).ok_or(Unread::Gone)?;
             let token = self.credentials.token(&of, name).await;

@@ -120,13 +120,22 @@ impl Target {
     /// Gives a slot to send in, once the gate lets the call through. `allowed` is asked each time, since an operator
     /// may change it.
     pub async fn admission(self: &Arc<Self>, call: &Call, allowed: impl Fn() -> Allowed) -> Permit {
+        self.admitted(call, false, allowed).await
+    }
+
+    /// The same for a call that reads a collection, which leaves a part of the budget to events.
+    pub async fn admission_of_pull(self: &Arc<Self>, call: &Call, allowed: impl Fn() -> Allowed) -> Permit {
+        self.admitted(call, true, allowed).await
+    }
+
+    async fn admitted(self: &Arc<Self>, call: &Call, is_pull: bool, allowed: impl Fn() -> Allowed) -> Permit {
         let (cost, is_once) = (cost(&call.request), call.effect == Effect::Once);
         loop {
             let mut changed = self.changed.subscribe();
             let Allowed { per_minute, concurrent_calls } = allowed();
             // The slots are closed if their number has changed.
             let Ok(slot) = self.slots(concurrent_calls).acquire_owned().await else { continue };
-            let asked = self.gate().admit(Ask { cost, per_minute, is_once }, self.clock.now());
+            let asked = self.gate().admit(Ask { cost, per_minute, is_once, is_pull }, self.clock.now());
             let wait = match asked {
                 Ok(pass) => return Permit { target: self.clone(), pass: Some(pass), _slot: slot },
                 Err(wait) => wait,
