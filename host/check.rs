@@ -17,6 +17,8 @@ const PASS_BYTES_MAX: usize = 8 << 20;
 const NAMES_MAX: usize = 100;
 const MEMORY_BYTES_MAX: usize = 1 << 20;
 const REASON_CHARS_MAX: usize = 1_000;
+/// Bytes of a query that a system runs as a job: more is refused by Shopify (recorded answer).
+const BULK_BYTES_MAX: usize = 65_535;
 
 /// What an event is about, or how it is over before its rules could handle it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +66,15 @@ pub fn read(call: &Call, manifest: &Manifest) -> Result<(), Failure> {
     }
     check_amount(std::slice::from_ref(call))?;
     check_call(call, manifest)
+}
+
+/// A query that rules want a system to run as a job. What a call may not do, it may not either.
+pub fn bulk(query: &str) -> Result<(), Failure> {
+    if query.len() > BULK_BYTES_MAX {
+        let bytes = query.len();
+        return refuse(format!("the rules gave a bulk query of {bytes} bytes; {BULK_BYTES_MAX} are allowed"));
+    }
+    if subscribes(query, "") { refuse(SUBSCRIPTIONS.into()) } else { Ok(()) }
 }
 
 /// Takes what the rules have found out into the names known of the entity; gives what of it is new.

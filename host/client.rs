@@ -19,8 +19,10 @@ use crate::model::{self, Answer, Call, Request};
 use crate::retry::Outcome;
 
 mod addresses;
+mod download;
 mod roots;
 
+pub use download::{Bounds, NotDownloaded};
 pub use roots::{Built, built};
 
 /// Longest answer that is read.

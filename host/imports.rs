@@ -3,9 +3,9 @@
 //! Knows the journal, the registry and the delivery; neither HTTP nor what an item means. Where an import stands is in the
 //! journal, so that it goes on after a crash from the page that was to be read.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::anyhow;
 use thiserror::Error;
@@ -16,14 +16,19 @@ use tracing::Instrument as _;
 
 use crate::clock;
 use crate::delivery::{Delivery, Unread};
-use crate::journal::{Import, ImportKind as Kind, ImportState as State, Journal, Mode, PageTaken, Reading, TakenPage};
+use crate::journal::{
+    Import, ImportKind as Kind, ImportState as State, Journal, Mode, PageTaken, Reading, Sampled, TakenPage,
+};
 use crate::model::Millis;
 use crate::registry::Registry;
-use crate::rules::{self, Plugin, Pull};
+use crate::rules::{self, Ask, Plugin, Pull};
 use crate::tenants::Tenants;
 
+mod bulk;
 mod page;
 mod sample;
+
+pub use bulk::{JOB_DOCUMENTS, Shelf};
 
 /// How often the imports that run are looked for, and how many are under way at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -41,6 +46,7 @@ pub struct Parts {
     pub registry: Registry,
     pub delivery: Arc<Delivery>,
     pub tenants: Tenants,
+    pub shelf: Shelf,
 }
 
 /// A handle; cheap to clone.
@@ -51,6 +57,8 @@ struct Inner {
     parts: Parts,
     /// The tenants whose import is under way here.
     under_way: Mutex<HashSet<String>>,
+    /// Imports that wait for a job elsewhere, by id, and when that is looked at again.
+    asleep: Mutex<HashMap<i64, Instant>>,
 }
 
 /// How far before the last reading a reconciliation begins: what changed just before may not have been listed yet.
@@ -109,12 +117,13 @@ pub enum Refused {
 enum Then {
     Next,
     Wait,
+    After(Duration),
     Over,
 }
 
 impl Imports {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, under_way: Mutex::default() }))
+        Self(Arc::new(Inner { parts, under_way: Mutex::default(), asleep: Mutex::default() }))
     }
 
     /// The collections that a tenant's rules say how to read.
@@ -220,7 +229,13 @@ impl Imports {
             State::Paused => (&[State::Running], "running"),
             _ => (&[State::Running, State::Paused], "open"),
         };
-        let set = self.0.parts.journal.set_import(tenant, from, to, why, Some(by)).await?;
+        let (journal, of) = (&self.0.parts.journal, tenant.to_owned());
+        let open = journal.read(|reader| reader.imports(&of))?.into_iter().find(|import| import.state.is_open());
+        let set = journal.set_import(tenant, from, to, why, Some(by)).await?;
+        if let (true, State::Cancelled, Some(import)) = (set, to, open) {
+            let inner = self.0.clone();
+            tokio::spawn(async move { bulk::cancel(&inner, &import).await });
+        }
         let none = || Refused::NotOpen(format!("no import of `{tenant}` is {word}"));
         if set { Ok(()) } else { Err(none()) }
     }
@@ -231,11 +246,13 @@ impl Imports {
         loop {
             match self.0.parts.journal.read(|reader| reader.running_imports()) {
                 Ok(running) => {
+                    self.0.sweep(&running);
                     for import in running {
-                        if under_way.len() < AT_ONCE && self.0.claim(&import.tenant) {
+                        if under_way.len() < AT_ONCE && self.0.is_awake(import.id) && self.0.claim(&import.tenant) {
                             let inner = self.0.clone();
                             let span = tracing::info_span!("import", tenant = import.tenant, import = import.id);
-                            under_way.spawn(async move { inner.go_on(&import.tenant).await }.instrument(span));
+                            under_way
+                                .spawn(async move { inner.go_on(&import.tenant, import.id).await }.instrument(span));
                         }
                     }
                 }
@@ -289,6 +306,29 @@ impl Inner {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned())
     }
 
+    fn asleep(&self) -> MutexGuard<'_, HashMap<i64, Instant>> {
+        self.asleep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_awake(&self, import: i64) -> bool {
+        self.asleep().get(&import).is_none_or(|until| *until <= Instant::now())
+    }
+
+    /// Forgets whatever there is of imports that do not run any more: the files of their jobs are deleted.
+    fn sweep(&self, running: &[Import]) {
+        self.asleep().retain(|id, _| running.iter().any(|import| import.id == *id));
+        let wanted = running.iter().filter_map(|import| {
+            let at = import.current()?;
+            let is_read = import.readings[at].job.is_some() && self.parts.tenants.get(&import.tenant).is_some();
+            is_read.then_some((import.id, at))
+        });
+        match self.parts.shelf.sweep(&wanted.collect::<Vec<_>>(), SystemTime::now()) {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!("{deleted} files of jobs are deleted, which no import reads any more"),
+            Err(error) => tracing::error!(blame = "host", "deleting the files of jobs: {error}"),
+        }
+    }
+
     async fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         let (registry, tenant) = (self.parts.registry.clone(), tenant.to_owned());
         spawn_blocking(move || registry.active(&tenant)).await?
@@ -303,17 +343,19 @@ impl Inner {
             )));
         }
         let Some(plugin) = self.active(tenant).await? else { return Ok(Err("no version is active".into())) };
+        let app = self.parts.tenants.get(tenant).and_then(|tenant| tenant.shopify.app().map(|app| app.kind));
         let reading = rules::Reading {
             pull: pull.name.clone(),
             begun_at: clock::rfc3339(clock::now()),
             since: None,
             names_only: false,
+            bulk: bulk::is_offered(&pull.source, app, false),
             cursor: String::new(),
         };
         Ok(spawn_blocking(move || page::ask(&plugin, &reading).map(drop)).await?)
     }
 
-    async fn go_on(&self, tenant: &str) {
+    async fn go_on(&self, tenant: &str, import: i64) {
         let mut stopping = self.parts.delivery.stopping();
         loop {
             let then = match self.page(tenant).await {
@@ -326,6 +368,12 @@ impl Inner {
             let wait = match then {
                 Then::Next => Duration::ZERO,
                 Then::Wait => WAIT,
+                Then::After(time) if time <= LOOK_EVERY => time,
+                // Others may be under way meanwhile.
+                Then::After(time) => {
+                    self.asleep().insert(import, Instant::now() + time);
+                    break;
+                }
                 Then::Over => break,
             };
             tokio::select! {
@@ -356,6 +404,9 @@ impl Inner {
         }
         let Some(configured) = self.parts.tenants.get(tenant) else { return Ok(Then::Over) };
         let Some(plugin) = self.active(tenant).await? else {
+            if self.parts.registry.is_building(tenant) {
+                return Ok(Then::Wait);
+            }
             return self.pause(tenant, "no version is active").await;
         };
         let reading = &import.readings[at];
@@ -364,44 +415,47 @@ impl Inner {
             return self.fail(tenant, &why).await;
         }
         let (asked_at, asked_after) = (clock::now(), journal.read(|reader| reader.newest_event())?);
-        let begun_at = reading.begun_at.unwrap_or(asked_at);
+        let (begun_at, names_only) = (reading.begun_at.unwrap_or(asked_at), reading.names_of.is_some());
+        let app = configured.shopify.app().map(|app| app.kind);
         let place = rules::Reading {
             pull: reading.pull.clone(),
             begun_at: clock::rfc3339(begun_at),
             since: reading.since.clone(),
-            names_only: reading.names_of.is_some(),
+            names_only,
+            bulk: reading.job.is_some()
+                || reading.cursor.is_empty() && bulk::is_offered(&reading.source, app, names_only),
             cursor: reading.cursor.clone(),
         };
         let (asking, asked) = (plugin.clone(), place.clone());
-        let call = spawn_blocking(move || page::ask(&asking, &asked)).await?;
-        let call = match call {
-            Ok(call) => call,
+        let ask = spawn_blocking(move || page::ask(&asking, &asked)).await?;
+        let (version, bytes_max) =
+            (plugin.manifest().api_version(&reading.source).to_owned(), configured.limits.journal_bytes_max);
+        let call = match ask {
+            Ok(Ask::Call(call)) => call,
+            Ok(Ask::Bulk(query)) => {
+                let (plugin, place, query, version) = (&plugin, &place, &*query, &*version);
+                let step = bulk::Step { import: &import, at, plugin, place, query, version, bytes_max };
+                return bulk::go_on(self, step).await;
+            }
             Err(why) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
         };
-        let version = plugin.manifest().api_version(&reading.source).to_owned();
         let answer = match self.parts.delivery.read(tenant, &call, &version).await {
             Ok(answer) => answer,
             Err(Unread::Stopped | Unread::Gone) => return Ok(Then::Over),
             Err(Unread::GivenUp(why)) => return self.pause(tenant, &why).await,
         };
         let reading_plugin = plugin.clone();
-        let (reader, known) = (journal.clone(), page::Known { tenant: of, import: import.id, asked_at, version });
+        let (reader, known) =
+            (journal.clone(), page::Known { tenant: of, import: import.id, asked_at, version, is_part: false });
         let read = spawn_blocking(move || page::read(&reading_plugin, &place, &answer, &known, &reader)).await?;
         let read = match read {
             Ok(read) => read,
             Err(page::Unfit::Wrong(why)) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
             Err(page::Unfit::Host(error)) => return Err(error),
         };
-        let mut sampled = reading.sample.clone();
-        if import.plan {
-            let (with, most) = ((journal, &*self.parts.delivery), sample::ITEMS_MAX / import.readings.len() as u64);
-            let sample = sample::sample(with, &plugin, &read.events, &mut sampled, most);
-            if sample.await.is_err() {
-                return Ok(Then::Over);
-            }
-        }
+        let Some(sample) = self.sampled(&import, at, &plugin, &read).await else { return Ok(Then::Over) };
         let after = Reading {
-            sample: sampled,
+            sample,
             begun_at: Some(begun_at),
             ended_at: read.next.is_none().then(clock::now),
             cursor: read.next.unwrap_or_default(),
@@ -409,23 +463,38 @@ impl Inner {
             total: read.total.or(reading.total),
             items: reading.items + read.items,
             in_step: reading.in_step + read.in_step,
+            job: None,
             ..reading.clone()
         };
-        let bytes_max = configured.limits.journal_bytes_max;
         let events = read.events.into_iter().map(|(_, event)| event).collect();
         let taken = TakenPage { at, after, events, items: read.listed, asked_after, bytes_max };
-        match journal.take_page(&import, taken).await? {
+        let taken = journal.take_page(&import, taken).await?;
+        self.then(&import, at, taken).await
+    }
+
+    /// What follows from what became of a page.
+    async fn then(&self, import: &Import, at: usize, taken: PageTaken) -> anyhow::Result<Then> {
+        let tenant = &import.tenant;
+        match taken {
             PageTaken::Yes | PageTaken::Moved | PageTaken::Redacted => Ok(Then::Next),
             PageTaken::Dropped => {
                 let source = &import.readings[at].source;
-                self.pause(
-                    tenant,
-                    &format!("what comes from {source} is dropped; `tandem directions {tenant}` says why"),
-                )
-                .await
+                let why = format!("what comes from {source} is dropped; `tandem directions {tenant}` says why");
+                self.pause(tenant, &why).await
             }
             PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,
         }
+    }
+
+    /// In a plan, what the rules would do about some of the items; `None`: the host is about to stop.
+    async fn sampled(&self, import: &Import, at: usize, plugin: &Plugin, read: &page::Read) -> Option<Vec<Sampled>> {
+        let mut sampled = import.readings[at].sample.clone();
+        if import.plan {
+            let with = (&self.parts.journal, &*self.parts.delivery);
+            let most = sample::ITEMS_MAX / import.readings.len() as u64;
+            sample::sample(with, plugin, &read.events, &mut sampled, most).await.ok()?;
+        }
+        Some(sampled)
     }
 
     async fn pause(&self, tenant: &str, why: &str) -> anyhow::Result<Then> {

@@ -66,8 +66,8 @@ use fence::Fence;
 pub use fixed::Change;
 pub use grants::GrantRow;
 pub use imports::{
-    HOST, Import, Item as ItemRead, Kind as ImportKind, Outcomes, PageTaken, Reading, Sampled, State as ImportState,
-    TakenPage,
+    HOST, Import, Item as ItemRead, Job, Kind as ImportKind, Outcomes, PageTaken, Reading, Sampled,
+    State as ImportState, TakenPage,
 };
 pub use installs::Asked as AskedMerchant;
 pub use intake::Terms;

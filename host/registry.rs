@@ -327,6 +327,11 @@ impl Registry {
         active.map(|active| self.load(&active.digest)).transpose()
     }
 
+    /// Whether the version that the configuration names for a tenant is being built.
+    pub fn is_building(&self, tenant: &str) -> bool {
+        self.0.unsettled.is_building(tenant)
+    }
+
     /// A version, loaded and ready to be asked.
     pub async fn plugin(&self, digest: &str) -> anyhow::Result<Plugin> {
         if let Some(plugin) = self.0.loaded.get(digest) {

@@ -26,7 +26,7 @@ mod v0_1;
 
 pub use compiled::{Code, Compiled, Shared, host, shared_by};
 pub use fit::{COMPONENT_BYTES_MAX, check as check_fit};
-pub use pulls::{Item, MISSING, Page, Pull, Reading, TOPIC};
+pub use pulls::{Ask, Item, MISSING, Page, Pull, Reading, TOPIC};
 
 /// The package that this host speaks.
 const WORLD: &str = "tandem:rules@0.1.0";

@@ -326,6 +326,7 @@ impl Server {
             registry: registry.clone(),
             delivery: delivery.clone(),
             tenants: tenants.clone(),
+            shelf: imports::Shelf::new(claim.bulk_folder()),
         });
         let pages = pages.merge(storefront).merge(intake.router());
         let (ends, ended) = unbounded_channel();

@@ -73,6 +73,7 @@ async fn rules_for_the_first_release_are_built_and_asked() {
         begun_at: "2026-01-02T03:04:05Z".into(),
         since: Some("2026-01-01T00:00:00Z".into()),
         names_only: true,
+        bulk: true,
         cursor: "7".into(),
     };
     assert_eq!(plugin.ask_page(&reading).result.unwrap(), Err("7".to_owned()));

@@ -8,21 +8,25 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::town::order;
-use serde_json::json;
+use serde_json::{Value, json};
 use tandem::client::Client;
 use tandem::credentials::{Ask, Credentials};
-use tandem::journal::{EventRow, Filter, Journal, Range, Reader};
+use tandem::journal::{EventRow, Filter, Journal, Range, Reader, Reading};
 use tandem::paint::Paint;
 use tandem::replay::{self, Class, Replay};
 use tandem::rules::Plugin;
 use tandem::{admin, config};
 use tandem::{bake, engine};
 use tandem_standin::{
-    AppOptions, Approval, Fault, Omneo, OmneoOptions, RefreshRule, Rule, Shopify, ShopifyOptions, sign_shopify,
+    AppOptions, Approval, Fault, Omneo, OmneoOptions, Past, RefreshRule, Rule, Shopify, ShopifyOptions, live_through,
+    sign_shopify,
 };
 
 /// How long anything may take: rules are built while the host listens already, by a process of its own.
 const WAIT_MAX: Duration = Duration::from_secs(120);
+/// The app of a shop that has one.
+const ID: &str = "client-id-123";
+const APP_URL: &str = "http://127.0.0.1:1/shopify/app";
 
 /// A host in a process of its own, between two stand-ins in this one.
 struct Killable {
@@ -38,11 +42,12 @@ struct Killable {
 /// The default rules, frozen once for all stories.
 async fn component() -> Vec<u8> {
     static MADE: tokio::sync::OnceCell<Vec<u8>> = tokio::sync::OnceCell::const_new();
-    let make = || async {
-        let base = bake::default_base().unwrap();
-        bake::bake(&engine::building_engine().unwrap(), &base, "acme.toml", town::RULES).await.unwrap().component
-    };
-    MADE.get_or_init(make).await.clone()
+    MADE.get_or_init(|| component_of(town::RULES)).await.clone()
+}
+
+async fn component_of(rules: &str) -> Vec<u8> {
+    let base = bake::default_base().unwrap();
+    bake::bake(&engine::building_engine().unwrap(), &base, "acme.toml", rules).await.unwrap().component
 }
 
 impl Killable {
@@ -83,6 +88,27 @@ impl Killable {
         shopify.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/shopify"));
         omneo.set_webhook_url(format!("http://127.0.0.1:{port}/webhooks/omneo/acme"));
         Self { shopify, omneo, folder, port, admin, child: Arc::default() }
+    }
+
+    /// Everything but the host, with an app that the merchant has approved before the host was ever started.
+    async fn with_app(app: AppOptions) -> Self {
+        let (key, callback) = ("ab".repeat(32), format!("{APP_URL}/callback"));
+        let options = ShopifyOptions { refresh_rule: RefreshRule::Seconds(60), ..ShopifyOptions::with_apps(vec![app]) };
+        let apps = format!(
+            "[secrets]\nkeys = [\"{key}\"]\n[apps.main]\nclient_id = \"{ID}\"\nclient_secret = \"hush\"\nkind = \"standalone\"\n"
+        );
+        let host = Self::made(options, "app = \"main\"").await;
+        let file = host.folder.path().join("tandem.toml");
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &apps).unwrap();
+        let config = config::load(&file).unwrap();
+        let (journal, _, _) = Journal::open(&config.journal).unwrap();
+        let client = Client::new(5_000, config.allow.clone()).unwrap();
+        let credentials = Credentials::new(journal, client, config.keys.clone(), config.apps.clone());
+        let approval = Approval { redirect_uri: callback, ..Approval::default() };
+        let back = reqwest::Url::parse(&host.shopify.approve(ID, &approval).unwrap()).unwrap();
+        let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        credentials.grant(&config.tenants[0], &config.apps["main"], Ask::Code(code)).await.unwrap();
+        host
     }
 
     /// Starts the host and waits until it listens and has its rules.
@@ -138,14 +164,25 @@ impl Killable {
 
     /// Sets what becomes of what comes from Shopify, over the admin API.
     async fn direct(&self, mode: &str) {
+        self.ask("PUT", "directions/shopify", &json!({"mode": mode, "why": "a test"})).await;
+    }
+
+    /// Asks the admin API for something about the tenant.
+    async fn ask(&self, method: &str, path: &str, body: &Value) {
         let journal = Journal::open(&self.journal()).unwrap();
         let token = admin::new_token().unwrap();
-        journal.0.add_token(mode, None, &admin::hash(&token)).await.unwrap();
-        let url = format!("http://127.0.0.1:{}/v1/tenants/acme/directions/shopify", self.admin);
-        let body = json!({"mode": mode, "why": "a test"}).to_string();
-        let request = client().put(url).bearer_auth(token).header("content-type", "application/json").body(body);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        journal.0.add_token(&token[..12], None, &admin::hash(&token)).await.unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/tenants/acme/{path}", self.admin);
+        let request = client().request(method.parse().unwrap(), url).bearer_auth(token);
+        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// How far the only reading of the only import is.
+    fn reading(&self) -> Reading {
+        let imports = Reader::open(&self.journal()).and_then(|reader| reader.imports("acme"));
+        let import = imports.unwrap_or_default().into_iter().next();
+        import.map(|import| import.readings[0].clone()).unwrap_or_default()
     }
 
     fn kill(&self) {
@@ -321,30 +358,59 @@ async fn killed_while_a_held_direction_drains() {
     assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
 }
 
+/// Killed while a job of Shopify's is asked for, looked at, downloaded and read: every order is bought once.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_any_place_of_a_job() {
+    const ORDERS: usize = 700;
+    let host = Killable::with_app(AppOptions::standalone(ID, "hush", APP_URL)).await;
+    let rules = format!("{}orders.from = \"2020-01-01\"\n", town::RULES);
+    std::fs::write(host.folder.path().join("acme.wasm"), component_of(&rules).await).unwrap();
+    let (now, day) = (tandem::clock::now(), 86_400_000);
+    let past = Past { products: 3, orders: ORDERS as u64, ..Past::between(now - 40 * day, now - day) };
+    live_through(&host.shopify, &host.omneo, &past);
+    host.run().await;
+    // The first answer is killed in front of the host, whose job is then one that nobody reads.
+    let places = [Rule::operation("BulkRun"), Rule::operation("BulkRun"), Rule::operation("BulkLook")];
+    let mut places = places.into_iter().chain([Rule::path("GET /bulk-operation-outputs")]);
+    let busy = host.omneo.faults().add(Rule::any(), Fault::Throttled);
+    let mut next = places.next().map(|place| host.kill_after(place));
+    host.ask("POST", "imports", &json!({ "collections": ["orders"], "agreed": true })).await;
+    while let Some(killed) = next {
+        host.until("the kill", || is_killed(&killed)).await;
+        next = places.next().map(|place| host.kill_after(place));
+        host.run().await;
+    }
+    // Omneo takes nothing, so that the file is there and is not read on.
+    let job = || host.reading().job.unwrap_or_default();
+    host.until("half of the file", || host.reading().events >= 500).await;
+    assert!((1..job().size).contains(&job().offset), "{:?}", job());
+    host.kill();
+    host.run().await;
+    host.omneo.faults().remove(busy);
+    for round in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300 * round)).await;
+        host.kill();
+        host.run().await;
+    }
+    host.until("the end", || host.reading().ended_at.is_some()).await;
+    host.settle().await;
+    let reading = host.reading();
+    assert_eq!((reading.items, reading.events), (ORDERS as u64, ORDERS as u64), "{reading:?}");
+    let items = host.events().into_iter().filter(|event| event.event.webhook.topic == "pull/orders").count();
+    let sold = host.omneo.transactions();
+    let sold: Vec<_> = sold.iter().map(|sale| sale["external_id"].to_string()).collect();
+    let once: std::collections::BTreeSet<_> = sold.iter().collect();
+    assert_eq!((items, sold.len(), once.len()), (ORDERS, ORDERS, ORDERS));
+    assert!(host.dead_letters().is_empty(), "{:#?}", host.dead_letters());
+    let files = std::fs::read_dir(host.folder.path().join("killed.db-bulk")).unwrap();
+    assert_eq!(files.count(), 0);
+}
+
 /// Killed again and again around the renewal of a token, whose refresh token is another one each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_any_place_of_a_renewal() {
-    const ID: &str = "client-id-123";
-    let (key, callback) = ("ab".repeat(32), "http://127.0.0.1:1/shopify/app/callback");
-    let app = AppOptions { token_seconds: 2, ..AppOptions::standalone(ID, "hush", "http://127.0.0.1:1/shopify/app") };
-    let options = ShopifyOptions { refresh_rule: RefreshRule::Seconds(60), ..ShopifyOptions::with_apps(vec![app]) };
-    let apps = format!(
-        "[secrets]\nkeys = [\"{key}\"]\n[apps.main]\nclient_id = \"{ID}\"\nclient_secret = \"hush\"\nkind = \"standalone\"\n"
-    );
-    let host = Killable::made(options, "app = \"main\"").await;
-    let file = host.folder.path().join("tandem.toml");
-    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &apps).unwrap();
-    // The merchant has approved before the host was ever started.
-    let config = config::load(&file).unwrap();
-    {
-        let (journal, _, _) = Journal::open(&config.journal).unwrap();
-        let client = Client::new(5_000, config.allow.clone()).unwrap();
-        let credentials = Credentials::new(journal, client, config.keys.clone(), config.apps.clone());
-        let approval = Approval { redirect_uri: callback.into(), ..Approval::default() };
-        let back = reqwest::Url::parse(&host.shopify.approve(ID, &approval).unwrap()).unwrap();
-        let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
-        credentials.grant(&config.tenants[0], &config.apps["main"], Ask::Code(code)).await.unwrap();
-    }
+    let app = AppOptions { token_seconds: 2, ..AppOptions::standalone(ID, "hush", APP_URL) };
+    let host = Killable::with_app(app).await;
     host.run().await;
     let mut people = 0;
     for round in 0..8 {

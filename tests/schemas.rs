@@ -88,6 +88,17 @@ fn readings() -> Vec<Reading> {
 }
 
 #[test]
+fn shopify_takes_what_the_host_says_of_a_job() {
+    let [run, look, cancel] = tandem::imports::JOB_DOCUMENTS;
+    let id = r#"{"id":"gid://shopify/BulkOperation/7"}"#;
+    for (document, variables) in
+        [(run, r#"{"query":"{ orders { edges { node { id } } } }"}"#), (look, id), (cancel, id)]
+    {
+        assert_eq!(valid(document, variables), Ok(()), "{document}");
+    }
+}
+
+#[test]
 fn shopify_takes_what_the_default_rules_ask_for_to_read_a_collection() {
     let fields = json!({
         "vip": { "omneo": "custom_attributes.crm.vip", "shopify": "metafields.crm.vip", "format": "boolean" },

@@ -1,12 +1,14 @@
 //! Reads that no event has asked for, such as the pages of an import. They keep the limits of their target as calls of rules
 //! do, and are not journalled.
 
+use std::fs::File;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::{Delivery, answers, describe};
 use crate::budget::Cause;
+use crate::client::{Bounds, NotDownloaded};
 use crate::model::{Answer, Call, Reply};
 use crate::retry::{self, Decision, Outcome};
 
@@ -22,6 +24,19 @@ pub enum Unread {
 }
 
 impl Delivery {
+    /// Downloads a file from an address that a target has signed, without the target's credentials. `None`: the host is about
+    /// to stop.
+    pub async fn download(&self, url: &str, to: File, bounds: Bounds) -> Option<Result<u64, NotDownloaded>> {
+        self.unless_stopped(self.client.download(url, to, bounds)).await
+    }
+
+    /// The pause after so many attempts in vain.
+    pub fn pause_after(&self, attempts: u32) -> Duration {
+        let delays = &self.settings.retry_delays_ms;
+        let ms = delays.get(attempts.saturating_sub(1) as usize).or(delays.last()).copied().unwrap_or_default();
+        Duration::from_millis(ms)
+    }
+
     /// Sends a read, again where that may help, and gives its answer. Waits as long as the target is paused or asks to wait.
     pub async fn read(&self, tenant: &str, call: &Call, api_version: &str) -> Result<Answer, Unread> {
         let name = &call.target;

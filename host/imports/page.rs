@@ -9,8 +9,8 @@ use crate::check::{self, Key};
 use crate::clock;
 use crate::conversation::{Conversation, Rules};
 use crate::journal::{ItemRead, Journal};
-use crate::model::{Answer, Call, End, Event, EventId, Millis, Next, Outcome, Webhook, is_name};
-use crate::rules::{Item, Page, Plugin, Reading};
+use crate::model::{Answer, End, Event, EventId, Millis, Next, Outcome, Webhook, is_name};
+use crate::rules::{Ask, Item, Page, Plugin, Reading};
 
 /// Items of a page, bytes of a cursor, clues of an item, and bytes of a clue: more is a plugin gone astray.
 const ITEMS_MAX: usize = 1_000;
@@ -25,6 +25,8 @@ pub struct Known {
     pub asked_at: Millis,
     /// The API version in which the items are written.
     pub version: String,
+    /// They are a part of a job's file, which goes on where the host knows.
+    pub is_part: bool,
 }
 
 /// A page that was read.
@@ -46,15 +48,18 @@ pub enum Unfit {
     Host(anyhow::Error),
 }
 
-/// The call that gets the page, if it may be sent.
-pub fn ask(plugin: &Plugin, reading: &Reading) -> Result<Call, String> {
-    let call = plugin.ask_page(reading).result.map_err(|failure| failure.reason)??;
+/// The call that gets the page, or the query of a job, if it may be sent.
+pub fn ask(plugin: &Plugin, reading: &Reading) -> Result<Ask, String> {
+    let ask = plugin.ask_page(reading).result.map_err(|failure| failure.reason)??;
     let source = plugin.manifest().pulls.iter().find(|pull| pull.name == reading.pull).map(|pull| &pull.source);
-    if Some(&call.target) != source {
-        return Err(format!("the rules asked {} for a page", call.target));
-    }
-    check::read(&call, plugin.manifest()).map_err(|failure| failure.reason)?;
-    Ok(call)
+    let checked = match &ask {
+        Ask::Call(call) if Some(&call.target) != source => {
+            return Err(format!("the rules asked {} for a page", call.target));
+        }
+        Ask::Call(call) => check::read(call, plugin.manifest()),
+        Ask::Bulk(query) => check::bulk(query),
+    };
+    checked.map(|()| ask).map_err(|failure| failure.reason)
 }
 
 /// Reads the answer: which items there are, and which are in step.
@@ -66,7 +71,10 @@ pub fn read(
     journal: &Journal,
 ) -> Result<Read, Unfit> {
     let page = plugin.read_page(reading, answer).result.map_err(|failure| Unfit::Wrong(failure.reason))?;
-    let page = page.map_err(Unfit::Wrong)?;
+    let mut page = page.map_err(Unfit::Wrong)?;
+    if known.is_part {
+        page.next = None;
+    }
     check_page(&page, reading).map_err(Unfit::Wrong)?;
     let noted = |item: &Item| ItemRead { name: item.name.clone(), clues: item.clues.clone() };
     let listed = page.items.iter().map(noted).collect();
@@ -226,6 +234,7 @@ mod tests {
             begun_at: String::new(),
             since: None,
             names_only: false,
+            bulk: false,
             cursor: cursor.into(),
         };
         let page = |next: Option<&str>, items: usize| Page {

@@ -106,6 +106,9 @@ pub struct Reading {
     pub missing: u64,
     /// What the rules would begin with, for some of the items that are not in step. Only in a plan.
     pub sample: Vec<Sampled>,
+    /// The job that reads everything at once, in the place of pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
 }
 
 /// What the rules would do about some items.
@@ -116,6 +119,27 @@ pub struct Sampled {
     pub items: u64,
     /// The names of a few of them.
     pub names: Vec<String>,
+}
+
+/// A job of the source, and how far its file was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Job {
+    /// SHA-256 of the query that it runs.
+    pub query: String,
+    /// The source's name for it; empty while it has not begun.
+    pub id: String,
+    /// When it was asked for, or when it was first refused because too many others run.
+    pub asked_at: Option<Millis>,
+    /// The newest event when it was asked for.
+    pub asked_after: i64,
+    /// Jobs before it that ended without a whole file.
+    pub failed: u32,
+    /// Downloads of its file in vain.
+    pub downloads: u32,
+    /// The bytes of its file, once it is known to be whole; and where the next item begins.
+    pub size: u64,
+    pub offset: u64,
 }
 
 /// A page that was read.
@@ -262,7 +286,7 @@ impl Journal {
             return Ok(PageTaken::Dropped);
         }
         let before = import.readings.get(page.at).map_or(0, |reading| reading.in_step);
-        let (source, in_step) = (page.after.source.clone(), page.after.in_step - before);
+        let (source, in_step) = (page.after.source.clone(), page.after.in_step.saturating_sub(before));
         let take = move |tx: &Transaction| {
             let TakenPage { at, mut after, mut events, items, asked_after, bytes_max } = page;
             let running = "SELECT readings FROM imports WHERE id = ? AND state = 'running'";

@@ -66,10 +66,15 @@ impl Claim {
         &self.path
     }
 
+    /// Where the files of jobs are as long as they are read.
+    pub fn bulk_folder(&self) -> PathBuf {
+        with_ending(&self.path, "-bulk")
+    }
+
     /// Warns of files of the journal that others than their owner may read. Files that an older `tandem` made may be
     /// such.
     pub fn warn_of_width(&self) {
-        for path in beside(&self.path).into_iter().chain([with_ending(&self.path, "-compiled")]) {
+        for path in beside(&self.path).into_iter().chain([with_ending(&self.path, "-compiled"), self.bulk_folder()]) {
             if let Some(mode) = files::wider(&path) {
                 let kind = if path.is_dir() { "700" } else { "600" };
                 let path = path.display();

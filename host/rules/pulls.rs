@@ -38,7 +38,17 @@ pub struct Reading {
     pub begun_at: String,
     pub since: Option<String>,
     pub names_only: bool,
+    /// Whether the rules may have the whole collection read by a job.
+    pub bulk: bool,
     pub cursor: String,
+}
+
+/// What is sent to get a page, or everything at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    Call(Call),
+    /// A GraphQL query that the source runs as a job.
+    Bulk(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +68,7 @@ pub struct Item {
 
 impl Plugin {
     /// What to send to get the next page. The inner error is the rules' own reason for the tenant.
-    pub fn ask_page(&self, reading: &Reading) -> Asked<Result<Call, String>> {
+    pub fn ask_page(&self, reading: &Reading) -> Asked<Result<Ask, String>> {
         self.inner.ask_page(reading, self.wanted.clone())
     }
 
@@ -86,25 +96,35 @@ impl Inner {
         check(&pulls, manifest)?;
         for Pull { name, source, .. } in &pulls {
             let begun_at = "2026-01-02T03:04:05Z".to_owned();
-            let first = Reading { pull: name.clone(), begun_at, since: None, names_only: false, cursor: String::new() };
-            match self.ask_page(&first, wanted.clone()).result {
-                Ok(Ok(call)) if call.target != *source || call.effect != Effect::Read => {
-                    bail!("the first page of the pull `{name}` is `{}`, which is no read of {source}", call.line())
+            let pages = Reading {
+                pull: name.clone(),
+                begun_at,
+                since: None,
+                names_only: false,
+                bulk: false,
+                cursor: String::new(),
+            };
+            for first in [Reading { bulk: true, ..pages.clone() }, pages] {
+                match self.ask_page(&first, wanted.clone()).result {
+                    Ok(Ok(Ask::Call(call))) if call.target != *source || call.effect != Effect::Read => {
+                        bail!("the first page of the pull `{name}` is `{}`, which is no read of {source}", call.line())
+                    }
+                    // A reason for the tenant: a setting is missing, say.
+                    Ok(_) => {}
+                    Err(failure) => bail!("the pull `{name}` cannot be asked for: {}", failure.reason),
                 }
-                // A reason for the tenant: a setting is missing, say.
-                Ok(_) => {}
-                Err(failure) => bail!("the pull `{name}` cannot be asked for: {}", failure.reason),
             }
         }
         Ok(pulls)
     }
 
     /// What to send to get the next page. The inner error is the rules' own reason for the tenant.
-    fn ask_page(&self, reading: &Reading, wanted: StillWanted) -> Asked<Result<Call, String>> {
+    fn ask_page(&self, reading: &Reading, wanted: StillWanted) -> Asked<Result<Ask, String>> {
         let bytes = reading.cursor.len() + reading.pull.len();
         let asked = self.asked("ask-page", (v0_1::Reading::from(reading),), bytes, wanted);
         asked.map(|(ask,): (Result<v0_1::Ask, String>,)| match ask? {
-            v0_1::Ask::Call(call) => Ok(Call::from(call)),
+            v0_1::Ask::Call(call) => Ok(Ask::Call(Call::from(call))),
+            v0_1::Ask::Bulk(query) if reading.bulk => Ok(Ask::Bulk(query)),
             v0_1::Ask::Bulk(_) => Err("the rules gave a bulk query where none was allowed".into()),
         })
     }

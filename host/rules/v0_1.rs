@@ -177,8 +177,8 @@ impl<'a> From<&'a model::Answer> for Answer<'a> {
 
 impl From<&rules::Reading> for Reading {
     fn from(reading: &rules::Reading) -> Self {
-        let rules::Reading { pull, begun_at, since, names_only, cursor } = reading.clone();
-        Self { pull, begun_at, since, names_only, bulk: false, cursor }
+        let rules::Reading { pull, begun_at, since, names_only, bulk, cursor } = reading.clone();
+        Self { pull, begun_at, since, names_only, bulk, cursor }
     }
 }
 

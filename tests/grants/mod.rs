@@ -3,6 +3,7 @@
 mod browser;
 mod connect;
 mod install;
+mod jobs;
 mod library;
 mod moves;
 mod storefront;

@@ -70,6 +70,11 @@ impl Street {
 
     /// With the app installed, and nothing granted yet.
     pub async fn bare(kind: AppKind, app_options: AppOptions, rule: RefreshRule) -> Self {
+        Self::with_rules(kind, app_options, rule, RULES).await
+    }
+
+    /// The same, with these rules.
+    pub async fn with_rules(kind: AppKind, app_options: AppOptions, rule: RefreshRule, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let shopify =
@@ -80,7 +85,7 @@ impl Street {
         let omneo = Omneo::start(options).await.unwrap();
         shopify.install(ID);
         let config = config(folder.path(), kind, &shop, &shopify, (&omneo, &token, &secret));
-        let playground = Playground::with(plugin(RULES).await, config, shopify, omneo).await.unwrap();
+        let playground = Playground::with(plugin(rules).await, config, shopify, omneo).await.unwrap();
         let street = Self { playground, folder };
         street.tell_address();
         street

@@ -20,10 +20,10 @@ const NAMES: &str = "query PullProductNames($n: Int!, $after: String) { \
 
 pub fn ask(reading: &Reading) -> Result<Ask, String> {
     let place = Place::read(&reading.cursor);
-    let filter = since(reading)?.map(|since| filter(&since));
     if is_bulk(reading) {
-        return Ok(Ask::Bulk(bulk(filter)));
+        return Ok(Ask::Bulk(bulk()));
     }
+    let filter = since(reading)?.map(|since| filter(&since));
     let n = place.size(most(reading));
     let call = match reading.names_only {
         true => query(NAMES, json!({ "n": n, "after": place.after })),
@@ -52,8 +52,9 @@ pub fn read(reading: &Reading, answer: &Answer) -> Result<Page, String> {
     }
 }
 
+/// A job takes minutes, however little it finds: it pays where everything is read.
 fn is_bulk(reading: &Reading) -> bool {
-    reading.bulk && !reading.names_only
+    reading.bulk && !reading.names_only && reading.since.is_none()
 }
 
 fn most(reading: &Reading) -> u64 {
@@ -76,10 +77,9 @@ fn paged() -> String {
 }
 
 /// A job takes no variables, and no order: with one, Shopify has left products out.
-fn bulk(filter: Option<String>) -> String {
-    let filter = filter.map(|filter| format!("(query: \"{filter}\")")).unwrap_or_default();
+fn bulk() -> String {
     format!(
-        "query BulkProducts {{ products{filter} {{ edges {{ node {{ {PRODUCT} \
+        "query BulkProducts {{ products {{ edges {{ node {{ {PRODUCT} \
          variants {{ edges {{ node {{ {VARIANT} }} }} }} \
          media {{ edges {{ node {{ __typename id ... on MediaImage {{ image {{ url }} }} }} }} }} }} }} }} }}"
     )
