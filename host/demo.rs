@@ -3,25 +3,29 @@
 //! Knows the story only; the host in it is the real one.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use tandem_standin::{Fault, Rule};
+use tandem_standin::{Fault, Past, Rule, live_through};
 
+use crate::clock;
 use crate::config;
 use crate::events;
-use crate::journal::{EventRow, Filter};
+use crate::imports::Wanted;
+use crate::journal::{EventRow, Filter, Reading};
 use crate::model::EventId;
 use crate::output::{noteln, out, outln};
 use crate::paint::Paint;
-use crate::playground::Playground;
+use crate::playground::{Playground, TENANT};
 use crate::serve::stop_signal;
 
 mod agree;
 mod install;
 mod open;
 
+/// How long the import of so little may take.
+const IMPORTED_MAX: Duration = Duration::from_secs(60);
 const RULES: &str = "timezone = \"Australia/Melbourne\"\n\n[tags]\nwhitelist = [\"vip\"]\n";
 
 /// Plays the day; fails if an event became a dead letter or the two sides differ in the end.
@@ -37,6 +41,7 @@ pub async fn run(keep: bool, rules: Option<&Path>) -> anyhow::Result<()> {
         playground.shopify.url(),
         playground.omneo.url()
     )?;
+    live_through(&playground.shopify, &playground.omneo, &past());
     install::installed(&playground, paint).await?;
     install::configured(&playground, rules, RULES, paint).await?;
     let mut day = Day { playground, paint, shown: EventId(0), dead_letters: vec![] };
@@ -52,6 +57,14 @@ pub async fn run(keep: bool, rules: Option<&Path>) -> anyhow::Result<()> {
     }
     day.playground.stop().await?;
     played
+}
+
+/// What the shop and Omneo have before they know of each other: some people are on both sides, and others on one.
+fn past() -> Past {
+    let day_ms = 24 * 3_600_000;
+    let until_ms = clock::now() - day_ms;
+    // Of a hundred people in a row the first ones are on both sides.
+    Past { people: 5, products: 2, linked: 0, shared: 2, ..Past::between(until_ms - 365 * day_ms, until_ms) }
 }
 
 struct Day {
@@ -73,6 +86,8 @@ impl Day {
     }
 
     async fn play(&mut self) -> anyhow::Result<()> {
+        self.heading("The shop has a past, which nobody has told Tandem of: it is imported")?;
+        self.import().await?;
         let (shopify, omneo) = (self.playground.shopify.clone(), self.playground.omneo.clone());
         let edited = |result: Result<(), Vec<String>>| result.map_err(|errors| anyhow::anyhow!(errors.join(", ")));
 
@@ -83,7 +98,7 @@ impl Day {
         self.settle().await?;
 
         self.heading("She adds her phone, subscribes to the newsletter, and staff tag her")?;
-        edited(shopify.update_customer(ada, json!({"phone": "+61400000001"})))?;
+        edited(shopify.update_customer(ada, json!({"phone": "+61491570006"})))?;
         edited(shopify.set_email_consent(ada, "subscribed", None))?;
         edited(shopify.add_tags(ada, &["vip", "internal"]))?;
         self.settle().await?;
@@ -119,7 +134,7 @@ impl Day {
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         omneo_edit(omneo.update_profile(&profile, json!({"last_name": "Lovelace"})))?;
         omneo
-            .create_profile(json!({"first_name": "Grace", "last_name": "Hopper", "email": "grace@hopper.dev", "mobile_phone": "+61400000002"}))
+            .create_profile(json!({"first_name": "Grace", "last_name": "Hopper", "email": "grace@hopper.dev", "mobile_phone": "+61491570110"}))
             .map_err(|errors| anyhow::anyhow!("{errors}"))?;
         self.settle().await?;
 
@@ -127,6 +142,30 @@ impl Day {
         omneo.faults().add(Rule::any().times(4), Fault::Status(503));
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         edited(shopify.update_customer(ada, json!({"email": "ada@analytical.dev", "first_name": "Augusta Ada"})))?;
+        self.settle().await
+    }
+
+    async fn import(&mut self) -> anyhow::Result<()> {
+        let server = &self.playground.server;
+        let pulls = ["products", "profiles", "customers"].map(str::to_owned).to_vec();
+        let wanted = Wanted { pulls, agreed: true, ..Wanted::default() };
+        let begun = server.imports.begin(TENANT, wanted, "the demo").await?;
+        let began = Instant::now();
+        let import = loop {
+            let imports = server.journal.read(|reader| reader.imports(TENANT))?;
+            let import = imports.into_iter().find(|import| import.id == begun.id).context("the import is gone")?;
+            if !import.state.is_open() {
+                break import;
+            }
+            if began.elapsed() > IMPORTED_MAX {
+                bail!("the import does not come to its end: {}", import.why);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        for reading in &import.readings {
+            let Reading { pull, items, in_step, .. } = reading;
+            outln!("{items} {pull} are read, {in_step} of them in step")?;
+        }
         self.settle().await
     }
 

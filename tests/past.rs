@@ -146,6 +146,11 @@ async fn a_shop_with_years_behind_it_is_in_step_and_stays_so() {
     let pages: u64 = last.readings.iter().map(|reading| reading.pages).sum();
     assert_eq!(shopify - before.0 + omneo - before.1, pages, "nothing is asked but pages");
     let in_step: u64 = last.readings.iter().map(|reading| reading.in_step).sum();
+    for reading in &last.readings {
+        let ms = reading.ended_at.zip(reading.begun_at).map(|(ended, begun)| ended - begun).unwrap_or_default();
+        let of = if reading.names_of.is_some() { "names of " } else { "" };
+        println!("  {of}{}: {} items, {} pages, {ms} ms", reading.pull, reading.items, reading.pages);
+    }
     println!("reconciled without a call: {in_step} items in step in {taken:.1?}");
     let bytes = std::fs::metadata(town.folder.path().join("town.db")).unwrap().len();
     println!("the journal has {} KiB for each person", bytes / 1024 / people);
