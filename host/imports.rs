@@ -7,27 +7,25 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::anyhow;
-use thiserror::Error;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
 use crate::clock;
 use crate::delivery::{Delivery, Unread};
-use crate::journal::{
-    Import, ImportKind as Kind, ImportState as State, Journal, Mode, PageTaken, Reading, Sampled, TakenPage,
-};
-use crate::model::Millis;
+use crate::journal::{HOST, Import, ImportState as State, ItemRead, Journal, PageTaken, Reading, Sampled, TakenPage};
 use crate::registry::Registry;
-use crate::rules::{self, Ask, Plugin, Pull};
+use crate::rules::{self, Ask, Plugin};
 use crate::tenants::Tenants;
 
+mod begin;
 mod bulk;
 mod page;
 mod sample;
 
+pub use begin::{Reconciling, Refused, Wanted};
 pub use bulk::{JOB_DOCUMENTS, Shelf};
 
 /// How often the imports that run are looked for, and how many are under way at a time.
@@ -59,60 +57,23 @@ struct Inner {
     under_way: Mutex<HashSet<String>>,
     /// Imports that wait for a job elsewhere, by id, and when that is looked at again.
     asleep: Mutex<HashMap<i64, Instant>>,
+    /// How often the page was refused at which an import stands, by the import's id.
+    refusals: Mutex<HashMap<i64, u32>>,
 }
 
-/// How far before the last reading a reconciliation begins: what changed just before may not have been listed yet.
-const OVERLAP_MS: Millis = 3_600_000;
-
-/// What somebody wants to be read.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// The collections, by name; all if there are none.
-    pub pulls: Vec<String>,
-    /// RFC 3339, or a date, which begins in UTC.
-    pub since: Option<String>,
-    /// Whether what the collections warn of was read and accepted.
-    pub agreed: bool,
-    /// Whether nothing is to be made of what is read.
-    pub plan: bool,
-}
-
-/// What is to be reconciled.
-#[derive(Clone, Debug, Default)]
-pub struct Reconciling {
-    /// Whether to find what is gone, too, by reading all names.
-    pub names: bool,
-    /// Whether nothing is to be made of what is read.
-    pub plan: bool,
-    /// Whether many names may be gone.
-    pub agreed: bool,
-    /// What was done before, for people.
-    pub why: String,
-}
-
-/// Why no import was begun, or changed.
-#[derive(Debug, Error)]
-pub enum Refused {
-    #[error("no version of `{0}` is active, and rules say what can be read\nhint: `tandem deploy --activate` one")]
-    NoVersion(String),
-    #[error("the rules of `{0}` say of no collection how it is read\nhint: deploy rules that do")]
-    NoPulls(String),
-    #[error("the rules have no collection `{0}`\nhint: they have {1}")]
-    Unknown(String, String),
-    #[error("`{0}` cannot be read yet: {1}")]
-    Unready(String, String),
-    #[error("{0}\nhint: read that, and say that you agree: `--yes`, or `\"agreed\": true`")]
-    Caution(String),
-    #[error("`since` is `{0}`, which is {1}\nhint: give a date, `2026-01-31`, or a time, `2026-01-31T08:00:00+11:00`")]
-    Since(String, &'static str),
-    #[error("another import of the tenant is open\nhint: let it end, or cancel it: `tandem import {0} --cancel`")]
-    Open(String),
-    #[error("{0}")]
-    NotOpen(String),
-    #[error("{0:#}")]
-    Other(#[from] anyhow::Error),
-}
-
+/// Pages of a reading. One that has more goes round in a circle.
+const PAGES_MAX: u64 = 50_000;
+/// How often a page may come again right behind itself: once, as a rule, where a list is read by a time that all of its items
+/// have.
+const SAME_PAGES_MAX: u64 = 3;
+/// How long a page may be on its way, with all tries, before others have their turn; and after how long it is asked for again.
+const PAGE_MAX: Duration = Duration::from_secs(120);
+const UNANSWERED: Duration = Duration::from_secs(60);
+/// After how long a target that is paused is looked at again.
+const PAUSED: Duration = Duration::from_secs(5);
+/// How often a page is asked for again that the rules refuse, and after how long, doubled with each time.
+const REFUSALS_MAX: u32 = 3;
+const REFUSED: Duration = Duration::from_secs(5);
 /// Whether to go on at once.
 enum Then {
     Next,
@@ -123,102 +84,12 @@ enum Then {
 
 impl Imports {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, under_way: Mutex::default(), asleep: Mutex::default() }))
-    }
-
-    /// The collections that a tenant's rules say how to read.
-    async fn pulls(&self, tenant: &str) -> Result<Vec<Pull>, Refused> {
-        let plugin = self.0.active(tenant).await?.ok_or_else(|| Refused::NoVersion(tenant.to_owned()))?;
-        let pulls = plugin.manifest().pulls.clone();
-        if pulls.is_empty() { Err(Refused::NoPulls(tenant.to_owned())) } else { Ok(pulls) }
-    }
-
-    /// Begins an import; it goes on by itself. Where everything is wanted, a collection that the rules cannot read yet is left
-    /// out, and `why` of the import that is given says so.
-    pub async fn begin(&self, tenant: &str, wanted: Wanted, by: &str) -> Result<Import, Refused> {
-        let known = self.pulls(tenant).await?;
-        let names = || known.iter().map(|pull| format!("`{}`", pull.name)).collect::<Vec<_>>().join(", ");
-        if let Some(other) = wanted.pulls.iter().find(|name| known.iter().all(|pull| pull.name != **name)) {
-            return Err(Refused::Unknown(other.clone(), names()));
-        }
-        let is_wanted = |pull: &&Pull| wanted.pulls.is_empty() || wanted.pulls.contains(&pull.name);
-        let (mut chosen, mut left_out) = (vec![], vec![]);
-        for pull in known.iter().filter(is_wanted) {
-            match self.0.first_page(tenant, pull).await? {
-                Ok(()) => chosen.push(pull),
-                Err(why) if wanted.pulls.is_empty() => left_out.push((pull.name.clone(), why)),
-                Err(why) => return Err(Refused::Unready(pull.name.clone(), why)),
-            }
-        }
-        if let (true, Some((name, why))) = (chosen.is_empty(), left_out.first()) {
-            return Err(Refused::Unready(name.clone(), why.clone()));
-        }
-        let cautions = chosen.iter().filter(|pull| !pull.caution.is_empty());
-        let cautions: Vec<_> = cautions.map(|pull| format!("`{}`: {}", pull.name, pull.caution)).collect();
-        if !cautions.is_empty() && !wanted.agreed && !wanted.plan {
-            return Err(Refused::Caution(cautions.join("\n")));
-        }
-        let since = wanted.since.as_deref().map(|since| moment(since, clock::now())).transpose()?.map(clock::rfc3339);
-        let readings = chosen.iter().map(|pull| Reading {
-            pull: pull.name.clone(),
-            source: pull.source.clone(),
-            since: since.clone(),
-            ..Reading::default()
-        });
-        let left_out = left_out.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
-        let import = Import {
-            plan: wanted.plan,
-            agreed: wanted.agreed,
-            why: left_out.collect::<Vec<_>>().join("; "),
-            since: since.clone(),
-            readings: readings.collect(),
-            ..new(tenant, Kind::Import, by)
-        };
-        self.keep(import).await
-    }
-
-    /// Begins to read again what has changed since it was last read, in case that a webhook never came. What was never read is
-    /// read from the day on that the tenant is served. Collections that the rules cannot read yet are left out.
-    pub async fn reconcile(&self, tenant: &str, wanted: Reconciling, by: &str) -> Result<Import, Refused> {
-        let known = self.pulls(tenant).await?;
-        let of = tenant.to_owned();
-        let (checkpoints, served) =
-            self.0.parts.journal.read(|reader| Ok((reader.checkpoints(&of)?, reader.served_since(&of)?)))?;
-        let now = clock::now();
-        let mut readings = vec![];
-        for pull in &known {
-            if self.0.first_page(tenant, pull).await?.is_ok() {
-                let since = since(checkpoints.get(&pull.name).copied().or(served), now).map(clock::rfc3339);
-                readings.push(Reading {
-                    pull: pull.name.clone(),
-                    source: pull.source.clone(),
-                    since,
-                    ..Reading::default()
-                });
-            }
-        }
-        if readings.is_empty() {
-            return Err(Refused::NoPulls(tenant.to_owned()));
-        }
-        if wanted.names {
-            let is_read = |pull: &&Pull| !pull.gone.is_empty() && readings.iter().any(|other| other.pull == pull.name);
-            let by_names = known.iter().filter(is_read).map(|pull| Reading {
-                pull: pull.name.clone(),
-                source: pull.source.clone(),
-                names_of: Some(pull.gone.clone()),
-                ..Reading::default()
-            });
-            let by_names: Vec<_> = by_names.collect();
-            readings.extend(by_names);
-        }
-        let Reconciling { plan, agreed, why, .. } = wanted;
-        self.keep(Import { plan, agreed, why, readings, ..new(tenant, Kind::Reconciliation, by) }).await
-    }
-
-    async fn keep(&self, import: Import) -> Result<Import, Refused> {
-        let begun = self.0.parts.journal.begin_import(import.clone()).await?;
-        let id = begun.ok_or_else(|| Refused::Open(import.tenant.clone()))?;
-        Ok(Import { id, ..import })
+        Self(Arc::new(Inner {
+            parts,
+            under_way: Mutex::default(),
+            asleep: Mutex::default(),
+            refusals: Mutex::default(),
+        }))
     }
 
     /// Pauses the import that runs, lets one go on that is paused, or cancels the one that is open. What has become an event
@@ -269,38 +140,6 @@ impl Imports {
     }
 }
 
-/// An import that has read nothing yet.
-fn new(tenant: &str, kind: Kind, by: &str) -> Import {
-    Import {
-        id: 0,
-        tenant: tenant.to_owned(),
-        began_at: clock::now(),
-        ended_at: None,
-        by: by.to_owned(),
-        kind,
-        plan: false,
-        agreed: false,
-        state: State::Running,
-        why: String::new(),
-        since: None,
-        readings: vec![],
-    }
-}
-
-/// Where a reconciliation begins that follows a reading; `None`: with everything. A reading in the future was noted by a clock
-/// that was wrong, so that nothing is known.
-fn since(last: Option<Millis>, now: Millis) -> Option<Millis> {
-    last.filter(|last| *last <= now).map(|last| last.saturating_sub(OVERLAP_MS))
-}
-
-/// A moment as somebody gives it, which lies in the past.
-fn moment(text: &str, now: Millis) -> Result<Millis, Refused> {
-    let wrong = |why| Refused::Since(text.to_owned(), why);
-    let at = clock::parse(text).or_else(|| clock::parse(&format!("{text}T00:00:00Z")));
-    let at = at.ok_or_else(|| wrong("neither a date nor a time"))?;
-    if at < now { Ok(at) } else { Err(wrong("not in the past")) }
-}
-
 impl Inner {
     fn claim(&self, tenant: &str) -> bool {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned())
@@ -310,13 +149,19 @@ impl Inner {
         self.asleep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn refusals(&self) -> MutexGuard<'_, HashMap<i64, u32>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_awake(&self, import: i64) -> bool {
         self.asleep().get(&import).is_none_or(|until| *until <= Instant::now())
     }
 
     /// Forgets whatever there is of imports that do not run any more: the files of their jobs are deleted.
     fn sweep(&self, running: &[Import]) {
-        self.asleep().retain(|id, _| running.iter().any(|import| import.id == *id));
+        let runs = |id: &i64| running.iter().any(|import| import.id == *id);
+        self.asleep().retain(|id, _| runs(id));
+        self.refusals().retain(|id, _| runs(id));
         let wanted = running.iter().filter_map(|import| {
             let at = import.current()?;
             let is_read = import.readings[at].job.is_some() && self.parts.tenants.get(&import.tenant).is_some();
@@ -332,27 +177,6 @@ impl Inner {
     async fn active(&self, tenant: &str) -> anyhow::Result<Option<Plugin>> {
         let (registry, tenant) = (self.parts.registry.clone(), tenant.to_owned());
         spawn_blocking(move || registry.active(&tenant)).await?
-    }
-
-    /// Whether the rules can say what to ask for; otherwise why not.
-    async fn first_page(&self, tenant: &str, pull: &Pull) -> anyhow::Result<Result<(), String>> {
-        if self.parts.journal.mode(tenant, &pull.source) == Mode::Drop {
-            return Ok(Err(format!(
-                "what comes from {} is dropped; `tandem directions {tenant}` says why",
-                pull.source
-            )));
-        }
-        let Some(plugin) = self.active(tenant).await? else { return Ok(Err("no version is active".into())) };
-        let app = self.parts.tenants.get(tenant).and_then(|tenant| tenant.shopify.app().map(|app| app.kind));
-        let reading = rules::Reading {
-            pull: pull.name.clone(),
-            begun_at: clock::rfc3339(clock::now()),
-            since: None,
-            names_only: false,
-            bulk: bulk::is_offered(&pull.source, app, false),
-            cursor: String::new(),
-        };
-        Ok(spawn_blocking(move || page::ask(&plugin, &reading).map(drop)).await?)
     }
 
     async fn go_on(&self, tenant: &str, import: i64) {
@@ -388,8 +212,9 @@ impl Inner {
     async fn page(&self, tenant: &str) -> anyhow::Result<Then> {
         let journal = &self.parts.journal;
         let of = tenant.to_owned();
-        let running = journal.read(|reader| reader.running_imports())?;
-        let Some(import) = running.into_iter().find(|import| import.tenant == of) else { return Ok(Then::Over) };
+        let imports = journal.read(|reader| reader.imports(&of))?;
+        let running = imports.into_iter().find(|import| import.state == State::Running);
+        let Some(import) = running else { return Ok(Then::Over) };
         let Some(at) = import.current() else {
             let whys = import.readings.iter().map(|reading| &reading.why).chain([&import.why]);
             let whys = whys.filter(|why| !why.is_empty()).cloned().chain(["everything was read".to_owned()]);
@@ -407,9 +232,21 @@ impl Inner {
             if self.parts.registry.is_building(tenant) {
                 return Ok(Then::Wait);
             }
-            return self.pause(tenant, "no version is active").await;
+            return self.pause(&import, "no version is active").await;
         };
         let reading = &import.readings[at];
+        // Others have their turn as long as nothing can be asked.
+        if self.parts.delivery.paused().iter().any(|(of, target, _)| of == tenant && *target == reading.source) {
+            return Ok(Then::After(PAUSED));
+        }
+        if reading.pages >= PAGES_MAX {
+            return self
+                .fail(
+                    tenant,
+                    &format!("`{}` has more than {PAGES_MAX} pages, so it goes round in a circle", reading.pull),
+                )
+                .await;
+        }
         if plugin.manifest().pulls.iter().all(|pull| pull.name != reading.pull || pull.source != reading.source) {
             let why = format!("the active version has no collection `{}` of {} any more", reading.pull, reading.source);
             return self.fail(tenant, &why).await;
@@ -439,10 +276,17 @@ impl Inner {
             }
             Err(why) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
         };
-        let answer = match self.parts.delivery.read(tenant, &call, &version).await {
-            Ok(answer) => answer,
-            Err(Unread::Stopped | Unread::Gone) => return Ok(Then::Over),
-            Err(Unread::GivenUp(why)) => return self.pause(tenant, &why).await,
+        let answer = match timeout(PAGE_MAX, self.parts.delivery.read(tenant, &call, &version)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(Unread::Stopped | Unread::Gone)) => return Ok(Then::Over),
+            Ok(Err(Unread::GivenUp(why))) => return self.pause(&import, &why).await,
+            Err(_) => {
+                tracing::warn!(
+                    "{} has given no page for {PAGE_MAX:?}; it is asked again in {UNANSWERED:?}",
+                    reading.source
+                );
+                return Ok(Then::After(UNANSWERED));
+            }
         };
         let reading_plugin = plugin.clone();
         let (reader, known) =
@@ -451,8 +295,19 @@ impl Inner {
         let read = match read {
             Ok(read) => read,
             Err(page::Unfit::Wrong(why)) => return self.fail(tenant, &format!("`{}`: {why}", reading.pull)).await,
+            Err(page::Unfit::Refused(why)) => {
+                return self.refused(&import, &format!("`{}`: {why}", reading.pull)).await;
+            }
             Err(page::Unfit::Host(error)) => return Err(error),
         };
+        let names = digest_of(&read.listed);
+        let is_same = !names.is_empty() && names == reading.last_page;
+        let same_pages = if is_same { reading.same_pages + 1 } else { 0 };
+        if same_pages > SAME_PAGES_MAX {
+            let why = format!("`{}`: {} gives the same page again under another cursor", reading.pull, reading.source);
+            return self.refused(&import, &why).await;
+        }
+        self.refusals().remove(&import.id);
         let Some(sample) = self.sampled(&import, at, &plugin, &read).await else { return Ok(Then::Over) };
         let after = Reading {
             sample,
@@ -464,6 +319,8 @@ impl Inner {
             items: reading.items + read.items,
             in_step: reading.in_step + read.in_step,
             job: None,
+            last_page: names,
+            same_pages,
             ..reading.clone()
         };
         let events = read.events.into_iter().map(|(_, event)| event).collect();
@@ -480,9 +337,9 @@ impl Inner {
             PageTaken::Dropped => {
                 let source = &import.readings[at].source;
                 let why = format!("what comes from {source} is dropped; `tandem directions {tenant}` says why");
-                self.pause(tenant, &why).await
+                self.pause(import, &why).await
             }
-            PageTaken::NoRoom => self.pause(tenant, "the tenant has used up its space in the journal").await,
+            PageTaken::NoRoom => self.pause(import, "the tenant has used up its space in the journal").await,
         }
     }
 
@@ -497,7 +354,31 @@ impl Inner {
         Some(sampled)
     }
 
-    async fn pause(&self, tenant: &str, why: &str) -> anyhow::Result<Then> {
+    /// Asks again for a page that the rules refuse, a few times: another answer may do.
+    async fn refused(&self, import: &Import, why: &str) -> anyhow::Result<Then> {
+        let refusals = {
+            let mut refusals = self.refusals();
+            let refusals = refusals.entry(import.id).or_default();
+            *refusals += 1;
+            *refusals
+        };
+        if refusals <= REFUSALS_MAX {
+            tracing::warn!("a page is refused, and asked for again: {why}");
+            return Ok(Then::After(REFUSED * 2u32.pow(refusals - 1)));
+        }
+        self.pause(import, why).await
+    }
+
+    /// Leaves an import to whoever began it. What the host began by itself ends: it begins another one in the next night, from
+    /// where this one began.
+    async fn pause(&self, import: &Import, why: &str) -> anyhow::Result<Then> {
+        let tenant = &import.tenant;
+        self.refusals().remove(&import.id);
+        if import.by == HOST {
+            tracing::warn!("ended: {why}");
+            self.parts.journal.set_import(tenant, &[State::Running], State::Failed, why, None).await?;
+            return Ok(Then::Over);
+        }
         tracing::warn!("paused: {why}");
         let why = format!("{why}; `tandem import {tenant} --resume` goes on");
         self.parts.journal.set_import(tenant, &[State::Running], State::Paused, &why, None).await?;
@@ -511,29 +392,15 @@ impl Inner {
     }
 }
 
-impl From<tokio::task::JoinError> for Refused {
-    fn from(error: tokio::task::JoinError) -> Self {
-        Self::Other(anyhow!(error))
+/// What tells a page from another one; empty for a page without items.
+fn digest_of(items: &[ItemRead]) -> String {
+    if items.is_empty() {
+        return String::new();
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_beginning_is_a_date_or_a_time_in_the_past() {
-        let now = clock::parse("2026-03-01T00:00:00Z").unwrap();
-        for (text, at) in [
-            ("2026-02-28", Some("2026-02-28T00:00:00.000Z")),
-            ("2026-02-28T10:00:00+11:00", Some("2026-02-27T23:00:00.000Z")),
-            ("2026-03-01", None),
-            ("2027-01-01", None),
-            ("2026-02-30", None),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(moment(text, now).ok().map(clock::rfc3339).as_deref(), at, "{text}");
-        }
+    let mut digest = Sha256::new();
+    for item in items {
+        digest.update(&item.name);
+        digest.update([0]);
     }
+    hex::encode(&digest.finalize()[..8])
 }

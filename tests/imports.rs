@@ -427,3 +427,38 @@ async fn what_is_dropped_is_not_read_and_what_is_held_waits() {
     assert_eq!(identities("Ada"), 0, "{:?}", town.outcomes(0));
     town.stop().await;
 }
+
+/// Shopify fails now and then with a 200. The page is asked for again, and nothing that was read is read anew.
+#[tokio::test]
+async fn a_page_that_is_refused_once_ends_nothing() {
+    let town = with_past(&["Ada"], &["Bea"]).await;
+    let failed =
+        json!({ "errors": [{ "message": "Internal error.", "extensions": { "code": "INTERNAL_SERVER_ERROR" } }] });
+    let faults = town.playground.shopify.faults();
+    faults.alter(Rule::operation("PullCustomers").times(1), move |answer| *answer = failed.clone());
+    let import = imported(&town, wanted(&["profiles", "customers"])).await;
+    assert_eq!(import.state, ImportState::Done, "{import:?}");
+    assert_eq!(import.readings[0].pages, 1, "{import:?}");
+    assert_eq!(first_names(&town.profiles()), ["Ada", "Bea"]);
+    town.stop().await;
+}
+
+/// An import that waits for a target has no place among those that are under way, and says what it waits for.
+#[tokio::test]
+async fn what_waits_for_a_paused_target_keeps_nobody_from_being_read() {
+    let town = with_past(&["Ada"], &[]).await;
+    let server = &town.playground.server;
+    server.journal.pause(TENANT, "shopify", "for a test").await.unwrap();
+    let begun = server.imports.begin(TENANT, wanted(&["customers"]), "olga").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let pages =
+        |town: &Town| town.playground.shopify.requests().iter().filter(|one| one.operation == "PullCustomers").count();
+    assert_eq!(pages(&town), 0);
+    server.imports.set(TENANT, ImportState::Cancelled, "for a test", "olga").await.unwrap();
+    server.resume(TENANT, "shopify").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(pages(&town), 0, "what is cancelled asks nothing, whatever it waited for");
+    let import = imported(&town, wanted(&["customers"])).await;
+    assert!(import.id != begun.id && import.state == ImportState::Done, "{import:?}");
+    town.stop().await;
+}

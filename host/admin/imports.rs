@@ -278,12 +278,20 @@ fn problem(refused: Refused) -> Problem {
 
 async fn shown(admin: &Admin, tenant: &str) -> Result<Vec<Import>, Problem> {
     let of = tenant.to_owned();
-    admin
-        .read(move |reader| {
-            let imports = reader.imports(&of)?;
-            imports.into_iter().map(|import| Ok(show(reader.outcomes_of_import(&of, import.id)?, import))).collect()
-        })
-        .await
+    let shown = admin.read(move |reader| {
+        let imports = reader.imports(&of)?;
+        imports.into_iter().map(|import| Ok(show(reader.outcomes_of_import(&of, import.id)?, import))).collect()
+    });
+    let mut shown: Vec<Import> = shown.await?;
+    let paused = admin.0.delivery.paused();
+    for import in shown.iter_mut().filter(|import| import.state == State::Running) {
+        let source = import.readings.iter().find(|reading| reading.ended_at.is_none()).map(|reading| &reading.source);
+        let why = paused.iter().find(|(of, target, _)| of == tenant && Some(target) == source);
+        if let Some((_, target, why)) = why {
+            import.why = format!("it waits, since {target} is paused: {why}");
+        }
+    }
+    Ok(shown)
 }
 
 fn sampled(journal::Sampled { what, items, names }: journal::Sampled) -> Sampled {

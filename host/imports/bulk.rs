@@ -287,7 +287,7 @@ async fn part(inner: &Inner, step: &Step<'_>, job: Job, file: std::fs::File) -> 
     let read = spawn_blocking(move || page::read(&plugin, &place, &answer, &known, &journal)).await?;
     let read = match read {
         Ok(read) => read,
-        Err(page::Unfit::Wrong(why)) => {
+        Err(page::Unfit::Wrong(why) | page::Unfit::Refused(why)) => {
             return inner.fail(step.tenant(), &format!("`{}`: {why}", step.place.pull)).await;
         }
         Err(page::Unfit::Host(error)) => return Err(error),
@@ -328,7 +328,7 @@ async fn again(inner: &Inner, step: &Step<'_>, job: &Job, why: &str) -> anyhow::
 }
 
 async fn pause(inner: &Inner, step: &Step<'_>, why: &str) -> anyhow::Result<Then> {
-    inner.pause(step.tenant(), &format!("`{}`: {why}", step.place.pull)).await
+    inner.pause(step.import, &format!("`{}`: {why}", step.place.pull)).await
 }
 
 /// Ends when the import does not run any more.

@@ -2,6 +2,7 @@
 //! targets say of a page is held to limits here.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -12,6 +13,8 @@ use crate::journal::{ItemRead, Journal};
 use crate::model::{Answer, End, Event, EventId, Millis, Next, Outcome, Webhook, is_name};
 use crate::rules::{Ask, Item, Page, Plugin, Reading};
 
+/// How long the rules may be asked about the items of a page. Those that are left become events.
+const ASKING_MAX: Duration = Duration::from_secs(5);
 /// Items of a page, bytes of a cursor, clues of an item, and bytes of a clue: more is a plugin gone astray.
 const ITEMS_MAX: usize = 1_000;
 const CURSOR_BYTES_MAX: usize = 4 << 10;
@@ -43,8 +46,10 @@ pub struct Read {
 }
 
 pub enum Unfit {
-    /// By the fault of the rules, or for a reason that they give.
+    /// By the fault of the rules.
     Wrong(String),
+    /// For a reason that the rules give, which may lie in the answer: another one may do.
+    Refused(String),
     Host(anyhow::Error),
 }
 
@@ -71,7 +76,7 @@ pub fn read(
     journal: &Journal,
 ) -> Result<Read, Unfit> {
     let page = plugin.read_page(reading, answer).result.map_err(|failure| Unfit::Wrong(failure.reason))?;
-    let mut page = page.map_err(Unfit::Wrong)?;
+    let mut page = page.map_err(Unfit::Refused)?;
     if known.is_part {
         page.next = None;
     }
@@ -87,6 +92,7 @@ pub fn read(
     let rules = Rules::from(plugin);
     let source = plugin.manifest().pulls.iter().find(|pull| pull.name == reading.pull).map(|pull| pull.source.clone());
     let busy = journal.read(|reader| reader.busy_names(&known.tenant)).map_err(Unfit::Host)?;
+    let began = Instant::now();
     for (item, payload) in page.items.iter().zip(payloads) {
         let webhook = Webhook {
             tenant: known.tenant.clone(),
@@ -99,11 +105,11 @@ pub fn read(
             payload: payload.to_owned(),
         };
         let remembered = match &busy {
-            Some(busy) => {
+            Some(busy) if began.elapsed() < ASKING_MAX => {
                 let at_rest = journal.read(|reader| reader.remembered_at_rest(&known.tenant, &item.name, busy));
                 at_rest.map_err(Unfit::Host)?
             }
-            None => None,
+            _ => None,
         };
         let event = Event { id: EventId(0), webhook };
         match remembered {
@@ -178,6 +184,10 @@ fn cut<'a>(body: &'a str, items: &[Item]) -> Result<Vec<&'a str>, String> {
         let found = last.as_ref().and_then(|(_, children)| children.get(token));
         cut.push(found.ok_or_else(nothing)?);
     }
+    // Each becomes a payload of its own: a thousand at one place would be a thousand times the answer.
+    if cut.iter().map(|item| item.len()).sum::<usize>() > body.len() {
+        return Err("the items lie within each other".to_owned());
+    }
     Ok(cut)
 }
 
@@ -217,9 +227,12 @@ mod tests {
         let body = r#"{"data": {"a/b": [ {"n": 1.00} , {"n":706405506930370084}], "c": {"x": "é"}}}"#;
         let cut = |places: &[&str]| cut(body, &places.iter().map(|at| item(at)).collect::<Vec<_>>());
         assert_eq!(
-            cut(&["/data/a~1b/0", "/data/a~1b/1", "/data/c", "/data/a~1b/0"]),
-            Ok(vec![r#"{"n": 1.00}"#, r#"{"n":706405506930370084}"#, r#"{"x": "é"}"#, r#"{"n": 1.00}"#])
+            cut(&["/data/a~1b/0", "/data/a~1b/1", "/data/c"]),
+            Ok(vec![r#"{"n": 1.00}"#, r#"{"n":706405506930370084}"#, r#"{"x": "é"}"#])
         );
+        for within in [&["/data"; 1_000][..], &["/data", "/data/c"]] {
+            assert_eq!(cut(within), Err("the items lie within each other".to_owned()), "{within:?}");
+        }
         for at in ["", "data", "/", "/data/a~1b/2", "/data/a~1b/-1", "/data/b/0", "/data/c/x/0", "/0", "/data/a~1b/x"] {
             assert_eq!(cut(&[at]), Err(format!("there is nothing at `{at}` in the answer")), "{at}");
         }

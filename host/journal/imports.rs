@@ -104,6 +104,10 @@ pub struct Reading {
     pub events: u64,
     /// Known names that were not listed, so that an event was made of each.
     pub missing: u64,
+    /// A digest of the names of the last page; empty if it had none.
+    pub last_page: String,
+    /// How often that page has come again.
+    pub same_pages: u64,
     /// What the rules would begin with, for some of the items that are not in step. Only in a plan.
     pub sample: Vec<Sampled>,
     /// The job that reads everything at once, in the place of pages.
