@@ -74,6 +74,9 @@ const PAUSED: Duration = Duration::from_secs(5);
 /// How often a page is asked for again that the rules refuse, and after how long, doubled with each time.
 const REFUSALS_MAX: u32 = 3;
 const REFUSED: Duration = Duration::from_secs(5);
+/// How long an import keeps its place while its events, or a redaction, are not over: what is held may wait for ever.
+const WAITS_MAX: Duration = Duration::from_secs(10);
+
 /// Whether to go on at once.
 enum Then {
     Next,
@@ -181,6 +184,7 @@ impl Inner {
 
     async fn go_on(&self, tenant: &str, import: i64) {
         let mut stopping = self.parts.delivery.stopping();
+        let mut read_at = Instant::now();
         loop {
             let then = match self.page(tenant).await {
                 Ok(then) => then,
@@ -189,8 +193,15 @@ impl Inner {
                     Then::Over
                 }
             };
+            let then = match then {
+                Then::Wait if read_at.elapsed() > WAITS_MAX => Then::After(PAUSED),
+                then => then,
+            };
             let wait = match then {
-                Then::Next => Duration::ZERO,
+                Then::Next => {
+                    read_at = Instant::now();
+                    Duration::ZERO
+                }
                 Then::Wait => WAIT,
                 Then::After(time) if time <= LOOK_EVERY => time,
                 // Others may be under way meanwhile.
@@ -349,7 +360,11 @@ impl Inner {
         if import.plan {
             let with = (&self.parts.journal, &*self.parts.delivery);
             let most = sample::ITEMS_MAX / import.readings.len() as u64;
-            sample::sample(with, plugin, &read.events, &mut sampled, most).await.ok()?;
+            // What takes too long is left out: the sample is a sample.
+            let sample = sample::sample(with, plugin, &read.events, &mut sampled, most);
+            if let Ok(sample) = timeout(PAGE_MAX, sample).await {
+                sample.ok()?;
+            }
         }
         Some(sampled)
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::{Inner, Then, page};
+use super::{Inner, PAGE_MAX, Then, UNANSWERED, page};
 use crate::client::{Bounds, NotDownloaded};
 use crate::clock;
 use crate::config::AppKind;
@@ -344,10 +344,11 @@ async fn unwanted(inner: &Inner, import: &Import) -> anyhow::Result<()> {
 
 /// Sends a call about the job; otherwise gives what is to be done without an answer.
 async fn ask(inner: &Inner, step: &Step<'_>, call: &Call) -> anyhow::Result<Result<Answer, Then>> {
-    match inner.parts.delivery.read(step.tenant(), call, step.version).await {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(Unread::Stopped | Unread::Gone) => Ok(Err(Then::Over)),
-        Err(Unread::GivenUp(why)) => pause(inner, step, &why).await.map(Err),
+    match timeout(PAGE_MAX, inner.parts.delivery.read(step.tenant(), call, step.version)).await {
+        Ok(Ok(answer)) => Ok(Ok(answer)),
+        Ok(Err(Unread::Stopped | Unread::Gone)) => Ok(Err(Then::Over)),
+        Ok(Err(Unread::GivenUp(why))) => pause(inner, step, &why).await.map(Err),
+        Err(_) => Ok(Err(Then::After(UNANSWERED))),
     }
 }
 
